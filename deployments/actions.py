@@ -1,4 +1,4 @@
-"""Things people want of deployments, and what makes them so."""
+"""Actions on clusters and deployments, and the reconciliation that carries them out."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from deployments.runtimes import facts_of
 log = structlog.get_logger(__name__)
 
 MOST_REPLICAS = 256
-# Then the sweep does what a message should have started.
+# After this time, the sweep starts what a message should have started.
 MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)
-# An unchanged sight is written down at most this often.
+# An unchanged observation is saved at most this often.
 SEEN_EVERY = timedelta(seconds=15)
 
 
 class ImpossibleWishError(Exception):
-    """No cluster would take the objects of what is wanted."""
+    """No cluster would accept the objects of the desired state."""
 
 
 @action(NoneType, permission="deployments.manage_deployment")
 def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None = None) -> Cluster:
-    """Save a new cluster that answers and lets us run deployments.
+    """Save a new cluster, after a test that it answers and lets us run deployments.
 
-    `facts` is what a test said that was made just before; without it a worker tries the cluster here, which takes
-    seconds. `by` None means the platform (set-up): then it may be saved before its engine host runs.
+    `facts` is the result of a test made just before; without it a worker tests the cluster here, which takes
+    seconds. `by` None means the platform (set-up): the cluster may then be saved before its engine host runs.
 
     Raises:
         PermissionDenied: `by` may not change deployments.
@@ -72,12 +72,12 @@ def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None
 
 @action(Cluster, permission="deployments.manage_deployment")
 def check_cluster(pk: UUID | str, *, by: User) -> Cluster:
-    """Try a cluster again, and write down what it says of itself. Takes seconds; safe to repeat.
+    """Test a cluster again, and save what it reports. Takes seconds; safe to repeat.
 
     Raises:
         Cluster.DoesNotExist: `by` cannot see such a cluster.
         PermissionDenied: `by` may not change deployments.
-        Conflict: the cluster does not answer, or its credentials lack a permission; says which.
+        Conflict: the cluster does not answer, or its credentials lack a permission; the message says which.
     """
     cluster = Cluster.objects.visible_to(by).get(pk=pk)
     check_cluster.require(by, cluster)
@@ -102,14 +102,14 @@ def _note_facts(cluster: Cluster, facts: ClusterFacts) -> None:
 def create_deployment(
     version: ModelVersion, cluster: Cluster, replicas: int, name: str, *, by: User | None
 ) -> Deployment:
-    """Want `replicas` engines of a model version on a cluster. They are started by `reconcile`, soon.
+    """Create a deployment: `replicas` engines of a model version on a cluster. `reconcile` starts them soon.
 
     `by` None means the platform (set-up).
 
     Raises:
         PermissionDenied: `by` may not change deployments.
-        ValidationError: the name is no DNS label, or so many replicas are not possible.
-        Conflict: a deployment of that name lives.
+        ValidationError: the name is not a DNS label, or this number of replicas is not possible.
+        Conflict: a living deployment has that name.
     """
     create_deployment.require(by, None)
     check_replicas(replicas)
@@ -150,7 +150,7 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
-        ValidationError: so many replicas are not possible.
+        ValidationError: this number of replicas is not possible.
         Conflict: it is being deleted.
     """
     deployment = _find(pk, by)
@@ -173,7 +173,7 @@ def _require_not_deleted(by: User | None, deployment: Deployment) -> None:
 @action(Deployment, permission="deployments.manage_deployment", state=_require_not_deleted)
 @transaction.atomic
 def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
-    """Want the deployment gone; its engines finish what they are at. The row stays, for history.
+    """Mark the deployment for deletion; its engines finish their calls. The row stays, for history.
 
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
@@ -189,13 +189,13 @@ def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
 
 
 def reconcile(pk: UUID | str, *, cluster: ClusterDriver | None = None) -> None:
-    """Make the cluster match one deployment, and write down what it shows; safe to repeat, at any time.
+    """Make the cluster match one deployment, and save what it shows; safe to repeat, at any time.
 
-    What is wanted is read inside the lock, so that an old run cannot undo a newer one; no transaction is open
-    while the cluster thinks. `cluster` defaults to the driver of the deployment's own.
+    The desired state is read inside the lock, so that an old run cannot undo a newer one; no transaction is open
+    while the cluster works. `cluster` defaults to the deployment's own driver.
 
-    A refusal (PermanentClusterError) is written on the deployment and not tried again soon. Raises
-    TemporaryClusterError, having written that down as well, for the caller to try again.
+    A refusal (PermanentClusterError) is saved on the deployment and not tried again soon. Raises
+    TemporaryClusterError, after saving that as well, so that the caller tries again.
     """
     deployments = Deployment.objects.living().with_names().filter(pk=pk)
     with one_at_a_time(_lock_name(pk)):
@@ -216,17 +216,17 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDriver | None = None) -> None:
 
 
 def note_too_slow(pk: UUID | str) -> None:
-    """Write down that a cluster did not come to an end with a deployment in the time that a worker has."""
+    """Save that a cluster did not finish with a deployment within a worker's time limit."""
     wanted = Deployment.objects.living().with_names().filter(pk=pk).first()
     if wanted is not None:
         observation.record_unreachable(wanted, "The cluster answers too slowly: a worker waited a minute.")
 
 
 def reconcile_what_is_due() -> int:
-    """Enqueue a reconciliation of every deployment that it is time to look at; return how many.
+    """Enqueue a reconciliation of every deployment that is due; return how many.
 
-    This repairs what a lost message or a killed worker left undone. Taking note of the time first keeps two
-    sweeps, or a slow queue, from enqueueing the same again and again.
+    This repairs what a lost message or a killed worker left undone. Saving the time first keeps two
+    sweeps, or a slow queue, from enqueueing the same deployment again and again.
     """
     with transaction.atomic():
         due = list(
@@ -239,15 +239,15 @@ def reconcile_what_is_due() -> int:
 
 
 def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
-    """Look at every deployment on this machine's engine host; return how many had news.
+    """Check every deployment on this machine's engine host; return how many had news.
 
-    An engine that died and came back elsewhere is so known to gateways within seconds. Looking reads two
+    Gateways thus learn within seconds of an engine that died and came back elsewhere. A check reads two
     small files for each deployment, and writes only news.
     """
     unchanged, news = [], 0
     for wanted in Deployment.objects.watched_closely().with_names():
         if wanted.observed_generation != wanted.generation or observation.is_refused(wanted):
-            # Its reconciliation is on the way; or only a person can change anything.
+            # Its reconciliation is on the way, or only a person can change anything.
             continue
         driver = cluster or get_cluster(wanted.cluster)
         try:
@@ -269,7 +269,7 @@ def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
 
 
 def _look_closely(wanted: Deployment, driver: ClusterDriver) -> int:
-    """Look once more, alone, so that two watchers cannot write their sights in the wrong order."""
+    """Observe again under the lock, so that two watchers cannot save their observations in the wrong order."""
     with if_nobody_else(_lock_name(wanted.pk)) as acquired:
         if not acquired:
             return 0
@@ -293,8 +293,8 @@ def _ask_again(wanted: Deployment) -> int:
 
 
 def manifests_of(deployment: Deployment) -> list[dict[str, object]]:
-    """The Kubernetes objects of what is wanted: no replicas of what is deleted. Raises ValueError for what no cluster
-    would take."""
+    """The Kubernetes objects of the desired state, with no replicas for a deleted deployment. Raises ValueError for
+    objects that no cluster would accept."""
     version = deployment.version
     return engine_manifests(
         EngineSpec(
@@ -324,8 +324,8 @@ def _make_it_so(wanted: Deployment, cluster: ClusterDriver) -> Observed | None:
     try:
         return _remove(wanted, cluster)
     except UnnamedAbsenceError:
-        # It may be gone, or a proxy says so. Made anew with no replicas, it can be seen to go; if it was there all the
-        # while, its engines stop at once.
+        # It may be gone, or a proxy claims so. Applied again with no replicas, its deletion can be observed; if it
+        # still existed, its engines stop at once.
         cluster.apply(_possible_manifests(wanted))
         return _remove(wanted, cluster)
 
@@ -359,7 +359,7 @@ def _want(deployment: Deployment, *fields: str) -> None:
 
 
 def _reconcile_on_commit(deployment: Deployment) -> None:
-    """The message is a hint: if the broker is away, the action stands, and the sweep finds it."""
+    """The message is only a hint: if the broker is away, the action stands, and the sweep finds the deployment."""
 
     def send() -> None:
         tasks.reconcile_deployment.apply_async((str(deployment.pk),), retry=False)
@@ -368,6 +368,6 @@ def _reconcile_on_commit(deployment: Deployment) -> None:
 
 
 def check_replicas(replicas: int) -> None:
-    """Raises ValidationError for more replicas than one deployment can have."""
+    """Raise ValidationError for more replicas than one deployment can have."""
     if not 0 <= replicas <= MOST_REPLICAS:
         raise ValidationError({"replicas": f"Choose 0 to {MOST_REPLICAS} replicas."})

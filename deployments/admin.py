@@ -40,7 +40,7 @@ STATE_COLOURS = {
 
 
 class ClusterForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A new cluster. What is filled in is tried before it is saved; `facts` is what the cluster said."""
+    """A new cluster. It is tested before it is saved; `facts` is what the cluster reported."""
 
     facts: ClusterFacts | None = None
 

@@ -94,7 +94,7 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
 
 
 class ClusterField(serializers.SlugRelatedField):  # type: ignore[type-arg]
-    """A cluster by name. A name that PostgreSQL cannot even be asked for is no cluster's."""
+    """A cluster by name. A name that PostgreSQL cannot store matches no cluster."""
 
     def to_internal_value(self, data: Any) -> Cluster:
         if not isinstance(data, str) or "\0" in data:
@@ -104,7 +104,7 @@ class ClusterField(serializers.SlugRelatedField):  # type: ignore[type-arg]
 
 
 class TenantField(serializers.SlugRelatedField):  # type: ignore[type-arg]
-    """A tenant by its short name. One that PostgreSQL cannot even be asked for is nobody's."""
+    """A tenant by its short name. A name that PostgreSQL cannot store matches no tenant."""
 
     def to_internal_value(self, data: Any) -> Tenant:
         if not isinstance(data, str) or "\0" in data:
@@ -144,7 +144,7 @@ class ControlsSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class PlatformScopedMixin(SubjectMixin):
-    """Rows of the platform: seen by staff with the view permission. To others a row is 404, a list 403."""
+    """Platform rows, visible to staff with the view permission. Others get 404 for a row and 403 for a list."""
 
     token_scope = TokenScope.PLATFORM
     model: Any
@@ -165,7 +165,7 @@ class ClusterViewSet(
     """Places that run engines."""
 
     model, serializer_class = Cluster, ClusterSerializer
-    # For the schema; get_queryset answers.
+    # For the schema; get_queryset returns the rows.
     queryset = Cluster.objects.none()
     view_permission = "deployments.view_cluster"
 
@@ -176,7 +176,7 @@ class DeploymentViewSet(
     """Model versions that should run on clusters, and their last observed state."""
 
     model, serializer_class = Deployment, DeploymentSerializer
-    # For the schema; get_queryset answers.
+    # For the schema; get_queryset returns the rows.
     queryset = Deployment.objects.none()
     view_permission = "deployments.view_deployment"
     filterset_fields = ["state", "name"]
@@ -227,9 +227,9 @@ class DeploymentViewSet(
     @extend_schema(request=SeparationSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def separation(self, request: Request, pk: str) -> Response:
-        """State, with a reason, by which field of a call an engine separates its prefix cache.
+        """State, with a reason, which field of a call an engine uses to separate its prefix cache.
 
-        It covers the current image and command, and lapses when either changes.
+        The statement covers the current image and command, and lapses when either changes.
         """
         wanted = self._asked(request, statements.state_separation, SeparationSerializer)
         statements.state_separation(pk, wanted["field"], wanted["reason"], by=signed_in(request))
@@ -246,7 +246,7 @@ class DeploymentViewSet(
     @extend_schema(request=DedicateSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def dedicate(self, request: Request, pk: str) -> Response:
-        """Let an engine serve only one tenant; null: all tenants."""
+        """Let an engine serve only one tenant, or all tenants again (null)."""
         wanted = self._asked(request, sharing.dedicate, DedicateSerializer)
         sharing.dedicate(pk, wanted["tenant"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
@@ -254,7 +254,7 @@ class DeploymentViewSet(
     @extend_schema(request=ControlsSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def controls(self, request: Request, pk: str) -> Response:
-        """Let clients send these engine controls to it, and no others."""
+        """Let clients send these engine controls to the engine, and no others."""
         wanted = self._asked(request, sharing.allow_controls, ControlsSerializer)
         sharing.allow_controls(pk, wanted["controls"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
@@ -265,7 +265,7 @@ class DeploymentViewSet(
         action: Action[Deployment, Any, Any],
         kind: type[serializers.Serializer[Any]],
     ) -> Any:
-        """Request of a deployment. Says 404, 403 and 409 before it looks at the data."""
+        """The validated data of a request about a deployment. Checks for 404, 403 and 409 first."""
         self.subject_of(action)
         wanted = kind(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -273,7 +273,7 @@ class DeploymentViewSet(
 
     @extend_schema(responses={202: DeploymentSerializer})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete it. Its engines finish their calls; then its `state` is `deleted`."""
+        """Delete a deployment. Its engines finish their calls; then its `state` is `deleted`."""
         deployment = self.subject_of(actions.delete_deployment)
         actions.delete_deployment(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data, status=202)

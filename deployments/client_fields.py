@@ -1,6 +1,6 @@
-"""Fields of a call that clients and the protocol itself use. Pure facts; no Django.
+"""Names of fields that clients and the protocol itself use in calls. Pure facts; no Django.
 
-Gathered from OpenAI's own API and from what public clients send to engines beside it.
+Collected from OpenAI's own API and from what public clients send to other engines.
 """
 
 import re
@@ -18,7 +18,7 @@ from deployments.engine_controls import (
 
 LONGEST_FIELD: Final = 64
 
-# Known fields of OpenAI's and harmless ones of engines, so that most calls are looked at quickly.
+# Known fields of OpenAI and harmless fields of engines, so that most calls are checked quickly.
 _PLAIN_NAMES: Final = """
 model messages input stream stream_options max_tokens max_completion_tokens temperature top_p n stop seed
 presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools tool_choice
@@ -27,11 +27,11 @@ dimensions verbosity top_k min_p repetition_penalty
 """
 PLAIN: Final = frozenset(_PLAIN_NAMES.split())
 
-# Clients choose these, and servers keep something under them: each tenant gets its own range of values. So it does
-# under other names of sessions and users (`is_name_of_user`).
+# Clients choose the values, and servers keep data under them, so each tenant gets its own range of values. The same
+# applies to other names of sessions and users (`is_name_of_user`).
 NAMES_OF_USERS: Final = ("user", "prompt_cache_key", "safety_identifier", "session_id")
 
-# What a server keeps for an account of ours, which all tenants share.
+# State that a server keeps for our account, which all tenants share.
 STATE: Final = folded(
     """previous_response_id conversation conversation_id previous_interaction_id thread_id assistant_id container
     vector_store_ids file_ids file_id cached_content context_id response_id background store
@@ -39,7 +39,7 @@ STATE: Final = folded(
     """
 )
 
-# Objects in which controls are looked for as well.
+# Objects that are searched for controls, too.
 CONTAINERS: Final = folded(
     "chat_template_kwargs structured_outputs response_format stream_options provider_options data_sources metadata"
 )
@@ -56,20 +56,20 @@ safety_settings system contents generation_config response_schema response_mime_
 """
 
 CLIENT_FIELDS: Final = folded(" ".join((_PLAIN_NAMES, *NAMES_OF_USERS, _OTHERS))) | STATE | CONTAINERS
-# Controls that say how a cache is kept apart, in one engine or another.
+# Controls with which one engine or another separates its cache.
 _SEPARATORS: Final = folded(
     "cache_salt extra_key cache_key cache_namespace tenant tenant_id tenant_key namespace organization_id org_id "
     "workspace_id account_id project_id"
 )
 _KNOWN: Final = ALL_CONTROLS | folded(f"{_PLAIN_NAMES} {_OTHERS}")
 _FIELD = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_FIELD - 1}}}")
-# As names are compared: what a server made for an earlier call, by an id or a key of it.
+# In folded form: what a server made for an earlier call, by an id or a key of it.
 _OF_STATE: Final = re.compile(
     r".*(?:conversation|thread|assistant|agent|memory|response|interaction|completion|checkpoint|history|context|"
     r"(?<!e)state|(?<!pro)file|vectorstore|knowledgebase|collection|container|batch)(?:ids?|uuids?|keys?)"
     r"|(?:previous|prior|parent).*(?:ids?|uuids?|keys?)"
 )
-# Likewise: what clients call their sessions and users.
+# In folded form: what clients call their sessions and users.
 _OF_USERS: Final = re.compile(
     r".*session.*|.*(?:chat|dialogue|dialog)(?:ids?|uuids?|keys?)|.*affinity(?:id|key)?|sticky(?:id|key)?"
     r"|(?:end)?user(?:id|uuid|key)|enduser|customer(?:id|uuid|key)?"
@@ -79,12 +79,12 @@ _OTHER_PURPOSES: Final = ("lora", "bypass", "litellm")
 
 
 def is_of_state(name: str) -> bool:
-    """Whether a field of this name refers to what a server keeps between calls, for all who call it."""
+    """Whether a field of this name refers to what a server keeps between calls, for all callers."""
     return _is_of_state(fold(name))
 
 
 def is_name_of_user(name: str) -> bool:
-    """Whether clients give a user, a session or a cache of theirs a name in this field."""
+    """Whether clients use this field to name a user, a session or a cache of theirs."""
     return _is_name_of_user(fold(name))
 
 
@@ -107,17 +107,17 @@ def _is_name_of_user(compared: str) -> bool:
 
 
 def is_field_name(name: str) -> bool:
-    """Whether this is a name that a separating field may have at all: ASCII letters, digits and underscores, the first
-    one no digit, 64 characters at most.
+    """Whether a separating field may have this name at all: ASCII letters, digits and underscores, no digit first,
+    64 characters at most.
     """
     return _FIELD.fullmatch(name) is not None and fold(name) != ""
 
 
 def may_separate(name: str) -> bool:
-    """Whether the gateway may send a value of its own in a field of this name.
+    """Whether the gateway may send its own value in a field of this name.
 
-    Not if clients or the protocol use it for something else, nor if engines take it for an order of another kind: an
-    address, an adapter, a slot, a limit.
+    Not if clients or the protocol use the field for something else, nor if engines read it as another kind of
+    setting: an address, an adapter, a slot, a limit.
     """
     compared = fold(name)
     if not is_field_name(name) or compared in CLIENT_FIELDS or is_of_state(name) or is_name_of_user(name):

@@ -1,4 +1,4 @@
-"""From a Cluster row to the driver that speaks to it."""
+"""From a Cluster row to its driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.models import Cluster
 
 
 def get_cluster(row: Cluster) -> ClusterDriver:
-    """The driver of `row`. Raises PermanentClusterError when its credentials cannot be used."""
+    """The driver of `row`. Raises PermanentClusterError if its credentials cannot be used."""
     if row.driver == Cluster.Driver.LOCAL:
         return LocalCluster(settings.ENGINE_STATE_DIR)
     return _kubernetes(row.kubeconfig_path, settings.CLUSTER_TIMEOUT_SECONDS)
@@ -21,8 +21,8 @@ def get_cluster(row: Cluster) -> ClusterDriver:
 
 @lru_cache(maxsize=64)
 def _kubernetes(kubeconfig_path: str, timeout_seconds: float) -> ClusterDriver:
-    """Kept, because a client holds connections; it may be shared between threads."""
-    # Slow to import; many never need it.
+    """Cached, because a client holds connections. Threads may share it."""
+    # Slow to import, and many processes never need it.
     from deployments.cluster.kubernetes import KubernetesCluster
 
     if kubeconfig_path:

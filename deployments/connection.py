@@ -1,4 +1,4 @@
-"""Trying a cluster before it is used. A worker does it, because that is where the credentials are."""
+"""Tests a cluster before it is used. A worker does it, because the credentials are there."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from deployments.clusters import get_cluster
 from deployments.models import Cluster
 
 QUEUE_SECONDS = (
-    # Beside the cluster's own time: for the queue, and a worker that finishes something first.
+    # On top of the cluster's own time: for the queue, and for a worker that finishes something first.
     15.0
 )
 
 
 def try_here(row: Cluster) -> dict[str, Any]:
-    """Ask the cluster of `row`, saved or not, who it is and what its credentials may not do.
+    """Ask the cluster of `row`, saved or not, for its facts and for what its credentials may not do.
 
     Returns the fields of ClusterFacts, or {"fault": sentence}.
     """
@@ -39,9 +39,9 @@ def try_here(row: Cluster) -> dict[str, Any]:
 
 
 def require_usable(row: Cluster) -> ClusterFacts:
-    """Let a worker try the cluster of `row`, and wait for what it says. Changes nothing, so it is safe to repeat.
+    """Let a worker test the cluster of `row`, and wait for the result. Changes nothing, so it is safe to repeat.
 
-    Raises ValidationError, with the exact fault, unless the cluster answers and lets us do everything.
+    Raises ValidationError, with the exact fault, unless the cluster answers and permits everything we need.
     """
     answer = _ask_a_worker(row)
     if fault := answer.get("fault"):
@@ -60,7 +60,7 @@ def require_usable(row: Cluster) -> ClusterFacts:
 
 @shared_task(name="deployments.tasks.try_cluster", soft_time_limit=60)
 def try_cluster(driver: str, namespace: str, kubeconfig_path: str) -> dict[str, Any]:
-    """Try a cluster that may not be saved yet; the answer is what `try_here` returns."""
+    """Test a cluster that may not be saved yet; returns what `try_here` returns."""
     return try_here(Cluster(driver=driver, namespace=namespace, kubeconfig_path=kubeconfig_path))
 
 

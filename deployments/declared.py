@@ -1,4 +1,4 @@
-"""What every action on a deployment asks: an operator, and one that is not being deleted."""
+"""What every action on a deployment requires: an operator, and a deployment that is not being deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ R = TypeVar("R")
 def changes_deployment(
     *refuse: Callable[[Deployment], None],
 ) -> Callable[[Callable[P, R]], Action[Deployment, P, R]]:
-    """Declare an action on a deployment. Each of `refuse` raises Conflict for what stands in its way besides."""
+    """Declare an action on a deployment. Each of `refuse` raises Conflict for a further obstacle."""
 
     def state(by: User | None, deployment: Deployment) -> None:
         if deployment.is_deleted:

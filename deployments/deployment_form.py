@@ -1,4 +1,4 @@
-"""The form of a new deployment, and what it suggests while somebody types."""
+"""The form of a new deployment, and its suggestions as the user types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.views.suggestions import term_of
 
 
 def _versions() -> QuerySet[Any]:
-    """Versions by what people call them: the model's name and the version's own."""
+    """Versions by their usual names: the model's name and the version's own."""
     named = ModelVersion.objects.annotate(label=Concat(F("model__name"), Value(" "), F("version")))
     return named.select_related("model").order_by("model__name", "version")
 
@@ -38,14 +38,14 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, rows in (("version", _versions()), ("cluster", Cluster.objects.order_by("name"))):
-            # Not where a deployment is only looked at.
+            # Not where a deployment is read-only.
             if name in self.fields:
                 source = reverse("admin:deployments_deployment_suggestions", args=[f"{name}s"])
                 offer(self, name, rows, source=source)
                 style(self, name)
 
     def clean_name(self) -> str:
-        """The action refuses a name that lives, too; here it is said beside the field."""
+        """The action refuses the name of a living deployment, too; here the error appears beside the field."""
         name: str = self.cleaned_data["name"]
         if Deployment.objects.living().filter(name=name).exists():
             raise forms.ValidationError(_("A deployment with this name already exists."))
@@ -58,7 +58,7 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def suggestions(request: HttpRequest, kind: str) -> HttpResponse:
-    """Some versions or clusters, by the beginning of a name, as options of a list."""
+    """Options for versions or clusters whose names begin with the typed text."""
     actions.create_deployment.require_permission(signed_in(request), None)
     term = term_of(request)
     if kind == "versions":

@@ -1,40 +1,40 @@
 """Fields of a call that steer an engine instead of asking a model something. Pure facts; no Django.
 
-Gathered from the request schemas of vLLM, SGLang, TGI, llama.cpp, TensorRT-LLM, NVIDIA Dynamo, Ollama, LiteLLM
-and OpenRouter. A client's field of such a name is refused by the gateway unless an operator allows it for a
-target. Names are compared without case, hyphens and underscores, as engines differ in how they spell them.
+Collected from the request schemas of vLLM, SGLang, TGI, llama.cpp, TensorRT-LLM, NVIDIA Dynamo, Ollama, LiteLLM
+and OpenRouter. The gateway refuses a client's field of such a name unless an operator allows it for a target.
+Comparisons of names ignore case, hyphens and underscores, as engines differ in how they spell them.
 
-A field is a control if it decides how, where or with what a call is run: order and identity, caches, adapters,
-templates and ready tokens, files, addresses, code, memory of the engine, limits beside those that the gateway counts
-by, and what tells of the engine's inside. What only shapes the caller's own answer is none: sampling, stop words,
-`guided_json`, `allowed_token_ids`, `skip_special_tokens`, `documents`.
+A field is a control if it decides how, where or with what a call runs: order and identity, caches, adapters,
+templates and ready tokens, files, addresses, code, memory of the engine, limits other than those that the gateway
+counts by, and whatever reveals the engine's internals. Fields that only shape the caller's own answer are not controls:
+sampling, stop words, `guided_json`, `allowed_token_ids`, `skip_special_tokens`, `documents`.
 """
 
 import re
 from functools import lru_cache
 from typing import Final
 
-# Characters; no field of any server has a longer one.
+# Characters; no server has a field with a longer name.
 LONGEST_NAME: Final = 128
 
 
 def fold(name: str) -> str:
-    """A name as names are compared: small letters and digits alone; empty for one that no field has, of any length."""
+    """The folded form of a name, for comparison: only lowercase letters and digits; empty for an impossible name."""
     return _fold(name) if len(name) <= LONGEST_NAME else ""
 
 
-# Of names that clients choose, so none may be long.
+# Clients choose these names, so the cache takes no long ones.
 @lru_cache(maxsize=4096)
 def _fold(name: str) -> str:
     return "".join(re.findall(r"[a-z0-9]", name.casefold()))
 
 
 def folded(names: str) -> frozenset[str]:
-    """Names with spaces between them, as they are compared."""
+    """The folded forms of names with spaces between them."""
     return frozenset(map(fold, names.split()))
 
 
-# Fields that no operator can allow: they would undo the separation of tenants, or lead a call elsewhere.
+# Fields that no operator can allow: they would undo the separation of tenants, or send a call elsewhere.
 _NEVER: Final = """
 cache_salt extra_key cache_key cache_namespace
 api_base base_url api_key api_version api_type custom_llm_provider llm_provider endpoint_url proxy
@@ -54,7 +54,7 @@ client async_client http_client shared_session client_id client_secret azure_use
 hidden_params ssl_certificate cert ca_bundle prompt_id prompt_version prompt_label prompt_variables
 """
 
-# State that calls of several tenants would share: only for a target that serves one tenant.
+# State that calls of several tenants would share: allowed only for a target that serves one tenant.
 _SHARED_STATE: Final = """
 tenant tenant_key namespace organization_id org_id workspace_id account_id project_id
 cache_prompt id_slot slot_id slot slots n_cache_reuse n_keep n_discard session_params session session_id_params
@@ -68,7 +68,7 @@ steering steering_vectors control_vectors activations soft_prompt
 prompt_embeds input_embeds image_embeds audio_embeds multimodal_embeddings mm_embeddings keep_alive
 """
 
-# The rest.
+# All other controls.
 _ENGINE: Final = """
 priority request_id rid conversation_rid request_priority scheduling_params agent_hierarchy agent_hints
 priority_class qos arrival_time trace_headers x_request_id x_correlation_id trace_id scheduling deadline slo ttft_slo
@@ -132,7 +132,7 @@ _PREFIXES: Final = (
     "sglang",
     "trtllm",
 )
-# Who pays, with which credentials, and for how much.
+# Who pays, with which credentials, and how much.
 _ACCESS = (
     "apikey", "apibase", "accesskey", "secret", "password", "credential", "privatekey", "costper", "pertoken",
 )  # fmt: skip
@@ -142,13 +142,13 @@ _ACCESS_PREFIXES = (
 )  # fmt: skip
 _KNOWN_CACHE_NAMES = ("promptcachekey", "promptcacheretention", "promptcacheoptions", "cachecontrol")
 # An address or a place in a file system, at the end of a name.
-_PLACES = tuple(  # as names are compared
+_PLACES = tuple(  # in folded form
     folded(
         """host path directory uri url endpoint addr address
         hosts paths directories uris urls endpoints addrs addresses"""
     )
 )
-# Where a word of the name begins so: others end so (report, nadir).
+# Only where a word of the name begins with these: other words end in them (report, nadir).
 _SHORT_PLACE = re.compile(
     r"(?:(?:^|[^A-Za-z0-9])(?i:port|dir)(?i:s?)|[A-Za-z0-9](?:Port|Dir)s?|[a-z0-9](?:PORT|DIR)S?)[^A-Za-z0-9]*$"
 )
@@ -166,7 +166,7 @@ ALL_CONTROLS: Final = NEVER | SHARED_STATE | ENGINE
 
 
 def is_control(name: str) -> bool:
-    """Whether a field of this name steers an engine. Names that begin with an underscore are internal to some."""
+    """Whether a field of this name steers an engine. Names with a leading underscore are internal to some engines."""
     return _is_control(name) if len(name) <= LONGEST_NAME else name.startswith("_")
 
 
@@ -189,8 +189,8 @@ def _is_control(name: str) -> bool:
 
 
 def names_medium(compared: str) -> bool:
-    """Whether a name, as names are compared, is that of a picture, sound or file, whose address is looked at by rules
-    of its own (`gateway/proxy/media.py`)."""
+    """Whether a folded name is that of a picture, sound or file, whose address has rules of its own
+    (`gateway/proxy/media.py`)."""
     return _MEDIUM.fullmatch(compared) is not None
 
 
@@ -201,7 +201,7 @@ def can_never_be_allowed(name: str) -> bool:
 
 
 def carries_access(name: str) -> bool:
-    """Whether a field of this name says with whose credentials a call is made, or what it is said to cost."""
+    """Whether a field of this name sets whose credentials a call uses, or what it is said to cost."""
     compared = fold(name)
     return compared.startswith(_ACCESS_PREFIXES) or any(one in compared for one in _ACCESS)
 
@@ -211,7 +211,7 @@ def _is_a_proxy(compared: str) -> bool:
 
 
 def is_a_place(name: str, compared: str) -> bool:
-    """Whether a name, and as names are compared, ends in an address or a place in a file system."""
+    """Whether a name, given as it is and in folded form, ends in an address or a place in a file system."""
     return compared.endswith(_PLACES) or _SHORT_PLACE.search(name) is not None
 
 

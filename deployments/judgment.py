@@ -1,8 +1,8 @@
-"""Judging engines by what is known now, and telling gateways where that is not what they were told.
+"""Judges engines by what is known now, and notifies gateways when a judgment has changed.
 
-Pages, the API and each compiled configuration judge a deployment at the moment of asking (`Deployment.facts`). Gateways
-ask for another configuration only when its revision grows. So a judgment that has changed, by an upgrade of the
-console or a change of the program, is noted here and raises it.
+Pages, the API and each compiled configuration judge a deployment when they read it (`Deployment.facts`). Gateways
+request another configuration only when its revision grows. So this module records a judgment that has changed, by an
+upgrade of the console or a change of the program, and raises the revision.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tenants.revision import raise_revision
 log = structlog.get_logger(__name__)
 
 JUDGED_FIELDS = ("runtime", "cache_key_field", "is_prefix_cache_off")
-SAVED_FIELDS = (*JUDGED_FIELDS, "statement_lapsed_at")  # by whoever calls `judge`
+SAVED_FIELDS = (*JUDGED_FIELDS, "statement_lapsed_at")  # by the caller of `judge`
 
 
 def judge(row: Deployment) -> bool:
-    """Note on `row` what is known of its engine now, unsaved; whether gateways must be told. Safe to repeat."""
+    """Set on `row`, unsaved, what is known of its engine now; return whether gateways must know. Safe to repeat."""
     before = {name: getattr(row, name) for name in JUDGED_FIELDS}
     facts = row.facts
     after = {name: getattr(facts, name) for name in JUDGED_FIELDS}
@@ -48,14 +48,14 @@ def judge(row: Deployment) -> bool:
 def judge_all() -> int:
     """Judge all living deployments, and raise the revision if one has news; return how many had. Safe to repeat.
 
-    It asks no cluster, so that an engine on one that is away does not go on under an old judgment.
+    It contacts no cluster, so that an engine on a cluster that is away does not keep an old judgment.
     """
     living = Deployment.objects.living().select_related("version")
     return sum(_judge_again(row) for row in living if _is_outdated(row))
 
 
 def _has_lapsed(row: Deployment) -> bool:
-    """Whether a statement is about another program than the one that is wanted now, which nobody has noted yet."""
+    """Whether a statement is about a program other than the desired one, and its lapse is not recorded yet."""
     return bool(row.stated_field) and row.statement_lapsed_at is None and not row.is_statement_in_force
 
 

@@ -1,4 +1,4 @@
-"""Taking turns across processes, without keeping a transaction open."""
+"""Locks across processes, without a transaction that stays open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEY = "hashtextextended(%s, 0)"
 
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[None]:
-    """Wait for our turn at `name`, and hold it. If this process dies, the database ends the turn."""
+    """Wait for the lock `name`, and hold it. If this process dies, the database releases it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_advisory_lock({KEY})", [name])
     try:
@@ -23,7 +23,7 @@ def one_at_a_time(name: str) -> Iterator[None]:
 
 @contextmanager
 def if_nobody_else(name: str) -> Iterator[bool]:
-    """Take a turn at `name` if it is free now; False, without waiting, if somebody else has it."""
+    """Take the lock `name` if it is free now; False, without waiting, if someone else holds it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_try_advisory_lock({KEY})", [name])
         acquired: bool = cursor.fetchone()[0]
@@ -36,7 +36,7 @@ def if_nobody_else(name: str) -> Iterator[bool]:
 
 def _leave(name: str) -> None:
     if connection.connection is None or connection.connection.closed:
-        # The turn ended with the connection.
+        # The lock ended with the connection.
         return
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_advisory_unlock({KEY})", [name])

@@ -1,7 +1,7 @@
-"""From an engine's specification to Kubernetes objects: pure functions; no database, no cluster, no clock.
+"""Turns an engine's specification into Kubernetes objects: pure functions; no database, no cluster, no clock.
 
-All drivers take these objects, so the local one runs the very command that Kubernetes would. Amounts are
-strings as the API server spells them: server-side apply refuses integers, and stores any other spelling anew.
+All drivers take these objects, so the local one runs the same command as Kubernetes. Amounts are strings in the
+API server's spelling: server-side apply refuses integers, and stores any other spelling anew.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER_ID = (
-    # nobody's in particular; images that insist on root are refused by the pod's security context.
+    # Nobody's in particular; the pod's security context refuses images that insist on root.
     10001
 )
 _PROBE_PERIOD_SECONDS = 5
@@ -50,15 +50,15 @@ class RuntimeSpec:
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What one deployment wants of a cluster."""
+    """What one deployment requires of a cluster."""
 
     deployment_id: str
     generation: int
-    # A DNS label: also the host name of its Service.
+    # A DNS label, which is also the host name of its Service.
     name: str
     namespace: str
     model: str  # public name
-    # What the engine calls it.
+    # The engine's name for the model.
     upstream_model: str
     version: str
     runtime: RuntimeSpec
@@ -75,8 +75,7 @@ class EngineSpec:
 
 
 def engine_manifests(spec: EngineSpec) -> list[Manifest]:
-    """The Deployment and the Service of one engine. Raises ValueError naming the field that a cluster would
-    refuse."""
+    """The Deployment and the Service of one engine. Raises ValueError naming the field that a cluster would refuse."""
     _check(spec)
     service = _service(spec)
     deployment = _deployment(spec)
@@ -144,7 +143,7 @@ def _deployment(spec: EngineSpec) -> Manifest:
         "spec": {
             "replicas": spec.replicas,
             "selector": {"matchLabels": {DEPLOYMENT_LABEL: spec.deployment_id}},
-            # A new replica is ready before an old one stops: needs room for one more.
+            # A new replica is ready before an old one stops, which needs room for one more.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "revisionHistoryLimit": 5,
             "progressDeadlineSeconds": spec.startup_timeout_seconds + 60,
@@ -162,7 +161,7 @@ def _pod(spec: EngineSpec) -> Manifest:
     mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 (the container's own, empty at each start)
     if spec.gpus_per_replica:
         resources[spec.gpu_resource] = str(spec.gpus_per_replica)
-        # GPUs of one replica talk through it.
+        # The GPUs of one replica communicate through it.
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
     return {
@@ -198,8 +197,8 @@ def _pod(spec: EngineSpec) -> Manifest:
 
 
 def _program(spec: EngineSpec) -> dict[str, list[str]]:
-    """Command and arguments. The address becomes a reference to the container's environment, which
-    Kubernetes expands itself and which the local cluster sets to a free port of this machine."""
+    """Command and arguments. The address becomes a reference to the container's environment: Kubernetes expands
+    it, and the local cluster sets it to a free port of this machine."""
     meanings = {
         "{model}": _literal(spec.upstream_model),
         "{host}": f"$({HOST_VARIABLE})",
@@ -217,7 +216,7 @@ def _program(spec: EngineSpec) -> dict[str, list[str]]:
 
 
 def _literal(text: str) -> str:
-    """Text that Kubernetes leaves as it is: `$(` would begin a reference, and `$$` stands for one `$`."""
+    """Escape text so that Kubernetes leaves it as it is: `$(` would begin a reference, and `$$` stands for one `$`."""
     return text.replace("$", "$$")
 
 
@@ -239,7 +238,7 @@ def _probes(spec: EngineSpec) -> Manifest:
     return {
         "startupProbe": probe(max(1, -(-spec.startup_timeout_seconds // _PROBE_PERIOD_SECONDS))),
         "readinessProbe": probe(2),
-        # Slow under load is not dead.
+        # Slow under load does not mean dead.
         "livenessProbe": probe(6),
     }
 

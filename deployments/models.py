@@ -33,12 +33,12 @@ class Cluster(models.Model):
     name = models.SlugField(max_length=60, unique=True)
     driver = models.CharField(max_length=12, choices=Driver)
     namespace = models.CharField(max_length=63, default="quartermaster", validators=[DNS_LABEL])
-    # On the worker; empty: in-cluster account.
+    # A path on the worker; empty: in-cluster account.
     kubeconfig_path = models.CharField(max_length=300, blank=True)
     region = models.CharField(max_length=60, blank=True)
-    # What it called itself when it was last tested.
+    # The version it reported when it was last tested.
     version = models.CharField(max_length=100, blank=True)
-    # Extended resources then: {"nvidia.com/gpu": "16"}
+    # Extended resources at that time: {"nvidia.com/gpu": "16"}
     resources = models.JSONField(default=dict, blank=True)
     tested_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -50,7 +50,7 @@ class Cluster(models.Model):
 
 
 class Sharing(models.TextChoices):
-    """Whether several tenants may use one engine, whose prefix cache could tell one of another's prompts."""
+    """Whether several tenants may use one engine, whose prefix cache could reveal one tenant's prompts to another."""
 
     SEPARATED = "separated", _("Serves all tenants: its prefix cache is separate for each.")
     NO_CACHE = "no_cache", _("Serves all tenants: it runs without a prefix cache.")
@@ -67,7 +67,7 @@ class Sharing(models.TextChoices):
 
 
 class Deployment(models.Model):
-    """A model version wanted on a cluster, and what was last seen of it there."""
+    """A model version that should run on a cluster, and its last observed state."""
 
     class State(models.TextChoices):
         STARTING = "starting", _("Starting")
@@ -77,14 +77,14 @@ class Deployment(models.Model):
         DELETED = "deleted", _("Deleted")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # Free again once it is deleted.
+    # Free again once the deployment is deleted.
     name = models.CharField(max_length=53, validators=[DNS_LABEL])
     version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
     cluster = models.ForeignKey(Cluster, models.PROTECT, related_name="deployments")
     replicas = models.PositiveIntegerField(default=1)
-    # Raised by every change of what is wanted.
+    # Grows with every change of the desired state.
     generation = models.BigIntegerField(default=1)
-    # Wanted gone; the row stays for history.
+    # To be deleted; the row stays for history.
     is_deleted = models.BooleanField(default=False)
 
     observed_generation = models.BigIntegerField(default=0)
@@ -93,23 +93,23 @@ class Deployment(models.Model):
     # [{"type", "status", "reason", "message"}], from the cluster.
     conditions = models.JSONField(default=list, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
-    # What somebody changed in the cluster and we put back.
+    # What someone changed in the cluster and we put back.
     drift = models.CharField(max_length=600, blank=True)
     drift_at = models.DateTimeField(null=True, blank=True)  # when, the last time
-    # When the sweep looks again, whatever messages were lost.
+    # When the sweep checks it again, even if messages were lost.
     next_look_at = models.DateTimeField(default=now)
     created_at = models.DateTimeField(default=now, editable=False)
 
-    # The program that was last seen running as wanted. Empty: not noted yet, or none of it has run.
+    # The program that was last seen running as desired. Empty: not recorded yet, or none of it has run.
     applied_image = models.CharField(max_length=300, blank=True, default="", db_default="", editable=False)
     applied_command = ArrayField(
         models.CharField(max_length=300), default=list, db_default=[], blank=True, editable=False
     )
-    # What gateways were last told of it. What holds now is `facts`; deployments.judgment compares the two.
+    # What gateways last received. The current judgment is `facts`; deployments.judgment compares the two.
     runtime = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
     cache_key_field = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
     is_prefix_cache_off = models.BooleanField(default=False, db_default=False, editable=False)
-    # What an operator stated of the program `stated_program` (runtimes.program_digest); who: the audit log.
+    # What an operator stated about the program `stated_program` (runtimes.program_digest); who: the audit log.
     stated_field = models.CharField(max_length=LONGEST_FIELD, blank=True, default="", db_default="")
     stated_reason = models.CharField(max_length=500, blank=True, default="", db_default="")
     stated_program = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
@@ -160,7 +160,7 @@ class Deployment(models.Model):
 
     @property
     def facts(self) -> RuntimeFacts:
-        """What this release knows of the engine: of the program that is wanted and of the one that runs."""
+        """What this release knows of the engine: of the desired program and of the running one."""
         wanted = facts_of(self.version.image, self.version.command)
         if not self.applied_image and not self.applied_command:
             return wanted
@@ -168,26 +168,26 @@ class Deployment(models.Model):
 
     @property
     def is_being_replaced(self) -> bool:
-        """Whether another program is wanted than was last seen running."""
+        """Whether the desired program differs from the one last seen running."""
         if not self.applied_image and not self.applied_command:
             return False
         return (self.applied_image, self.applied_command) != (self.version.image, self.version.command)
 
     @property
     def is_statement_in_force(self) -> bool:
-        """Whether what an operator stated is about the image and command of this moment, and has not lapsed."""
+        """Whether the operator's statement is about the current image and command, and has not lapsed."""
         if not self.stated_field or self.statement_lapsed_at is not None:
             return False
         return self.stated_program == program_digest(self.version.image, self.version.command)
 
     @property
     def separating_field(self) -> str:
-        """The field by which it separates its prefix cache: as known, else as stated. Empty: none."""
+        """The field by which it separates its prefix cache: the known one, else the stated one. Empty: none."""
         return self.facts.cache_key_field or (self.stated_field if self.is_statement_in_force else "")
 
     @property
     def sharing(self) -> Sharing:
-        """Whose calls it may serve, and why; the first of these that holds."""
+        """Whose calls it may serve, and why; the first rule that applies."""
         if self.only_tenant_id is not None:
             return Sharing.ONE_TENANT
         if self.separating_field:
@@ -198,9 +198,9 @@ class Deployment(models.Model):
 
     @property
     def controls_in_force(self) -> list[str]:
-        """The engine controls that clients may send: those allowed that may be, for whom it serves now."""
+        """The engine controls that clients may send: the allowed ones that suit the tenants it serves now."""
         is_alone = self.only_tenant_id is not None
-        # That one is the gateway's.
+        # The gateway sets that field itself.
         own = fold(self.separating_field)
         return [
             name
@@ -210,13 +210,13 @@ class Deployment(models.Model):
 
     @property
     def backends_of_route(self) -> list[Backend]:
-        """All backends of its model's route, its own and those of other deployments."""
+        """All backends of its model's route, from this and other deployments."""
         route: Route | None = getattr(self.version.model, "route", None)
         return list(route.backends.all()) if route else []
 
 
 class Route(models.Model):
-    """Public model name → backends. What gateways follow."""
+    """A public model name and its backends, which gateways follow."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
@@ -235,7 +235,7 @@ class Backend(models.Model):
     url = models.URLField(max_length=300)
     upstream_model = models.CharField(max_length=200)
     weight = models.PositiveIntegerField(default=1)
-    # 0 first; the next only when these fail.
+    # 0 first; the next number only when these fail.
     priority = models.PositiveSmallIntegerField(default=0)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What a cluster showed, written down: the deployment's state, and the backends that gateways follow."""
+"""Saves what a cluster shows: the deployment's state, and the backends that gateways follow."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ State = Deployment.State
 
 LOOK_AGAIN_SETTLED = timedelta(seconds=60)
 LOOK_AGAIN_UNSETTLED = timedelta(seconds=10)
-# Longer than the task's own retries together.
+# Longer than the task's own retries take together.
 LOOK_AGAIN_UNREACHABLE = timedelta(seconds=60)
 LOOK_AGAIN_REFUSED = timedelta(minutes=15)
 DRIFT_SHOWN = timedelta(days=1)
-# The same drift, again and again, has one audit entry an hour.
+# Repeated drift of the same kind gets one audit entry an hour.
 DRIFT_AUDITED_EVERY = timedelta(hours=1)
 
 # Characters of a condition's message.
 LONGEST_TEXT = 2000
 
-# Condition types of our own, beside those of deployments.cluster.base.
+# Our own condition types, beside those of deployments.cluster.base.
 ACCEPTED = "Accepted"
 REACHABLE = "Reachable"
 DRIFT_HEALED = "DriftHealed"
@@ -42,13 +42,13 @@ Conditions = list[dict[str, str]]
 
 
 def record(wanted: Deployment, observed: Observed | None, *, is_applied: bool = False) -> bool:
-    """Write down what the cluster shows of `wanted`; None means that it holds nothing of that name.
+    """Save what the cluster shows of `wanted`; None means that it holds nothing of that name.
 
-    `is_applied` says that the cluster was given `wanted` just before, its program included.
+    `is_applied` says that `wanted`, its program included, was applied to the cluster just before.
 
-    Raises the configuration revision if the addresses that serve the model have changed. What somebody else had
-    changed in the cluster, and was put back, becomes a condition for a day and an audit entry. False, and nothing
-    is written, if somebody has changed their mind meanwhile: then another reconciliation follows.
+    Raises the configuration revision if the addresses that serve the model have changed. Changes that someone else
+    made in the cluster, and that were put back, become a condition for a day and an audit entry. Returns False, and
+    saves nothing, if the desired state has changed meanwhile: then another reconciliation follows.
     """
     drift = drift_in(wanted, observed)
     return _write(
@@ -64,7 +64,7 @@ def record(wanted: Deployment, observed: Observed | None, *, is_applied: bool = 
 
 
 def record_refusal(wanted: Deployment, reason: str) -> bool:
-    """Write down that the cluster will never take `wanted` as it is, and why. What ran before goes on running."""
+    """Save that the cluster will never accept `wanted` as it is, and why. What ran before keeps running."""
     return _write(
         wanted,
         state=State.DEGRADED if wanted.ready_replicas else State.DOWN,
@@ -76,7 +76,7 @@ def record_refusal(wanted: Deployment, reason: str) -> bool:
 
 
 def record_quota(wanted: Deployment, reason: str) -> bool:
-    """Write down that a quota keeps the cluster from taking `wanted`. It is tried again every minute."""
+    """Save that a quota keeps the cluster from accepting `wanted`. It is tried again every minute."""
     return _write(
         wanted,
         state=State.DEGRADED if wanted.ready_replicas else State.DOWN,
@@ -89,7 +89,7 @@ def record_quota(wanted: Deployment, reason: str) -> bool:
 
 
 def record_unreachable(wanted: Deployment, reason: str) -> bool:
-    """Write down that the cluster does not answer: what was last seen of it may no longer be so."""
+    """Save that the cluster does not answer: the last observation may be out of date."""
     others = [condition for condition in wanted.conditions if condition["type"] != REACHABLE]
     return _write(
         wanted,
@@ -103,7 +103,7 @@ def record_unreachable(wanted: Deployment, reason: str) -> bool:
 
 
 def is_news(wanted: Deployment, observed: Observed | None) -> bool:
-    """Whether `record` would change more than the time of observation. Asks the database nothing."""
+    """Whether `record` would change more than the time of observation. Makes no query."""
     endpoints = observed.endpoints if observed else ()
     return (
         wanted.observed_generation != wanted.generation
@@ -116,7 +116,7 @@ def is_news(wanted: Deployment, observed: Observed | None) -> bool:
 
 
 def is_refused(deployment: Deployment) -> bool:
-    """Whether the cluster refused what is wanted, so that only a person can change anything."""
+    """Whether the cluster refused the desired state, so that only a person can change anything."""
     return any(
         condition["type"] == ACCEPTED and condition["status"] == "False"
         for condition in deployment.conditions
@@ -130,18 +130,18 @@ def state_of(wanted: Deployment, observed: Observed | None) -> str:
     if observed is None:
         return State.DOWN if _was_ready(wanted) else State.STARTING
     if observed.is_settled:
-        # Also when zero replicas are wanted: what is there is what was asked for.
+        # Also when zero replicas are desired: the observed state is the desired one.
         return State.HEALTHY
     if observed.ready_replicas == 0:
         return State.DOWN if observed.problems or _was_ready(wanted) else State.STARTING
     if observed.problems or observed.ready_replicas < wanted.replicas:
         return State.DEGRADED
-    # Enough serve, some of them not yet what is wanted.
+    # Enough replicas serve, but some are not up to date.
     return State.STARTING
 
 
 def drift_in(wanted: Deployment, observed: Observed | None) -> str:
-    """What somebody changed in the cluster since this same wish was last fulfilled; "" if nothing."""
+    """What someone changed in the cluster since this generation was last ready; "" if nothing."""
     if observed is None or wanted.is_deleted:
         return ""
     if observed.is_created and _was_ready(wanted) and not is_refused(wanted):
@@ -150,7 +150,7 @@ def drift_in(wanted: Deployment, observed: Observed | None) -> str:
 
 
 def conditions_of(wanted: Deployment, observed: Observed | None, drift: str = "") -> Conditions:
-    """What the cluster says, and for a day what was put back there."""
+    """The cluster's conditions, and for a day what was put back there."""
     conditions = [_condition(**asdict(condition)) for condition in observed.conditions] if observed else []
     if drift:
         conditions.append(_drift_condition(drift, now()))
@@ -168,12 +168,12 @@ def _drift_condition(drift: str, at: datetime) -> dict[str, str]:
 
 
 def backend_url(endpoint: str) -> str:
-    """Where gateways call an engine whose base address is `endpoint`."""
+    """The URL at which gateways call an engine whose base address is `endpoint`."""
     return f"{endpoint}/v1"
 
 
 def _was_ready(wanted: Deployment) -> bool:
-    """Whether this very wish has been fulfilled before: then having nothing now is a fall, not a start."""
+    """True if this generation was ready before; zero replicas then means it went down."""
     return wanted.observed_generation == wanted.generation and wanted.state in (
         State.HEALTHY,
         State.DEGRADED,
@@ -186,7 +186,7 @@ def _is_settled(wanted: Deployment, observed: Observed | None) -> bool:
 
 
 def _condition(type: str, status: str, reason: str, message: str) -> dict[str, str]:
-    """Its texts come from clusters, and from whoever answers in their place: no page and no database takes them raw."""
+    """A condition with cleaned texts: they come from clusters, or from whatever answers in their place."""
     said = {"type": type, "status": status, "reason": reason, "message": message}
     return {field: clean_name(str(text)[:LONGEST_TEXT]) for field, text in said.items()}
 
@@ -204,7 +204,7 @@ def _write(
     is_program_known: bool = False,
     drift: str = "",
 ) -> bool:
-    """`endpoints` None leaves the backends as they are; `is_program_known`: that of its version runs alone."""
+    """`endpoints` None leaves the backends as they are; `is_program_known`: only its version's program runs."""
     row = Deployment.objects.select_for_update().filter(pk=wanted.pk, generation=wanted.generation).first()
     if row is None:
         return False
@@ -277,8 +277,8 @@ def _followed(wanted: Deployment, backends: Iterable[Backend], urls: list[str]) 
     """The addresses that `wanted` should have among the `backends` of its route; None if it has them.
 
     A backend whose engine is gone leaves the route, unless it is the route's last while its deployment is
-    still wanted: a gateway answers an address that fails with 503, which clients try again, and an empty
-    route with 404, which they do not.
+    still desired. For an address that fails, a gateway answers 503, which clients try again; for an empty
+    route, 404, which they do not.
     """
     ours = {backend.url for backend in backends if backend.deployment_id == wanted.pk}
     if ours == set(urls):
@@ -291,7 +291,7 @@ def _followed(wanted: Deployment, backends: Iterable[Backend], urls: list[str]) 
 
 
 def _follow(wanted: Deployment, urls: list[str]) -> bool:
-    """Make the backends of the deployment's route be `urls`; whether anything changed."""
+    """Set the backends of the deployment's route to `urls`; return whether anything changed."""
     route, _ = Route.objects.get_or_create(model=wanted.version.model)
     # Deployments of one model take turns.
     Route.objects.select_for_update().get(pk=route.pk)
@@ -302,7 +302,7 @@ def _follow(wanted: Deployment, urls: list[str]) -> bool:
     ours = {backend.url: backend for backend in backends if backend.deployment_id == wanted.pk}
     Backend.objects.filter(pk__in=[ours[url].pk for url in ours.keys() - should_be]).delete()
     new = sorted(should_be - ours.keys())
-    # An address belongs to one engine: whoever had it before, on this cluster, is no longer there.
+    # An address belongs to one engine: on this cluster, the engine that had it before is gone.
     Backend.objects.filter(url__in=new, deployment__cluster=wanted.cluster).delete()
     Backend.objects.bulk_create(
         Backend(route=route, deployment=wanted, url=url, upstream_model=wanted.version.upstream_name)

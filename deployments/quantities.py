@@ -1,7 +1,7 @@
 """Kubernetes quantities in their canonical spelling.
 
-The API server stores "1000m" as "1" and "2048Mi" as "2Gi". We write what it stores, so that comparing the two
-shows what somebody changed and nothing else. The rules:
+The API server stores "1000m" as "1" and "2048Mi" as "2Gi". We write what it stores, so that a comparison shows
+only what someone changed. The rules:
 https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
 
@@ -17,7 +17,7 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E|)")
 
 
 def canonical_quantity(text: str) -> str:
-    """`text` as the API server spells it: "0.5" is "500m", "2048Mi" is "2Gi". Raises ValueError if it is no
+    """`text` as the API server spells it: "0.5" is "500m", "2048Mi" is "2Gi". Raises ValueError if it is not a
     quantity.
 
     Amounts finer than a thousandth (or than one byte, with a binary suffix) are refused, as nobody means

@@ -1,4 +1,4 @@
-"""Questions about clusters and deployments. They belong to the platform, not to a tenant."""
+"""Queries about clusters and deployments. They belong to the platform, not to a tenant."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from core.tenant_managers import Row
 
 
 class ClusterQuerySet(models.QuerySet[Row]):
-    """Questions about clusters."""
+    """Queries about clusters."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """All of them for staff who may see clusters, none for everybody else."""
+        """All of them for staff who may see clusters, none for everyone else."""
         return self if user.has_perm("deployments.view_cluster") else self.none()
 
 
 class DeploymentQuerySet(models.QuerySet[Row]):
-    """Questions about deployments."""
+    """Queries about deployments."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """All of them for staff who may see deployments, none for everybody else."""
+        """All of them for staff who may see deployments, none for everyone else."""
         return self if user.has_perm("deployments.view_deployment") else self.none()
 
     def living(self) -> Self:
@@ -32,15 +32,15 @@ class DeploymentQuerySet(models.QuerySet[Row]):
         return self.exclude(state="deleted")
 
     def due(self) -> Self:
-        """Deployments that it is time to look at again; `next_look_at` says when."""
+        """Deployments that are due for a check; `next_look_at` says when."""
         return self.living().filter(next_look_at__lte=now())
 
     def watched_closely(self) -> Self:
-        """Deployments on clusters that are cheap to look at: engines of this machine."""
+        """Deployments on clusters that are cheap to check: engines of this machine."""
         return self.living().filter(cluster__driver="local")
 
     def with_names(self) -> Self:
-        """With all that a manifest, a page or an answer says of them."""
+        """With everything that a manifest, a page or an API response shows of them."""
         return self.select_related("version__model", "cluster").prefetch_related(
             "version__model__route__backends"
         )

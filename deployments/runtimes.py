@@ -1,7 +1,7 @@
-"""What is known of an engine by the program that runs it: whether tenants may share its prefix cache. No Django.
+"""What an engine's program implies: whether tenants may share its prefix cache. No Django.
 
-vLLM from 0.9 and the demo engine take `cache_salt` with each call. Of every other program nothing is assumed. Earlier
-vLLM ignores the field in silence, so the version has to be known: only vLLM's own images say it, in their tag.
+vLLM from 0.9 and the demo engine take `cache_salt` with each call. Nothing is assumed of any other program. Earlier
+vLLM silently ignores the field, so the version must be known: only vLLM's own images state it, in their tag.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ CACHE_SALT: Final = "cache_salt"
 _FIRST_VLLM_WITH_SALT: Final = (0, 9)
 _VLLM_IMAGE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai(?:-[a-z0-9]+)*(?=[:@]|$)")
 _VLLM_RELEASE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai:v(\d+)\.(\d+)")
-# Caches outside of the engine, such as LMCache: all options about them, however shortened. A file of options may name
-# one as well.
+# Caches outside of the engine, such as LMCache: all options about them, however shortened. A file of options may also
+# name one.
 _VLLM_ELSEWHERE = re.compile(r"--(?:kv(?!-cache-|-sharing-)|config$)")
 
 
@@ -26,13 +26,13 @@ _VLLM_ELSEWHERE = re.compile(r"--(?:kv(?!-cache-|-sharing-)|config$)")
 class RuntimeFacts:
     """What one program does. `cache_key_field` is empty where no field is known to separate its prefix cache."""
 
-    # What it is called; empty: unknown.
+    # The engine's name; empty: unknown.
     runtime: str = ""
     cache_key_field: str = ""
     is_prefix_cache_off: bool = False
 
     def shared_with(self, other: RuntimeFacts) -> RuntimeFacts:
-        """What is known of both engines: all that may be relied on while either of them may run."""
+        """What is known of both engines: what is safe to assume while either of them may run."""
         return RuntimeFacts(
             self.runtime if self.runtime == other.runtime else "",
             self.cache_key_field if self.cache_key_field == other.cache_key_field else "",
@@ -41,12 +41,12 @@ class RuntimeFacts:
 
 
 def program_digest(image: str, command: Sequence[str]) -> str:
-    """Names an image and a command in 64 characters: another of either has another name."""
+    """A name of 64 characters for an image and a command; it changes when either changes."""
     return hashlib.sha256(json.dumps([image, list(command)]).encode()).hexdigest()
 
 
 def ignores_salt(image: str, command: Sequence[str]) -> bool:
-    """Whether this is a vLLM that is known to ignore `cache_salt`: an image of its own from before 0.9."""
+    """Whether this is a vLLM that is known to ignore `cache_salt`: one of its own images from before 0.9."""
     version = _VLLM_RELEASE.match(image)
     is_old = version is not None and (int(version[1]), int(version[2])) < _FIRST_VLLM_WITH_SALT
     return is_old and _is_vllm(image, list(command))
@@ -55,7 +55,7 @@ def ignores_salt(image: str, command: Sequence[str]) -> bool:
 def facts_of(image: str, command: Sequence[str]) -> RuntimeFacts:
     """What is known of the engine that this image and command start.
 
-    A command through a shell, or a wrapper of somebody's own, is unknown. `command` empty means the image's own.
+    A command through a shell, or through a custom wrapper, is unknown. `command` empty means the image's own.
     """
     words = list(command)
     if words[:3] in (["python", "-m", "deployments.engine"], ["python3", "-m", "deployments.engine"]):
@@ -84,17 +84,17 @@ def _is_vllm(image: str, words: list[str]) -> bool:
 
 
 def _takes_salt(image: str) -> bool:
-    """Whether this is an image of vLLM's own whose tag says that it is new enough."""
+    """Whether this is one of vLLM's own images, with a tag that is new enough."""
     version = _VLLM_RELEASE.match(image)
     return version is not None and (int(version[1]), int(version[2])) >= _FIRST_VLLM_WITH_SALT
 
 
 def _option(word: str) -> str:
-    """The name of the option, as it is listed: vLLM takes `_` for `-` as well."""
+    """The name of the option as it is listed: vLLM also accepts `_` for `-`."""
     return word.split("=", 1)[0].replace("_", "-")
 
 
 def _last_switch(words: Sequence[str], on: str, off: str) -> bool | None:
-    """What the last of two opposite switches says; None if neither is there."""
+    """The value of the last of two opposite switches; None if neither is there."""
     said = [option == on for option in map(_option, words) if option in (on, off)]
     return said[-1] if said else None

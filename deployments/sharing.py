@@ -1,4 +1,4 @@
-"""What operators decide about one engine: whose calls it serves, and what clients may ask of it."""
+"""Operators' decisions about one engine: whose calls it serves, and which controls clients may send."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def _require_not_accepted(deployment: Deployment) -> None:
 @changes_deployment(_require_not_accepted)
 @transaction.atomic
 def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
-    """Let all tenants use an engine although nothing keeps them apart in its prefix cache, and say why.
+    """Let all tenants use an engine although nothing separates them in its prefix cache, and record the reason.
 
-    It holds until it is withdrawn, whatever the deployment runs later. Where the engine keeps tenants apart by
-    itself, it changes nothing.
+    The acceptance lasts until it is withdrawn, whatever the deployment runs later. It changes nothing while the
+    engine separates tenants by itself.
 
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
         Conflict: it is being deleted, serves one tenant only, or has been accepted already.
-        ValidationError: no reason is given, or one of more than 500 characters.
+        ValidationError: the reason is missing, or has more than 500 characters.
     """
     deployment = lock_deployment(pk, by)
     accept_sharing.require(by, deployment)
@@ -64,12 +64,12 @@ def _require_accepted(deployment: Deployment) -> None:
 @changes_deployment(_require_accepted)
 @transaction.atomic
 def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
-    """Take back what `accept_sharing` allowed. Without another reason to serve, the engine serves nobody then.
+    """Withdraw what `accept_sharing` allowed. Without another reason to serve, the engine then serves nobody.
 
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
-        Conflict: nobody has accepted it.
+        Conflict: no acceptance is in force.
     """
     deployment = lock_deployment(pk, by)
     withdraw_sharing.require(by, deployment)
@@ -83,12 +83,12 @@ def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
 @changes_deployment()
 @transaction.atomic
 def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
-    """Let an engine serve one tenant only; None gives it back to all.
+    """Let an engine serve one tenant only; None opens it to all again.
 
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
-        Conflict: it is being deleted, or that is so already.
+        Conflict: it is being deleted, or nothing would change.
     """
     deployment = lock_deployment(pk, by)
     dedicate.require(by, deployment)
@@ -116,7 +116,7 @@ def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deploym
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
         Conflict: it is being deleted.
-        ValidationError: one is no engine control, or can never be allowed, or only where one tenant is served.
+        ValidationError: a name is no engine control, can never be allowed, or only where one tenant is served.
     """
     deployment = lock_deployment(pk, by)
     allow_controls.require(by, deployment)
@@ -136,7 +136,7 @@ def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deploym
 
 
 def clean_controls(names: Iterable[str], *, serves_one_tenant: bool) -> list[str]:
-    """The names in order, each once. Raises ValidationError for one that cannot be allowed, by name."""
+    """The names in order, each once. Raises ValidationError naming one that cannot be allowed."""
     cleaned = sorted({fold(name): name.strip() for name in names if name.strip()}.values())
     if len(cleaned) > MOST_CONTROLS:
         raise ValidationError({"controls": _("At most %(most)d names.") % {"most": MOST_CONTROLS}})
@@ -157,7 +157,7 @@ def clean_controls(names: Iterable[str], *, serves_one_tenant: bool) -> list[str
 
 
 def one_line(reason: str, question: str) -> str:
-    """A reason as one line. Raises ValidationError: with `question` if there is none."""
+    """A reason as one line. Raises ValidationError with `question` if there is none."""
     line = " ".join(reason.split())
     if not line or not line.isprintable():
         raise ValidationError({"reason": question})
@@ -167,7 +167,7 @@ def one_line(reason: str, question: str) -> str:
 
 
 def lock_deployment(pk: UUID | str, user: User) -> Deployment:
-    """A deployment, locked. Raises Deployment.DoesNotExist: `user` cannot see such a one."""
+    """A deployment, locked. Raises Deployment.DoesNotExist if `user` cannot see it."""
     return (
         Deployment.objects.visible_to(user)
         .select_for_update(of=("self",))

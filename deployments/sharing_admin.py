@@ -1,4 +1,4 @@
-"""The part of a deployment's page that says whose calls it serves, and what clients may ask of its engine."""
+"""The part of a deployment's page about whose calls its engine serves and which controls clients may send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators state of one engine of which nothing is known: the field by which it separates its prefix cache."""
+"""Operators' statements about an engine of which nothing is known: by which field it separates its prefix cache."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def _require_unstated(deployment: Deployment) -> None:
 @changes_deployment(_require_unstated)
 @transaction.atomic
 def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> Deployment:
-    """State that an engine separates its prefix cache by `field`, and why one knows.
+    """State that an engine separates its prefix cache by `field`, and how this is known.
 
-    Gateways then send a value of the tenant in that field, to this engine only, refuse the field to clients of its
-    model, and all tenants use the engine. It is a statement about the image and the command that run now: when either
-    changes, it lapses.
+    Gateways then send a value of the tenant in that field, to this engine only, and refuse the field to clients of its
+    model. All tenants may then use the engine. The statement is about the image and the command that run now: when
+    either changes, it lapses.
 
     Args:
         pk: id of the deployment.
@@ -49,8 +49,8 @@ def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> De
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
-        Conflict: it is being deleted, its field is known already, one is stated, or its program is being replaced.
-        ValidationError: the field or the reason is none, or the program is known to ignore the field.
+        Conflict: it is being deleted, its field is known or stated already, or its program is being replaced.
+        ValidationError: the field or the reason is invalid, or the program is known to ignore the field.
     """
     deployment = lock_deployment(pk, by)
     state_separation.require(by, deployment)
@@ -80,7 +80,7 @@ def _require_stated(deployment: Deployment) -> None:
 @changes_deployment(_require_stated)
 @transaction.atomic
 def withdraw_separation(pk: UUID | str, *, by: User) -> Deployment:
-    """Take back what `state_separation` stated. Without another reason to serve, the engine serves nobody then.
+    """Withdraw what `state_separation` stated. Without another reason to serve, the engine then serves nobody.
 
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
@@ -99,7 +99,7 @@ def withdraw_separation(pk: UUID | str, *, by: User) -> Deployment:
 
 
 def check(deployment: Deployment, *, field: str | None = None, reason: str | None = None) -> str:
-    """The reason as one line. Raises ValidationError where `state_separation` would for what is given."""
+    """The reason as one line. Raises ValidationError for a given value that `state_separation` would not accept."""
     version = deployment.version
     if field is not None:
         if not is_field_name(field):

@@ -13,7 +13,7 @@ from deployments.connection import try_cluster
 # A worker knows the tasks that are imported here.
 __all__ = ["try_cluster"]
 SCHEDULE = {
-    # A message that waited longer than until the next one is worth nothing: this drops it.
+    # A message that still waits when the next one is sent is worthless: this drops it.
     "reconcile-stale-deployments": {
         "task": "deployments.tasks.reconcile_stale_deployments",
         "schedule": 5.0,
@@ -41,7 +41,7 @@ SCHEDULE = {
     soft_time_limit=60,
 )
 def reconcile_deployment(pk: str) -> None:
-    """Make the cluster match one deployment. A cluster that lets us wait for too long counts as away."""
+    """Make the cluster match one deployment. A cluster that takes too long counts as away."""
     with platform_scope("reconcile a deployment", is_routine=True):
         try:
             actions.reconcile(pk)
@@ -58,7 +58,7 @@ def reconcile_stale_deployments() -> None:
 
 @shared_task(soft_time_limit=30)
 def judge_engines() -> None:
-    """Tell gateways where other things are known of engines than they were told."""
+    """Notify gateways of engines whose judgment has changed."""
     with platform_scope("judge engines", is_routine=True):
         judgment.judge_all()
 

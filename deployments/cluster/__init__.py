@@ -1,1 +1,1 @@
-"""Where deployments run. `base` says what a driver offers; `local`, `kubernetes` and `memory` are the drivers."""
+"""Where deployments run. `base` defines the driver's interface; `local`, `kubernetes` and `memory` are the drivers."""

@@ -1,6 +1,6 @@
-"""A driver of a GPU cluster: what each of them offers, what it answers, and the two ways it can fail.
+"""The interface of a cluster driver: what it offers, what it returns, and the two ways it can fail.
 
-A driver takes Kubernetes objects (`deployments.manifests`) and says what it sees. Callers know no status
+A driver takes Kubernetes objects (`deployments.manifests`) and reports what it sees. Callers handle no status
 codes, no processes and no client library. See docs/decisions/0006-a-small-cluster-driver.md.
 """
 
@@ -20,13 +20,12 @@ DIGEST_ANNOTATION = "quartermaster.dev/spec-digest"
 
 
 def engine_selector(name: str) -> str:
-    """The label selector of the pods that run a deployment of this name, whichever Deployment object made them."""
+    """The label selector of the pods of a deployment of this name, whichever Deployment object created them."""
     return f"app.kubernetes.io/instance={name},app.kubernetes.io/managed-by=quartermaster"
 
 
 class ConditionType:
-    """The words conditions use; the same from every driver. The last six are problems, present only while
-    they last."""
+    """The types of conditions, the same for every driver. The last six are problems, present only while they last."""
 
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
@@ -43,7 +42,7 @@ class ConditionType:
 
 @dataclass(frozen=True)
 class Condition:
-    """One claim about a deployment: `type` is true, false or unknown, because `reason`; `message` is for
+    """One statement about a deployment: `type` is true, false or unknown, because of `reason`; `message` is for
     people."""
 
     type: str  # a ConditionType
@@ -55,7 +54,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a cluster holds and runs for one deployment, at the moment of asking."""
+    """What a cluster holds and runs for one deployment, at the time of the check."""
 
     wanted_replicas: int
     ready_replicas: int
@@ -84,13 +83,13 @@ class Observed:
 
     @property
     def problems(self) -> tuple[Condition, ...]:
-        """The conditions an operator must look at."""
+        """The conditions that need an operator's attention."""
         return tuple(c for c in self.conditions if c.type in ConditionType.PROBLEMS and c.status == "True")
 
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """The answer of a connection test."""
+    """The result of a connection test."""
 
     version: str
     """What the cluster calls itself, such as "v1.31.2"; "" where it does not tell."""
@@ -103,65 +102,64 @@ class ClusterFacts:
 
 
 class TemporaryClusterError(Exception):
-    """Trying again may work: no answer, a conflict, too many requests, or a fault on the cluster's side.
+    """A retry may work: no answer, a conflict, too many requests, or a fault on the cluster's side.
 
-    What was asked may or may not have been done; asking again is safe.
+    The request may or may not have been carried out; repeating it is safe.
     """
 
 
 class QuotaExceededError(TemporaryClusterError):
-    """The cluster would take it, but a quota is used up. It goes on by itself once there is room."""
+    """The cluster would accept the request, but a quota is used up. It continues by itself once there is room."""
 
 
 class UnnamedAbsenceError(TemporaryClusterError):
-    """Something does not exist, or so somebody says who does not say what. That proves nothing."""
+    """Something does not exist, according to an answer that does not name it. That proves nothing."""
 
 
 class PermanentClusterError(Exception):
-    """Trying again will not help: a person must change the deployment, the cluster or its credentials."""
+    """A retry will not help: a person must change the deployment, the cluster or its credentials."""
 
 
 class Cluster(Protocol):
-    """A place where deployments run. Every method raises TemporaryClusterError or PermanentClusterError,
-    nothing else."""
+    """A place where deployments run. Every method raises only TemporaryClusterError or PermanentClusterError."""
 
     def apply(self, manifests: Sequence[Manifest]) -> Observed:
-        """Make the cluster want these objects: exactly one Deployment and what belongs to it, in one
+        """Make these objects the cluster's desired state: exactly one Deployment and what belongs to it, in one
         namespace.
 
-        Returns what is there now, without waiting for replicas. Applying the same twice changes nothing,
-        and what somebody else changed in the fields named here is put back and named in `put_back`.
-        Raises PermanentClusterError where another deployment has an object of that name, before anything is written.
+        Returns the current state, without waiting for replicas. Applying the same objects twice changes nothing.
+        Changes by someone else to the fields named here are put back, and named in `put_back`.
+        Raises PermanentClusterError, before it writes anything, if another deployment has an object of that name.
         """
         ...
 
     def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
-        """What the cluster holds and runs for one deployment; None when it holds nothing of it. What another deployment
-        has under that name is not looked at."""
+        """What the cluster holds and runs for one deployment; None if it holds nothing of it. Ignores what another
+        deployment has under that name."""
         ...
 
     def delete(self, namespace: str, name: str, deployment_id: str) -> None:
-        """Ask that the deployment and its replicas go away. They are gone once `observe` says None.
+        """Request the deletion of the deployment and its replicas. They are gone once `observe` returns None.
 
-        Deleting what is gone succeeds, and so it does where another deployment has that name: its objects are left
-        alone. Raises UnnamedAbsenceError where the cluster does not say of what it speaks;
-        what was applied once more, even with no replicas, can be deleted for certain.
+        Deleting a missing deployment succeeds. If another deployment has that name, the call succeeds, too, and leaves
+        the objects alone. Raises UnnamedAbsenceError if the cluster does not name what is missing; a deployment that
+        is applied once more, even with no replicas, can be deleted for certain.
         """
         ...
 
     def check(self, namespace: str) -> ClusterFacts:
-        """Try the connection, and find what the credentials lack to run deployments in `namespace`."""
+        """Test the connection, and find what the credentials lack to run deployments in `namespace`."""
         ...
 
 
 def is_anothers(held: Manifest, deployment_id: str) -> bool:
-    """Whether an object that a cluster holds says that it belongs to another deployment."""
+    """Whether an object that a cluster holds is labeled as another deployment's."""
     owner = (held["metadata"].get("labels") or {}).get(DEPLOYMENT_LABEL)
     return owner is not None and owner != deployment_id
 
 
 def require_ours(held: Sequence[Manifest], wanted: Manifest) -> None:
-    """Raise PermanentClusterError if one of the objects that a cluster holds belongs to another deployment than the
+    """Raise PermanentClusterError if an object that a cluster holds belongs to a deployment other than that of the
     Deployment `wanted`."""
     deployment_id = wanted["metadata"].get("labels", {}).get(DEPLOYMENT_LABEL, "")
     for each in held:
@@ -176,8 +174,8 @@ def require_ours(held: Sequence[Manifest], wanted: Manifest) -> None:
 
 
 def find_deployment(manifests: Sequence[Manifest]) -> Manifest:
-    """The one Deployment among `manifests`. Raises PermanentClusterError unless there is exactly one, fully
-    named."""
+    """The one Deployment among `manifests`. Raises PermanentClusterError unless there is exactly one, with a name and
+    a namespace."""
     found = [manifest for manifest in manifests if manifest.get("kind") == "Deployment"]
     if len(found) != 1:
         raise PermanentClusterError(

@@ -1,17 +1,17 @@
-"""What somebody changed behind our back: the fields of a manifest that the cluster held otherwise."""
+"""What someone else changed in the cluster: the fields of a manifest whose values differed there."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deployments.cluster.base import DIGEST_ANNOTATION, GENERATION_ANNOTATION, Manifest
 
-# Fields named; more are counted.
+# At most this many fields are named; the rest are counted.
 _MOST = 5
 _LONGEST = 60  # characters of a value
 
 
 def is_same_wish(before: Manifest | None, wanted: Manifest) -> bool:
-    """Whether `before` was made from the very generation and specification that `wanted` has."""
+    """Whether `before` was made from the same generation and specification as `wanted`."""
     if before is None:
         return False
     ours, theirs = (each["metadata"].get("annotations") or {} for each in (wanted, before))
@@ -19,9 +19,9 @@ def is_same_wish(before: Manifest | None, wanted: Manifest) -> bool:
 
 
 def put_back(wanted: Sequence[Manifest], before: Sequence[Manifest]) -> tuple[str, ...]:
-    """The fields of `wanted` that were otherwise in `before`, as "Deployment spec.replicas: 5 → 1".
+    """The fields of `wanted` that differed in `before`, as "Deployment spec.replicas: 5 → 1".
 
-    An object that is not in `before` was deleted. Fields that `wanted` does not name are not looked at.
+    An object that is not in `before` was deleted. Fields that `wanted` does not name are ignored.
     """
     held = {each["kind"]: each for each in before}
     found: list[str] = []

@@ -1,8 +1,8 @@
 """Deployments on a Kubernetes cluster, through its API server. Only this module and its siblings import the official
 client.
 
-Objects are written by server-side apply under one field manager: the server merges, so what others set in
-other fields stays, what they changed in ours is put back, and applying the same again changes nothing.
+Objects are written by server-side apply under one field manager. The server merges: it keeps what others set in other
+fields, and puts back what they changed in ours. Applying the same objects again changes nothing.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ _PODS = Asked("Pod", "pods")
 
 
 class KubernetesCluster:
-    """One cluster. Make it with `from_file`, `from_text` or `in_cluster`; it may be kept, and shared between
+    """One cluster. Create it with `from_file`, `from_text` or `in_cluster`. It may be kept, and shared between
     threads, but not across a fork."""
 
     def __init__(self, api: client.ApiClient, *, timeout_seconds: float = 10) -> None:
@@ -57,22 +57,22 @@ class KubernetesCluster:
         self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
         self._authorization, self._version = client.AuthorizationV1Api(api), client.VersionApi(api)
         self._how: dict[str, Any] = {
-            # We read JSON: the client's classes refuse what they do not know.
+            # We read JSON: the client's classes reject unknown fields.
             "_preload_content": False,
-            # To connect, to read; seconds.
+            # Seconds to connect, and to read.
             "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),
         }
-        # See `_read_removed`: what we deleted, with its uid, and of it what the server itself then did not find.
+        # See `_read_removed`: what we deleted, with its uid; and what of it the server itself then did not find.
         self._removed: dict[Asked, str] = {}
         self._proved: set[Asked] = set()
-        # It has answered NotFound without saying of what.
+        # The server has answered NotFound without naming what is missing.
         self._is_lean = False
 
     @classmethod
     def from_file(
         cls, path: Path, context: str | None = None, *, timeout_seconds: float = 10
     ) -> "KubernetesCluster":
-        """From a kubeconfig file that an administrator put on this machine: it may name other files and
+        """From a kubeconfig file that an administrator put on this machine; it may name other files and
         plug-ins.
 
         Raises PermanentClusterError when it cannot be used.
@@ -83,9 +83,8 @@ class KubernetesCluster:
     def from_text(
         cls, kubeconfig: str | Mapping[str, Any], context: str | None = None, *, timeout_seconds: float = 10
     ) -> "KubernetesCluster":
-        """From a kubeconfig that somebody gave us (YAML, or already parsed). It must carry its credentials
-        in itself: one that names programs or files of this machine is refused, because using it would run
-        or read them.
+        """From a kubeconfig that someone gave us (YAML, or already parsed). It must contain its credentials: one
+        that names programs or files of this machine is refused, because using it would run or read them.
 
         Raises PermanentClusterError when it cannot be used.
         """
@@ -102,7 +101,7 @@ class KubernetesCluster:
         before, is_known = self._read_all(manifests)
         require_ours(before, deployment)
         had = next((each for each in before if each["kind"] == "Deployment"), None)
-        # The Deployment last: replicas find what they need, and its answer is the newest.
+        # The Deployment goes last: its replicas find what they need, and its answer is the newest.
         for manifest in (other for other in manifests if other is not deployment):
             self._apply_one(manifest)
         stored = self._apply_one(deployment)
@@ -114,11 +113,11 @@ class KubernetesCluster:
         return replace(self._explained(stored), is_created=is_known and had is None, put_back=changed)
 
     def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
-        """As the protocol says. A Deployment that is gone while pods of it still run is Terminating: they hold GPUs.
+        """See the protocol. A Deployment that is gone while its pods still run is Terminating: they hold GPUs.
 
-        A NotFound that does not name the Deployment, as lean servers send it, is believed after the server has answered
-        our own DELETE of it with success, if it proves that it is the server which answers: by a list of pods now, or
-        by the Service when it was deleted. Else it raises UnnamedAbsenceError.
+        Lean servers send a NotFound that does not name the Deployment. This method believes it after the server has
+        confirmed our own DELETE of the Deployment, if the server proves that it is the one that answers: by a list of
+        pods now, or by the Service when it was deleted. Otherwise it raises UnnamedAbsenceError.
         """
         asked, is_named = _deployment(name, namespace), True
         try:
@@ -139,22 +138,22 @@ class KubernetesCluster:
         return None
 
     def delete(self, namespace: str, name: str, deployment_id: str) -> None:
-        """As the protocol says. An object is deleted by its uid, after its label was read: nothing that takes its name
-        meanwhile goes with it.
+        """See the protocol. It reads an object's label, and then deletes the object by its uid, so that a new object
+        of the same name stays.
 
-        Raises PermanentClusterError for an object of that name without our label: it is left alone.
+        Raises PermanentClusterError for an object of that name without our label, and leaves it alone.
         """
         deployment, service = _deployment(name, namespace), _service(name, namespace)
         if self._delete_one(deployment, deployment_id):
             left = self._read_removed(deployment)
             if left is not None and self._is_lean:
-                # The Service stays: it is what proves later that the Deployment is gone.
+                # The Service stays: it proves later that the Deployment is gone.
                 return
         self._delete_one(service, deployment_id)
 
     def _delete_one(self, asked: Asked, deployment_id: str) -> bool:
-        """Delete one object of a deployment; whether there was one. Raises PermanentClusterError for one without our
-        label."""
+        """Delete one object of a deployment; return whether there was one. Raises PermanentClusterError for one
+        without our label."""
         stored = self._read_removed(asked)
         if stored is None or is_anothers(stored, deployment_id):
             return False
@@ -170,7 +169,7 @@ class KubernetesCluster:
         this = replace(asked, uid=str(stored["metadata"]["uid"]))
         with contextlib.suppress(Gone), in_our_words(this, gone=True):
             # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
-            # It is said in the body: a server that gets a body does not look at the query.
+            # The policy goes into the body: a server that gets a body ignores the query.
             options: Any = {"propagationPolicy": "Foreground", "preconditions": {"uid": this.uid}}
             answer = deletes[asked.kind](asked.name, asked.namespace, body=options, **self._how)
             if parse_deletion(body_of(answer), this):
@@ -178,8 +177,8 @@ class KubernetesCluster:
         return True
 
     def check(self, namespace: str) -> ClusterFacts:
-        """As the protocol says. The version is "" where it is not told (hardened clusters and proxies close
-        `/version`): what the credentials may do is asked of the API server itself, and nobody else answers that."""
+        """See the protocol. The version is "" where it is unavailable (hardened clusters and proxies close `/version`).
+        The API server itself says what the credentials may do, and nobody else answers that."""
         return facts_of(self._core, self._authorization, self._version, self._how, namespace)
 
     def _apply_one(self, manifest: Manifest) -> Manifest:
@@ -235,24 +234,24 @@ class KubernetesCluster:
                     f"The namespace {namespace} does not exist and the cluster's credentials may not "
                     f"create it. Run: kubectl create namespace {namespace}"
                 ) from error
-            if error.status != 409:  # somebody else was faster
+            if error.status != 409:  # someone else created it first
                 raise
 
     def _read_all(self, manifests: Sequence[Manifest]) -> tuple[list[Manifest], bool]:
-        """Those of the objects that are there; and whether the server said of each of the others that it is not."""
+        """Those of the objects that exist; and whether the server named each of the others as missing."""
         found, is_known = [], True
         for manifest in manifests:
             try:
                 stored = self._read(_asked(manifest))
             except UnnamedAbsenceError:
-                is_known = False  # writing it will tell
+                is_known = False  # the write will show it
             else:
                 found += [stored] if stored is not None else []
         return found, is_known
 
     def _read(self, asked: Asked) -> Manifest | None:
-        """The object, or None where the server says that it is not there. Raises UnnamedAbsenceError where it says
-        NotFound and does not name it."""
+        """The object, or None if the server says that it does not exist. Raises UnnamedAbsenceError for a NotFound
+        that does not name it."""
         reads = {
             "Deployment": self._apps.read_namespaced_deployment,
             "Service": self._core.read_namespaced_service,
@@ -269,10 +268,10 @@ class KubernetesCluster:
         return None
 
     def _read_removed(self, asked: Asked) -> Manifest | None:
-        """As `_read`, but a NotFound that does not name the object is believed where the server has answered our own
-        DELETE of it with success, and it was not written since. An answer that is lost changes nothing.
+        """As `_read`, but believes a NotFound that does not name the object, if the server has confirmed our own DELETE
+        of it and it was not written since. A lost answer changes nothing.
 
-        Of a Deployment, which holds GPUs, the server must also prove that it is the one which answers.
+        For a Deployment, which holds GPUs, the server must also prove that it is the one that answers.
         """
         try:
             stored = self._read(asked)
@@ -289,13 +288,13 @@ class KubernetesCluster:
         return stored
 
     def _note_seen(self, asked: Asked, stored: Manifest) -> None:
-        """The object is there: still, if it is the one that we deleted, and slow to go."""
+        """Note that the object exists. If it is the one that we deleted, it is slow to go."""
         self._proved.discard(asked)
         if self._removed.get(asked) != stored["metadata"]["uid"]:
             self._removed.pop(asked, None)
 
     def _is_answering(self, asked: Asked) -> bool:
-        """Whether it is the API server that answers: with the Service of a Deployment, or with a list of pods."""
+        """Whether the API server itself answers: with the Service of a Deployment, or with a list of pods."""
         with contextlib.suppress(TemporaryClusterError):
             if self._read(_service(asked.name, asked.namespace)) is not None:
                 return True
@@ -308,12 +307,12 @@ class KubernetesCluster:
         return False
 
     def _forget(self, asked: Asked) -> None:
-        """It was written anew, or its deletion has ended."""
+        """Forget the deletion of the object: the object was written anew, or its deletion has ended."""
         self._removed.pop(asked, None)
         self._proved.discard(asked)
 
     def _explained(self, stored: Manifest) -> Observed:
-        """Pods are asked for only when something is amiss: they know why."""
+        """The state with its causes. Requests the pods only if something is wrong: they know why."""
         with in_our_words(_PODS):
             seen = kubernetes_conditions.observed(stored, [])
             if seen.is_settled or seen.wanted_replicas == 0:
@@ -329,12 +328,12 @@ class KubernetesCluster:
     def _pods_left(
         self, namespace: str, name: str, deployment_id: str, *, is_named: bool, is_proved: bool
     ) -> list[Manifest]:
-        """The pods of a Deployment that is gone which still run or are yet to: somebody deleted it without them, or
-        they are slow to stop.
+        """The pods of a missing Deployment that still run or are about to: someone deleted it without them, or they
+        are slow to stop.
 
         A server may serve no pods. One that names what it does not find (`is_named`) says so with details, even if they
-        are empty; a lean one is believed where the absence of the Deployment `is_proved`.
-        Raises UnnamedAbsenceError where neither is so.
+        are empty; a lean one is believed if the absence of the Deployment `is_proved`.
+        Raises UnnamedAbsenceError if neither holds.
         """
         selector = engine_selector(name)
         wanted = dict(part.split("=") for part in selector.split(","))

@@ -1,8 +1,8 @@
-"""Whose answer is it? Between us and an API server stand proxies, load balancers and login pages, and they answer too.
+"""Checks that an answer is the API server's own: proxies, load balancers and login pages in between answer, too.
 
-What is no JSON object of the kind that was asked for says nothing about the cluster: the API server counts as away.
-Only a `Status` whose details name the very object asked for means that it is gone or was refused. An API server
-always names it where it finds nothing, forbids or rejects. Access proxies write a `Status` of their own without
+An answer that is no JSON object of the requested kind says nothing about the cluster: the API server counts as away.
+Only a `Status` whose details name the requested object means that it is gone or was refused. An API server
+always names it when it finds nothing, forbids or rejects. Access proxies write a `Status` of their own without
 details, such as "cluster not found". See the Kubernetes API conventions, "Response Status Kind".
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from deployments.cluster.base import Manifest, TemporaryClusterError
 
-# Characters of a stranger's answer in a message.
+# Characters of an unknown server's answer in a message.
 _SHOWN = 200
 
 
@@ -29,7 +29,7 @@ class Asked:
     namespace: str = ""
 
     def is_named_by(self, details: Any) -> bool:
-        """Whether the `details` of a Status speak of this object: by kind and name, and by group and uid where told."""
+        """Whether the `details` of a Status name this object: by kind and name, and by group and uid if given."""
         if not isinstance(details, dict):
             return False
         return (
@@ -40,12 +40,12 @@ class Asked:
         )
 
     def has_uid(self, place: dict[str, Any]) -> bool:
-        """Whether a uid told there is that of this object; also if none is told, or none is known."""
+        """Whether a uid given there is that of this object; also true if none is given, or none is known."""
         return not self.uid or str(place.get("uid") or self.uid) == self.uid
 
 
 def parse_object(body: bytes | str, asked: Asked) -> Manifest:
-    """The object in a successful answer. Raises TemporaryClusterError unless it is the one that was asked for."""
+    """The object in a successful answer. Raises TemporaryClusterError unless it is the requested one."""
     document = _parse(body)
     metadata = document.get("metadata") if document else None
     if (
@@ -58,9 +58,9 @@ def parse_object(body: bytes | str, asked: Asked) -> Manifest:
 
 
 def parse_list(body: bytes | str, kind: str) -> tuple[list[Manifest], str]:
-    """The items of a list of this kind, such as "PodList", and where it goes on ("" at its end).
+    """The items of a list of this kind, such as "PodList", and its continue token ("" at its end).
 
-    Raises TemporaryClusterError for anything else: no list at all is not an empty one.
+    Raises TemporaryClusterError for anything else: a missing list is not an empty one.
     """
     document = _parse(body)
     items = document.get("items") if document else None
@@ -70,8 +70,8 @@ def parse_list(body: bytes | str, kind: str) -> tuple[list[Manifest], str]:
 
 
 def parse_deletion(body: bytes | str, asked: Asked) -> bool:
-    """Read the answer to a DELETE: True for a Status that says Success (the object is no more), False for the object
-    itself, which is now going away.
+    """Read the answer to a DELETE: True for a Status that says Success (the object is gone), False for the object
+    itself, which is now being deleted.
 
     Raises TemporaryClusterError for anything else, and for an answer about another object.
     """
@@ -79,9 +79,9 @@ def parse_deletion(body: bytes | str, asked: Asked) -> bool:
     if document and document.get("kind") == "Status":
         details = document.get("details")
         if isinstance(details, dict) and asked.uid and details.get("uid") == asked.uid:
-            details = {"name": asked.name} | details  # the uid says enough
-        # A success names the object and its uid. Lean servers leave the details out, which proves nothing: whether the
-        # object is gone is asked afterwards.
+            details = {"name": asked.name} | details  # the uid is enough
+        # A success names the object and its uid. Lean servers leave the details out, which proves nothing: a later read
+        # shows whether the object is gone.
         if document.get("status") == "Success" and (not details or asked.is_named_by(details)):
             return True
         raise strange_answer(200, body)
@@ -90,7 +90,7 @@ def parse_deletion(body: bytes | str, asked: Asked) -> bool:
 
 
 def parse_version(body: bytes | str) -> str:
-    """What an API server calls itself. Raises TemporaryClusterError for an answer that is not one's."""
+    """The version that an API server reports. Raises TemporaryClusterError for any other server's answer."""
     document = _parse(body)
     version = document.get("gitVersion") if document else None
     if not isinstance(version, str) or not version:
@@ -99,23 +99,23 @@ def parse_version(body: bytes | str) -> str:
 
 
 def failure_in(status: int, body: bytes | str) -> dict[str, Any] | None:
-    """The Status object of a failed request, or None where somebody else than an API server answered."""
+    """The Status object of a failed request, or None if something other than an API server answered."""
     document = _parse(body)
     if document is None or document.get("kind") != "Status" or document.get("status") != "Failure":
         return None
     if document.get("apiVersion", "v1") != "v1":
-        # Some other API's idea of a Status.
+        # A Status of another API.
         return None
     return document if document.get("code") == status else None
 
 
 def is_not_found(failure: dict[str, Any] | None, asked: Asked) -> bool:
-    """Whether a failure is an API server's word that the object asked for does not exist."""
+    """Whether a failure is an API server's statement that the requested object does not exist."""
     return bool(failure and failure.get("reason") == "NotFound" and asked.is_named_by(failure.get("details")))
 
 
 def is_bare_not_found(failure: dict[str, Any] | None) -> bool:
-    """Whether a failure says NotFound and does not say of what."""
+    """Whether a failure says NotFound and does not name what is missing."""
     return bool(failure and failure.get("reason") == "NotFound" and "details" not in failure)
 
 
@@ -131,7 +131,7 @@ def strange_answer(status: int, body: bytes | str) -> TemporaryClusterError:
 
 
 def _is_stored(metadata: Any, asked: Asked) -> bool:
-    """Whether these are the metadata of that very object as an API server keeps it."""
+    """Whether this is the metadata of the requested object as an API server stores it."""
     return (
         isinstance(metadata, dict)
         and metadata.get("name") == asked.name
@@ -143,7 +143,7 @@ def _is_stored(metadata: Any, asked: Asked) -> bool:
 
 
 def _is_of_group(document: Manifest, asked: Asked) -> bool:
-    """Whether the API group that an object tells is the one asked for; other groups may have a kind of that name."""
+    """Whether the API group in an object is the requested one; other groups may have a kind of the same name."""
     version = document.get("apiVersion")
     return version is None or str(version).rpartition("/")[0] == asked.group
 

@@ -1,5 +1,5 @@
-"""What a Kubernetes Deployment and its pods say, in the words of `deployments.cluster.base`. Pure functions
-on dictionaries."""
+"""Describes a Kubernetes Deployment and its pods in the terms of `deployments.cluster.base`. Pure functions on
+dictionaries."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,12 +20,11 @@ _CONFIGURATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", 
 
 
 def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
-    """The Observed of a Deployment as the API server returned it, with the pods it owns (they explain what
-    is wrong)."""
+    """The Observed of a Deployment as the API server returned it; the pods it owns explain what is wrong."""
     metadata, status = deployment["metadata"], deployment.get("status", {})
     is_terminating = "deletionTimestamp" in metadata
     ready, total = _count(status, "readyReplicas"), _count(status, "replicas")
-    # Before the controller has seen this generation, its numbers speak of the one before.
+    # Until the controller has seen this generation, its numbers describe the previous one.
     is_seen = status.get("observedGeneration", 0) >= metadata["generation"]
     updated = _count(status, "updatedReplicas") if is_seen else 0
     return summarize(
@@ -48,7 +47,7 @@ def _count(status: dict[str, Any], name: str) -> int:
 
 
 def left_behind(pods: Sequence[Manifest], namespace: str, selector: str) -> Observed:
-    """The Observed of a Deployment that is gone while these pods of it are not."""
+    """The Observed of a Deployment that is gone while these pods of it remain."""
     names = [str(pod["metadata"]["name"]) for pod in pods]
     shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
     message = f"The Deployment is gone, but {len(names)} of its pods are still there: {shown}."
@@ -71,8 +70,7 @@ def left_behind(pods: Sequence[Manifest], namespace: str, selector: str) -> Obse
 
 
 def _service_urls(deployment: Manifest) -> list[str]:
-    """The URL of the Service beside it, which has the engine's port; none for a Deployment that opens no
-    port."""
+    """The URL of the Service beside it, with the engine's port; none for a Deployment that opens no port."""
     metadata, container = deployment["metadata"], deployment["spec"]["template"]["spec"]["containers"][0]
     ports = container.get("ports", [])[:1]
     return [
@@ -81,7 +79,7 @@ def _service_urls(deployment: Manifest) -> list[str]:
 
 
 def _problems(status: dict[str, Any], pods: Sequence[Manifest]) -> Iterator[Condition]:
-    """At most one of each type: of many pods with the same trouble, one speaks."""
+    """At most one problem of each type, however many pods have it."""
     found: dict[str, Condition] = {}
     for condition in [*_of_deployment(status), *(problem for pod in pods for problem in _of_pod(pod))]:
         found.setdefault(condition.type, condition)

@@ -1,4 +1,4 @@
-"""Kubeconfigs: the credentials for an API server, and what of them we refuse to use."""
+"""Kubeconfigs: the credentials for an API server, and the parts that we refuse to use."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _REFERENCES = frozenset(
 
 
 def client_from_file(path: Path, context: str | None) -> client.ApiClient:
-    """From a kubeconfig that an administrator put on this machine: it may name other files and plug-ins.
+    """From a kubeconfig that an administrator put on this machine; it may name other files and plug-ins.
 
     Raises PermanentClusterError when it cannot be used.
     """
@@ -33,7 +33,7 @@ def client_from_file(path: Path, context: str | None) -> client.ApiClient:
 
 
 def client_from_text(kubeconfig: str | Mapping[str, Any], context: str | None) -> client.ApiClient:
-    """From a kubeconfig that somebody gave us (YAML, or already parsed), which must carry its credentials in itself.
+    """From a kubeconfig that someone gave us (YAML, or already parsed), which must contain its credentials.
 
     Raises PermanentClusterError when it cannot be used, or names programs or files of this machine.
     """
@@ -63,7 +63,7 @@ def _configuration() -> client.Configuration:
 
 @contextlib.contextmanager
 def _unusable_kubeconfig() -> Iterator[None]:
-    """Turn what loading a kubeconfig raises into PermanentClusterError."""
+    """Turn the errors of loading a kubeconfig into PermanentClusterError."""
     try:
         yield
     except (

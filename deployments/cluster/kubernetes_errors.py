@@ -1,4 +1,4 @@
-"""From what an API server answers to the two errors callers know, in words an operator can act on."""
+"""Turns an API server's answers into the two errors that callers know, in words an operator can act on."""
 
 import json
 import re
@@ -12,21 +12,21 @@ _DENIED = re.compile(
     r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
 )
 
-# All else passes, such as 410 Gone.
+# All other statuses are temporary, such as 410 Gone.
 _REFUSALS = (400, 403, 404, 405, 406, 413, 415, 422)
 
-# Only an API server that has the object in its hands says this; it passes on the webhook's own Status, without details.
+# Only an API server that processes the object says this; it passes on the webhook's own Status, without details.
 _BY_WEBHOOK = re.compile(r'^admission webhook "[^"]+" denied the request')
 
 
 def cluster_error(
     status: int, reason: str, body: str, asked: Asked | None = None
 ) -> TemporaryClusterError | PermanentClusterError:
-    """The error for an HTTP status (0: no answer) with the reason and body that came along.
+    """The error for an HTTP status (0: no answer) with its reason and body.
 
-    Permanent only where an API server itself refuses the object that was `asked` for: an answer without a Status
-    object, or with one about something else, is somebody else's, and the cluster counts as away. So does one that
-    refuses and does not say what, as every 401: it is tried again, and goes on by itself once that is mended.
+    Permanent only if an API server itself refuses the object that was `asked` for. An answer without a Status object,
+    or with one about something else, comes from elsewhere, and the cluster counts as away. So it does for a refusal
+    that does not name the object, as every 401: it is tried again, and succeeds once the cause is fixed.
     """
     message = message_in(body) or reason or "no reason given"
     if status == 0:
@@ -41,7 +41,7 @@ def cluster_error(
         return strange_answer(status, body)
     details = (failure or {}).get("details")
     is_about_it = asked is None or not details or asked.is_named_by(details)
-    # What forbids to create an object may leave its name out.
+    # A refusal to create an object may leave its name out.
     is_of_it = is_about_it or (asked is not None and replace(asked, name="").is_named_by(details))
     if failure and is_of_it and 400 <= status < 500 and status != 401 and is_of_quota(message):
         return QuotaExceededError(

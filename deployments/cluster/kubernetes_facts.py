@@ -1,4 +1,4 @@
-"""What a connection test finds out: the cluster's version, what the credentials lack, and what the nodes offer."""
+"""The results of a connection test: the cluster's version, what the credentials lack, and what the nodes offer."""
 
 import contextlib
 from typing import Any
@@ -27,8 +27,8 @@ def facts_of(
     how: dict[str, Any],
     namespace: str,
 ) -> ClusterFacts:
-    """As `Cluster.check`. `core`, `authorization` and `version` are the APIs of one client, `how` is how each call is
-    made, `namespace` is where deployments are to run."""
+    """As `Cluster.check`. `core`, `authorization` and `version` are the APIs of one client, `how` holds the options of
+    each call, `namespace` is where deployments are to run."""
 
     def may(where: str | None, group: str, resource: str, verb: str) -> bool:
         attributes = {"group": group, "resource": resource, "verb": verb}

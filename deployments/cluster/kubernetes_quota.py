@@ -1,4 +1,4 @@
-"""What is said where a quota refuses something: by an API server, by a controller of it, or by an admission webhook."""
+"""Recognizes refusals because of a quota: by an API server, by a controller of it, or by an admission webhook."""
 
 import re
 
@@ -18,12 +18,12 @@ _ASKS_FOR_AMOUNTS = re.compile(r"\bfailed quota\b.*\bmust specify\b", re.IGNOREC
 
 
 def is_of_quota(message: str) -> bool:
-    """Whether the message of a refusal says that a quota is the reason."""
+    """Whether the message of a refusal gives a quota as the reason."""
     return _QUOTA.search(message[:_READ]) is not None
 
 
 def way_out(message: str, *, ask_for: str) -> str:
-    """The sentence that says what to do about such a message. `ask_for` is what could be asked for instead."""
+    """The sentence that says what to do about such a message. `ask_for` is what to request instead."""
     if _ASKS_FOR_AMOUNTS.search(message):
         return (
             "The quota requires amounts that some of our pods do not state, so waiting does not help: "

@@ -1,4 +1,4 @@
-"""What goes over the wire to an API server and comes back: bounded in bytes and in time, and told in our words."""
+"""Requests to an API server and its answers: bounded in bytes and in time, with errors in our own terms."""
 
 import contextlib
 import time
@@ -22,27 +22,27 @@ from deployments.cluster.kubernetes_answers import (
 )
 from deployments.cluster.kubernetes_errors import cluster_error
 
-# Of one answer, unpacked; the largest we ask for are 500 pods or nodes.
+# Bytes of one answer, unpacked; the largest answers that we request are 500 pods or nodes.
 MOST_BYTES = 32 * 1024 * 1024
 _PIECE = 64 * 1024
-# Items of a list; a server need not keep to it.
+# Items in a page of a list; a server need not comply.
 PAGE, _MOST_PAGES = 500, 40
 
 
 class Gone(Exception):
-    """The object asked for does not exist."""
+    """The requested object does not exist."""
 
 
 def bounded(api: client.ApiClient, timeout_seconds: float) -> client.ApiClient:
-    """The same client, which gives an answer up that is larger than MOST_BYTES, or whose body is not whole
-    `timeout_seconds` after its head. The client itself reads whatever is sent, for as long as something comes."""
+    """The same client, which abandons an answer that is larger than MOST_BYTES, or whose body is incomplete
+    `timeout_seconds` after its head. The client itself reads whatever is sent, for as long as something arrives."""
     api.rest_client = _BoundedClient(api.configuration, timeout_seconds)
     return api
 
 
 @dataclass(frozen=True)
 class _Whole:
-    """An answer that has been read: what the client needs of it."""
+    """An answer that was read in full, with what the client needs of it."""
 
     status: int
     reason: str | None
@@ -60,7 +60,7 @@ class _BoundedClient(rest.RESTClientObject):
         try:
             data = self._read(response)
         except BaseException:
-            # What is left of it must not be taken for the next answer.
+            # The rest of it must not be mistaken for the next answer.
             response.close()
             raise
         return rest.RESTResponse(_Whole(response.status, response.reason, response.headers, data))
@@ -85,8 +85,8 @@ class _BoundedClient(rest.RESTClientObject):
 
 @contextlib.contextmanager
 def in_our_words(asked: Asked, *, gone: bool = False) -> Iterator[None]:
-    """Turn what the client raises into our two errors; with `gone`, the API server's word that the object asked
-    for does not exist into `Gone`. An answer that does not look like an API server's is nobody's word."""
+    """Turn the client's errors into our two. With `gone`, the API server's statement that the requested object does
+    not exist becomes `Gone`. An answer that does not look like an API server's proves nothing."""
     try:
         yield
     except ApiException as error:
@@ -107,8 +107,8 @@ def in_our_words(asked: Asked, *, gone: bool = False) -> Iterator[None]:
 def list_all(
     kind: str, ask: Callable[..., Any], how: dict[str, Any], *where: str, **query: str
 ) -> list[Manifest]:
-    """Every page of a list that `ask` answers; `how` is how each call is made. Raises TemporaryClusterError for one
-    without an end."""
+    """Every page of a list that `ask` returns; `how` holds the options of each call. Raises TemporaryClusterError for a
+    list without an end."""
     found: list[Manifest] = []
     page: dict[str, str] = {}
     for _ in range(_MOST_PAGES):
@@ -121,6 +121,6 @@ def list_all(
 
 
 def body_of(response: Any) -> bytes:
-    """What came over the wire: the client is told not to read it."""
+    """The raw bytes of a response, which the client does not read itself."""
     body: bytes = response.data
     return body

@@ -1,6 +1,5 @@
-"""Deployments as processes of this machine. The driver only writes what is wanted and reads what is seen;
-the engine host (`deployments.engine_host`) does the work, so a worker that is killed here leaves the
-engines alone."""
+"""Deployments as processes of this machine. The driver only writes the desired state and reads the observed one;
+the engine host (`deployments.engine_host`) does the work, so killing a worker leaves the engines alone."""
 
 import contextlib
 import uuid
@@ -34,8 +33,8 @@ from deployments.engine_host.state import (
 
 
 class LocalCluster:
-    """The cluster `local`. Request while the engine host is away is kept, and done when it is back;
-    the caller gets a TemporaryClusterError meanwhile."""
+    """The cluster `local`. A request made while the engine host is away is kept, and carried out when the host is
+    back; meanwhile the caller gets a TemporaryClusterError."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state = StateDirectory(state_dir)
@@ -45,7 +44,7 @@ class LocalCluster:
         namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
         with _errors_in_our_words():
             file = file_name(namespace, name)
-            # Refused here rather than in the host's log.
+            # Refuse it here rather than in the host's log.
             plan_engine(deployment)
             self._state.prepare()
             with self._state.one_writer():
@@ -100,9 +99,8 @@ def _is_anothers(document: Document | None, deployment_id: str) -> bool:
 
 
 def _next_version(before: Document | None, manifests: Sequence[Manifest]) -> Document:
-    """The desired document after an apply. As in Kubernetes the generation grows when the Deployment's spec
-    or annotations change, and a deployment made anew after a deletion is another one, with a uid of its
-    own."""
+    """The desired document after an apply. As in Kubernetes, the generation grows when the Deployment's spec
+    or annotations change, and a deployment created again after a deletion is a new one, with its own uid."""
     if before is None:
         return {"uid": str(uuid.uuid4()), "generation": 1, "manifests": list(manifests)}
     changed = counts_as_change(find_deployment(before["manifests"]), find_deployment(manifests))

@@ -1,4 +1,4 @@
-"""A cluster in a dictionary, for tests: it behaves as the contract says, at once, and fails when told to."""
+"""A cluster in a dictionary, for tests: it follows the contract, acts at once, and fails on request."""
 
 import copy
 import itertools
@@ -32,7 +32,7 @@ class MemoryCluster:
     """Every replica that fits is ready as soon as it is applied.
 
     `endpoint` is the pattern of a deployment's base URL: a test may point it to a real server. The counters
-    say how often something was asked or really changed.
+    show how often something was requested or really changed.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class MemoryCluster:
         return ClusterFacts("memory/1", tuple(sorted(self.denied)), resources)
 
     def tamper(self, namespace: str, name: str, replicas: int) -> None:
-        """Change the number of replicas behind everybody's back, as somebody with kubectl would."""
+        """Change the number of replicas directly, as someone with kubectl would."""
         held = self._held[namespace, name]
         find_deployment(held.manifests)["spec"]["replicas"] = replicas
 
     def names(self) -> list[tuple[str, str]]:
-        """Namespace and name of everything held, for a test that looks for orphans."""
+        """The namespace and name of everything held, for tests that look for orphans."""
         return sorted(self._held)
 
     def _has(self, key: tuple[str, str], deployment_id: str) -> bool:
@@ -129,7 +129,7 @@ class MemoryCluster:
         )
 
     def _does_not_fit(self, key: tuple[str, str]) -> Condition | None:
-        """First come, first served, in the order of first applying."""
+        """First come, first served, in the order of the first apply."""
         earlier = list(itertools.takewhile(lambda other: other != key, self._held))
         wanted = _asked(self._held[key])
         for kind, count in wanted.items():

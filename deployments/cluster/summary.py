@@ -1,4 +1,4 @@
-"""What the memory and local drivers compute and a Kubernetes control plane would say by itself."""
+"""Computes for the memory and local drivers what a Kubernetes control plane reports by itself."""
 
 from collections.abc import Sequence
 
@@ -57,7 +57,7 @@ def summarize(
         ready_replicas=ready,
         updated_replicas=updated,
         total_replicas=total,
-        # Anybody may have written it.
+        # Anyone may have written it.
         generation=int(generation) if generation.isdecimal() else 0,
         spec_digest=annotations.get(DIGEST_ANNOTATION, ""),
         cluster_generation=cluster_generation,
