@@ -1,4 +1,4 @@
-"""Things people do with gateways, and what gateways tell of themselves."""
+"""Actions on gateways, and what gateways report about themselves."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ MOST_MEDIA_HOSTS = 200
 @action(NoneType, permission="gateway.manage_gateway")
 @transaction.atomic
 def register_gateway(name: str, *, by: User | None, secret: str | None = None) -> tuple[Gateway, str]:
-    """Let a gateway called `name` ask for configuration and report usage; return it with its token.
+    """Let a gateway called `name` request configuration and report usage; return it with its token.
 
-    The token is not stored: show it now. `secret` is one made elsewhere (a demo, a secret store) instead of a
-    new one. `by` None means the platform.
+    The token is not stored: show it now. `secret` is a token made elsewhere (a demo, a secret store), used instead
+    of a new one. `by` None means the platform.
 
     Raises:
         PermissionDenied: `by` may not manage gateways.
-        Conflict: there is a gateway of that name.
+        Conflict: a gateway of that name exists.
         ValueError: `secret` is not a gateway token.
     """
     register_gateway.require(by, None)
@@ -62,13 +62,13 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
 @action(Gateway, permission="gateway.manage_gateway")
 @transaction.atomic
 def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None = None) -> tuple[Gateway, str]:
-    """Give a gateway another token and return both; the old one is refused from now on.
+    """Give a gateway a new token and return both; the old token is refused from now on.
 
-    Until it is restarted with the new token the gateway serves its last snapshot and keeps usage on its disk.
-    A revoked gateway is in service again.
+    Until it is restarted with the new token, the gateway serves its last snapshot and keeps usage on its disk.
+    A revoked gateway returns to service.
 
     Raises:
-        Gateway.DoesNotExist: no such gateway.
+        Gateway.DoesNotExist: the gateway does not exist.
         PermissionDenied: `by` may not manage gateways.
         ValueError: `secret` is not a gateway token.
     """
@@ -77,7 +77,7 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
     secret = _checked(secret)
     gateway.prefix, gateway.digest, gateway.revoked_at = visible_prefix(secret), digest(secret), None
     gateway.save(update_fields=["prefix", "digest", "revoked_at"])
-    # The audit log keeps the older word: one verb for one action.
+    # The audit log keeps the older word, so that each action has one verb.
     audit.record("gateway.token_rotated", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 
@@ -108,14 +108,14 @@ def revoke_gateway(pk: UUID | str, *, by: User | None) -> Gateway:
 @action(NoneType, permission="gateway.manage_gateway")
 @transaction.atomic
 def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
-    """Say of which hosts engines may fetch pictures, sounds and files that clients name by URL. Safe to repeat.
+    """Set the hosts from which engines may fetch pictures, sounds and files that clients name by URL. Safe to repeat.
 
-    None means `data:` URLs only. A host is a public name such as `pictures.example.com`, or `*.example.org` for
+    No hosts means `data:` URLs only. A host is a public name such as `pictures.example.com`, or `*.example.org` for
     all names below one.
 
     Raises:
         PermissionDenied: `by` may not manage gateways.
-        ValidationError: one is no such name, or there are too many.
+        ValidationError: a host is no such name, or there are too many.
     """
     set_media_hosts.require(by, None)
     wanted = clean_media_hosts(hosts)
@@ -136,7 +136,7 @@ def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
 
 
 def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
-    """The hosts in order, each once. Raises ValidationError for one that engines shall never be sent to, by name."""
+    """The hosts in order, each once. Raises ValidationError naming one that engines must never contact."""
     wanted = sorted({host.strip().lower().rstrip(".") for host in hosts if host.strip()})
     if len(wanted) > MOST_MEDIA_HOSTS:
         raise ValidationError({"hosts": _("At most %(most)d hosts.") % {"most": MOST_MEDIA_HOSTS}})
@@ -158,10 +158,10 @@ def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
 
 @transaction.atomic
 def acknowledge(gateway: Gateway, ack: Ack) -> bool:
-    """Note the revision that a gateway serves, and how it is. Safe to repeat.
+    """Save the revision that a gateway serves, and its condition. Safe to repeat.
 
-    False if that revision was never issued here (this database was restored from an older copy): then the
-    rest is noted, with the reason, and the last revision that it was known to serve stays.
+    Returns False if that revision was never issued here (this database was restored from an older copy). Then the
+    rest is saved, with the reason, and the last revision that it was known to serve stays.
     """
     newest = current_revision()
     is_known = ack.revision <= newest
@@ -196,9 +196,9 @@ def acknowledge(gateway: Gateway, ack: Ack) -> bool:
 def announce_what_the_clock_changed() -> int | None:
     """Raise the revision if a grant, a key or a price began or ended since the last time; return it or None.
 
-    Ends of keys and grants travel in the snapshot, and gateways keep them by themselves; this makes them
-    disappear from it. Beginnings (a grant valid from Monday, a price of the first of the month) are known to
-    gateways only through here. Safe to repeat and to run twice at once.
+    The snapshot contains the ends of keys and grants, and gateways apply them by themselves; this function removes
+    them from the snapshot. Only this function tells gateways of beginnings (a grant valid from Monday, a price of the
+    first of the month). Safe to repeat and to run twice at once.
     """
     ConfigClock.objects.get_or_create(pk=1)
     clock = ConfigClock.objects.select_for_update().get(pk=1)

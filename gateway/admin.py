@@ -1,4 +1,4 @@
-"""Operators' page of gateways: what each serves, how far it lags, and its token."""
+"""Operators' page of gateways: the revision each serves, its lag, and its token."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class MediaHostsForm(DialogForm):
 
 
 def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
-    """The token, in the dialog that asked for it: in no message, no session and (as all of the admin) no cache."""
+    """The token, shown in the dialog that requested it: no message, no session and (as in all the admin) no cache has it."""
     gateway, secret = made
     return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
 

@@ -1,4 +1,4 @@
-"""What holds for all gateways, over HTTP, for operators and their automation."""
+"""Settings for all gateways, over HTTP, for operators and their automation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MediaHostsSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class MediaHostsView(APIView):
-    """The hosts of media, one list for all gateways."""
+    """The hosts from which engines may fetch media, one list for all gateways."""
 
     token_scope = TokenScope.PLATFORM
 
@@ -40,7 +40,7 @@ class MediaHostsView(APIView):
         operation_id="media_hosts_set", request=MediaHostsSerializer, responses=MediaHostsSerializer
     )
     def post(self, request: Request) -> Response:
-        """Replace the list; every gateway has it within seconds. Safe to repeat."""
+        """Replace the list; every gateway receives it within seconds. Safe to repeat."""
         actions.set_media_hosts.require(signed_in(request), None)
         wanted = MediaHostsSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)

@@ -1,4 +1,4 @@
-"""Who is calling: a gateway, by its own token."""
+"""Authentication of gateways, each by its own token."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from core.scope import platform_scope
 from core.secrets import GATEWAY_TOKEN, digest, looks_like
 from gateway.models import Gateway
 
-# Being seen is written at most this often.
+# `last_seen_at` is written at most this often.
 SEEN_EVERY = timedelta(seconds=5)
 
 View = Callable[..., HttpResponseBase]
 
 
 def for_gateways(view: View) -> View:
-    """Calls `view` with the request and the gateway that asks; 401 for a token that is absent, unknown or revoked.
+    """Call `view` with the request and the calling gateway; answer 401 for a missing, unknown or revoked token.
 
-    No cookie is looked at, so there is no request to forge.
+    It reads no cookie, so no request can be forged.
     """
 
     @csrf_exempt

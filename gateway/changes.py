@@ -1,4 +1,4 @@
-"""What changed since a revision, for gateways that serve exactly that one: a changed key travels as one key."""
+"""What changed since a revision, for gateways that serve exactly that one. A changed key is sent as one key."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gateway.used import limits_on
 from tenants.models import ApiKey, Project
 from tenants.revision import Changes, changes_between, current_revision, mark_of
 
-# Beyond that, everything is hardly more.
+# Beyond that number, sending everything costs hardly more.
 MOST_CHANGES: Final = 50_000
 
 
 def compile_changes(after: int, state: str) -> tuple[int, bytes] | None:
     """The newest revision and what changed since `after`, as gzip members; None if only everything will do.
 
-    That is so where somebody raised the revision without saying what changed, where it is too long ago or too
-    much, and where `state` is not what this database said of `after`: it was restored from a copy since.
-    Compiles only what was named: a dozen queries, whatever the number of keys.
+    Everything is necessary if someone raised the revision without naming what changed, if the change is too long ago
+    or too large, or if `state` is not what this database gave for `after`, as it was restored from a copy since.
+    Compiles only what the changes name: a dozen queries, whatever the number of keys.
     """
     mark, _, known_routing = state.partition(".")
     with one_moment():
@@ -45,13 +45,13 @@ def compile_changes(after: int, state: str) -> tuple[int, bytes] | None:
 
 
 def _records_of(changes: Changes) -> list[ConfigPart] | None:
-    """The records that `changes` name, as they are now; None if one of them cannot be told."""
+    """The current records that `changes` name; None if one of them cannot be named to gateways."""
     rows = ApiKey.objects.across_tenants().filter(pk__in=changes.keys).order_by()
     digests, homes = {}, set()
     for pk, digest, project in rows.values_list("pk", "digest", "project_id"):
         digests[pk] = digest
         homes.add(project)
-    # Deleted: nobody knows its digest any more.
+    # Such a key is deleted, and its digest is unknown.
     if changes.keys - digests.keys():
         return None
     # A key may be the first of its project and tenant.
@@ -76,7 +76,7 @@ def _records_of(changes: Changes) -> list[ConfigPart] | None:
     parts += [ConfigRecords(tenants=some) for some in batches(found_tenants)]
     parts += [ConfigRecords(projects=some) for some in batches(found_projects)]
     parts += [ConfigRecords(limits=some) for some in batches(limits)]
-    nothing = (LimitsRecord(scope="key", scope_id=str(pk)) for pk in sorted(gone))  # whatever it is
+    nothing = (LimitsRecord(scope="key", scope_id=str(pk)) for pk in sorted(gone))  # any scope will do
     parts += [ConfigRecords(limits=some) for some in batches(nothing)]
     parts += [ConfigRecords(keys=some) for some in batches(found_keys)]
     return parts

@@ -1,4 +1,4 @@
-"""From rows to everything that gateways must know: of one moment, in a constant number of queries."""
+"""From rows to everything that gateways must know, at one moment and in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ T = TypeVar("T")
 def compile_snapshot() -> ConfigSnapshot:
     """Everything a gateway needs to know at the current revision, in one object with every key written out.
 
-    For small platforms, tests and whoever asks without CONFIG_TYPE; `compile_everything` needs no memory for it all.
+    For small platforms, tests and clients that do not accept CONFIG_TYPE; `compile_everything` never holds it all in
+    memory.
 
-    Reads within one REPEATABLE READ transaction, so that the revision and the rows are of the same moment: a
-    change committed meanwhile is in neither, and its own revision brings it. Makes the same number of queries
-    whatever the number of tenants, keys and routes. Called inside a transaction it reads what that one sees.
+    Reads within one REPEATABLE READ transaction, so that the revision and the rows are of the same moment. A change
+    committed meanwhile affects neither; its own revision brings it. The number of queries does not depend on the
+    number of tenants, keys and routes. Called inside a transaction, it reads what that transaction sees.
     """
     with one_moment():
         revision = current_revision()
@@ -63,7 +64,7 @@ def compile_snapshot() -> ConfigSnapshot:
 
 
 def compile_everything() -> Iterator[bytes]:
-    """The same as `compile_snapshot`, as gzip members of lines, in flat memory. The first comes at once."""
+    """The same as `compile_snapshot`, as gzip members of lines, in constant memory. The first comes at once."""
     with one_moment():
         revision = current_revision()
         routing = routing_now()
@@ -84,13 +85,13 @@ def one_moment() -> Iterator[None]:
     """A read-only transaction in which every query sees the same committed state."""
     is_outermost = not connection.in_atomic_block
     if is_outermost:
-        # Tells the server the scope; in the transaction that would be its first query.
+        # This sends the scope to the server, which would otherwise be the first query of the transaction.
         connection.cursor().close()
     with transaction.atomic():
         if is_outermost:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                # All rows are read, not the first few; compiling the statements would take longer than running them.
+                # We read all rows, not the first few; JIT compilation would take longer than the statements themselves.
                 cursor.execute(
                     "SET LOCAL cursor_tuple_fraction = 1; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'"
                 )
@@ -98,7 +99,7 @@ def one_moment() -> Iterator[None]:
 
 
 def head_of(revision: int, *, state: str, after: int | None = None) -> ConfigHead:
-    """How a message begins."""
+    """The beginning of a message."""
     return ConfigHead(
         revision=revision,
         issued_at=_issued_at(),
@@ -109,7 +110,7 @@ def head_of(revision: int, *, state: str, after: int | None = None) -> ConfigHea
 
 
 def routing_now() -> ConfigRouting:
-    """All routes, and the prices of what is routed or granted."""
+    """All routes, and the prices of models that are routed or granted."""
     routes = records.routes()
     granted = Grant.objects.across_tenants().in_force().filter(model=OuterRef("pk"))
     models = {route.model for route in routes}
@@ -118,7 +119,7 @@ def routing_now() -> ConfigRouting:
 
 
 def state_of(mark: str, routing: ConfigRouting) -> str:
-    """What a gateway sends back: which revision this is, and which routes and prices it has."""
+    """The state that a gateway sends back: which revision this is, and which routes and prices it has."""
     return f"{mark}.{hashlib.sha256(encode(routing)).hexdigest()[:16]}" if mark else ""
 
 
@@ -127,7 +128,7 @@ def _issued_at() -> str:
 
 
 def batches(found: Iterable[T]) -> Iterator[list[T]]:
-    """What goes into one line each."""
+    """Split `found` into lists, one for each line."""
     rest = iter(found)
     while batch := list(islice(rest, RECORDS_IN_A_LINE)):
         yield batch

@@ -1,23 +1,23 @@
-"""The configuration as it travels: lines of JSON in gzip members, everything or only what changed.
+"""The configuration as it is sent: lines of JSON in gzip members, with everything or only what changed.
 
-A control plane answers so when the request says `Accept: application/vnd.quartermaster.config` (CONFIG_TYPE).
+A control plane sends it when the request says `Accept: application/vnd.quartermaster.config` (CONFIG_TYPE).
 Both sides import this file; it imports no Django. `gateway/contract.py` describes the request.
 
-**Bytes.** One gzip member after the other, each with whole lines. An empty line means nothing: it keeps the
-connection alive while the control plane still compiles. The first bytes come at once.
+**Bytes.** Gzip members follow one another, each with whole lines. An empty line means nothing: it keeps the
+connection alive while the control plane is compiling. The first bytes come at once.
 
 **Lines.** First a `ConfigHead`, then `ConfigRecords` and at most one `ConfigRouting` in any order, last a `ConfigEnd`.
-A message without its end was cut off and must be forgotten. Decoding is strict, as everywhere in the contract.
+A message without its end was cut off and must be discarded. Decoding is strict, as everywhere in the contract.
 
-**Everything or changes.** `after` null: the message holds everything. Otherwise it holds what became different
-since revision `after`, and only who serves exactly that may apply it. Records are told once and refer to each
-other by id: a key names its project, a project its tenant, and limits what they are set on. So a suspended tenant is
-one id that is removed, and the end of a grant is one project, however many keys there are. A record replaces the one
+**Everything or changes.** If `after` is null, the message holds everything. Otherwise it holds what changed since
+revision `after`, and only a gateway that serves exactly that revision may apply it. Each record appears once and refers
+to others by id: a key names its project, a project its tenant, and limits what they are set on. So a suspended tenant
+is one removed id, and the end of a grant is one project, however many keys there are. A record replaces the one
 with the same id. Removing an unknown id changes nothing. A key whose project or tenant is unknown opens nothing.
 
-**`state`** is opaque. A gateway sends it back with its next question; without it, or where the control plane does
-not know it, the answer holds everything. That is how a database that was restored from a copy, and has
-given the same revision to something else, never builds changes on what it has not said.
+**`state`** is opaque. A gateway sends it back with its next request. Without a state that the control plane knows, the
+answer holds everything. So a database that was restored from a copy, and has given the same revision to
+something else, never builds changes on what it has not sent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from gateway.contract import (
 )
 
 CONFIG_TYPE: Final = "application/vnd.quartermaster.config"
-# About a millisecond of a gateway's work.
+# A gateway needs about a millisecond for them.
 RECORDS_IN_A_LINE: Final = 200
 # Bytes; routes and prices of thousands of models fit.
 LARGEST_LINE: Final = 32 * 1024 * 1024
@@ -54,7 +54,7 @@ Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class TenantRecord(Message, frozen=True, omit_defaults=True, gc=False):
-    """An active tenant. One that is suspended or closed is removed, and with it all its keys stop."""
+    """An active tenant. A suspended or closed tenant is removed, and all its keys stop working."""
 
     id: str
     slug: str
@@ -82,7 +82,7 @@ class KeyRecord(Message, frozen=True, omit_defaults=True):
 
 
 class LimitSetting(Message, frozen=True, omit_defaults=True):
-    """A `LimitConfig` without what all limits on the same thing share."""
+    """A `LimitConfig` without the fields that all limits on the same thing share."""
 
     id: str
     kind: LimitKind
@@ -93,7 +93,7 @@ class LimitSetting(Message, frozen=True, omit_defaults=True):
 
 
 class LimitsRecord(Message, frozen=True, omit_defaults=True):
-    """All limits that are set on one tenant, project or key; none takes them away."""
+    """All limits that are set on one tenant, project or key; an empty list removes them."""
 
     scope: LimitScope
     scope_id: str
@@ -102,7 +102,7 @@ class LimitsRecord(Message, frozen=True, omit_defaults=True):
     used_as_of: int | None = None
 
     def configs(self) -> list[LimitConfig]:
-        """The limits written out."""
+        """The limits, written out in full."""
         return [
             LimitConfig(
                 id=limit.id,
@@ -121,7 +121,7 @@ class LimitsRecord(Message, frozen=True, omit_defaults=True):
 
 
 class ConfigHead(Message, frozen=True, tag_field="part", tag="head"):
-    """What follows: everything at `revision`, or what changed since `after`."""
+    """The beginning of a message: everything at `revision`, or what changed since `after`."""
 
     revision: Revision
     issued_at: str
@@ -132,7 +132,7 @@ class ConfigHead(Message, frozen=True, tag_field="part", tag="head"):
 
 
 class ConfigRecords(Message, frozen=True, omit_defaults=True, tag_field="part", tag="records"):
-    """Some records that are new or different, and ids (of keys their digests) that are gone."""
+    """New or changed records, and the ids (for keys, the digests) of removed ones."""
 
     tenants: list[TenantRecord] = []
     projects: list[ProjectRecord] = []
@@ -144,14 +144,14 @@ class ConfigRecords(Message, frozen=True, omit_defaults=True, tag_field="part", 
 
 
 class ConfigRouting(Message, frozen=True, tag_field="part", tag="routing"):
-    """All routes and prices, instead of those that were known."""
+    """All routes and prices; they replace the known ones."""
 
     routes: list[RouteConfig]
     prices: list[PriceConfig] = []
 
 
 class ConfigEnd(Message, frozen=True, tag_field="part", tag="end"):
-    """Nothing follows."""
+    """The end of a message."""
 
     revision: Revision
 
@@ -162,7 +162,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode_part(line: bytes) -> ConfigPart:
-    """Read one line. Raises ContractError, with the path of the fault, for what is none."""
+    """Read one line. Raises ContractError, with the path of the fault, for an invalid one."""
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -170,12 +170,12 @@ def decode_part(line: bytes) -> ConfigPart:
 
 
 def pack(parts: Iterable[ConfigPart]) -> bytes:
-    """Some lines as one gzip member."""
+    """Pack lines into one gzip member."""
     return _member(b"".join(_encoder.encode(part) + b"\n" for part in parts))
 
 
 def _member(text: bytes) -> bytes:
-    # The quickest level: the network is local.
+    # The fastest level: the network is local.
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return packer.compress(text) + packer.flush()
 
@@ -184,7 +184,7 @@ KEEP_ALIVE: Final = _member(b"\n")
 
 
 class Unpacker:
-    """Lines out of bytes as they arrive, in pieces small enough to do something else in between."""
+    """Unpacks lines from bytes as they arrive, in pieces small enough to allow other work in between."""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(31)
@@ -192,7 +192,7 @@ class Unpacker:
         self.is_between_members = True
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield the lines that end within `piece`, without empty ones. Raises ContractError for what is no gzip."""
+        """Yield the lines that end within `piece`, without empty ones. Raises ContractError for anything but gzip."""
         while piece:
             if self._inflate.eof:
                 self._inflate = zlib.decompressobj(31)
@@ -214,7 +214,8 @@ def resolve(
     tenant: TenantRecord | None,
     limits: Mapping[str, Sequence[LimitConfig]],
 ) -> KeyConfig | None:
-    """What a key may do, all in one; None if its project or tenant is unknown. `limits` are by what they are set on."""
+    """All that a key may do, in one object; None if its project or tenant is unknown. `limits` are by what they are
+    set on."""
     if project is None or tenant is None:
         return None
     models = sorted(project.grant_ends.keys() & set(key.models))

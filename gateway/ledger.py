@@ -1,4 +1,4 @@
-"""From a gateway's batch of calls to the ledger."""
+"""Enters a gateway's batches of calls into the ledger."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tenants.models import ApiKey
 
 log = structlog.get_logger(__name__)
 
-# Call ids are unique over all gateways, so a spool may be sent by another one.
+# Call ids are unique over all gateways, so another gateway may send a spool.
 SOURCE = "gateway"
-# About twice what MAX_BATCH events of today need.
+# About twice the size of MAX_BATCH events today.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
 
 class TooLarge(Exception):
-    """The batch holds more events than one request may."""
+    """The batch holds more events than one request may contain."""
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,10 +37,10 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 def record_batch(gateway: Gateway, body: bytes) -> UsageReceipt:
     """Enter a batch into the ledger, and return after the commit. Sending it again changes nothing.
 
-    An event that cannot be read is kept in quarantine with the reason, and holds up none of the others.
+    An event that cannot be read goes into quarantine with the reason, and does not delay the others.
 
     Raises:
-        ContractError: this is no batch at all.
+        ContractError: the body is not a batch.
         TooLarge: it holds more than MAX_BATCH events.
     """
     records, unreadable = _read(body)
@@ -61,7 +61,7 @@ def record_batch(gateway: Gateway, body: bytes) -> UsageReceipt:
 
 
 def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
-    """The calls of a batch, and what could not be read with the reason."""
+    """The calls of a batch; and the events that could not be read, with the reasons."""
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -78,7 +78,7 @@ def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
 
 
 def _record(report: UsageEventReport) -> UsageRecord:
-    """One call in the ledger's words. Raises ValueError when its time is none."""
+    """One call in the ledger's terms. Raises ValueError if its time is invalid."""
     occurred_at = datetime.fromisoformat(report.occurred_at)
     if occurred_at.tzinfo is None:
         raise ValueError(f"occurred_at {report.occurred_at!r} has no time zone")
@@ -131,12 +131,12 @@ def _quarantine(gateway: Gateway, events: Sequence[tuple[bytes, str]]) -> None:
 
 
 def _call_id(event: bytes) -> str:
-    """What the event calls itself, as far as that can be made out."""
+    """The event's id of its call, as far as it can be read."""
     return _storable(_named(event, "call_id"))[:200]
 
 
 def _key_id(event: bytes) -> UUID | None:
-    """The key that the event names; None when that can be no key."""
+    """The id of the event's key; None if it cannot be one."""
     try:
         return UUID(_named(event, "key_id"))
     except ValueError:
@@ -144,21 +144,21 @@ def _key_id(event: bytes) -> UUID | None:
 
 
 def _named(event: bytes, name: str) -> str:
-    """A text of the event; empty when there is none of that name."""
+    """A text field of the event; empty if there is none of that name."""
     content = _as_json(event)
     text = content.get(name) if isinstance(content, dict) else None
     return text if isinstance(text, str) else ""
 
 
 def _as_json(event: bytes) -> Any:
-    """The event as PostgreSQL can store it: its own JSON, or its text where that holds what it cannot."""
+    """The event in a form that PostgreSQL can store: its own JSON, or its text if PostgreSQL cannot store that JSON."""
     text = event.decode(errors="replace")
-    # An escaped NUL or half a surrogate pair, perhaps.
+    # Perhaps an escaped NUL or half of a surrogate pair.
     if "\\u" in text:
         return _storable(text)
     try:
         return msgspec.json.decode(text)
-    # A number that is larger than any.
+    # A number beyond any range.
     except msgspec.DecodeError:
         return text
 

@@ -1,4 +1,4 @@
-"""The forms of a project's limits: which calls, and a number for each kind of limit."""
+"""The forms of a project's limits: the calls they cover, and a number for each kind of limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.models import ApiKey, Limit
 
 
 class CallsForm(forms.Form):
-    """Which calls a page of limits is about: of all keys or one, of all models together or one."""
+    """The calls that a page of limits covers: of all keys or one, of all models together or one."""
 
     key = PickField(
         ApiKey,
@@ -44,7 +44,7 @@ class CallsForm(forms.Form):
         self.fields["model"].help_text = HINT
 
     def clean_key(self) -> ApiKey | None:
-        """The key, even one that is not offered, such as one that has ended."""
+        """The key, even one that the form does not offer, such as one that has ended."""
         key: ApiKey | None = self.cleaned_data["key"]
         if key is not None:
             pick_field(self, "key").show(key)
@@ -58,7 +58,7 @@ class CallsForm(forms.Form):
 
 
 class LimitsForm(forms.Form):
-    """One number for each kind; empty: no limit. What was shown comes back too: only what one changed is set."""
+    """One number for each kind; empty: no limit. The form sends back the shown values, so that only changes are set."""
 
     def __init__(self, *args: Any, currency: str, hints: dict[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

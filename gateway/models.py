@@ -1,4 +1,4 @@
-"""The control plane's knowledge of its gateways."""
+"""What the control plane knows about its gateways."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Gateway(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     acknowledged_revision = models.BigIntegerField(default=0)
-    # When it first said so of this revision.
+    # When it first acknowledged this revision.
     acknowledged_at = models.DateTimeField(null=True)
     last_seen_at = models.DateTimeField(null=True)
-    # Calls on its disk that the ledger does not have yet.
+    # Calls on its disk that are not in the ledger yet.
     spool_pending = models.BigIntegerField(default=0)
     # The rest of the last acknowledgement: version, counters, problem.
     report = models.JSONField(default=dict)
@@ -40,10 +40,10 @@ class Gateway(models.Model):
 
 
 class GatewayPolicy(models.Model):
-    """One row: what operators set for all gateways."""
+    """One row: operators' settings for all gateways."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
-    # Of which engines may fetch pictures, sounds and files; "*.example.org" too.
+    # Engines may fetch pictures, sounds and files from these hosts; "*.example.org" is possible, too.
     media_hosts = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     changed_at = models.DateTimeField(default=now, editable=False)
 
@@ -55,7 +55,7 @@ class GatewayPolicy(models.Model):
 
 
 class ConfigClock(models.Model):
-    """One row: up to when begun and ended grants, keys and prices have been announced to gateways."""
+    """One row: the time up to which gateways know of begun and ended grants, keys and prices."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     announced_until = models.DateTimeField(default=now)

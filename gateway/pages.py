@@ -1,4 +1,4 @@
-"""The page on which a project's limits are read and set, beside what the ledger says is used of them."""
+"""The page for reading and setting a project's limits, with what the ledger has recorded as used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PAGE_SIZE: Final = 25
 
 @dataclass(frozen=True)
 class LimitsPage:
-    """What the page of limits shows."""
+    """The content of the page of limits."""
 
     may_manage: bool
     rows: list[tuple[Limit, str]]
@@ -50,9 +50,9 @@ class LimitsPage:
 
 
 class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
-    """Limits of a project, or of one of its keys, for one model or all; read by everybody in the tenant.
+    """Limits of a project, or of one of its keys, for one model or all; everyone in the tenant can read them.
 
-    A number below what is used already is set only after a confirmation step, as it refuses calls from then on.
+    A number below the current usage requires a confirmation step, as it refuses calls from then on.
     """
 
     model = Project
@@ -62,7 +62,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
     form: forms.Form
 
     def subject(self) -> Limit:
-        """A limit of the project; what it is about precisely, the form says."""
+        """A limit of the project; the form says precisely what it covers."""
         self.object = self.get_object()
         return Limit(tenant=self.tenant, project=self.object)
 
@@ -71,7 +71,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         user = signed_in(request)
         is_member = user.own_tenants().filter(tenant=self.tenant).exists()
         if not (is_member or user.is_superuser or user.staff_roles & Limit.visible_to_staff):
-            # An empty page would say that there are no limits.
+            # An empty page would suggest that there are no limits.
             raise Http404
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
@@ -101,9 +101,9 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
 
     @cached_property
     def calls(self) -> CallsForm:
-        """Which calls the page is narrowed to. What the address names and is not there is no page at all.
+        """The calls that the page is narrowed to. Raises Http404 if the address names something that does not exist.
 
-        A name that somebody has typed into a field is another matter: the field says what is wrong with it.
+        For a name that someone typed into a field, the field shows what is wrong with it.
         """
         keys = ApiKey.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant)
         form = CallsForm(
@@ -129,12 +129,12 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
 
     @property
     def model_name(self) -> str:
-        """The model that the page is narrowed to; empty: all together."""
+        """The model that the page is narrowed to; empty: all models together."""
         return str(self.calls.cleaned_data.get("model", ""))
 
     @cached_property
     def checked(self) -> list[Limit]:
-        """What is checked for the calls that the page is narrowed to, as far as the person may see limits at all."""
+        """The limits checked for the calls that the page is narrowed to, if the person may see limits at all."""
         models = dict.fromkeys(["", self.model_name])
         found = limits_beside(self.object, signed_in(self.request), key=self.key, models=models)
         return list(
@@ -143,7 +143,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
 
     @cached_property
     def here(self) -> dict[str, Limit]:
-        """By kind, the limit that the form shows; one that is not set counts as one to be made."""
+        """By kind, the limit that the form shows; an unset one is a new, unsaved limit."""
         project = None if self.key else self.object
         place = {"tenant": self.tenant, "project": project, "key": self.key, "model": self.model_name}
         found = {
@@ -155,7 +155,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
 
     @cached_property
     def used(self) -> dict[str, Decimal]:
-        """By kind, what the ledger has seen of these calls in the current day or month."""
+        """By kind, what the ledger has recorded of these calls in the current day or month."""
         seen = used_of(list(self.here.values()))
         return {
             kind: Decimal(seen[limit.pk]) / (NANO if kind == Limit.Kind.MONEY_PER_MONTH else 1)
@@ -164,7 +164,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         }
 
     def _used_words(self, kind: str) -> str:
-        """What is used, in words; a part of a cent counts as one."""
+        """The usage in words; a part of a cent counts as one."""
         return self._words(kind, self.used[kind].quantize(Decimal("0.01"), ROUND_CEILING))
 
     def make_form(self, data: Any = None) -> forms.Form:
@@ -178,11 +178,11 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         return self.form
 
     def _used_above(self, kind: str, value: Decimal) -> str:
-        """What is used, in words, where that is more than `value`; else empty."""
+        """The usage in words if it is more than `value`; otherwise empty."""
         return self._used_words(kind) if self.used.get(kind, Decimal()) > value else ""
 
     def _words(self, kind: str, value: Decimal) -> str:
-        """A number of this kind as people read it; money to the cent, or as exactly as somebody set it."""
+        """A number of this kind as people read it; money to the cent, or as exactly as someone set it."""
         if kind != Limit.Kind.MONEY_PER_MONTH:
             return f"{int(value):,}"
         cents = value.quantize(Decimal("0.01"))
@@ -190,7 +190,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         return f"{number} {self.tenant.currency}"
 
     def _hint(self, here: Limit) -> str:
-        """What else is checked for the same calls, and how much is used."""
+        """The other limits on the same calls, and how much is used."""
         also = [
             f"{self._words(one.kind, one.value)} ({self._place(one)})"
             for one in self.checked
@@ -208,7 +208,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         return " ".join(words)
 
     def _place(self, limit: Limit) -> str:
-        """What a limit is set on, in words."""
+        """In words, what a limit is set on."""
         on = limit.key.name if limit.key else limit.project.name if limit.project else self.tenant.name
         return f"{on}, {limit.model}" if limit.model else on
 

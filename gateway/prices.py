@@ -1,4 +1,4 @@
-"""What gateways must know of prices. The ledger prices every call itself, exactly; this is for money limits."""
+"""Prices for gateways, for money limits only. The ledger prices every call itself, exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MILLION = 1_000_000
 
 
 def prices_of(models: Iterable[str]) -> list[PriceConfig]:
-    """Prices in force now of `models`, in one query; an unpriced kind is absent."""
+    """The current prices of `models`, in one query; an unpriced kind is missing."""
     rows = (
         Price.objects.in_force()
         .filter(sku__model__name__in=list(models))
@@ -34,12 +34,12 @@ def prices_of(models: Iterable[str]) -> list[PriceConfig]:
 
 
 def nano_per_unit(per_million: Decimal) -> int:
-    """A price per million as whole nano-units per single one, rounded up: a limit never lets more through."""
+    """A price per million as whole nano-units per unit, rounded up, so that a limit never lets more through."""
     return int((per_million * NANO / MILLION).to_integral_value(ROUND_CEILING))
 
 
 def has_price_change_between(since: datetime, until: datetime) -> bool:
-    """Whether a price began or ended after `since` and not after `until`."""
+    """Whether a price began or ended after `since` and no later than `until`."""
     return Price.objects.filter(
         Q(valid__startswith__gt=since, valid__startswith__lte=until)
         | Q(valid__endswith__gt=since, valid__endswith__lte=until)

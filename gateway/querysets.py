@@ -1,4 +1,4 @@
-"""Questions about gateways."""
+"""Queries about gateways."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from core.tenant_managers import Row
 
 
 class GatewayQuerySet(models.QuerySet[Row]):
-    """Questions about gateways; they belong to the platform, not to a tenant."""
+    """Queries about gateways, which belong to the platform, not to a tenant."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """All of them for staff who may see gateways, none for everybody else."""
+        """All of them for staff who may see gateways, none for everyone else."""
         return self if user.has_perm("gateway.view_gateway") else self.none()
 
     def in_service(self) -> Self:

@@ -1,4 +1,4 @@
-"""From rows to the records of the configuration (gateway/config_stream.py): all of them, or those that are named."""
+"""From rows to the records of the configuration (gateway/config_stream.py): all of them, or the named ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tenant_records(ids: Ids = None) -> Iterator[TenantRecord]:
 
 
 def project_records(ids: Ids = None) -> Iterator[ProjectRecord]:
-    """Projects with what they may use now, and until when; the latest end where grants overlap."""
+    """Projects with what they may use now, and until when; if grants overlap, the latest end counts."""
     ends: dict[str, dict[str, int]] = defaultdict(dict)
     grants = Grant.objects.across_tenants().in_force().order_by()
     if ids is not None:
@@ -49,7 +49,7 @@ def project_records(ids: Ids = None) -> Iterator[ProjectRecord]:
 
 
 def key_records(ids: Ids = None) -> Iterator[KeyRecord]:
-    """Keys in use. Those of tenants that are not active are among them: without their tenant they open nothing."""
+    """Keys in use, including those of tenants that are not active: without their tenant they open nothing."""
     rows = _some(ApiKey.objects.across_tenants().in_use().order_by("pk"), ids).values_list(
         "digest", _text("pk"), "prefix", _text("project_id"), "model_names", "expires_at", "networks"
     )
@@ -66,7 +66,7 @@ def key_records(ids: Ids = None) -> Iterator[KeyRecord]:
 
 
 def routes() -> list[RouteConfig]:
-    """What serves each model."""
+    """The backends of each model."""
     backends: dict[UUID, list[BackendConfig]] = defaultdict(list)
     answered: dict[UUID, set[str]] = defaultdict(set)
     for backend in Backend.objects.select_related("deployment__cluster", "deployment__version").order_by(
@@ -98,12 +98,12 @@ def routes() -> list[RouteConfig]:
 
 
 def settings_record() -> SettingsConfig:
-    """What an operator sets for all gateways."""
+    """Operators' settings for all gateways."""
     return settings_config()
 
 
 def second_of(moment: datetime) -> int:
-    """The second in which `moment` falls: from its beginning on, what ends then is refused."""
+    """The second that contains `moment`. What ends at `moment` is refused from the beginning of that second."""
     return int(moment.timestamp())
 
 

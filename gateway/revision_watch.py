@@ -1,10 +1,10 @@
-"""Waiting for a newer revision: one database connection a process, however many gateways wait.
+"""Waits for a newer revision, with one database connection a process, however many gateways wait.
 
 A long poll holds a thread of the console while it waits, but no connection of Django's. All waiting threads
 of a process share one `RevisionWatch`: a daemon thread with its own connection that LISTENs on the channel of
 `tenants.revision`. PostgreSQL delivers the notification when the raising transaction commits, which wakes the
-waiters within milliseconds. Every second without one the thread reads the counter as well, so that a
-notification lost on the way (a failover, a pooler that drops LISTEN) costs a second and no more.
+waiters within milliseconds. After every second without a notification, the thread also reads the counter, so that a
+lost notification (a failover, a pooler that drops LISTEN) costs a second and no more.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ NUMBER = "SELECT number FROM tenants_configrevision WHERE id = 1"
 
 
 class RevisionWatch:
-    """Knows the newest committed revision, and wakes whoever waits for one beyond theirs."""
+    """Knows the newest committed revision, and wakes each thread that waits for a newer one than its own."""
 
     def __init__(self, connection_parameters: Callable[[], dict[str, Any]]) -> None:
         self._connection_parameters = connection_parameters
         self._changed = threading.Condition()
-        # As far as the listening thread knows; 0 while it is not connected.
+        # The newest revision that the listening thread knows; 0 while it is not connected.
         self._newest = 0
         self._waiters = 0
         self._thread: threading.Thread | None = None
 
     def wait_beyond(self, revision: int, timeout_seconds: float) -> bool:
-        """Wait until the newest revision is greater than `revision`; False when the time is over first."""
+        """Wait until the newest revision is greater than `revision`; False if the time runs out first."""
         with self._changed:
             self._ensure_listening()
             self._waiters += 1
@@ -61,7 +61,7 @@ class RevisionWatch:
             except psycopg.Error as error:
                 with self._changed:
                     self._newest = 0
-                    # The next one starts another thread.
+                    # The next waiter starts another thread.
                     if not self._waiters:
                         self._thread = None
                         return
@@ -72,7 +72,7 @@ class RevisionWatch:
         with psycopg.connect(**self._connection_parameters(), autocommit=True) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             while True:
-                # After LISTEN: nothing falls in between.
+                # After LISTEN, so that no revision is missed in between.
                 row = connection.execute(NUMBER).fetchone()
                 self._note(row[0] if row else 0)
                 for notification in connection.notifies(timeout=READ_EVERY_SECONDS):

@@ -1,8 +1,8 @@
-"""One compilation for all gateways that ask: kept compressed, and sent while it is still being made.
+"""One compilation for all gateways that request it: kept compressed, and sent while it is still being made.
 
-Compiling 400,000 keys takes seconds and sending them longer. So a thread compiles into a list of gzip members in
-memory (some 60 bytes a key), and every gateway that wants everything reads along in that list at its own pace,
-with an empty line every few seconds while nothing is new. The list is kept for whoever asks next.
+Compiling 400,000 keys takes seconds, and sending them longer. So a thread compiles into a list of gzip members in
+memory (some 60 bytes a key). Every gateway that requests everything reads that list at its own pace, with an empty
+line every few seconds while nothing is new. The list is kept for later requests.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from tenants.revision import current_revision
 log = structlog.get_logger(__name__)
 
 SHARED_FOR_SECONDS: Final = 1.0
-# As it took to compile.
+# Times the duration of the compilation.
 SHARED_FOR_TIMES_AS_LONG: Final = 10
-# A gateway gives up after 40 without a byte.
+# A gateway gives up after 40 seconds without a byte.
 KEEP_ALIVE_SECONDS: Final = 5.0
 KEPT_CHANGES: Final = 64  # answers
 
 
 class CompilationFailed(Exception):
-    """The compilation that this answer was reading along with came to no end; its gateway asks again."""
+    """The compilation that this answer was reading failed; its gateway requests it again."""
 
 
 class Compilation:
-    """Everything at one revision, finished or in the making."""
+    """Everything at one revision, finished or in progress."""
 
     def __init__(self, database: str, revision: int) -> None:
         self.database, self.revision = database, revision  # at least this one
@@ -50,7 +50,7 @@ class Compilation:
         self._grown = threading.Condition()
 
     def run(self, members: Callable[[], Iterator[bytes]] = compile_everything) -> None:
-        """Compile; whoever reads along sees each member as it is made."""
+        """Compile; readers receive each member as it is made."""
         try:
             for member in members():
                 with self._grown:
@@ -66,8 +66,8 @@ class Compilation:
                 self._grown.notify_all()
 
     def read(self) -> Iterator[bytes]:
-        """All members from the first on, and KEEP_ALIVE while none is ready. Raises CompilationFailed."""
-        # At once: the first query may wait for its connection.
+        """All members from the first, and KEEP_ALIVE while none is ready. Raises CompilationFailed."""
+        # Sent at once: the first query may wait for its connection.
         yield KEEP_ALIVE
         number = 0
         while True:
@@ -84,13 +84,13 @@ class Compilation:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is recent enough for a gateway to begin with: what it lacks, comes as changes."""
+        """Whether it is recent enough for a gateway to start with; later changes follow as changes."""
         age = time.monotonic() - self.began_at - self.seconds
         return not self.is_done or age <= max(SHARED_FOR_SECONDS, SHARED_FOR_TIMES_AS_LONG * self.seconds)
 
 
 class SharedSnapshots:
-    """What this process has compiled for gateways."""
+    """The compilations of this process for gateways."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class SharedSnapshots:
     def everything(self, beyond: int) -> Compilation:
         """Everything at a revision greater than `beyond`, which must exist. Compiles in a thread, once for all.
 
-        Called inside a transaction it has compiled already when it returns, as only that one sees its rows.
+        Called inside a transaction, it compiles before it returns, as only that transaction sees its rows.
         """
         database, newest = connection.settings_dict["NAME"], current_revision()
         with self._lock:
@@ -118,7 +118,7 @@ class SharedSnapshots:
         return made
 
     def changes(self, after: int, state: str) -> tuple[int, bytes] | None:
-        """As `compile_changes`; compiled once for all gateways that one change has woken."""
+        """As `compile_changes`, compiled once for all gateways that the same change has woken."""
         asked = (connection.settings_dict["NAME"], after, current_revision(), state)
         with self._lock:
             if asked not in self._changes:
@@ -128,7 +128,7 @@ class SharedSnapshots:
             return self._changes[asked]
 
     def whole(self) -> tuple[int, bytes]:
-        """The revision and a `ConfigSnapshot` as JSON: of now, or of at most a second ago at the same revision."""
+        """The revision and a `ConfigSnapshot` as JSON: current, or at most a second old at the same revision."""
         wanted = (connection.settings_dict["NAME"], current_revision())
         with self._lock:
             made_for, made_at, revision, body = self._whole

@@ -1,4 +1,4 @@
-"""What gateways are told of the places that serve models, and of what operators set for all of them."""
+"""What gateways learn of the backends of models, and of operators' settings for all gateways."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PURPOSE = b"quartermaster gateway: values that keep tenants apart at engines"
 
 
 def backend_config(backend: Backend) -> BackendConfig | None:
-    """One backend, or None for one that may serve nobody: nothing keeps tenants apart there.
+    """One backend, or None for one that may serve nobody, because nothing separates tenants there.
 
     Its `deployment` with cluster and version must be loaded.
     """
@@ -37,7 +37,7 @@ def backend_config(backend: Backend) -> BackendConfig | None:
 
 
 def settings_config() -> SettingsConfig:
-    """What holds for all gateways. One query."""
+    """The settings for all gateways. One query."""
     policy = GatewayPolicy.objects.filter(pk=1).first()
     return SettingsConfig(
         separation_key=separation_key(), media_hosts=list(policy.media_hosts) if policy else []
@@ -45,9 +45,9 @@ def settings_config() -> SettingsConfig:
 
 
 def separation_key() -> str:
-    """The secret of which gateways make values for tenants: derived from SECRET_KEY for this purpose alone.
+    """The secret from which gateways derive values for tenants; itself derived from SECRET_KEY for this purpose alone.
 
-    Every console of an installation derives the same one. Another SECRET_KEY makes another: caches are cold
-    then, and nothing else happens.
+    Every console of an installation derives the same secret. A new SECRET_KEY gives a new one, which only makes
+    caches cold.
     """
     return hmac.digest(settings.SECRET_KEY.encode(), _PURPOSE, sha256).hex()

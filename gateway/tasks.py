@@ -1,4 +1,4 @@
-"""Gateway work that a clock starts."""
+"""Gateway work that a timer starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEDULE = {
 
 @shared_task(soft_time_limit=30)
 def announce_what_the_clock_changed() -> None:
-    """Tell gateways of grants, keys and prices that began or ended by themselves; forget old changes."""
+    """Notify gateways of grants, keys and prices that began or ended by themselves; delete old changes."""
     with platform_scope("announce what the clock changed", is_routine=True):
         actions.announce_what_the_clock_changed()
         forget_changes()

@@ -1,4 +1,4 @@
-"""What gateways call, below /internal/v1/."""
+"""The routes that gateways call, below /internal/v1/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Limits, and how much of a day or month the ledger has seen used: where a starting gateway begins to count."""
+"""Limits, and how much of a day or month the ledger has recorded as used: a starting gateway counts from there."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _GIVEN: Final = (
     "%(projects)s::uuid[], %(keys)s::uuid[], %(kinds)s::text[], %(models)s::text[]) "
     "AS g (id, tenant_id, project_id, key_id, kind, model))"
 )
-# Each hashed, where && of arrays would go through all of them for each row.
+# Each array is hashed; && of arrays would scan all of them for each row.
 _SPENT_THERE: Final = (
     "(r.key_id = ANY (%(scopes)s::uuid[]) OR r.project_id = ANY (%(scopes)s::uuid[]) "
     "OR r.tenant_id = ANY (%(scopes)s::uuid[]))"
 )
 
-# A limit is on a key, a project or a tenant (`scope`), for one model or all (''). The rollup is summed for each such
-# pair once; then every limit finds its sum by an equality, however many limits and rows there are. LATERAL: a tenant's
-# month is found by an index and summed by itself, where the planner would read and sort the usage of all that ever was.
+# A limit is on a key, a project or a tenant (`scope`), for one model or all (''). The rollup is summed once for each
+# such pair; then every limit finds its sum by an equality, however many limits and rows there are. LATERAL: an index
+# finds a tenant's month, which is summed by itself; otherwise the planner would read and sort all usage ever recorded.
 _STATEMENT: Final = f"""
 WITH place AS (
     SELECT * FROM unnest(%(zones)s::text[], %(days)s::date[]) AS p (timezone, today)
@@ -81,9 +81,9 @@ SELECT l.scope::text,
 
 
 def used_of(limits: Collection[Limit]) -> dict[UUID, int]:
-    """Tokens, or nano-units of money, that the ledger has seen of limits with a window of a day or month, by limit.
+    """Tokens, or nano-units of money, that the ledger has recorded for limits of a day or month, by limit.
 
-    In one statement. They need not be stored: a page asks what a limit that is not set yet would count.
+    In one statement. The limits need not be stored: a page asks what a limit that is not set yet would count.
     """
     parameters = _today() | {
         "scopes": [limit.key_id or limit.project_id or limit.tenant_id for limit in limits],
@@ -101,10 +101,10 @@ def used_of(limits: Collection[Limit]) -> dict[UUID, int]:
 
 
 def limits_on(scopes: Collection[UUID] | None = None) -> Iterator[LimitsRecord]:
-    """The limits on some tenants, projects and keys, or on all of them, with what the ledger has seen used.
+    """The limits on the given tenants, projects and keys, or on all, with what the ledger has recorded as used.
 
-    One statement, read as it comes. Keys that are not in use are left out, unless they are named. What has
-    no limits has no record. Calls that are still on a gateway's disk are not in `used`; that gateway counted them.
+    One statement, read as it comes. Keys that are not in use are left out, unless they are named. Scopes without
+    limits have no record. `used` excludes calls that are still on a gateway's disk; that gateway counted them.
     """
     as_of = int(now().timestamp())
     statement = _STATEMENT.format(
@@ -125,7 +125,7 @@ def limits_on(scopes: Collection[UUID] | None = None) -> Iterator[LimitsRecord]:
 
 
 def _today() -> dict[str, Any]:
-    """What day it is in each time zone, as the ledger counts days."""
+    """The current day in each time zone, as the ledger counts days."""
     moment = now()
     zones = list(Tenant.objects.order_by().values_list("timezone", flat=True).distinct())
     days = [today_of(Tenant(timezone=zone), moment) for zone in zones]

@@ -1,9 +1,9 @@
 """The control plane's side of the contract with gateways (gateway/contract.py): three small routes.
 
 A long poll holds one thread of the console, and no database connection, while it waits. So at most
-CONFIG_POLL_LIMIT of them wait in one console process; one more is answered with 503 and `Retry-After`, on
-which a gateway backs off and goes on serving. Run the console with that many threads more than its pages
-need: one for every gateway. See docs/reconcile.md.
+CONFIG_POLL_LIMIT of them wait in one console process. One more is answered with 503 and `Retry-After`; the
+gateway then backs off and keeps serving. Run the console with one thread for every gateway, in addition to those
+that its pages need. See docs/reconcile.md.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ waiting = threading.BoundedSemaphore(settings.CONFIG_POLL_LIMIT)
 def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
     """Answer as soon as there is a revision greater than `after`, or with 204 after `wait` seconds.
 
-    Who accepts CONFIG_TYPE gets what changed since `after` and `state`, or else everything, sent while it is
-    compiled. Anybody else gets a ConfigSnapshot.
+    A gateway that accepts CONFIG_TYPE gets what changed since `after` and `state`, or else everything, sent while it
+    is compiled. Any other gets a ConfigSnapshot.
     """
     after, wait = request.GET.get("after", "0"), request.GET.get("wait", "0")
     if not _is_count(after) or not _is_count(wait):
@@ -47,7 +47,7 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
         if not waiting.acquire(blocking=False):
             return _busy()
         try:
-            # Or back into the pool: nobody waits holding one.
+            # Or return it to the pool: no one holds a connection while waiting.
             connection.close()
             watch.wait_beyond(known, wait_seconds)
         finally:
@@ -74,7 +74,7 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
 @require_POST
 @for_gateways
 def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
-    """Note what a gateway serves and how it is. A gateway speaks for itself only."""
+    """Save the revision that a gateway serves, and its condition. A gateway can only report on itself."""
     if name not in (gateway.name, str(gateway.pk)):
         return plain_problem(
             403, code="not_permitted", detail=f"This token belongs to gateway {gateway.name}, not {name}."

@@ -57,7 +57,7 @@ def _read(path: Path | None) -> str | None:
 
 
 def _write(path: Path, secret: str) -> None:
-    """Readable by its owner only, from the first byte on."""
+    """Write the token to a file that only its owner can read, from the first byte on."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
