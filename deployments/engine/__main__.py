@@ -45,7 +45,7 @@ def main() -> None:
 
 
 async def serve(options: Options, host: str, port: int) -> None:
-    """Serve until a signal comes; calls in progress get five seconds to finish."""
+    """Serve until a signal arrives; calls in progress get five seconds to finish."""
     runner = web.AppRunner(
         Engine(options).application(), handler_cancellation=True, access_log=None, shutdown_timeout=5.0
     )

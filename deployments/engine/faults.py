@@ -1,10 +1,10 @@
-"""Failing on purpose, so that tests can show how others recover. Only with `--allow-faults`.
+"""Deliberate failures, so that tests can show how others recover. Only with `--allow-faults`.
 
 A fault is written `status=503`, `die-after=3` (drop the connection after three pieces of the answer),
 `end-after=3` (end a stream there as if it were complete), `stall-after=3` (stop there and wait for the caller
-to go away), `no-usage` (never tell the token counts) or `exit` (end the process). It comes with one call in
-the header `x-engine-fault`, or by `POST /faults {"fault": "…", "calls": 2}` for the next calls, whoever makes
-them: a gateway does not pass its clients' headers on.
+to go away), `no-usage` (never send the token counts) or `exit` (end the process). It comes with one call in
+the header `x-engine-fault`, or by `POST /faults {"fault": "…", "calls": 2}` for the next calls of any client,
+as a gateway does not pass its clients' headers on.
 """
 
 import random
@@ -33,7 +33,7 @@ NO_FAULT = Fault()
 
 
 def parse(text: str) -> Fault:
-    """Read a fault. Raises ValueError saying what is possible."""
+    """Read a fault. Raises ValueError with the possible ones."""
     kind, _, number = text.partition("=")
     if kind not in _KINDS or _KINDS[kind] != number.isdigit():
         raise ValueError(
@@ -44,7 +44,7 @@ def parse(text: str) -> Fault:
 
 
 class Faults:
-    """Which call fails how."""
+    """Decides which call fails, and how."""
 
     def __init__(self, *, allowed: bool, fail_rate: float) -> None:
         self.allowed = allowed
@@ -54,11 +54,11 @@ class Faults:
         self._calls = 0
 
     def plan(self, fault: Fault, calls: int) -> None:
-        """Let the next `calls` calls fail this way."""
+        """Let the next `calls` calls fail with `fault`."""
         self._next, self._calls = fault, calls
 
     def draw(self, header: str | None) -> Fault:
-        """The fault of the call that arrives now. Raises ValueError for a header that names none."""
+        """The fault of the call that arrives now. Raises ValueError for a header that names no fault."""
         if self.allowed and header:
             return parse(header)
         if self._calls > 0:

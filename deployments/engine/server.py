@@ -17,7 +17,7 @@ from deployments.engine import faults
 from deployments.engine.tokens import PrefixCache, prompt_tokens, tokenize
 from deployments.engine.words import answer, cut_at_stop, embedding
 
-# GET /v1/models shows when a model was made; ours never changes.
+# GET /v1/models shows when a model was created; ours never changes.
 CREATED = 1_760_000_000
 _DEFAULT_MAX_TOKENS = 256
 
@@ -71,7 +71,7 @@ class Engine:
         return _json({})
 
     async def seen(self, request: web.Request) -> web.Response:
-        """What arrived so far: for tests that ask what a gateway passes on."""
+        """What has arrived so far, for tests of what a gateway passes on."""
         return _json(self._seen)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -144,7 +144,7 @@ class Engine:
         return _json(reply)
 
     async def _begin(self, request: web.Request) -> tuple[dict[str, Any], faults.Fault]:
-        """Read a call, wait the configured latency, and fail here if it is meant to fail as a whole."""
+        """Read a call, wait for the configured latency, and fail here if the whole call is meant to fail."""
         self._seen["calls"] += 1
         try:
             body = orjson.loads(await request.read())
@@ -189,7 +189,7 @@ class Engine:
         usage: dict[str, Any] | None,
         fault: faults.Fault,
     ) -> web.StreamResponse:
-        """Send one chunk per token, the reason for the end, the usage if asked, and `[DONE]`."""
+        """Send one chunk per token, the finish reason, the usage if requested, and `[DONE]`."""
         response = web.StreamResponse(
             headers={"content-type": "text/event-stream", "cache-control": "no-cache"}
         )
@@ -275,7 +275,7 @@ def _messages(body: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cache_salt(body: dict[str, Any]) -> str:
-    """What keeps this caller's part of the prefix cache apart; empty for the part without a salt."""
+    """The salt that separates this caller's part of the prefix cache; empty for the part without a salt."""
     salt = body.get("cache_salt")
     if salt is not None and (not isinstance(salt, str) or not salt):
         raise BadRequest("`cache_salt` must be a text that is not empty.", "cache_salt")

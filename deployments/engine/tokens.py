@@ -1,9 +1,7 @@
-"""How the demo engine counts: a tokenizer that can be stated in one line, and a prefix cache that really
-caches.
+"""How the demo engine counts: a tokenizer that takes one line to describe, and a prefix cache that really caches.
 
-A token is up to four word characters, or one other character that is not white space; either may bring one
-white space in front of it; white space left over is one token per character. Tokens put together again are
-the text.
+A token is up to four word characters, or one other character that is not white space. Either may include one
+white-space character in front of it; each white-space character left over is a token. Joined tokens give the text.
 """
 
 import hashlib
@@ -12,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 _TOKEN = re.compile(r"\s?\w{1,4}|\s?[^\w\s]|\s")
-# Tokens; only whole blocks are cached.
+# Tokens in a block; only whole blocks are cached.
 _BLOCK = 16
 
 
@@ -32,11 +30,11 @@ def prompt_tokens(messages: Sequence[tuple[str, str]]) -> list[str]:
 
 
 class PrefixCache:
-    """Remembers the beginnings of prompts, like a serving engine's key-value cache: least recently used goes
-    first.
+    """Remembers the beginnings of prompts, like a serving engine's key-value cache, and drops the least recently
+    used first.
 
-    A prompt is cut into blocks of 16 tokens; a block counts as cached if it was seen before *with everything
-    in front of it*, by a call with the same salt. What one salt brought in, no other finds.
+    A prompt is cut into blocks of 16 tokens. A block counts as cached if a call with the same salt has brought it
+    before *with everything in front of it*. A call never finds what another salt brought in.
     """
 
     def __init__(self, max_blocks: int = 4096) -> None:
@@ -44,7 +42,7 @@ class PrefixCache:
         self._max_blocks = max_blocks
 
     def match_and_store(self, tokens: Sequence[str], salt: str = "") -> int:
-        """The number of leading tokens that were in the cache; afterwards the whole prompt is."""
+        """The number of leading tokens that were in the cache; afterwards, the whole prompt is in it."""
         cached, unbroken = 0, True
         chain = (
             hashlib.blake2b(salt.encode("utf-8", "surrogatepass"), digest_size=16).digest() if salt else b""

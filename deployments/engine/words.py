@@ -1,4 +1,4 @@
-"""What the demo engine says, and the vectors it gives: functions of the prompt and of nothing else."""
+"""The demo engine's text and vectors: functions of the prompt and of nothing else."""
 
 import hashlib
 import math
@@ -23,7 +23,7 @@ _SENTENCES = (
 
 
 def answer(model: str, prompt: Sequence[str]) -> list[str]:
-    """The answer to a prompt, as tokens: what this is, then five sentences in the prompt's own order."""
+    """The answer to a prompt, as tokens: what this engine is, then five sentences in an order set by the prompt."""
     seed = hashlib.sha256("\x00".join((model, *prompt)).encode()).digest()
     shuffle = random.Random(seed)  # noqa: S311  variety, not secrecy
     return tokenize(_OPENING + " ".join(shuffle.sample(_SENTENCES, 5)))

@@ -1,5 +1,4 @@
-"""`python -m deployments.engine_host --state-dir DIR`: run the engines of the local cluster until told to
-stop."""
+"""`python -m deployments.engine_host --state-dir DIR`: run the engines of the local cluster until it is stopped."""
 
 import argparse
 import asyncio
@@ -16,7 +15,7 @@ from deployments.engine_host.state import StateDirectory
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns 0 after SIGTERM or SIGINT, 1 when another host has the directory."""
+    """Returns 0 after SIGTERM or SIGINT, 1 if another host holds the directory."""
     options = _parser().parse_args(arguments)
     structlog.configure(
         processors=[

@@ -13,14 +13,14 @@ Held = dict[str, list[int]]
 
 
 class Devices:
-    """Who holds which device. A machine has none unless it was said to have some."""
+    """Who holds which device. A machine has only the devices that it was configured with."""
 
     def __init__(self, totals: Mapping[str, int]) -> None:
         self.totals = dict(totals)
         self._free = {resource: list(range(count)) for resource, count in totals.items()}
 
     def take(self, wanted: Mapping[str, int]) -> Held | None:
-        """All of `wanted`, or nothing: None when this machine does not have that much free."""
+        """Take all of `wanted`, or nothing: None if this machine does not have that much free."""
         if any(count > len(self._free.get(resource, ())) for resource, count in wanted.items()):
             return None
         return {
@@ -33,7 +33,7 @@ class Devices:
             self._free[resource] = sorted(self._free[resource] + devices)
 
     def why_not(self, wanted: Mapping[str, int]) -> str:
-        """The sentence for an operator when `take` refused."""
+        """The sentence for an operator after `take` refused."""
         lacking = [
             resource for resource, count in wanted.items() if count > len(self._free.get(resource, ()))
         ]

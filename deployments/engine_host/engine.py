@@ -1,4 +1,4 @@
-"""One engine process: started, asked for its health, told to stop, and never outliving the host."""
+"""One engine process: the host starts it, checks its health and stops it, and it never outlives the host."""
 
 import asyncio
 import contextlib
@@ -26,12 +26,12 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class EngineProcess:
-    """A running engine with its address and log. Time is given in, in seconds of one steady clock."""
+    """A running engine with its address and log. Callers pass the time, in seconds of one steady clock."""
 
     def __init__(
         self, plan: EnginePlan, *, port: int, log: Path, home: Path, extra: Mapping[str, str]
     ) -> None:
-        """Start the program. Raises OSError when it cannot be started at all."""
+        """Start the program. Raises OSError if it cannot be started at all."""
         self.port = port
         self.log = log
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -46,7 +46,7 @@ class EngineProcess:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=ENGINE_FOLDER,
-                # Its own process group, which is what we signal.
+                # Its own process group, to which we send signals.
                 start_new_session=True,
                 # Safe: the host has one thread.
                 preexec_fn=_die_with(os.getpid()),
@@ -75,7 +75,7 @@ class EngineProcess:
         """The last line this process printed, shortened; "" if it printed nothing."""
         with contextlib.suppress(OSError), open(self.log, "rb") as log:
             size = log.seek(0, os.SEEK_END)
-            # It may have been cut since.
+            # The log may have been cut since.
             start = self._log_start if self._log_start <= size else 0
             log.seek(max(start, size - 2000))
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
@@ -85,10 +85,10 @@ class EngineProcess:
 
 def _die_with(host_pid: int) -> Callable[[], None]:
     def prepare() -> None:
-        """In the child, before the program: be killed when the host dies, however it dies (Linux)."""
+        """In the child, before the program: ask to be killed when the host dies, however it dies (Linux)."""
         if _libc is not None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            # It died before we asked.
+            # The host died before we asked.
             if os.getppid() != host_pid:
                 os._exit(1)
 
@@ -96,8 +96,7 @@ def _die_with(host_pid: int) -> Callable[[], None]:
 
 
 async def is_healthy(port: int, path: str, timeout_seconds: float) -> bool:
-    """Whether the engine answers its health path with a status of 200 to 399, as a Kubernetes probe would
-    judge."""
+    """Whether the engine answers its health path with a status of 200 to 399, the rule of a Kubernetes probe."""
     try:
         async with asyncio.timeout(timeout_seconds):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
@@ -118,8 +117,7 @@ async def is_healthy(port: int, path: str, timeout_seconds: float) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A loopback port nobody listens on: the preferred one when it is free, so that an engine keeps its
-    address."""
+    """A free loopback port: the preferred one if possible, so that an engine keeps its address."""
     for port in (preferred, 0):
         if port is None:
             continue
@@ -132,8 +130,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def bound_log(log: Path, max_bytes: int) -> None:
-    """Keep a log below twice `max_bytes`: what is too long moves to `N.log.1`, and the engine goes on
-    writing."""
+    """Keep a log below twice `max_bytes`: a longer one moves to `N.log.1`, and the engine keeps writing."""
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > max_bytes:
             shutil.copyfile(log, log.with_name(f"{log.name}.1"))

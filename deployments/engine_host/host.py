@@ -1,4 +1,4 @@
-"""The loop of the engine host: read what is wanted, step every workload, write what is seen, beat."""
+"""The loop of the engine host: read the desired state, step every workload, write the observed state, beat."""
 
 import asyncio
 import contextlib
@@ -30,11 +30,11 @@ log = structlog.get_logger("engine_host")
 
 
 class AlreadyRunning(Exception):
-    """Another engine host has this state directory."""
+    """Another engine host holds this state directory."""
 
 
 class EngineHost:
-    """Runs the engines of one state directory until it is told to stop."""
+    """Runs the engines of one state directory until it is stopped."""
 
     def __init__(self, state: StateDirectory, settings: HostSettings) -> None:
         self._state, self._settings = state, settings
@@ -59,14 +59,14 @@ class EngineHost:
                 self._tick()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._settings.tick_seconds)
-            # From now on nobody counts on us.
+            # From now on, nobody relies on this host.
             self._state.host_file.unlink(missing_ok=True)
             await self._stop_all()
             log.info("engine host stopped")
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the directory's lock. The kernel lets go of it when we die, however we die."""
+        """Hold the directory's lock. The kernel releases it when this process dies, however it dies."""
         with open(self._state.path / "host.lock", "a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,14 +82,14 @@ class EngineHost:
             yield
 
     def _sweep_leftovers(self) -> None:
-        """Remove what a host before us said, but remember where its engines answered: whoever calls them
-        need not learn a new address. Remove files that a killed writer did not finish, too."""
+        """Remove what an earlier host reported, but remember where its engines answered, so that callers need not
+        learn a new address. Remove files that a killed writer left unfinished, too."""
         for file in self._state.observed.iterdir():
             with contextlib.suppress(ValueError, KeyError):
                 replicas = (read_document(file) or {})["replicas"]
                 self._former_ports[file.name] = [replica["port"] for replica in replicas if replica["ready"]]
             file.unlink(missing_ok=True)
-        # So that no writer is in the middle.
+        # So that no writer is halfway through.
         with self._state.one_writer():
             for file in self._state.desired.glob("*.tmp"):
                 file.unlink(missing_ok=True)
@@ -166,7 +166,7 @@ class EngineHost:
         )
 
     def _publish(self, name: str, workload: Workload) -> None:
-        """Write what is seen, when it has changed."""
+        """Write the observed state if it has changed."""
         if workload.is_gone:
             del self._workloads[name]
             self._written.pop(name, None)
@@ -180,8 +180,8 @@ class EngineHost:
             self._written[name] = document
 
     async def _stop_all(self) -> None:
-        """Stop every engine; they have `shutdown_seconds` to end by themselves. What was observed last
-        stays in its files, for the next host; the driver believes none of it while there is no host."""
+        """Stop every engine; they have `shutdown_seconds` to end by themselves. The last observations stay in
+        the files for the next host; the driver ignores them while there is no host."""
         loop = asyncio.get_running_loop()
         for workload in self._workloads.values():
             workload.stop(loop.time())
@@ -193,7 +193,7 @@ class EngineHost:
 
 @contextlib.contextmanager
 def _engines_left_alone() -> Iterator[None]:
-    """What cannot be written now (the disk is full) is written at the next turn: engines need no file to serve."""
+    """Leave what cannot be written now (the disk is full) for the next turn: engines need no file to serve."""
     try:
         yield
     except OSError as error:

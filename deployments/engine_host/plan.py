@@ -1,5 +1,4 @@
-"""What the engine host reads out of a Deployment object: the program, its environment, and how to look
-after it."""
+"""What the engine host reads from a Deployment object: the program, its environment, and how to look after it."""
 
 import hashlib
 import json
@@ -17,8 +16,7 @@ _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """One deployment, as far as this machine can honor it. Image, volumes and security context have no
-    meaning here."""
+    """One deployment, as far as this machine can run it. Image, volumes and security context have no meaning here."""
 
     namespace: str
     name: str
@@ -53,7 +51,7 @@ class EnginePlan:
 def plan_engine(deployment: Manifest) -> EnginePlan:
     """Read a Deployment object as `deployments.manifests` writes it.
 
-    Raises ValueError, saying what to change, for one this machine cannot run.
+    Raises ValueError, saying what to change, for a deployment that this machine cannot run.
     """
     metadata, spec = deployment["metadata"], deployment["spec"]
     pod = spec["template"]["spec"]
@@ -67,7 +65,7 @@ def plan_engine(deployment: Manifest) -> EnginePlan:
     rolling = spec.get("strategy", {}).get("rollingUpdate", {})
     literal = {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
     environment: dict[str, str] = {}
-    # A value may refer to those above it.
+    # A value may refer to the ones above it.
     for name, value in literal.items():
         environment[name] = expand(value, environment)
     return EnginePlan(

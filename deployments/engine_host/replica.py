@@ -17,7 +17,7 @@ READINESS_FAILURES = 2
 
 @dataclass(frozen=True)
 class HostSettings:
-    """How patient the host is."""
+    """The host's times and sizes."""
 
     tick_seconds: float = 0.1
     first_pause_seconds: float = 1.0
@@ -34,7 +34,7 @@ class HostSettings:
 
 
 class Phase(enum.StrEnum):
-    # For its turn after a failure, or for devices.
+    # For the next start after a failure, or for devices.
     WAITING = "waiting"
     STARTING = "starting"
     READY = "ready"
@@ -45,7 +45,7 @@ class Phase(enum.StrEnum):
 
 
 class Replica:
-    """The loop calls `step` with the time; a probe task beside it reports health."""
+    """The loop calls `step` with the time; a separate probe task reports health."""
 
     def __init__(
         self,
@@ -67,15 +67,15 @@ class Replica:
         self._process: EngineProcess | None = None
         self._probe: asyncio.Task[None] | None = None
         self._held: Held = {}
-        # To be used again while it is free.
+        # Used again while it is free.
         self._port = port
         self._failures = 0  # in a row
         self._unhealthy = 0  # probes in a row
         self._next_start = 0.0
-        # Of all but waiting and ready.
+        # Of all phases but waiting and ready.
         self._phase_ends = 0.0
         self._ready_since = 0.0
-        # Why we killed it ourselves.
+        # Why the host killed it.
         self._verdict = ""
 
     @property
@@ -83,7 +83,7 @@ class Replica:
         return self.phase in (Phase.DRAINING, Phase.STOPPING, Phase.GONE)
 
     def step(self, now: float) -> None:
-        """Notice an exit, start what is due, and end what has had its time."""
+        """Notice an exit, start what is due, and end what is out of time."""
         if self._process is not None and (reason := self._process.exit_reason()) is not None:
             self._ended(self._verdict or reason, now)
         if self.phase == Phase.WAITING and now >= self._next_start:
@@ -100,8 +100,7 @@ class Replica:
             self._kill("did not stop in time")
 
     def retire(self, now: float) -> None:
-        """End this replica for good; one that serves goes on for `drain_seconds` after it has left the
-        list."""
+        """End this replica for good. A serving replica continues for `drain_seconds` after it has left the list."""
         if self.phase == Phase.READY and self.settings.drain_seconds:
             self._stop_probing()
             self.phase, self._phase_ends = Phase.DRAINING, now + self.settings.drain_seconds
@@ -109,7 +108,7 @@ class Replica:
             self.stop(now)
 
     def stop(self, now: float, within_seconds: float | None = None) -> None:
-        """Ask the engine to end now; it is killed when it takes longer than it may."""
+        """Ask the engine to end now; it is killed if it takes longer than allowed."""
         self._stop_probing()
         if self._process is None:
             self.phase = Phase.GONE
@@ -121,7 +120,7 @@ class Replica:
         self._process.signal(signal.SIGTERM)
 
     def report(self, template: str) -> Document:
-        """What the driver may know of this replica; `template` is the one wanted now."""
+        """What the driver may know of this replica; `template` is the current one."""
         return {
             "slot": self.slot,
             "pid": self._process.pid if self._process else None,
@@ -190,7 +189,7 @@ class Replica:
         )
 
     def _back_off(self, now: float) -> float:
-        """Put the next start off, twice as long as last time. Returns the pause in seconds."""
+        """Delay the next start, by twice as long as last time. Returns the pause in seconds."""
         pause = min(
             self.settings.first_pause_seconds * 2.0 ** min(self._failures, 30),
             self.settings.longest_pause_seconds,

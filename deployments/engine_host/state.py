@@ -1,4 +1,4 @@
-"""The files through which the local driver and the engine host talk.
+"""The files through which the local driver and the engine host communicate.
 
     DIR/host.lock                    held by the one engine host of this directory
     DIR/host.json                    who the host is, and its heartbeat; gone when it has stopped
@@ -6,8 +6,8 @@
     DIR/observed/NAMESPACE__NAME.json  written by the host: what runs
     DIR/logs/NAMESPACE__NAME/N.log     what replica N printed, bounded
 
-Every file is replaced as a whole, so a reader sees the old one or the new one. A writer killed half way
-leaves a `.tmp` that nobody reads and the next host removes.
+Every file is replaced as a whole, so a reader sees the old one or the new one. A writer that is killed halfway
+leaves a `.tmp`, which nobody reads and the next host removes.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ class StateDirectory:
         return self.path / "host.json"
 
     def living_host(self) -> Document:
-        """What the engine host says of itself. Raises EngineHostAway unless it is alive and beating."""
+        """What the engine host reports about itself. Raises EngineHostAway unless it is alive and sends heartbeats."""
         document = read_document(self.host_file)
         if document is None:
             raise EngineHostAway("none has been started, or it was stopped")
@@ -88,7 +88,7 @@ class StateDirectory:
 
 
 def file_name(namespace: str, name: str) -> str:
-    """The name of the files of one deployment. Raises ValueError for what is not a Kubernetes name."""
+    """The name of the files of one deployment. Raises ValueError for anything but Kubernetes names."""
     for label in (namespace, name):
         if not _DNS_LABEL.fullmatch(label):
             raise ValueError(
@@ -98,7 +98,7 @@ def file_name(namespace: str, name: str) -> str:
 
 
 def read_document(path: Path) -> Document | None:
-    """The JSON object in a file; None when there is no such file."""
+    """The JSON object in a file; None if there is no such file."""
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def read_document(path: Path) -> Document | None:
 
 
 def write_document(path: Path, document: Document, *, durable: bool = True) -> None:
-    """Replace a file as a whole. `durable` also survives a power cut."""
+    """Replace a file as a whole. With `durable`, the change also survives a power cut."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with open(handle, "w") as file:

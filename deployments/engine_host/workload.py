@@ -1,5 +1,4 @@
-"""One deployment on this machine: as many replicas as wanted, replaced one by one when their template
-changes."""
+"""One deployment on this machine: as many replicas as desired, replaced one by one when their template changes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from deployments.engine_host.state import Document
 
 
 class Workload:
-    """Level-triggered: each `step` compares what is wanted with what runs and moves the latter."""
+    """Level-triggered: each `step` compares the desired replicas with the running ones, and changes the latter."""
 
     def __init__(
         self,
@@ -31,11 +30,11 @@ class Workload:
         self.replicas: list[Replica] = []
 
     def want(self, plan: EnginePlan, *, uid: str, generation: int) -> None:
-        """From now on, make `plan` true."""
+        """From now on, run `plan`."""
         self._plan, self._uid, self._generation = plan, uid, generation
 
     def want_nothing(self) -> None:
-        """From now on, get rid of all replicas; `is_gone` when done."""
+        """From now on, remove all replicas; `is_gone` when done."""
         self._plan = None
 
     @property
