@@ -64,7 +64,7 @@ class MediaHostsForm(DialogForm):
 
 
 def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
-    """The token, shown in the dialog that requested it: no message, no session and (as in all the admin) no cache has it."""
+    """Show the token in the dialog that requested it. No message, session or cache (as in all the admin) holds it."""
     gateway, secret = made
     return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
 

@@ -205,9 +205,9 @@ class PriceConfig(Message, frozen=True):
     per call.
 
     Used for money limits only. A missing kind is unpriced, not free: while a hard money limit applies,
-    a model without a price for input (and, for chat, output) is refused. If `cache_read` and `cache_write` are
-    missing, they count as input; a missing `reasoning` counts as output. `tenant_id` null is the price for every
-    tenant that has no price of its own.
+    a model without a price for input (and, for chat, output) is refused. If missing, `cache_read` and `cache_write`
+    count as input, and `reasoning` as output. `tenant_id` null is the price for every tenant that has no price of
+    its own.
     """
 
     model: str
