@@ -105,7 +105,7 @@ class Deployment(models.Model):
     applied_command = ArrayField(
         models.CharField(max_length=300), default=list, db_default=[], blank=True, editable=False
     )
-    # What gateways last received. The current judgment is `facts`; deployments.judgment compares the two.
+    # What gateways last learned of it. The current judgment is `facts`; deployments.judgment compares the two.
     runtime = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
     cache_key_field = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
     is_prefix_cache_off = models.BooleanField(default=False, db_default=False, editable=False)

@@ -186,7 +186,8 @@ def _is_settled(wanted: Deployment, observed: Observed | None) -> bool:
 
 
 def _condition(type: str, status: str, reason: str, message: str) -> dict[str, str]:
-    """A condition with cleaned texts: they come from clusters, or from whatever answers in their place."""
+    """A condition with cleaned texts. They come from clusters, or from whatever answers in their place, and no page or
+    database takes them raw."""
     said = {"type": type, "status": status, "reason": reason, "message": message}
     return {field: clean_name(str(text)[:LONGEST_TEXT]) for field, text in said.items()}
 

@@ -1,4 +1,4 @@
-"""Deployment work that a message or a clock starts. Tasks carry ids and hold no rules."""
+"""Deployment work that a message or a timer starts. Tasks carry ids and hold no rules."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ unknown or revoked token is answered with 401, and the gateway keeps serving its
 
 `GET /internal/v1/config?after=N&wait=25[&state=…]`
     200 as soon as the current revision is greater than N, 204 without a body after
-    `wait` seconds (0 to 60) if it is not. A gateway that has just started requests `after=0`. Both answers carry the
+    `wait` seconds (0 to 60) if it is not. A gateway that has just started sends `after=0`. Both answers carry the
     current revision in the header `x-config-revision`. If N is *greater*, the control plane's database
     was restored from an older copy. The answer is 204 at once; the gateway keeps serving N and says so in its `Ack`.
     A control plane that reads an `Ack` with a revision above its own should raise its own beyond it; until
@@ -101,7 +101,7 @@ PriceKind = Literal["input", "cache_read", "cache_write", "output", "reasoning",
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every message in the contract: immutable, without unknown fields."""
+    """The base of every message in the contract: immutable, and strict about unknown fields."""
 
 
 class LimitConfig(Message, frozen=True):
@@ -113,7 +113,7 @@ class LimitConfig(Message, frozen=True):
     reported, and refuses nothing.
 
     Minutes are sliding windows of 60 seconds. Days and months are those of the calendar in `time_zone` (an IANA
-    name). Tokens are those of all kinds together; money follows `prices`.
+    name). Tokens are those of all kinds together; money is calculated from `prices`.
 
     `used` is what the ledger has recorded of the current day or month at `used_as_of`: a gateway that starts in the
     middle of a month begins there instead of at zero. Both are given or neither; they mean nothing for

@@ -164,7 +164,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         }
 
     def _used_words(self, kind: str) -> str:
-        """The usage in words; a part of a cent counts as one."""
+        """The usage in words; a fraction of a cent counts as a whole one."""
         return self._words(kind, self.used[kind].quantize(Decimal("0.01"), ROUND_CEILING))
 
     def make_form(self, data: Any = None) -> forms.Form:

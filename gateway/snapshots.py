@@ -84,7 +84,7 @@ class Compilation:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is recent enough for a gateway to start with; later changes follow as changes."""
+        """Whether it is recent enough for a gateway to start with; what it lacks follows as changes."""
         age = time.monotonic() - self.began_at - self.seconds
         return not self.is_done or age <= max(SHARED_FOR_SECONDS, SHARED_FOR_TIMES_AS_LONG * self.seconds)
 

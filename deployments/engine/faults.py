@@ -33,7 +33,7 @@ NO_FAULT = Fault()
 
 
 def parse(text: str) -> Fault:
-    """Read a fault. Raises ValueError with the possible ones."""
+    """Read a fault. Raises ValueError that lists the possible ones."""
     kind, _, number = text.partition("=")
     if kind not in _KINDS or _KINDS[kind] != number.isdigit():
         raise ValueError(

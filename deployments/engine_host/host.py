@@ -1,4 +1,4 @@
-"""The loop of the engine host: read the desired state, step every workload, write the observed state, beat."""
+"""The engine host's loop: read the desired state, step every workload, write the observed state, send a heartbeat."""
 
 import asyncio
 import contextlib
