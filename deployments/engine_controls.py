@@ -19,7 +19,7 @@ LONGEST_NAME: Final = 128
 
 
 def fold(name: str) -> str:
-    """The folded form of a name, for comparison: only lowercase letters and digits; empty for an impossible name."""
+    """The folded form of a name of any length: lowercase letters and digits; empty for a name that no field has."""
     return _fold(name) if len(name) <= LONGEST_NAME else ""
 
 
