@@ -1,4 +1,4 @@
-"""The data plane: an OpenAI-compatible proxy that checks keys, holds limits and meters every call.
+"""The data plane: an OpenAI-compatible proxy that checks keys, enforces limits and meters every call.
 
 Started as `python -m gateway.proxy`. It imports no Django and no database; all it knows comes from the
 contract.

@@ -43,12 +43,12 @@ from gateway.proxy.uploader import Uploader
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
 _CLOSE_SECONDS = 5.0
-# Read at all; what is above the bounds of `head` is answered with why.
+# The most that the server reads. A head above the bounds of `head` gets an answer with the reason.
 _LARGEST_HEAD = 512 * 1024
 _MOST_CONNECTIONS = 4096
 _OTHER_FILES = 256
 _TRIM_SECONDS = 2.0
-# Bytes of larger bodies at once.
+# Bytes of larger bodies held at once.
 _WORTH_TRIMMING = 4 * 1024 * 1024
 # How long a thread that reads a large body may keep the event loop waiting.
 _SWITCH_SECONDS = 0.001
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Run one gateway until it is told to end."""
+    """Run one gateway until a signal ends it."""
     metrics = Metrics()
     spool = Spool(settings.state_dir / "spool")
     spool.start()
@@ -88,7 +88,7 @@ async def serve(settings: Settings) -> None:
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
         gc.collect()
-        # What is there now stays: looking through it again and again takes 25 ms each time.
+        # These objects stay alive: each collection that scans them takes 25 ms.
         gc.freeze()
         uploader = Uploader(spool, control, settings.state_dir / "rejected", metrics)
         work = [
@@ -112,7 +112,7 @@ async def serve(settings: Settings) -> None:
 
 
 def _shared_limiter(settings: Settings, metrics: Metrics) -> RedisLimiter | None:
-    """Limits in a Redis if one is given."""
+    """The limiter that counts in Redis, if the settings name one."""
     if not settings.redis_url:
         return None
     return RedisLimiter(
@@ -124,7 +124,7 @@ def _shared_limiter(settings: Settings, metrics: Metrics) -> RedisLimiter | None
 
 
 async def _serve_http(settings: Settings, state: State) -> None:
-    """Answer requests until a signal comes; then finish those in progress."""
+    """Answer requests until a signal arrives; then finish those in progress."""
     server = Server(
         App(state),
         address=settings.host,
@@ -164,7 +164,7 @@ async def _serve_http(settings: Settings, state: State) -> None:
 
 
 def _connections() -> int:
-    """How many clients may be connected: each may need a connection to a backend besides."""
+    """How many clients may be connected. Each may also need a connection to a backend."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * _MOST_CONNECTIONS + _OTHER_FILES
     if soft < wanted:
@@ -175,7 +175,7 @@ def _connections() -> int:
 
 
 async def _return_memory(*budgets: BodyBudget) -> None:
-    """Give memory back to the system after large bodies and answers: the C library keeps what was freed.
+    """Return memory to the system after large bodies and answers: the C library keeps freed memory.
 
     Never returns.
     """
@@ -203,7 +203,7 @@ class _Signals:
 
 
 async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
-    """Run a background loop for ever; a fault in it is logged and does not end it."""
+    """Run a background loop forever. An exception is logged and does not end it."""
     while True:
         try:
             await work()
@@ -213,7 +213,7 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def _require_free_port(settings: Settings) -> None:
-    """End the process if somebody listens there: the HTTP server itself would quietly share the port."""
+    """End the process if the port is in use: the HTTP server itself would silently share it."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -226,7 +226,7 @@ def _require_free_port(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _own(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory, so that two gateways never share a spool. Ends the process if one has it."""
+    """Lock the state directory, so that two gateways never share a spool. Ends the process if it is locked."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)

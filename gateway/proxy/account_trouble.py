@@ -7,7 +7,7 @@ import re
 
 from gateway.proxy.backend_errors import LARGEST_ERROR, BackendError
 
-# Whose fault it is: with these statuses the caller did nothing wrong; our route, address or credentials did.
+# With these statuses the caller did nothing wrong: our route, address or credentials are at fault.
 _STATUSES = {401: "credentials", 402: "payment", 403: "permission"}
 _CODE_NAMES = {
     "quota": """
@@ -50,7 +50,7 @@ _CODE_NAMES = {
 _CODES = {
     re.sub(r"[^a-z0-9]", "", code): reason for reason, codes in _CODE_NAMES.items() for code in codes.split()
 }
-# Of codes: what they begin with.
+# Prefixes of codes.
 _FAMILIES = (("authfailure", "credentials"), ("accessdenied", "permission"))
 
 _BE = r"(?:is|are|was|were|has been|have been|had been)"
@@ -64,7 +64,7 @@ _WRONG = (
     r"(?:not valid|invalid|incorrect|expired|revoked|disabled|deactivated|blocked|missing|wrong|leaked"
     r"|reported as)"
 )
-# How providers say it, in the words of one sentence. What they say of an ordinary limit per minute is not among them.
+# How providers phrase it, in one sentence. Phrases for an ordinary limit per minute are not included.
 _SAID = {
     "quota": (
         r"insufficient (?:\w+ )?quota",
@@ -122,13 +122,13 @@ _WORDS = re.compile(
     "|".join(f"(?P<{reason}>{'|'.join(said)})" for reason, said in _SAID.items()), re.IGNORECASE
 )
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'(?!\w)|\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’")
-# Before the first words of a sentence: a number, the name of an exception, and whom it speaks to.
+# What may precede the first words of a sentence: a number, the name of an exception, a form of address.
 _BEFORE = re.compile(
     r"\s*(?:(?:error code|[\w.]*(?:error|exception)|\[?\d{3,5}\]?)[ :,\][-]*){0,5}"
     r"(?:sorry,? |please,? )?(?:your |you |you have |you've |this |the |an? )?",
     re.IGNORECASE,
 )
-# A parameter that no caller sends.
+# Parameters that no caller sends.
 _OF_AN_ACCOUNT = re.compile(
     r"(?:api|access|x)[_-].*key|authori[sz]ation|authentication|credentials?|account|billing|organi[sz]ation",
     re.IGNORECASE,
@@ -136,10 +136,10 @@ _OF_AN_ACCOUNT = re.compile(
 
 
 def account_trouble(status: int, error: BackendError) -> str | None:
-    """Why our own account at a backend is refused: credentials, payment, permission or quota; else None.
+    """Why a backend refuses our own account: credentials, payment, permission or quota; else None.
 
-    Such a trouble is no caller's: it is answered with 502 or 503, and raises an alarm. `status` is the
-    HTTP status, which may be 200 or 400 where the truth stands in the body.
+    The caller is not at fault: the gateway answers 502 or 503 and raises an alarm. `status` is the
+    HTTP status, which may be 200 or 400 if only the body reports the error.
     """
     if status in _STATUSES:
         return _STATUSES[status]
@@ -151,10 +151,10 @@ def account_trouble(status: int, error: BackendError) -> str | None:
             if folded.startswith(family):
                 return reason
     message = error.message[:LARGEST_ERROR]
-    # Quoted texts are the caller's.
+    # Quoted text comes from the caller.
     if 400 <= status < 500 and status != 429:
         message = _QUOTED.sub(" ", message)
-        # Where a parameter is named, all but the first words may be the caller's too.
+        # If the error names a parameter, all but the first words may come from the caller too.
         if error.param and not _OF_AN_ACCOUNT.fullmatch(error.param):
             before = _BEFORE.match(message)
             found = _WORDS.match(message, before.end() if before else 0)

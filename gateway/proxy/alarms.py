@@ -1,7 +1,7 @@
-"""Troubles of our own at a backend: told to operators, and never to a client.
+"""Problems with our own account at a backend: reported to operators, never to a client.
 
-Each is a metric, a line in the log and a sentence in the `Ack`, which the page of gateways shows, until that
-backend serves a call again or half an hour has gone by without another.
+Each is a metric, a line in the log and a sentence in the `Ack`, which the page of gateways shows. It ends when
+that backend serves a call again, or after half an hour without another problem.
 """
 
 import time
@@ -34,7 +34,7 @@ class _Alarm:
 
 
 class Alarms:
-    """What operators must look at now, by backend."""
+    """What operators must look into now, by backend."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._alarms: dict[str, _Alarm] = {}
@@ -65,18 +65,18 @@ class Alarms:
         known.sentence, known.at = sentence, now
 
     def served(self, backend_id: str) -> None:
-        """A backend served a call: whatever was the matter with our account is over."""
+        """A backend served a call: any problem with our account is over."""
         if self._alarms and self._alarms.pop(backend_id, None) is not None:
             _log.info("backend_takes_our_account_again", backend=backend_id)
 
     def keep_only(self, backend_ids: Set[str]) -> None:
-        """Forget backends that no route names any more."""
+        """Forget backends that no route names anymore."""
         for backend_id in self._alarms.keys() - backend_ids:
             del self._alarms[backend_id]
 
     @property
     def problem(self) -> str:
-        """What an operator should know now, in sentences; empty if there is nothing."""
+        """What an operator should know now, in sentences; empty if all is well."""
         now = self._clock()
         for backend_id in [
             one for one, alarm in self._alarms.items() if now - alarm.at > _QUIET_AFTER_SECONDS

@@ -1,8 +1,8 @@
-"""Errors inside answers that began with 200, in every shape that servers are known to write them.
+"""Errors inside answers that began with 200, in every shape that servers are known to write.
 
-An `error` or `errors` (also in a choice or its message), a code that is none of success under its many names
+An error is an `error` or `errors` (also in a choice or its message), a code other than success under its many names
 (`error_code` of Baidu, `base_resp` of MiniMax, `header` and `code` of Spark, `success` of Cloudflare), a list of errors
-(Gemini), or an end of a choice that is none (OpenRouter, Zhipu, vLLM). Objects and codes that say "no error" are none.
+(Gemini), or a failed end of a choice (OpenRouter, Zhipu, vLLM). Objects and codes that say "no error" do not count.
 """
 
 import re
@@ -12,18 +12,18 @@ import orjson
 
 from gateway.proxy.usage import read_usage
 
-# How engines say that a choice ended without being finished: a word in any `finish_reason`, such as `engine_error`.
+# How engines say that a choice ended unfinished: a word in any `finish_reason`, such as `engine_error`.
 _FAILED_END = re.compile(
     "error|fail|abort|cancel|timed?[-_ ]?out|exception|crash|unavailable|overload|interrupted|disconnect|preempt|killed"
     "|insufficient_system_resource|died|out[-_ ]?of[-_ ]?memory|shut[-_ ]?down|unfinished|deadline|connection|network",
     re.IGNORECASE,
 )
-# The last: earlier models of OpenAI.
+# The last one is from earlier models of OpenAI.
 _ENDS = ("finish_reason", "finishReason", "finish_details")
 _WORDS_OF_AN_END = ("type", "reason", "finish_reason", "value", "name", "kind", "code", "status")
 _NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 _DEEPEST = 4
-# And zeros.
+# Zeros mean the same.
 _NO_ERROR_CODES = (
     "",
     "ok",
@@ -42,7 +42,7 @@ _STATUS_OF_TYPE = {
     "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429,
     "context_length_exceeded": 400, "content_filter": 400, "overloaded_error": 503,
 }  # fmt: skip
-# MiniMax: of `base_resp`. All others are its own trouble.
+# MiniMax: codes of `base_resp`. All others are errors of its own.
 _STATUS_OF_BASE = {
     1002: 429,
     1039: 429,
@@ -63,7 +63,7 @@ _SUCCESSES = ("success", "is_success", "isSuccess", "ok")
 
 
 class FailedAnswer(Exception):
-    """An answer that is none. `status` is what the backend should have sent; `said` its error, if it told one."""
+    """An answer that is an error. `status` is what the backend should have sent; `said` is its error, if any."""
 
     def __init__(
         self, status: int, said: Any = None, *, reason: str = "the backend reported an error"
@@ -74,7 +74,7 @@ class FailedAnswer(Exception):
 
 
 def may_hold_error(data: bytes) -> bool:
-    """Whether JSON holds a name that may tell an error beside its choices."""
+    """Whether JSON has a name that may report an error beside its choices."""
     return (
         b"error" in data
         or b'"code"' in data
@@ -88,9 +88,9 @@ def may_hold_error(data: bytes) -> bool:
 
 
 def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
-    """The error that an answer or an event holds, whatever its shape; None if it holds none.
+    """The error in an answer or an event, whatever its shape; None if there is none.
 
-    `is_error`: its event is named so.
+    `is_error`: the name of the event says that it is an error.
     """
     if isinstance(content, list) and content and isinstance(content[0], dict):
         return error_in(content[0], is_error=True)
@@ -118,7 +118,7 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
 
 
 def end_of(choice: dict[str, Any]) -> str:
-    """How a choice ended, by its `finish_reason` of whatever kind; empty if it does not say that it did."""
+    """How a choice ended, by its `finish_reason` of any kind; empty if it does not say that it ended."""
     for name in _ENDS:
         if end := _word_of(choice.get(name)):
             return end
@@ -126,12 +126,12 @@ def end_of(choice: dict[str, Any]) -> str:
 
 
 def is_failed_end(end: str) -> bool:
-    """Whether an end of a choice says that it was not finished."""
+    """Whether the end of a choice says that the choice is unfinished."""
     return bool(end) and _FAILED_END.search(end) is not None
 
 
 def reported_error(place: dict[str, Any]) -> Any:
-    """What an answer, an event or a choice says of an error, under any of its names; else None."""
+    """What an answer, an event or a choice says about an error, under any of its names; else None."""
     for name in ("error", "errors"):
         error = place.get(name)
         if not is_no_error(error):
@@ -153,7 +153,7 @@ def reported_error(place: dict[str, Any]) -> Any:
 
 
 def _is_failed_code(place: dict[str, Any]) -> bool:
-    """Whether a `code` or `status` beside everything else is one of an error; most numbers of success are 0 or 200."""
+    """Whether a top-level `code` or `status` means an error; most success codes are 0 or 200."""
     for name in ("code", "status", "status_code", "statusCode"):
         value = place.get(name)
         if isinstance(value, str) and value.strip().lstrip("-").isdigit() and len(value) < 20:
@@ -181,7 +181,7 @@ def _error_of_message(choice: dict[str, Any]) -> Any:
 
 
 def is_error(raw: bytes) -> bool:
-    """Whether the JSON under the name `error` tells one."""
+    """Whether the JSON under the name `error` reports an error."""
     if raw in _NOTHING:
         return False
     try:
@@ -191,7 +191,7 @@ def is_error(raw: bytes) -> bool:
 
 
 def is_no_error(value: Any, depth: int = 0) -> bool:
-    """Whether a value says that there is no error: nothing, zero, a word of success, or an object of such only."""
+    """Whether a value says that there is no error: nothing, zero, a word for success, or an object of only these."""
     if isinstance(value, str):
         return not value.strip("0 ") or value.strip().casefold() in _NO_ERROR_CODES
     if isinstance(value, dict):
@@ -206,12 +206,12 @@ def _is_named_error(value: Any) -> bool:
 
 
 def _is_plain_error(content: dict[str, Any]) -> bool:
-    """Whether readers of errors find its sentence by themselves."""
+    """Whether readers of errors find its sentence without help."""
     return "header" not in content
 
 
 def _word_of(end: Any, depth: int = 0) -> str:
-    """An end as a word: of an object its type, of a number or `true` any."""
+    """An end as a word: the type of an object, any word for a number or `true`."""
     if isinstance(end, str):
         return end
     if isinstance(end, list):
@@ -225,7 +225,7 @@ def _word_of(end: Any, depth: int = 0) -> str:
 
 
 def _status_of(error: Any, content: dict[str, Any], default: int = 502) -> int:
-    """The status from 400 to 599 that an error names, by number or by type; else `default`."""
+    """The status from 400 to 599 that an error gives, by number or by type; else `default`."""
     base = content.get("base_resp")
     if isinstance(base, dict) and base.get("status_code") in _STATUS_OF_BASE:
         return _STATUS_OF_BASE[base["status_code"]]

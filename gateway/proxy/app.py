@@ -55,7 +55,7 @@ class App:
         except SpoolError:
             await self._refuse(request, usage_not_recorded())
         except asyncio.CancelledError:
-            # Whoever broke this off, the client hears of it: the server would answer 500 without a word.
+            # The client gets an explanation whatever caused this: the server would answer a bare 500.
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refuse(request, _interrupted())
             if request.status is not None and not request.is_ended:
@@ -124,10 +124,10 @@ class App:
             share.release()
 
     async def _look_at_limits(self, key: Key, index: Index, length: int | None) -> None:
-        """Refuse a call by what is known before its body: limits that have no room for any call at all.
+        """Refuse a call before reading its body if a limit has no room for any call at all.
 
-        A small body is read first where that costs less or says more: where limits are shared by several gateways,
-        which is a question over the network, and for limits of a model, since the call may name another one.
+        A small body is read first where that costs less or tells more: with limits shared by several gateways,
+        which need a request over the network, and with limits on a model, since the call may name another one.
         """
         refusals = self._state.refusals
         repeated = refusals.repeated(key.config.key_id, index.revision)
@@ -141,13 +141,13 @@ class App:
                 await limiter.look(limits, key.config.tenant_id)
 
     async def _beside(self, size: int, work: Callable[..., T], *arguments: object) -> T:
-        """Do what takes long with a large body in a thread, so that no other call waits for it."""
+        """Run slow work on a large body in a thread, so that no other call waits for it."""
         if size <= SMALL:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._state.readers, work, *arguments)
 
     async def _route_of(self, request: Request, index: Index, key: Key, parsed: ParsedRequest) -> Route:
-        """Where a question goes that this key may ask. Raises Refusal."""
+        """The route of a call, if its key may call that model. Raises Refusal."""
         mode = parsed.mode
         route = index.route_of(parsed.model, key.config.tenant_id)
         request.model = route.config.model if route else ""
@@ -179,7 +179,7 @@ class App:
         raise model_not_found(name)
 
     def _key_of(self, request: Request, index: Index) -> Key:
-        """Whose request it is. Raises Refusal; to a wrong key that comes again and again a cheap one."""
+        """The key of a request. Raises Refusal, and a cheaper one for a wrong key that keeps coming."""
         try:
             key = authenticate(index, request.headers, request.client_ip)
         except Refusal as refusal:
@@ -193,13 +193,13 @@ class App:
         await request.answer(200, b'{"status":"ok"}')
 
     async def _ready(self, request: Request) -> None:
-        """200 while calls can be served: configured, not ending, able to record usage."""
+        """200 while the gateway can serve calls: it is configured, not ending, and able to record usage."""
         index: Index = self._state.ready_index()
         self._state.require_spool()
         await request.answer(200, orjson.dumps({"status": "ready", "revision": index.revision}))
 
     async def _metrics(self, request: Request) -> None:
-        """For this machine, or with the metrics token; for everybody else there is nothing here."""
+        """Metrics for callers with the metrics token (else 401); if none is set, for this machine only (else 404)."""
         token = self._state.settings.metrics_token
         if token:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -243,7 +243,7 @@ class App:
 
 
 def _checked(body: Body, index: Index, route: Route) -> dict[str, str]:
-    """The engine controls in a body. Raises Refusal (400) for what may not pass."""
+    """The engine controls in a body. Raises Refusal (400) for a field that may not pass."""
     check_media(body, index.media_hosts)
     return controls_in(body, route.separating_fields)
 

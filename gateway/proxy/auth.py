@@ -1,4 +1,4 @@
-"""Who is calling: the key of a request, and whether it may be used now, from there, for that."""
+"""Who is calling: the key of a request, and whether it may be used now, from this address, for this call."""
 
 import ipaddress
 import time
@@ -13,17 +13,17 @@ Headers = Mapping[str, str]
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """An ASGI request's headers, by lower-case name; of repeated ones the last."""
+    """An ASGI request's headers, by lower-case name. The last of repeated headers counts."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
 
 
 def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
-    """Find the key of a request. Raises Refusal if there is none that may be used now and from there."""
+    """Find the key of a request. Raises Refusal if there is none that may be used now and from this address."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
         raise invalid_key("You didn't provide an API key. Send it as `Authorization: Bearer qm_…`.")
-    # Garbage is turned away here, before anything is hashed.
+    # Refuse malformed keys before hashing anything.
     key = index.keys.get(digest(secret)) if looks_like_key(secret) else None
     if key is None:
         raise invalid_key("Incorrect API key provided. Check it for missing characters, or claim a new one.")
@@ -44,7 +44,7 @@ def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
 
 
 def client_address(peer: str, headers: Headers, trusted_proxies: tuple[Network, ...]) -> str:
-    """Where a request comes from: the peer, or what trusted proxies say, read from the nearest backwards."""
+    """Where a request comes from: the peer, or the address that trusted proxies report, read from the nearest back."""
     if not trusted_proxies or not _is_inside(peer, trusted_proxies):
         return peer
     for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
@@ -58,7 +58,7 @@ def client_address(peer: str, headers: Headers, trusted_proxies: tuple[Network, 
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is of this machine itself."""
+    """Whether an address belongs to this machine itself."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -66,7 +66,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _is_inside(address: str, networks: tuple[Network, ...]) -> bool:
-    """Whether an address lies in one of the networks; what is no address lies in none."""
+    """Whether an address lies in one of the networks; False for an invalid address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

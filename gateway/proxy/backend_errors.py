@@ -1,4 +1,4 @@
-"""What backends say when they fail, in every shape that engines use, and whose trouble it is.
+"""What backends say when they fail, in every shape that engines use, and who is at fault.
 
 OpenAI and most others: `{"error": {"message", "type", "param", "code"}}`. vLLM before 0.10.1:
 `{"object": "error", "message", …}`. TGI and Ollama: `{"error": "text", "error_type"}`. FastAPI: `{"detail":
@@ -14,28 +14,28 @@ import orjson
 from gateway.proxy.errors import Refusal
 from gateway.proxy.scrub import Scrubber
 
-# Bytes that are read of an error's body.
+# The gateway reads this many bytes of an error's body.
 LARGEST_ERROR = 64 * 1024
 _MOST_DETAILS = 5
-# Seconds that a client is asked to wait.
+# The longest `Retry-After` for a client, in seconds.
 _LONGEST_WAIT = 3600
 _TOKEN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
 @dataclass(frozen=True)
 class BackendError:
-    """An error as a backend told it: its text is not yet fit for clients."""
+    """An error as a backend sent it: its text is not yet fit for clients."""
 
     message: str = ""
     code: str | None = None
     kind: str | None = None
     param: str | None = None
-    # Words for a program beside the code, as Google gives them in `details`.
+    # Machine-readable words beside the code, as Google gives them in `details`.
     reasons: tuple[str, ...] = ()
 
 
 def read_error(content: Any) -> BackendError:
-    """The error in a body, given as bytes or as what they decode to. Never fails: empty where nothing is told."""
+    """The error in a body, given as bytes or decoded. Never fails: the result is empty if the body says nothing."""
     if isinstance(content, bytes | bytearray | memoryview):
         raw = bytes(content[:LARGEST_ERROR])
         try:
@@ -73,7 +73,7 @@ def refusal_for(
     retry_after: str | None = None,
     secrets: tuple[str, ...] = (),
 ) -> Refusal:
-    """A backend's refusal (4xx) as the client may see it: the sentence that helps, and nothing about us.
+    """A backend's refusal (4xx) as the client may see it: the helpful sentence, and nothing about us.
 
     Args:
         status: HTTP status of the backend's answer.
@@ -97,7 +97,7 @@ def refusal_for(
 
 
 def _bounded(retry_after: str | None) -> str:
-    """Whole seconds of at most an hour; one where nothing of use is told."""
+    """Whole seconds, at most an hour; one second if the header is of no use."""
     if retry_after is None or not re.fullmatch(r"[0-9]+", retry_after):
         return "1"
     return str(min(int(retry_after[:9]), _LONGEST_WAIT)) if len(retry_after) <= 9 else str(_LONGEST_WAIT)
@@ -115,7 +115,7 @@ def error_shown(error: BackendError, scrubber: Scrubber, secrets: tuple[str, ...
 
 
 def _own_word(word: str | None, scrubber: Scrubber) -> str | None:
-    """A code, type or parameter that names nothing of ours; numbers are statuses, no codes."""
+    """A code, type or parameter that names nothing of ours. Numbers are statuses, not codes."""
     if word is None or word.isdigit() or not _TOKEN.fullmatch(word):
         return None
     return word if scrubber.sentence(f"The word {word}") == f"The word {word}" else None
@@ -157,7 +157,7 @@ def _message_of(content: Any) -> str:
 
 
 def _inner(content: dict[str, Any]) -> Any:
-    """What an error is wrapped in by some clouds: `{"Response": {"Error": …}}`, else `error`."""
+    """The error inside the wrapper that some clouds use, `{"Response": {"Error": …}}`; else `error`."""
     for name in ("Response", "ResponseMetadata"):
         wrapped = content.get(name)
         if isinstance(wrapped, dict) and isinstance(wrapped.get("Error"), dict):
@@ -171,14 +171,14 @@ def _first_text(source: dict[str, Any], *names: str) -> str | None:
 
 
 def _of_a_provider(inner: Any) -> str:
-    """What the server behind a router of providers said; the router's own sentence says only that it did."""
+    """What the server behind a router of providers said; the router's own sentence only reports that it failed."""
     metadata = inner.get("metadata") if isinstance(inner, dict) else None
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     return _message_of(raw) if isinstance(raw, str | dict) else ""
 
 
 def _reasons(source: dict[str, Any]) -> tuple[str, ...]:
-    """The words for a program in a list of details."""
+    """The machine-readable words in a list of details."""
     details = source.get("details")
     if not isinstance(details, list):
         return ()
@@ -204,16 +204,16 @@ _PYDANTIC = re.compile(r"'loc': \(([^)]{0,200})\), 'msg': (?:'((?:[^'\\]|\\.){1,
 
 
 def _path(where: str) -> str:
-    """A Python tuple of steps, as text, with dots."""
+    """A Python tuple of steps, written as text, as a dotted path."""
     steps = [step.strip(" '") for step in where.split(",")]
     return ".".join(step for step in steps if step not in ("", "body"))
 
 
 def _unpacked(message: str) -> str:
-    """The sentence in a message that is itself an error written as text.
+    """The sentence in a message that is itself a serialized error.
 
-    vLLM writes the list of a validation as Python does, with the whole body of the call in it; proxies put
-    JSON of the server behind them into theirs.
+    vLLM writes validation errors as a Python list that contains the whole body of the call. Proxies put
+    the JSON of the server behind them into their message.
     """
     if "'msg':" in message:
         found = [
@@ -234,7 +234,7 @@ def _unpacked(message: str) -> str:
 
 
 def _plain_text(raw: bytes) -> str:
-    """A body that is no JSON: a sentence, or a page of something in between, which says nothing to callers."""
+    """The text of a body that is not JSON: a sentence. The page of an intermediary tells callers nothing."""
     text = raw.decode("utf-8", "replace").strip()
     return "" if text[:1] == "<" else text
 

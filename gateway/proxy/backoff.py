@@ -1,4 +1,4 @@
-"""Waiting longer after each failure, never in step with other gateways."""
+"""Wait longer after each failure, never in step with other gateways."""
 
 import random
 
@@ -12,7 +12,7 @@ class Backoff:
         self._failures = 0
 
     def succeeded(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._failures = 0
 
     def next_wait(self) -> float:

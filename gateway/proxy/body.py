@@ -1,11 +1,11 @@
-"""A client's JSON as it came: read at its top level, changed only where something must change.
+"""A client's JSON as sent: read at its top level, changed only where something must change.
 
-Nothing is parsed and written anew, so large numbers, repeated names, the order and spelling of everything
-else reach the backend as the client sent them. A field that the gateway reads must be there once, and
-spelled exactly: engines differ in which of two they obey, and some ignore case.
+Nothing is parsed and rewritten, so large numbers, repeated names, the order and spelling of everything
+else reach the backend as the client sent them. A field that the gateway reads must appear once, spelled
+exactly: engines differ in which of two fields they use, and some ignore case.
 
-How many values a body holds and how deeply they are nested is counted in its bytes, before anything is built
-of them.
+The gateway counts the values of a body and the depth of their nesting in its bytes, before it builds
+anything from them.
 """
 
 import json
@@ -22,11 +22,11 @@ from gateway.proxy.errors import Refusal, bad_request
 LARGEST_DEPTH = 128
 MOST_VALUES = 400_000
 MOST_FIELDS = 1000
-# Bytes of a field that is built as a whole.
+# The most bytes of a field that is built as a whole.
 LARGEST_OPTION = 256 * 1024
-# Bytes; names are looked for in an outline.
+# Bytes. In a larger body, names are searched for in an outline.
 _LARGE = 64 * 1024
-# Bytes of a text that stands in an outline.
+# The most bytes of a text that stays in an outline.
 _SHORT = 256
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -34,7 +34,7 @@ _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = re.compile(rb"[\s,]*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _TOKEN = re.compile(_STRING + rb"|[\[\]{}]|[^\s\[\]{},\"]+", re.DOTALL)
-# A run of them, and what the last one may escape.
+# A run of backslashes, and what the last one may escape.
 _BACKSLASHES = re.compile(rb"\\+.?", re.DOTALL)
 _AFTER = re.compile(rb"\s*[,}]")
 _ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -50,7 +50,7 @@ class _Member(NamedTuple):
     end: int
 
 
-# All that stands before the first escape that is half of a surrogate pair.
+# Everything before the first escape that is half of a surrogate pair.
 _BEFORE_HALF_A_PAIR = re.compile(
     rb"(?:[^\\]++|\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?!u[dD][89a-fA-F]).))*+(?=\\u)",
     re.DOTALL,
@@ -58,12 +58,12 @@ _BEFORE_HALF_A_PAIR = re.compile(
 
 
 class Body:
-    """A JSON object of a client. Changes are kept beside the bytes and put in by `encode`."""
+    """A JSON object from a client. Changes are kept beside the bytes until `encode` inserts them."""
 
     __slots__ = ("_by_fold", "_changes", "_counts", "_members", "outline", "raw", "values")
 
     def __init__(self, raw: bytes) -> None:
-        """Read a body. Raises Refusal (400) for what is no JSON object, or too deep or too many for one."""
+        """Read a body. Raises Refusal (400) unless it is a JSON object, or if it is too deep or has too many values."""
         outline, values_inside = _check_bounds(raw)
         try:
             if not raw.isascii():
@@ -77,9 +77,9 @@ class Body:
                 reason = f"byte {half.end()} begins half of a surrogate pair; send both halves, or the character itself"
             raise bad_request(f"The body is not valid JSON: {reason}.", code="invalid_json") from None
         self.raw = raw
-        # Where names are looked for: in a large body without its long texts.
+        # The text in which names are searched for. For a large body it omits long texts.
         self.outline = outline
-        # About how many are in it; 0 where that is few.
+        # The approximate number of values in it; 0 for few.
         self.values = values_inside
         self._counts: dict[str, int] = {}
         self._members = list(islice(_find_members(raw, values), MOST_FIELDS + 1))
@@ -96,13 +96,13 @@ class Body:
             self._by_fold.setdefault(member.name.casefold(), []).append(member)
 
     def names(self) -> list[str]:
-        """The names of all members as the client wrote them, repeated ones as often as they are there."""
+        """The names of all members as the client wrote them, repeated ones each time they appear."""
         return [member.name for member in self._members]
 
     def raw_of(self, name: str) -> bytes | None:
         """The bytes of a member's value, or None if there is none.
 
-        Raises Refusal (400) naming the field if it is there twice, or in another case.
+        Raises Refusal (400) naming the field if it appears twice, or in another case.
         """
         members = self._by_fold.get(name.casefold())
         if members is None:
@@ -118,11 +118,11 @@ class Body:
         return self.raw[members[0].value : members[0].end]
 
     def size_of(self, name: str) -> int:
-        """How many bytes the values of all members of this name have."""
+        """The size in bytes of the values of all members with this name."""
         return sum(one.end - one.value for one in self._members if one.name == name)
 
     def get(self, name: str) -> Any:
-        """A member's value, or None if there is none. Builds everything in it: for options.
+        """A member's value, or None if there is none. Builds everything in it, so use it for options.
 
         Raises Refusal (400) as `raw_of`, if an object in it has two members of one name, and for more than 256 KiB.
         """
@@ -133,8 +133,8 @@ class Body:
         return None if raw is None else parse(raw, name)
 
     def simple(self, name: str) -> Any:
-        """As `get`, for a member that is to be a text, a number, true or false: a list or object is not built, but
-        stands for itself as `...`.
+        """As `get`, for a member that should be a text, a number, true or false. A list or object is not built:
+        it is returned as `...`.
         """
         raw = self.raw_of(name)
         if raw is None:
@@ -151,27 +151,27 @@ class Body:
         return items
 
     def count_of(self, name: str) -> int:
-        """How many items the member has; 0 if it is no list. Raises Refusal (400) as `raw_of`."""
+        """The number of items in the member; 0 if it is not a list. Raises Refusal (400) as `raw_of`."""
         if name not in self._counts:
             self.items_of(name)
         return self._counts.get(name, 0)
 
     def replace(self, name: str, value: Any) -> None:
-        """Give a member this value: where it stands, or at the end if it is not there."""
+        """Give a member this value: in its place, or at the end if the body does not have it."""
         self._changes[name] = msgspec.json.encode(value)
 
     def replace_raw(self, name: str, value: bytes) -> None:
-        """As `replace`, with a value that is JSON already."""
+        """As `replace`, with a value that is already JSON."""
         self._changes[name] = value
 
     def remove(self, name: str) -> None:
-        """Take a member away, however often it is there and in whatever case."""
+        """Remove a member, however often it appears and in whatever case."""
         self._changes[name] = None
 
     def encode(self, last: Mapping[str, Any] | None = None) -> bytes:
-        """The client's bytes with all changes, and with those of `last`, which holds for this once.
+        """The client's bytes with all changes, and with those of `last`, which apply only to this result.
 
-        A value of None in `last` takes the member away. Safe to repeat.
+        A value of None in `last` removes the member. Safe to repeat.
         """
         changes = dict(self._changes)
         for name, value in (last or {}).items():
@@ -179,19 +179,19 @@ class Body:
         return self._spliced(changes) if changes else self.raw
 
     def _spliced(self, changes: dict[str, bytes | None]) -> bytes:
-        """The bytes with each change where its member stands, and what is new before the closing brace."""
+        """The bytes with each change in its member's place, and new members before the closing brace."""
         waiting = {name.casefold(): (name, value) for name, value in changes.items()}
         view = memoryview(self.raw)
         first = self._members[0].start if self._members else self.raw.index(b"{") + 1
         pieces: list[bytes | memoryview] = [view[:first]]
-        # Up to here the bytes are in `pieces`, or left out.
+        # The bytes up to here are in `pieces`, or omitted.
         copied = first
         is_empty = True
         for place, member in enumerate(self._members):
             fold = member.name.casefold()
             if fold not in waiting:
                 if is_empty:
-                    # Not the comma after what was left out.
+                    # Skip the comma after an omitted member.
                     copied = member.start
                     is_empty = False
                 continue
@@ -207,7 +207,7 @@ class Body:
             is_empty = False
             key = view[member.start : member.value] if member.name == name else _key(name)
             pieces += [key, value]
-            # If it is there again, it goes.
+            # Remove any repetition of the member.
             waiting[fold] = (name, None)
         last = self._members[-1].end if self._members else first
         if copied < last:
@@ -222,7 +222,7 @@ class Body:
 
 
 def parse(raw: bytes, name: str) -> Any:
-    """Build a JSON value that `Body` has found valid; a large one in pieces, between which other threads go on.
+    """Build a JSON value that `Body` has found valid; a large one in pieces, so that other threads can run in between.
 
     Raises Refusal (400) naming the field `name` if an object in it has two members of one name.
     """
@@ -247,7 +247,7 @@ def parse(raw: bytes, name: str) -> Any:
 
 
 def _runs(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
-    """The items of a list in runs that are small, or of one item."""
+    """The items of a list in small runs. A large item is a run by itself."""
     run: list[msgspec.Raw] = []
     size = 0
     for item in items:
@@ -281,13 +281,13 @@ def _repeated(name: str) -> Refusal:
 
 
 def without_escapes(raw: bytes) -> bytes:
-    """JSON in which every quotation mark begins or ends a text: quick to look for names in. Escaped backslashes
-    and quotation marks are missing.
+    """JSON without escaped backslashes and quotation marks. Every quotation mark begins or ends a text, so names
+    are quick to find.
     """
     if b"\\" not in raw:
         return raw
     pieces, start = [], 0
-    # In pieces, between which other threads go on.
+    # In pieces, so that other threads can run in between.
     while start < len(raw):
         end = start + _LARGE
         if escape := _BACKSLASHES.match(raw, end - 1):
@@ -298,7 +298,7 @@ def without_escapes(raw: bytes) -> bytes:
 
 
 def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
-    """A JSON object with one member replaced or added, and all else as it was; a new one for None."""
+    """A JSON object with one member replaced or added and everything else unchanged; a new object for None."""
     inner = Body(raw or b"{}")
     return inner.encode({name: value})
 
@@ -312,19 +312,19 @@ class _Repeated(Exception):
 
 
 def _integer(digits: str) -> int | float:
-    """A number; one beyond any that the gateway compares becomes a float, which no check takes for one."""
+    """A number. One larger than any that the gateway compares becomes a float, which no check accepts as an integer."""
     return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _find_members(raw: bytes, values: dict[str, msgspec.Raw]) -> Iterator[_Member]:
-    """Where each member stands. `values` are those of `raw`, of repeated ones the last."""
+    """The position of each member. `values` are those of `raw`; of repeated members, the last."""
     at = raw.index(b"{") + 1
     while (key := _KEY.match(raw, at)) is not None:
         name: str = msgspec.json.decode(key[1])
         value = memoryview(values[name])
         at = key.end()
         end = at + len(value)
-        # Of a repeated name this may be another one: then the value's end is looked for.
+        # With a repeated name this may be another value: then search for the end of this one.
         if not raw.startswith(value, at) or _AFTER.match(raw, end) is None:
             end = _end_of_value(raw, at)
         yield _Member(name, key.start(1), at, end)
@@ -345,8 +345,8 @@ def _end_of_value(raw: bytes, start: int) -> int:
 
 
 def _check_bounds(raw: bytes) -> tuple[bytes, int]:
-    """Refuse a body of very many or very deep values. Returns its outline, and how many values a large one has.
-    Looks at bytes; builds nothing.
+    """Refuse a body with too many values or too deep nesting. Returns its outline, and the number of values in
+    a large one. Reads only bytes and builds nothing.
     """
     is_large = len(raw) > _LARGE
     if not is_large:
@@ -355,15 +355,15 @@ def _check_bounds(raw: bytes) -> tuple[bytes, int]:
             return raw, 0
     plain = without_escapes(raw)
     values = texts = start = 0
-    # Of a text, at `start`.
+    # Whether `start` is inside a text.
     is_inside = False
     brackets: list[bytes] = []
     outline: list[bytes] = []
-    # In stretches, between which other threads go on.
+    # In stretches, so that other threads can run in between.
     while start <= len(plain):
         end = plain.find(b'"', start + _LARGE)
         parts = plain[start : end if end >= 0 else len(plain)].split(b'"')
-        # What stands outside of texts.
+        # Everything outside of texts.
         structure = b"".join(parts[is_inside::2])
         values += structure.count(b",") + structure.count(b"[") + structure.count(b"{")
         texts += len(parts)
@@ -372,7 +372,7 @@ def _check_bounds(raw: bytes) -> tuple[bytes, int]:
         brackets.append(structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS))
         if is_large:
             outline.append(b'"'.join([part if len(part) <= _SHORT else b"" for part in parts]))
-        # A mark between each two parts, and the one at `end`.
+        # There is a quotation mark between every two parts, and one at `end`.
         is_inside ^= len(parts) % 2 == 1
         start = len(plain) + 1 if end < 0 else end + 1
     _check_depth(b"".join(brackets))

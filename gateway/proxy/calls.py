@@ -1,4 +1,4 @@
-"""One model call from question to record: admit, ask a backend, pass the answer on, settle, write it down."""
+"""One model call from request to record: admit it, ask a backend, pass the answer on, settle, write the record."""
 
 import asyncio
 import contextlib
@@ -33,12 +33,12 @@ _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
 _CLIENT_GONE = 499
 _AFTERMATH_SECONDS = 0.1
-_LAST_WORDS_SECONDS = 5.0  # after the end of an answer, for what the backend says that it used
+_LAST_WORDS_SECONDS = 5.0  # after the end of an answer, for the backend's usage report
 _HELD_SECONDS = 0.25
 
 
 class Call:
-    """One call. `run` answers the request; afterwards the call is settled and on record."""
+    """One call. `run` answers the request; afterwards the call is settled and recorded."""
 
     def __init__(
         self, state: State, index: Index, request: Request, key: Key, parsed: ParsedRequest, route: Route
@@ -60,10 +60,10 @@ class Call:
         self._first_token: float | None = None
         self._stream: EventStream | None = None
         self._names: Names | None = None
-        self._is_sending = False  # waiting for a client that reads slowly, not for the backend
+        self._is_sending = False  # waiting for a slow client, not for the backend
         self._is_client_gone = False
         self._is_finished = False
-        self._beginning: asyncio.Future[None] | None = None  # of a stream, on its way to the disk
+        self._beginning: asyncio.Future[None] | None = None  # a stream's first record, on its way to disk
 
     async def run(self) -> None:
         """Serve the call until it is answered, has failed, or the client has gone. Raises Refusal."""
@@ -78,13 +78,13 @@ class Call:
             if serving.done() and not serving.cancelled():
                 serving.result()
                 return
-            is_ending = serving.cancelled()  # this process does not wait any longer
+            is_ending = serving.cancelled()  # this process is ending and waits no longer
             if not is_ending:
                 await self._hear_out(serving)
-                serving.cancel()  # which closes the connection to the backend
+                serving.cancel()  # closes the connection to the backend
                 await asyncio.wait({serving})
                 if not serving.cancelled():
-                    serving.exception()  # of no interest to anybody any more
+                    serving.exception()  # nobody needs it anymore
             if is_ending:
                 await self._cut_off()
             elif not self._is_finished:
@@ -98,7 +98,7 @@ class Call:
             refusal.headers = {**self._reservation.headers, **refusal.headers}
             raise
         except SpoolError:
-            # Kept in memory and tried again; the client sees no end of an answer that is not on record.
+            # The spool keeps it and retries. The client never sees the end of an answer that is not on record.
             if self._request.status is None:
                 raise usage_not_recorded() from None
             problem = usage_not_recorded()
@@ -109,10 +109,10 @@ class Call:
             self._share.release()
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
-            await self._settle(TokenCounts(), is_unused=True)  # where nothing was recorded, nothing was used
+            await self._settle(TokenCounts(), is_unused=True)  # a call without a record has used nothing
 
     async def _hear_out(self, serving: asyncio.Task[None]) -> None:
-        """The client has gone: if the answer is at its end, wait a little for what the backend says it used."""
+        """The client has gone: if the answer is complete, wait briefly for the backend's usage report."""
         self._is_client_gone = True
         stream = self._stream
         if stream is not None and stream.is_finished and not stream.is_usage_known and stream.error is None:
@@ -167,7 +167,7 @@ class Call:
             await self._break_off(f"{type(error).__name__}: {error}")
 
     async def _take(self, backend: Backend, response: aiohttp.ClientResponse) -> None:
-        """Pass one backend's answer on. Raises BackendFault if it is none or does not come, and nothing was sent."""
+        """Pass one backend's answer on. Raises BackendFault if it failed or never came, and nothing was sent."""
         self._stream = None
         self._names = Names(backend, self._route.config.model, self._apart.secrets)
         try:
@@ -200,7 +200,7 @@ class Call:
         await self._answer(answer, self._names.in_answer(answer.content))
 
     async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
-        """Record an answer that came and was not kept; what it used is billed. Returns what its caller is told."""
+        """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
         dropped.note(self._state, self._request.id, backend)
         bounds = self._parsed.bounds(self._route, self._parsed.choices)
         tokens = count_dropped(dropped.reported, bounds, dropped.size)
@@ -217,7 +217,7 @@ class Call:
     async def _pass_stream(
         self, stream: EventStream, response: aiohttp.ClientResponse, backend: Backend
     ) -> None:
-        """Pass events on as they come; record the call before its last one."""
+        """Pass events on as they come; record the call before the last one."""
         loop = asyncio.get_running_loop()
         idle_seconds = self._index.settings.idle_timeout_seconds
         self._beginning = self._state.spool.begin(
@@ -240,7 +240,7 @@ class Call:
                     await self._pass_events(stream, stream.feed(data))
         except (TimeoutError, aiohttp.ClientError):
             if self._is_sending or not stream.is_finished:
-                raise  # else only its usage is missing
+                raise  # otherwise only its usage is missing
         await self._pass_events(stream, stream.end())
         if not stream.is_finished:
             raise BrokenAnswer("the stream ended before it was complete")
@@ -250,14 +250,14 @@ class Call:
             return
         await self._finish("ok", 200, tokens, is_exact=is_exact)
         await self._request.end_stream(b"data: [DONE]\n\n")
-        # Read to the very end, and the connection can be used again.
+        # Reading to the very end lets the connection be reused.
         with contextlib.suppress(TimeoutError, aiohttp.ClientError):
             async with asyncio.timeout(_AFTERMATH_SECONDS):
                 await response.content.readany()
 
     async def _open_stream(self, stream: EventStream, response: aiohttp.ClientResponse) -> None:
-        """Send the first events on once there is something of an answer in them; until then another backend may
-        be asked. What only announces an answer is held back for a moment, not longer. Raises FailedAnswer.
+        """Pass the first events on once they contain part of an answer; until then the call can go to another
+        backend. Events that only announce an answer are held back briefly. Raises FailedAnswer.
         """
         held = b""
         while not stream.has_begun:
@@ -280,7 +280,7 @@ class Call:
         await self._pass_events(stream, held)
 
     async def _require_beginning(self) -> None:
-        """Wait until the beginning is on disk: what a client has a part of is on record even after a crash.
+        """Wait until the beginning is on disk, so that any call a client has part of survives a crash.
 
         Raises SpoolError if it cannot be written; then the call is recorded as failed.
         """
@@ -302,7 +302,7 @@ class Call:
             raise stream.error
 
     async def _break_off(self, reason: str) -> None:
-        """The backend failed in the middle: a plain error if nothing was sent yet, else an error event."""
+        """End an answer that failed midway: with a plain error if nothing was sent yet, else with an error event."""
         backend = self._attempts.reached
         assert backend is not None
         self._state.router.failed(backend, "broken_answer", is_reachable=True)
@@ -317,7 +317,7 @@ class Call:
         await self._request.end_stream(last)
 
     async def _cut_off(self) -> None:
-        """The process ends before the answer does."""
+        """End the call because the process ends before the answer does."""
         if not self._is_finished:
             tokens, is_exact = self._counted_so_far(is_failed=True)
             await self._finish("error", self._request.status or 503, tokens, is_exact=is_exact)
@@ -327,7 +327,7 @@ class Call:
         await self._request.end_stream(error_event(message, "shutting_down"))
 
     def _counted_so_far(self, *, is_failed: bool = False) -> tuple[TokenCounts, bool]:
-        """Tokens as the backend told them, or else as we counted; and whether that is exact."""
+        """The tokens that the backend reported, or else our own count; and whether the number is exact."""
         if self._attempts.reached is None:
             return TokenCounts(), True
         stream = self._stream
@@ -364,7 +364,7 @@ class Call:
             self._state.metrics.first_token.labels(model).observe(first)
         event = self._event(status, http_status, tokens, is_exact, latency, first)
         log_answered(event, self._key)
-        try:  # on record first: whoever is cancelled while settling is not forgotten
+        try:  # record first: a call cancelled while settling is still recorded
             await self._state.spool.append(event)
         finally:
             await self._settle(tokens, is_unused=status == "error" and not tokens.total)

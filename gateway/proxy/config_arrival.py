@@ -1,4 +1,4 @@
-"""A configuration on its way in: read between calls, and written to disk while it comes if it holds everything."""
+"""A configuration as it arrives: read between calls, and written to disk meanwhile if it is complete."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 
 _AT_ONCE = 64 * 1024
-# Of work: timers know no less than a millisecond.
+# Seconds of work before a rest: timers cannot measure less than a millisecond.
 _REST_AFTER_SECONDS = 0.002
 
 
 class Arrival:
-    """One message, everything or changes. Whoever makes one calls `close`, which takes away what was not kept.
+    """One message: everything or changes. The creator must call `close`, which deletes a copy that was not kept.
 
-    With `can_wait` nothing else waits for it, and reading takes half of the time at most: the other half is for calls.
+    With `can_wait` nothing else waits for the message, and reading takes at most half of the time: calls get the rest.
     """
 
     def __init__(self, store: ConfigStore, builder: IndexBuilder, *, can_wait: bool = False) -> None:
@@ -27,9 +27,9 @@ class Arrival:
         self._builder = builder
         self._can_wait = can_wait
         self._draft: BinaryIO | None = None
-        # The message as it came, unless it is everything.
+        # The message as received, unless it is everything.
         self.changes = bytearray()
-        # Why everything cannot be kept on disk.
+        # Why the configuration cannot be kept on disk.
         self.problem = ""
 
     @property
@@ -41,13 +41,14 @@ class Arrival:
         return self.head is not None and self.head.after is None
 
     def index(self) -> Index:
-        """As the builder's: raises ContractError if the message was cut off, or makes no sense."""
+        """The builder's index. Raises ContractError if the message was cut off, or makes no sense."""
         return self._builder.index()
 
     async def read(self, content: aiohttp.StreamReader, *, only_changes: bool = False) -> None:
-        """Take lines as they arrive, each of them a millisecond's work, so that calls go on in between.
+        """Read lines as they arrive. Each takes about a millisecond, so calls can run in between.
 
-        With `only_changes` reading ends at the head of everything. Raises ContractError and aiohttp.ClientError.
+        With `only_changes`, reading stops at the head of a complete configuration. Raises ContractError and
+        aiohttp.ClientError.
         """
         unpacker = Unpacker()
         worked_seconds = 0.0
@@ -74,7 +75,7 @@ class Arrival:
                 await self.write(piece)
 
     async def write(self, piece: bytes) -> None:
-        """Add to the copy of everything. Trouble with the disk is noted in `problem`, and the copy dropped."""
+        """Add to the copy on disk. If the disk fails, the error goes into `problem`, and the copy is dropped."""
         if self.problem:
             return
         try:
@@ -84,17 +85,17 @@ class Arrival:
             await asyncio.to_thread(self._draft.write, piece)
         except OSError as error:
             self.problem = str(error)
-            # Its room is for usage, now and not when all has come.
+            # Free its space for usage now, not only when everything has arrived.
             self.close()
 
     def keep(self) -> None:
-        """Let the copy replace what was on disk. Raises OSError, and then that stays."""
+        """Replace the file on disk by the copy. If this raises OSError, the file stays as it was."""
         draft, self._draft = self._draft, None
         if draft is not None:
             self._store.keep(draft)
 
     def close(self) -> None:
-        """Drop the copy, if there is one that was not kept."""
+        """Drop the copy if it was not kept."""
         draft, self._draft = self._draft, None
         if draft is not None:
             self._store.drop(draft)

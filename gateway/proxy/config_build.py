@@ -1,4 +1,4 @@
-"""Makes an index of a configuration that arrives line by line, everything or changes."""
+"""Build an index from a configuration that arrives line by line: everything or changes."""
 
 from gateway.config_stream import (
     ConfigEnd,
@@ -16,11 +16,11 @@ from gateway.proxy.records import Keys, Records, RecordsEdit
 
 
 class IndexBuilder:
-    """A message is put on top of the index `before`, which itself stays as it is.
+    """Applies a message on top of the index `before`, which itself stays unchanged.
 
     Args:
-        before: what changes build on; of it, everything reuses what is the same.
-        is_rebuilt: `before` was never in force, so of limits only those that are set now are known.
+        before: the index that changes build on. A complete configuration reuses whatever is the same in it.
+        is_rebuilt: `before` was never in force, so only the limits that are set now are known.
     """
 
     def __init__(self, before: Index | None, *, is_rebuilt: bool = False) -> None:
@@ -32,11 +32,11 @@ class IndexBuilder:
         self._routing: ConfigRouting | None = None
 
     def take(self, line: bytes) -> None:
-        """Read one line: about a millisecond of work. Raises ContractError for one that has no place here."""
+        """Read one line: about a millisecond of work. Raises ContractError for a line that does not belong here."""
         self.take_part(decode_part(line))
 
     def take_part(self, part: ConfigPart) -> None:
-        """As `take`, for a line that was read already."""
+        """As `take`, for a line that is already decoded."""
         if self.is_ended:
             raise ContractError("The configuration continues after its end.")
         if isinstance(part, ConfigHead):
@@ -104,10 +104,10 @@ class IndexBuilder:
 
 
 class NarrowingBuilder(IndexBuilder):
-    """Applies to the index in force what changes take away, where they begin at a revision that is still arriving.
+    """Applies only the removals in changes whose first revision is still arriving to the index in force.
 
-    What they give waits for everything, since it may rest on what is not known yet: a resumed tenant would
-    open keys again that were revoked in between. So the index stays the one of its own revision.
+    Additions wait for the complete configuration, since they may depend on facts that are not known yet: resuming
+    a tenant would reopen keys that were revoked in between. So the index keeps its own revision.
     """
 
     def __init__(self, before: Index, begins_at: int) -> None:
@@ -117,7 +117,7 @@ class NarrowingBuilder(IndexBuilder):
         self._parts: list[ConfigRecords] = []
 
     def take_part(self, part: ConfigPart) -> None:
-        """As in `IndexBuilder`, of which routes are left out."""
+        """As in `IndexBuilder`, without routes."""
         keys = self._in_force.keys
         if isinstance(part, ConfigRouting):
             return
@@ -127,12 +127,12 @@ class NarrowingBuilder(IndexBuilder):
         super().take_part(part)
 
     def index(self) -> Index:
-        """The index in force without what was taken away. Raises ContractError if the message was cut off."""
+        """The index in force without the removed records. Raises ContractError if the message was cut off."""
         before = self._in_force
         return Index(before.snapshot, keys=self._keys(), state=before.state, before=before)
 
     def message(self) -> bytes:
-        """What was taken away, as changes that lead to no new revision: for the copy on disk."""
+        """The removals, as changes that lead to no new revision: for the copy on disk."""
         before = self._in_force
         head = ConfigHead(
             revision=before.revision,
@@ -149,7 +149,7 @@ class NarrowingBuilder(IndexBuilder):
 
 
 def _narrowed(part: ConfigRecords, known: Records) -> ConfigRecords:
-    """Of some records those that are known, and of their grants what both say."""
+    """Those of the given records that are already known, with only the grants that both versions have."""
     return ConfigRecords(
         tenants=[tenant for tenant in part.tenants if tenant.id in known.tenants],
         projects=[

@@ -34,13 +34,13 @@ _log = structlog.get_logger()
 _POLL_SECONDS = 25
 _ACK_SECONDS = 5.0
 _OLD_NEWS_SECONDS = 2.0
-_CHANGES_ONLY_SECONDS = 6 * 3600.0  # then everything is fetched anew: what the ledger has seen used grows old
-_RETIRED_AFTER_SECONDS = 5.0  # a call looks its key up at once
-_REFRESH_AGAIN_SECONDS = 0.5, 60.0  # first and longest wait
+_CHANGES_ONLY_SECONDS = 6 * 3600.0  # then refetch everything: the ledger's `used` numbers age
+_RETIRED_AFTER_SECONDS = 5.0  # calls look up their key at once
+_REFRESH_AGAIN_SECONDS = 0.5, 60.0  # the first and the longest wait
 
 
 class ConfigClient:
-    """Fetches the configuration, puts it in force, keeps it on disk, and says so to the control plane."""
+    """Fetches the configuration, puts it in force, keeps it on disk, and acknowledges it to the control plane."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class ConfigClient:
         self._describe = describe
         self._metrics = metrics
         self._index: Index | None = None
-        self._is_confirmed = False  # the control plane has told this process everything
+        self._is_confirmed = False  # this process has received everything
         self._everything_until = 0.0  # by the monotonic clock
-        self._has_caught_up = False  # a copy from disk has what changed since
-        self._trusts_copy = True  # until everything has come, or said that the copy is of another history
-        self._refreshing: asyncio.Task[None] | None = None  # fetches everything while polling goes on
-        # The revision and state to which everything that is arriving leads, where changes cannot be told from ours.
+        self._has_caught_up = False  # the copy from disk has all later changes
+        self._trusts_copy = True  # until everything arrives, or shows that the copy has another history
+        self._refreshing: asyncio.Task[None] | None = None  # fetches everything while polling continues
+        # The revision and state of a configuration that is arriving, if no changes lead there from our revision.
         self._followed: tuple[int, str] | None = None
-        self._beyond = 0  # everything that is no newer cannot be brought up to date by changes
-        self._narrowed_to = 0  # what is older gives back what was taken away
+        self._beyond = 0  # changes cannot bring configurations up to this revision up to date
+        self._narrowed_to = 0  # anything older would restore what was removed
         self._disk = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._problem = ""
@@ -78,12 +78,12 @@ class ConfigClient:
 
     @property
     def _position(self) -> tuple[int, str]:
-        """The revision and state of which we know everything that was told as changes."""
+        """The revision and state up to which we know all changes."""
         return self._followed or (self._revision, self._index.state if self._index else "")
 
     @property
     def _can_refresh(self) -> bool:
-        """Whether changes can be told to us while everything is fetched."""
+        """Whether the control plane can send us changes while we fetch everything."""
         return self._is_confirmed and self._index is not None and bool(self._index.state)
 
     def load_from_disk(self) -> None:
@@ -100,7 +100,7 @@ class ConfigClient:
         _log.info("config_loaded_from_disk", revision=index.revision, issued_at=index.issued_at)
 
     async def poll(self) -> None:
-        """Ask for newer revisions, for ever. Failures change nothing but the time of the next question."""
+        """Ask for newer revisions, forever. A failure only delays the next request."""
         backoff = Backoff()
         while True:
             try:
@@ -121,7 +121,7 @@ class ConfigClient:
                 backoff.succeeded()
 
     async def acknowledge(self) -> None:
-        """Say what is in force: at once after a change, and every few seconds."""
+        """Report the configuration in force: at once after a change, and every few seconds."""
         while True:
             self._changed.clear()  # before describing: a change meanwhile must wake us again
             if self._revision:
@@ -133,7 +133,7 @@ class ConfigClient:
 
     async def _ask_once(self) -> None:
         if self._is_confirmed and time.monotonic() > self._everything_until:
-            # In everything but `used`, which the ledger has counted on meanwhile, we are current.
+            # We are current except for `used`, which the ledger has updated meanwhile.
             if self._can_refresh:
                 self._begin_refresh()
             else:
@@ -160,14 +160,14 @@ class ConfigClient:
                     await self._end_refresh()
                     await self._receive_whole(await answer.read())
             except ContractError:
-                self._is_confirmed = False  # whatever it was: everything puts it right
+                self._is_confirmed = False  # a complete configuration repairs any such error
                 raise
 
     def _question(self) -> dict[str, str]:
         if self._is_confirmed:
             return query_after(*self._position, wait_seconds=_POLL_SECONDS)
         if self._index is not None and self._index.state and not self._has_caught_up:
-            # What was revoked meanwhile is told first: everything may take seconds to arrive.
+            # Get revocations first: a complete configuration may take seconds to arrive.
             return query_after(*self._position)
         return query_after(0, wait_seconds=_POLL_SECONDS)
 
@@ -177,8 +177,8 @@ class ConfigClient:
         return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
 
     async def _receive_whole(self, body: bytes) -> None:
-        """Take a `ConfigSnapshot`."""
-        # Compiling many keys takes a while: not in the event loop.
+        """Process a `ConfigSnapshot`."""
+        # Compiling many keys is slow, so it must not block the event loop.
         index = await asyncio.to_thread(lambda: Index(decode(ConfigSnapshot, body)))
         if await self._put_in_force(index, is_everything=True):
             await self._keep(lambda: self._store.keep_whole(body))
@@ -186,7 +186,7 @@ class ConfigClient:
     async def _receive(
         self, content: aiohttp.StreamReader, index: Index | None, followed: tuple[int, str] | None
     ) -> None:
-        """Take what was answered while `index` was in force and `followed` arriving."""
+        """Process an answer to a request made while `index` was in force and `followed` was arriving."""
         builder = IndexBuilder(index)
         if index is not None and followed is not None:
             builder = NarrowingBuilder(index, followed[0])
@@ -194,7 +194,7 @@ class ConfigClient:
         only_changes = self._can_refresh
         try:
             await arrival.read(content, only_changes=only_changes)
-            if self._index is not index:  # a refresh has ended meanwhile: from there we ask again
+            if self._index is not index:  # a refresh ended meanwhile: ask again from its revision
                 return
             if only_changes and arrival.is_everything:
                 await self._follow(arrival)
@@ -211,12 +211,12 @@ class ConfigClient:
             arrival.close()
 
     def _confirm_copy(self) -> None:
-        """A copy has caught up: from now on changes reach it, while everything is fetched beside them."""
+        """Note that the copy has caught up: it takes changes from now on, while a refresh fetches everything."""
         if self._trusts_copy and self._index is not None and self._index.state:
             self._is_confirmed, self._everything_until = True, 0.0
 
     async def _follow(self, arrival: Arrival) -> None:
-        """Only everything will do: have it fetched, and ask meanwhile for what changes after it."""
+        """Changes are not enough: start fetching everything, and meanwhile ask for later changes."""
         head = arrival.head
         assert head is not None
         self._metrics.control_up.set(1)
@@ -244,17 +244,17 @@ class ConfigClient:
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
     async def _end_refresh(self) -> None:
-        """Break a refresh off: everything is fetched by whoever polls."""
+        """Cancel a refresh: the poll fetches everything instead."""
         self._followed, self._beyond = None, 0
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
             self._refreshing = None
-            async with self._disk:  # what it has begun to keep
+            async with self._disk:  # wait for a write that it has begun
                 pass
 
     async def _refresh(self) -> None:
-        """Fetch everything while polling goes on, again and again until it could be put in force."""
+        """Fetch everything while polling continues; retry until it is in force."""
         backoff = Backoff(*_REFRESH_AGAIN_SECONDS)
         while True:
             reason = "a newer revision that cannot be sent as changes replaced it"
@@ -265,7 +265,7 @@ class ConfigClient:
                 if isinstance(error, ContractError):
                     self._note_problem(str(error))
                 reason = f"{type(error).__name__}: {error}"
-            except Exception as error:  # or nobody would try again
+            except Exception as error:  # otherwise nothing would retry
                 _log.exception("config_refresh_failed")
                 reason = type(error).__name__
             wait = backoff.next_wait()
@@ -278,18 +278,18 @@ class ConfigClient:
             await asyncio.sleep(wait)
 
     async def _refresh_once(self) -> bool:
-        """Put everything in force as of now; False if it cannot be told."""
+        """Put an up-to-date complete configuration in force; False if none can be obtained."""
         everything = Everything(self._get, self._store, self._index, self._beyond, lambda: self._position)
         try:
             index = await everything.fetch()
             if index is None:
-                # An older control plane tells no changes, and a copy may be of another history: the poll takes it.
+                # An older control plane sends no changes, or the copy has another history: leave it to the poll.
                 is_for_the_poll = everything.is_whole or (self._trusts_copy and everything.is_other_history)
                 if is_for_the_poll:
                     self._is_confirmed = self._trusts_copy = False
                 self._is_behind(everything.newest)
                 return is_for_the_poll
-            self._serve(index, is_everything=True)  # nothing was awaited since it was seen to be the newest
+            self._serve(index, is_everything=True)  # no await since the check that it is the newest
             await asyncio.shield(self._keep_everything(everything.arrival))
             return True
         finally:
@@ -297,14 +297,14 @@ class ConfigClient:
             everything.arrival.close()
 
     async def _put_in_force(self, index: Index, *, is_everything: bool) -> bool:
-        """Make it the configuration for all calls from now on; False if it is older than what is known."""
+        """Make it the configuration for all calls from now on; False if it is older than the known one."""
         self._metrics.control_up.set(1)
         oldest_news = max(self._revision + self._is_confirmed, self._narrowed_to)
         if is_everything:
             self._note_everything()
         if index.revision < oldest_news:
             self._is_behind(str(index.revision))
-            await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once whatever we know: do not press it
+            await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once in any case: do not flood it
             return False
         self._serve(index, is_everything=is_everything)
         return True
@@ -316,7 +316,7 @@ class ConfigClient:
         self._problem = ""
         self._followed, self._narrowed_to, self._beyond = None, 0, 0
         self._index = index
-        self._apply(index)  # before it is on disk: a revoked key must not wait for that
+        self._apply(index)  # before writing to disk: a revocation must not wait for that
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
 
     def _note_everything(self) -> None:
@@ -334,11 +334,11 @@ class ConfigClient:
 
     async def _keep(self, write: Callable[[], None]) -> None:
         try:
-            async with self._disk:  # in the order in which they were put in force
+            async with self._disk:  # in the order in which they came into force
                 await asyncio.to_thread(write)
         except OSError as error:
             self._note_problem(f"Revision {self._revision} is active, but cannot be stored on disk: {error}")
-        self._changed.set()  # acknowledged once it would also survive a restart
+        self._changed.set()  # acknowledge only what survives a restart
 
     def _add(self, changes: bytes) -> None:
         if not self._store.add(changes):
@@ -351,7 +351,7 @@ class ConfigClient:
             task.add_done_callback(self._retiring.discard)
 
     def _is_behind(self, theirs: str) -> bool:
-        """Whether the control plane is behind us, restored from an older copy; reported if so."""
+        """Whether the control plane is behind us because it was restored from an older copy. Reports it if so."""
         ours, _ = self._position
         if not theirs.isdigit() or int(theirs) >= ours:
             return False

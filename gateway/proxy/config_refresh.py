@@ -1,4 +1,4 @@
-"""Everything, fetched while the configuration in force is kept current by changes, and made current itself."""
+"""Fetch the complete configuration and bring it up to date, while changes keep the one in force current."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +12,7 @@ from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 
-# For what changed since: each is answered within milliseconds.
+# The most requests for later changes. Each takes milliseconds.
 _MOST_QUESTIONS = 100
 Query = dict[str, str]
 # A revision and its state.
@@ -20,22 +20,22 @@ Position = tuple[int, str]
 
 
 def query_after(revision: int, state: str = "", *, wait_seconds: int = 0) -> Query:
-    """What to ask for: what is newer than `revision`; without a state everything."""
+    """The query for whatever is newer than `revision`; for everything without a state."""
     query = {"after": str(revision), "wait": str(wait_seconds)}
     return {**query, "state": state} if state else query
 
 
 class Everything:
-    """One fetch of everything. Whoever makes one closes its `arrival`, and retires what was `dropped`.
+    """One fetch of everything. The creator must close its `arrival` and retire the index in `dropped`.
 
-    Everything is as of some revision, and by the time it has come there are newer ones. What changed since is asked of
-    the control plane, not remembered here: only there it is known whether both are of the same history.
+    A complete configuration has one revision, and newer ones exist by the time it arrives. The gateway asks the control
+    plane for later changes and does not remember them: only the control plane knows whether both share a history.
 
     Args:
         get: asks the control plane.
-        before: of which everything reuses what is the same.
-        beyond: a revision; everything of it or before could not be brought up to date.
-        position: what is known now of changes. Nothing older may be put in force.
+        before: an index; the complete configuration reuses whatever is the same in it.
+        beyond: a revision; a configuration at or before it cannot be brought up to date.
+        position: the revision up to which changes are known. Nothing older may come into force.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class Everything:
         self._position = position
         self.arrival = Arrival(store, IndexBuilder(before), can_wait=True)
         self.dropped: Index | None = None
-        # A control plane that knows no changes has answered.
+        # The control plane that answered does not support changes.
         self.is_whole = False
-        # What is known has this revision, too, and another state.
+        # The known configuration has the same revision and another state.
         self.is_other_history = False
-        # Revision of a control plane that has nothing newer than we.
+        # The revision of a control plane that has nothing newer than ours.
         self.newest = ""
 
     async def fetch(self) -> Index | None:
-        """Everything, as new as `position` at this very moment; None if it could not be brought up to date.
+        """The complete configuration, as new as `position` is now; None if it cannot be brought up to date.
 
-        Raises ContractError and aiohttp.ClientError. Nothing is in force, and nothing but a draft on disk.
+        Raises ContractError and aiohttp.ClientError. Puts nothing in force and writes only a draft to disk.
         """
         async with self._get(query_after(self._beyond)) as answer:
             answer.raise_for_status()
@@ -82,7 +82,7 @@ class Everything:
                 return None
             index = self.dropped = newer
             known, state = self._position()
-            # Or routes changed this moment.
+            # Routes may also have changed just now.
             if index.revision == known and index.state != state:
                 self.is_other_history = True
                 return None
@@ -92,7 +92,7 @@ class Everything:
         return None
 
     async def _caught_up(self, index: Index) -> Index | None:
-        """`index` with what changed since, also in the copy on disk; None if that cannot be told."""
+        """`index` with later changes, which are also added to the copy on disk; None if they are unavailable."""
         self.newest = ""
         async with self._get(query_after(index.revision, index.state)) as answer:
             answer.raise_for_status()
