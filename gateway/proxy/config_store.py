@@ -1,4 +1,4 @@
-"""The configuration on a gateway's disk: the last one that held everything, and what changed since."""
+"""The configuration on a gateway's disk: the last complete one, and all changes since."""
 
 import os
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from gateway.proxy.segments import sync_directory
 _log = structlog.get_logger()
 _AT_ONCE = 64 * 1024
 _GZIP = b"\x1f\x8b"
-# Bytes of changes that are always kept.
+# Changes up to this many bytes are always kept.
 SMALLEST_LIMIT = 4 * 1024 * 1024
 
 
 class ConfigStore:
-    """Two files: `path`, replaced as a whole, and beside it changes, to which one message after the other is added.
+    """Two files: `path`, which is replaced as a whole, and a file of changes beside it, to which messages are appended.
 
     A crash leaves the old or the new state of either. Changes that do not begin where the other file ends are
-    old ones, and skipped; one that was cut off is where reading ends.
+    old, and are skipped. Reading ends at a message that was cut off.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,11 +34,11 @@ class ConfigStore:
         self._draft = path.with_suffix(".new")
 
     def load(self) -> Index | None:
-        """The newest index that can be put together; None if nothing was ever kept.
+        """The newest index that the files give; None if nothing was ever kept.
 
         Raises OSError, and ContractError if even the whole configuration cannot be used.
         """
-        # Of a process that was killed; it may be large.
+        # A killed process may have left a large draft.
         self._draft.unlink(missing_ok=True)
         try:
             with self._path.open("rb") as file:
@@ -61,20 +61,20 @@ class ConfigStore:
             return index
 
     def draft(self) -> BinaryIO:
-        """A file for a whole configuration that is arriving; `keep` puts it in force, `drop` takes it away.
+        """A file for a complete configuration that is arriving; `keep` makes it the stored one, `drop` deletes it.
 
-        Raises OSError, also where the disk has only the room that usage may need.
+        Raises OSError, also if the disk has only the space that usage may need.
         """
         self.require_room(0)
         descriptor = os.open(self._draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         return os.fdopen(descriptor, "wb")
 
     def require_room(self, size: int) -> None:
-        """Raises OSError (no space) if so many bytes would take room that usage may need."""
+        """Raises OSError (no space) if `size` bytes would take space that usage may need."""
         require_room(self._path.parent, size)
 
     def keep(self, draft: BinaryIO) -> None:
-        """Replace everything by the draft. Raises OSError, and then the old one stays."""
+        """Replace the stored configuration by the draft. If this raises OSError, the old one stays."""
         try:
             with draft:
                 draft.flush()
@@ -87,16 +87,16 @@ class ConfigStore:
         sync_directory(self._path.parent)
 
     def drop(self, draft: BinaryIO) -> None:
-        """Forget a draft, so that a full disk has its space back."""
+        """Delete a draft, so that a full disk gets its space back."""
         try:
             draft.close()
-        # What was still to be written does not fit either.
+        # Closing fails too if the unwritten rest does not fit.
         except OSError as error:
             _log.debug("config_draft_not_closed", reason=str(error))
         self._draft.unlink(missing_ok=True)
 
     def keep_whole(self, body: bytes) -> None:
-        """Replace everything by a `ConfigSnapshot`. Raises OSError, and then the old one stays."""
+        """Replace the stored configuration by a `ConfigSnapshot`. If this raises OSError, the old one stays."""
         draft = self.draft()
         try:
             self.require_room(len(body))
@@ -107,9 +107,9 @@ class ConfigStore:
         self.keep(draft)
 
     def add(self, changes: bytes) -> bool:
-        """Add changes; False if there are so many by now that everything should be fetched anew.
+        """Add changes; False if there are now so many that everything should be fetched again.
 
-        Raises OSError. What was written in part is taken away again, as far as the disk lets us.
+        Raises OSError. A partial write is removed, as far as the disk permits.
         """
         self.require_room(len(changes))
         descriptor = os.open(self._changes, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -131,9 +131,9 @@ class ConfigStore:
 
 
 def _last_of(file: BinaryIO, index: Index | None) -> Index | None:
-    """Put the messages of a file on top of `index`; return the last that was complete, None if none was.
+    """Apply the messages of a file to `index`; return the index of the last complete one, None if there is none.
 
-    Raises ContractError if not even one can be used.
+    Raises ContractError if it finds an error before any complete message.
     """
     file.seek(0)
     last: Index | None = None

@@ -1,4 +1,4 @@
-"""The connections to all backends. They are kept between calls, and a kept one may be dead."""
+"""The connections to all backends. They stay open between calls, and an open one may be dead."""
 
 import asyncio
 import time
@@ -9,30 +9,30 @@ import aiohttp
 
 from gateway.proxy.metrics import Metrics
 
-# Shorter than the five after which common engines close an idle connection.
+# Common engines close an idle connection after five seconds; this is shorter.
 _KEPT_SECONDS = 4.0
-# A dead connection says so at once; a backend that dies at work usually later.
+# A dead connection fails at once; a backend that dies at work usually fails later.
 _STALE_SECONDS = 1.0
 
 
 class _Sending(SimpleNamespace):
-    """What is known of one attempt: whether it went over a connection that had been used before."""
+    """One attempt: whether it used a connection that had been used before."""
 
     is_reused = False
 
 
 class Connections:
-    """Sends calls to backends. Bodies pass through as they come, compressed or not.
+    """Sends calls to backends. Bodies pass through unchanged, compressed or not.
 
-    A backend may close an idle connection at the very moment in which a call is sent over it. The call is
-    then sent once more, over a connection made for it: only if nothing at all had come back, the connection
-    had been used before, it failed within a second, and the last answer from there was not a failure.
-    Everything else is a failure of the backend.
+    A backend may close an idle connection at the very moment when a call is sent over it. The gateway then
+    sends the call once more over a new connection, but only if nothing at all came back, the connection had been
+    used before, it failed within a second, and the last answer from that address was not a failure.
+    Everything else counts as a failure of the backend.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        # Addresses whose last answer was a failure; as many as are configured.
+        # Addresses whose last answer was a failure; never more than are configured.
         self._failing: set[str] = set()
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
@@ -43,7 +43,7 @@ class Connections:
     async def post(
         self, url: str, *, data: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        """Send a call; follows no redirection. Raises what aiohttp raises: ClientError or TimeoutError.
+        """Send a call without following redirects. Raises aiohttp's errors: ClientError or TimeoutError.
 
         Args:
             url: address of the backend.
@@ -109,9 +109,9 @@ def _session(connector: aiohttp.TCPConnector, tracing: list[aiohttp.TraceConfig]
 
 
 def _has_answered(error: aiohttp.ClientError) -> bool:
-    """Whether part of an answer had come, or the connection was never made."""
+    """Whether part of an answer came, or the connection was never made."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        # The head of an answer that was cut off.
+        # Otherwise it holds the incomplete head of an answer.
         return not isinstance(error.message, str)
     return isinstance(error, aiohttp.ClientConnectorError)
 

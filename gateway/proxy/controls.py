@@ -1,7 +1,7 @@
 """Which fields of a client's call reach a backend.
 
-Engine controls are refused by name unless an operator allows them for the target; what would make tenants
-share state is refused or put apart by tenant; other unknown fields pass.
+Engine controls are refused by name unless an operator allows them for the target. Fields that would make
+tenants share state are refused, or separated by tenant. Other unknown fields pass.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,9 @@ from gateway.proxy.index import Route
 from gateway.proxy.separation import Apart, Separation
 
 _LONGEST_NAME = 1024  # bytes of JSON
-# Handed on to a server as they are.
+# Passed on to a server unchanged.
 _OF_SERVERS = folded("stream_options provider_options")
-# With false or null, which ask for nothing.
+# Allowed with false or null, which request nothing.
 _HARMLESS_STATE = ("store", "background")
 # Switches of chat templates that change how a model thinks, and nothing else.
 _SWITCHES = """
@@ -26,25 +26,25 @@ xml_tools keep_all_reasoning builtin_tools model_identity low_effort medium_effo
 """
 _TEMPLATE_SWITCHES = frozenset(_SWITCHES.split())
 _SERVICE_TIERS = (None, "auto", "default")
-# The others hold schemas, whose names are the client's own.
+# The other containers hold schemas, whose names are the client's own.
 _DEEP = folded("stream_options provider_options data_sources")
 _SCHEMAS = folded("schema json_schema")
-# What proxies obey inside of `metadata`. All else in it is the client's own.
+# Names inside `metadata` that proxies act on. All other names in it are the client's own.
 _IN_METADATA = folded(
     "model_info model_group deployment specific_deployment fallbacks mock_response hidden_params base_url guardrails"
 )
-# Of a response_format that may hold a control, or hide one.
+# Signs that a response_format may contain a control, or hide one.
 _MARKS = (b"backend", b'"_', b"\\u")
-# Characters; what is deeper is named by where it stands.
+# Characters. Beyond this length, errors name only the enclosing path.
 _LONG_PATH = 300
 
 
 def controls_in(body: Body, separating_fields: frozenset[str] = frozenset()) -> dict[str, str]:
-    """The engine controls that a call holds: folded name of what must be allowed → first place, as sent.
+    """The engine controls in a call: folded name of the control to allow → first place, as sent.
 
-    `separating_fields` are the gateway's own, as names are compared: no client may send one of them.
+    `separating_fields` are the gateway's own fields, as folded names: no client may send one of them.
 
-    Raises Refusal (400) naming the field for what no target can allow.
+    Raises Refusal (400) naming the field if no target can allow it.
     """
     found: dict[str, str] = {}
     for name in body.names():
@@ -100,9 +100,9 @@ def _controls_inside(
             raise refused_control(path)
         if container in _OF_SERVERS and (is_of_state(inner_name) or is_name_of_user(inner_name)):
             raise _refused_state(path)
-        # What these hold besides a schema chooses how the engine works; names with `_` before them are its own.
+        # Apart from schemas, these fields choose how the engine works; names that begin with `_` belong to the engine.
         if container == "datasources" and inner_name == "parameters":
-            # The client's choice of a source; an address among them is none.
+            # The source is the client's choice; the addresses inside it are not.
             continue
         if is_control(inner_name) or inner_name.startswith("_"):
             found.setdefault(fold(inner_name), path)
@@ -110,7 +110,7 @@ def _controls_inside(
 
 
 def _check_metadata(name: str, value: Any, separating_fields: frozenset[str]) -> None:
-    """Refuse what would lead a call elsewhere (400); the names that a client gives its own data are its own."""
+    """Refuse names that would redirect a call (400). Clients are free to name their own data."""
     for path, inner_name in _names_inside(name, value, is_deep=True):
         compared = fold(inner_name)
         if compared in separating_fields:
@@ -120,7 +120,7 @@ def _check_metadata(name: str, value: Any, separating_fields: frozenset[str]) ->
 
 
 def _names_inside(name: str, value: Any, *, is_deep: bool) -> Iterator[tuple[str, str]]:
-    """Path and name of each member of an object, or of the objects in a list; with `is_deep`, of those inside too."""
+    """Path and name of each member of an object, or of objects in a list; with `is_deep`, of nested ones too."""
     waiting = [(name, value)]
     while waiting:
         path, looked_at = waiting.pop()
@@ -137,9 +137,9 @@ def _names_inside(name: str, value: Any, *, is_deep: bool) -> Iterator[tuple[str
 
 
 def narrowed(route: Route, controls: Mapping[str, str]) -> Route:
-    """The route with only those backends that take these controls.
+    """The route with only those backends that accept these controls.
 
-    Raises Refusal (400) naming the first control that none of them takes beside the others.
+    Raises Refusal (400) naming the first control that no backend accepts together with the earlier ones.
     """
     for needed, name in controls.items():
         takers = route.only(lambda one, needed=needed: needed in one.allowed_controls)  # type: ignore[misc]
@@ -150,15 +150,15 @@ def narrowed(route: Route, controls: Mapping[str, str]) -> Route:
 
 
 def put_apart(body: Body, separation: Separation, tenant_id: str) -> Apart:
-    """Give the names of users and caches that a client chose a range of the tenant's own.
+    """Replace the names of users and caches that a client chose by names that are unique to its tenant.
 
-    Raises Refusal (400) for one that is no text, or has more than 1 KiB as it was sent.
+    Raises Refusal (400) for a name that is not a text, or has more than 1 KiB as sent.
     """
     changed = []
     for name in body.names():
         if name in PLAIN or not is_name_of_user(name):
             continue
-        # Raises for one that is there twice, or in another case.
+        # Raises if the field appears twice, or in another case.
         value = body.simple(name)
         if value is None:
             continue

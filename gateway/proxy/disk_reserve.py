@@ -1,5 +1,5 @@
-"""Room on the disk that is kept for usage: given up when the disk is full, so that what is in progress can
-still be written down, and taken again when there is room.
+"""Disk space reserved for usage. The gateway frees it when the disk is full, so that calls in progress can
+still be recorded, and reserves it again when there is room.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Reserve:
-    """A file that only takes room."""
+    """A file that only occupies space."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = directory / "reserve"
 
     def give_up(self, error: OSError) -> bool:
-        """Make room if `error` says that there is none. True if there was a reserve to give up."""
+        """Make room if `error` says that the disk is full. True if there was a reserve to give up."""
         if error.errno not in _FULL:
             return False
         try:
@@ -31,9 +31,9 @@ class Reserve:
         return True
 
     def check(self) -> None:
-        """Take the reserve if it is missing, and see whether a new file can be written.
+        """Create the reserve if it is missing, and check that a new file can be written.
 
-        Raises OSError saying why usage could not be recorded now.
+        Raises OSError with the reason why usage could not be recorded now.
         """
         if not self._path.exists():
             self._take(self._path, RESERVE_BYTES)
@@ -62,7 +62,7 @@ class Reserve:
 
 
 def require_room(directory: Path, size: int) -> None:
-    """Raises OSError (no space) if a file of `size` bytes would take room that usage may need."""
+    """Raises OSError (no space) if a file of `size` bytes would take space that usage may need."""
     disk = os.statvfs(directory)
     if disk.f_bavail * disk.f_frsize < size + 2 * RESERVE_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))

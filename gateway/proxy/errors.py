@@ -1,4 +1,4 @@
-"""Refusals in exactly OpenAI's shape, so that the official clients raise the exceptions people expect."""
+"""Refusals in OpenAI's exact format, so that the official clients raise the expected exceptions."""
 
 import math
 
@@ -8,7 +8,7 @@ BROKE_OFF = "The model stopped in the middle of its answer. Try again."
 
 
 class Refusal(Exception):
-    """A call that is answered with an error. `code` also names it in metrics and logs."""
+    """An error as the answer to a call. `code` also names it in metrics and logs."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Refusal(Exception):
         self.headers = headers or {}
 
     def body(self) -> bytes:
-        """The answer's body."""
+        """The body of the answer."""
         return error_body(str(self), self.kind, self.code, self.param)
 
 
@@ -45,11 +45,11 @@ def error_body(message: str, kind: str, code: str | None, param: str | None = No
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """Headers that tell a client when to come back. Whole seconds are rounded up, so that coming back then
-    works.
+    """Headers that tell a client when to retry. Whole seconds are rounded up, so that a retry at that time
+    succeeds.
 
-    OpenAI's clients read `retry-after-ms` first; they are told not to wait inside the call where it takes
-    over a minute.
+    OpenAI's clients read `retry-after-ms` first. If the wait is over a minute, the headers tell them not to
+    wait inside the call.
     """
     headers = {
         "retry-after": str(max(1, math.ceil(seconds))),
@@ -66,7 +66,7 @@ def invalid_key(message: str) -> Refusal:
 
 
 def model_not_found(model: str) -> Refusal:
-    """404 for a model that does not exist, is not granted or is not served: all three look the same."""
+    """404 for a model that does not exist, is not granted or is not served. All three look the same."""
     return Refusal(
         404,
         "model_not_found",
@@ -77,7 +77,7 @@ def model_not_found(model: str) -> Refusal:
 
 
 def bad_request(message: str, *, code: str = "invalid_request", param: str | None = None) -> Refusal:
-    """400 for a call that can never succeed as it is."""
+    """400 for a call that can never succeed as sent."""
     return Refusal(400, code, message, param=param)
 
 
@@ -92,5 +92,5 @@ def broke_off() -> Refusal:
 
 
 def error_event(message: str, code: str) -> bytes:
-    """The last event of a stream that failed: official clients raise it as an APIError."""
+    """The last event of a failed stream. Official clients raise it as an APIError."""
     return b"data: " + error_body(message, "server_error", code) + b"\n\n"

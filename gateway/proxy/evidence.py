@@ -1,12 +1,12 @@
-"""What a call used: what its backend says, where that can be true of the bytes that went through; else an estimate.
+"""The usage of a call: its backend's report, if the bytes that passed through make it plausible; else an estimate.
 
-A prompt has at least one token for 64 of its bytes, an answer one for 32, more than any real text; neither has more
-than one for a byte and some for what is put around them: a few are exact, more are billed and doubted. Only reasoning
-may be hidden: what the backend calls so, what only the total knows of, and what has no name where the call asked for
-reasoning. It is not more than the maximum that the client named, else the model's own, else the longest answer there
-is; only what was called so is exact. What is outside of these bounds does not count, nor does a part that is
-larger than its whole and has no room beside it.
-Estimates lean to the upper side: three bytes are a token, and so is every piece of a stream.
+A prompt has at least one token per 64 bytes and an answer one per 32, a lower bound for any real text. Neither has
+more than one per byte, plus some for the marks around it: a few are exact, more are billed but inexact. Only reasoning
+may be hidden: tokens that the backend calls reasoning, tokens that appear only in the total, and unnamed tokens if the
+call requested reasoning. It is bounded by the maximum that the client named, else the model's own, else the longest
+known answer; only reasoning that the backend names is exact. Tokens outside these bounds do not count, nor does a part
+that is larger than its whole and does not fit beside it.
+Estimates are on the high side: every three bytes count as a token, and so does every piece of a stream.
 """
 
 from collections.abc import Callable
@@ -22,35 +22,35 @@ from gateway.proxy.delivered import (
 )
 from gateway.proxy.usage import LARGEST_COUNT, Reported
 
-# Tokens that a backend may put around a prompt: templates, system prompts, documents.
+# Tokens that a backend may add to a prompt: templates, system prompts, documents.
 _PROMPT_MARGIN = 65_536
-# Of them, those that nobody doubts.
+# The part of them that counts as exact.
 _TEMPLATE_MARGIN = 8192
-# Tokens of one choice, thoughts included, where the model's own maximum is not known.
+# Tokens of one choice, including thoughts, if the model's own maximum is not known.
 _LONGEST_OUTPUT = 262_144
-# The same of those who tell thoughts in the total only, as Gemini's do.
+# The same for backends that count thoughts only in the total, as Gemini's do.
 _LONGEST_UNNAMED = 65_536
-# Bytes of `http://a.b/c`, by which an image may have come.
+# Bytes of `http://a.b/c`, a link to an image.
 _SHORTEST_LINK = 12
 _OUTPUT = ("output", "reasoning", "audio_out", "image_out")
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a request makes possible, in tokens."""
+    """The token counts that a request makes possible."""
 
-    # Leaning to the upper side.
+    # On the high side.
     input_estimate: int
     input_least: int
     input_bytes: int
-    # Unless the backend reads more than the request's text.
+    # Does not apply if the backend reads more than the request's text.
     input_most: int
-    # What is more is doubted.
+    # Numbers above this are inexact.
     input_certain: int
     # The maximum that the client named for all choices; 0: none.
     named_output: int
     hidden_most: int  # reasoning without bytes
-    # Of it, where only the total knows of it.
+    # The part of it that may appear only in the total.
     unnamed_most: int
     output_most: int
     choices: int
@@ -74,7 +74,7 @@ def bounds_of(
     may_think: bool = False,
     characters_of_a_sound_token: int = COMPRESSED_SOUND,
 ) -> Bounds:
-    """Bounds of what a call may use.
+    """The bounds of a call's usage.
 
     Args:
         four_bytes_each, upper: estimates of the prompt, at four bytes a token and on the upper side.
@@ -107,19 +107,19 @@ def bounds_of(
 
 @dataclass(slots=True)
 class _Sides:
-    """A report made disjoint. None: that side was not told."""
+    """A report made disjoint. None: that side was not reported."""
 
     prompt: int | None
     output: int | None  # with reasoning and media
     is_exact: bool
-    # Reasoning that only the total knows of; in `output`.
+    # Reasoning that appears only in the total; included in `output`.
     hidden: int = 0
 
 
 def count_tokens(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
 ) -> tuple[TokenCounts, bool]:
-    """Disjoint tokens of a call, and whether they are exact: told, complete, and possible.
+    """Disjoint tokens of a call, and whether they are exact: reported, complete, and possible.
 
     Args:
         reported: numbers of the backend; None: none.
@@ -134,7 +134,7 @@ def count_tokens(
 def count_delivered(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
 ) -> tuple[TokenCounts, bool]:
-    """Tokens of a call that failed: nothing if nothing was delivered, and never more output than was.
+    """Tokens of a failed call: none if nothing was delivered, and never more output than was delivered.
 
     `reported`, `bounds`, `delivered` and `is_partial` are as in `count_tokens`.
     """
@@ -148,8 +148,8 @@ def count_delivered(
 
 
 def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> TokenCounts:
-    """Tokens of an answer of `size` bytes that was read and not kept: as it says itself, else as many as its bytes can
-    be, up to the maximum that the client or the model has."""
+    """Tokens of an answer of `size` bytes that was read but not kept: its own report, else as many as its bytes can
+    hold, up to the maximum of the client or the model."""
     largest = max(reported.completion or 0, reported.total or 0) if reported else 0
     most = MOST_BYTES_OF_A_TOKEN * largest if largest else ESTIMATED_BYTES_OF_A_TOKEN * bounds.hidden_most
     return count_tokens(reported, bounds, Delivered(bytes=min(size, most), pieces=1))[0]
@@ -191,9 +191,9 @@ def _count(
 
 
 def _leave_out_the_unseen(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> tuple[bool, bool]:
-    """Take out of the output what neither has bytes nor may be reasoning.
+    """Remove output tokens that have no bytes and cannot be reasoning.
 
-    Returns whether there was no such, and whether nobody doubts the rest.
+    Returns whether there were none, and whether the rest counts as exact.
     """
     room = delivered.room(bounds.choices)
     by_link = bounds.choices if delivered.bytes >= _SHORTEST_LINK else 0
@@ -218,7 +218,7 @@ def _estimate(bounds: Bounds, delivered: Delivered) -> int:
 
 
 def _add_estimate(counts: dict[str, int], bounds: Bounds, delivered: Delivered, tokens: int) -> None:
-    """Add output tokens that nobody told: as sound, as far as sound was delivered, and as text."""
+    """Add output tokens that were not reported: as sound, up to the sound delivered, and then as text."""
     sound = min(
         tokens, max(delivered.sound_estimate(bounds.characters_of_a_sound_token) - counts["audio_out"], 0)
     )
@@ -227,11 +227,11 @@ def _add_estimate(counts: dict[str, int], bounds: Bounds, delivered: Delivered, 
 
 
 def _without_the_impossible(reported: Reported, bounds: Bounds) -> Reported:
-    """The report without a part that is larger than its whole where it cannot stand beside it either."""
+    """The report without any part that is larger than its whole and cannot be counted beside it either."""
     prompt, completion, total = reported.prompt, reported.completion, reported.total
     cache = reported.cache_read + reported.cache_write
     if prompt is not None and cache > prompt and not reported.is_cache_beside:
-        # So something is missing: the cache.
+        # Then the cache is missing from the prompt.
         is_too_short = prompt < bounds.input_least
         if total:
             without = prompt + (completion or 0)
@@ -256,10 +256,10 @@ def _without_the_impossible(reported: Reported, bounds: Bounds) -> Reported:
 
 
 def _sides_of(reported: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
-    """How much the prompt and the answer have, by what was told of either and of their total.
+    """The tokens of the prompt and of the answer, from the report of each and of their total.
 
-    Where a part stands beside its whole instead of inside is settled by the total; else by the dialect; and a
-    part that is larger than its whole is beside it.
+    The total decides whether a part is counted beside its whole or inside it; else the dialect decides. A part
+    that is larger than its whole is beside it.
     """
     cache = reported.cache_read + reported.cache_write
     is_exact = reported.is_clean
@@ -267,7 +267,7 @@ def _sides_of(reported: Reported, bounds: Bounds, delivered: Delivered) -> _Side
     if bounds.is_embedding:
         numbers = [number for number in (prompt, total) if number]
         return _Sides(max(numbers, default=None), 0, is_exact and len(set(numbers)) == 1 and not completion)
-    # A zero that cannot be true was not told; the number may follow from the total.
+    # An impossible zero counts as not reported; the number may follow from the total.
     if prompt == 0 and not cache:
         prompt, is_exact = None, False
     if completion == 0 and not reported.reasoning and delivered.least:
@@ -292,7 +292,7 @@ def _sides_of(reported: Reported, bounds: Bounds, delivered: Delivered) -> _Side
 def _rest_of(
     output: int, prompt: int, reported: Reported, is_exact: bool, bounds: Bounds, delivered: Delivered
 ) -> _Sides:
-    """The output that follows from a total; what has no bytes of it are thoughts that only the total knows of."""
+    """The output that follows from a total. Its tokens without bytes are thoughts that appear only in the total."""
     if output - reported.reasoning <= delivered.room(bounds.choices):
         return _Sides(prompt, output, is_exact)
     seen = min(_estimate(bounds, delivered), output - reported.reasoning)
@@ -302,7 +302,7 @@ def _rest_of(
 
 
 def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
-    """Only the total was told: the prompt has its estimate, the answer the rest; a smaller total is shared out."""
+    """Split a total reported alone: the prompt gets its estimate, the answer the rest; a smaller total is divided."""
     if total is None:
         return _Sides(None, None, False)
     prompt, output = bounds.input_estimate, _estimate(bounds, delivered)
@@ -320,7 +320,7 @@ def _settle(
     is_exact: bool,
     bounds: Bounds,
 ) -> _Sides:
-    """Both sides were told; the total, if there is one, says what stands beside them."""
+    """Combine two reported sides; the total, if there is one, decides which parts are counted beside them."""
     cache, reasoning = reported.cache_read + reported.cache_write, reported.reasoning
     is_explained = reported.total is None and (is_cache_beside, is_reasoning_beside) == (
         reported.is_cache_beside,
@@ -343,21 +343,21 @@ def _settle(
     output = completion + reasoning * is_reasoning_beside
     if is_explained or reported.total is None or reported.total < prompt + output:
         return _Sides(prompt, output, is_exact and is_explained)
-    # Only the total knows of the rest: thoughts, perhaps, which nobody sees.
+    # The rest appears only in the total and may be hidden thoughts.
     hidden = reported.total - prompt - output
     hidden = _possibly_hidden(hidden, output, bounds)
     return _Sides(prompt, output + hidden, False, hidden)
 
 
 def _possibly_hidden(tokens: int, output: int, bounds: Bounds) -> int:
-    """How many tokens that only the total knows of may be thoughts beside an `output`."""
+    """How many tokens that appear only in the total may be thoughts beside an `output`."""
     if bounds.named_output:
         return min(tokens, max(bounds.named_output - output, 0))
     return tokens if tokens <= bounds.unnamed_most else 0
 
 
 def _kinds_of(reported: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
-    """The parts of both sides, each counted once; and whether all of them fitted."""
+    """The parts of both sides, each counted once; and whether all of them fit."""
     rest, left = sides.prompt or 0, sides.output or 0
     is_consistent = True
     counts: dict[str, int] = {}

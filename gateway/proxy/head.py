@@ -1,19 +1,19 @@
-"""What the head of a request alone says: whether it is of a size and a kind that is looked at any further."""
+"""Checks of a request's head alone: whether its size and kind are acceptable."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from gateway.proxy.errors import Refusal, bad_request
 
-# Bytes of path and query.
+# The most bytes of path and query.
 LARGEST_TARGET = 8 * 1024
-# Bytes of all names and values.
+# The most bytes of all names and values.
 LARGEST_HEADERS = 32 * 1024
 MOST_HEADERS = 80
 LARGEST_AUTHORIZATION = 4 * 1024
 # Characters of a path in messages and logs.
 _SHOWN = 200
-# Of two of these, one reader obeys the first and another the last.
+# If one of these headers is repeated, some readers use the first and others the last.
 _ONCE = frozenset(
     (b"authorization", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy", b"content-length",
      b"transfer-encoding", b"host")
@@ -23,8 +23,8 @@ Scope = dict[str, Any]
 
 
 def problem_of(scope: Scope) -> Refusal | None:
-    """Why a request is refused by its head: too long (414, 431), a kind of body that nobody reads (415, 417),
-    or one that two readers could read differently (400). None if it may go on.
+    """Why a request is refused by its head: it is too long (414, 431), announces an unsupported kind of body
+    (415, 417), or could be read in two ways (400). None if it may go on.
     """
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > LARGEST_TARGET:
         return _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
@@ -37,7 +37,7 @@ def problem_of(scope: Scope) -> Refusal | None:
 
 
 def declared_length(headers: dict[str, str], largest: int) -> int | None:
-    """How many bytes of body are announced, or None if they come without a number.
+    """The announced length of the body in bytes, or None if it comes without one.
 
     Raises Refusal (413) for more than `largest`.
     """
@@ -52,7 +52,7 @@ def declared_length(headers: dict[str, str], largest: int) -> int | None:
 
 
 def too_large(largest: int) -> Refusal:
-    """413 for a body beyond what is taken."""
+    """413 for a body that is too large."""
     return _closing(
         413,
         "request_too_large",
@@ -61,7 +61,7 @@ def too_large(largest: int) -> Refusal:
 
 
 def shown(path: str) -> str:
-    """A path, cut where it would only fill the log."""
+    """A path, shortened for messages and logs."""
     return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 def new_call_id() -> str:
-    """A UUIDv7: sorts by the millisecond it was made in, otherwise random."""
+    """A UUIDv7: sortable by the millisecond of its creation, otherwise random."""
     milliseconds = time.time_ns() // 1_000_000
     number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
     number = (number & ~(0xF << 76)) | (0x7 << 76)

@@ -1,4 +1,4 @@
-"""A snapshot, compiled for looking things up. Immutable: a new revision is a new index."""
+"""A snapshot, compiled for fast lookups. Immutable: a new revision is a new index."""
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _FALLBACKS: dict[PriceKind, PriceKind] = {
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend and what is prepared for it."""
+    """A backend with its precomputed values."""
 
     config: BackendConfig
     allowed_controls: frozenset[str] = frozenset()  # as gateway.proxy.controls compares them
@@ -43,14 +43,14 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public model and its backends, those to try first in front."""
+    """A public model and its backends, ordered by which to try first."""
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
 
     @property
     def separating_fields(self) -> frozenset[str]:
-        """The fields, as names are compared, in which the gateway itself sends something to one of its backends."""
+        """The fields, as folded names, in which the gateway itself sends a value to one of the backends."""
         fields = {one.separating_field for group in self.groups for one in group}
         return frozenset(fields - {""})
 
@@ -61,20 +61,20 @@ class Route:
         return self.only(lambda one: one.config.only_tenant in (None, tenant_id))
 
     def only(self, serves: Callable[[Backend], bool]) -> "Route | None":
-        """The route with those backends alone that serve; None if none does."""
+        """The route with only the backends for which `serves` is true; None if there are none."""
         groups = tuple(tuple(filter(serves, group)) for group in self.groups)
         return Route(self.config, tuple(filter(None, groups))) if any(groups) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Whole nano-units per token; for limits only, so whoever asks gets an upper bound."""
+    """Whole nano-units per token. Used only for limits, so every result is an upper bound."""
 
     nano: Mapping[PriceKind, int]
     currency: str
 
     def covers(self, mode: Mode) -> bool:
-        """Whether all that a call of this mode always uses has a price."""
+        """Whether every token kind that a call of this mode always uses has a price."""
         return mode == "embedding" or "output" in self.nano
 
     @property
@@ -83,16 +83,16 @@ class Price:
 
     @property
     def per_input_token(self) -> int:
-        """The dearest way in which a token of the prompt can be billed."""
+        """The highest price at which a token of the prompt can be billed."""
         return max(self._of("input"), self._of("cache_read"), self._of("cache_write"))
 
     @property
     def per_output_token(self) -> int:
-        """The dearest way in which a token of the answer can be billed."""
+        """The highest price at which a token of the answer can be billed."""
         return max(self._of("output"), self._of("reasoning"))
 
     def cost(self, tokens: TokenCounts) -> int:
-        """What these tokens cost, in nano-units."""
+        """The cost of these tokens, in nano-units."""
         return (
             self.per_call
             + tokens.input * self._of("input")
@@ -109,7 +109,7 @@ class Price:
 
 
 class Index:
-    """Everything of one revision, by what calls ask for."""
+    """Everything of one revision, indexed for the lookups that calls make."""
 
     routes: Mapping[str, Route]
     backends: frozenset[tuple[str, str]]
@@ -123,12 +123,12 @@ class Index:
         state: str = "",
         before: "Index | None" = None,
     ) -> None:
-        """Compile a snapshot. Raises ContractError for one that is well-formed but makes no sense.
+        """Compile a snapshot. Raises ContractError if it is well-formed but makes no sense.
 
         Args:
-            keys: instead of those of the snapshot; changes can be applied to these.
-            state: what to send back with the next question (gateway/config_stream.py).
-            before: the index in force, for routes that are the same.
+            keys: used instead of those in the snapshot; changes can be applied to these.
+            state: sent back with the next request (gateway/config_stream.py).
+            before: the index in force, whose unchanged routes are reused.
         """
         if snapshot.contract_version != CONTRACT_VERSION:
             raise ContractError(
@@ -168,21 +168,21 @@ class Index:
         self.backends = frozenset((backend.id, backend.url) for route in routes for backend in route.backends)
 
     def route(self, model: str) -> Route | None:
-        """What serves a model, or None if nothing does."""
+        """The route of a model, or None if no backend serves it."""
         route = self.routes.get(model)
         return route if route is not None and route.groups else None
 
     def route_of(self, model: str, tenant_id: str) -> Route | None:
-        """What serves a model for a tenant, or None if nothing does: some backends serve one tenant alone."""
+        """The route of a model for a tenant, or None if there is none: some backends serve only one tenant."""
         route = self.route(model)
         return None if route is None else route.of_tenant(tenant_id)
 
     def price(self, tenant_id: str, model: str) -> Price | None:
-        """What a tenant pays for a model, or None if it has no price, which is not the same as free."""
+        """What a tenant pays for a model, or None if it has no price, which does not mean free."""
         return self._prices.get((tenant_id, model)) or self._prices.get((None, model))
 
     def callable_models(self, key: Key, now: float) -> list[Route]:
-        """What a key may call now and something serves for its tenant, in the order of its grants."""
+        """The models that a key may call now and that are served for its tenant, in the order of its grants."""
         tenant_id = key.config.tenant_id
         routes = (self.route_of(model, tenant_id) for model in key.config.models if key.may_call(model, now))
         return [route for route in routes if route is not None]
@@ -208,7 +208,7 @@ def _compile_route(route: RouteConfig) -> Route:
 
 
 def _require_no_salt(routes: list[RouteConfig]) -> None:
-    """Raises ContractError for a backend that cannot be served without the key of its caches."""
+    """Raises ContractError if a backend needs the separation key for its caches."""
     for route in routes:
         for backend in route.backends:
             if backend.cache_key_field is not None:
@@ -218,5 +218,5 @@ def _require_no_salt(routes: list[RouteConfig]) -> None:
 
 
 def _compile_price(price: PriceConfig) -> Price | None:
-    """None unless at least the prompt is priced."""
+    """The compiled price; None unless at least the prompt has a price."""
     return Price(price.nano_per_token, price.currency) if "input" in price.nano_per_token else None

@@ -1,8 +1,8 @@
-"""Bodies are read within bounds: of bytes, each and together, and of time.
+"""Read bodies within bounds: of bytes, for each and for all together, and of time.
 
 A body above `SMALL` bytes is counted from before its first byte until a backend has it. Its announced length
-is taken as a whole, so that bodies never wait for each other half read; where there is no room it is not
-read, which keeps it in the client's own memory. Smaller ones are bounded by the number of connections.
+is reserved as a whole, so that half-read bodies never wait for each other. Without room it is not read and
+stays in the client's own memory. Smaller ones are bounded by the number of connections.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from gateway.proxy.errors import Refusal, bad_request, retry_after, unavailable
 from gateway.proxy.head import too_large
 
 SMALL = 64 * 1024
-# For room; then the call is refused.
+# The longest wait for room; then the call is refused.
 WAIT_SECONDS = 10.0
 LONGEST_SECONDS = 60.0  # for any body
-# On average, after the grace.
+# The average rate required after the grace period.
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Share:
-    """The bytes of one body, or of one answer, that are counted. `release` gives them back; safe to repeat."""
+    """The counted bytes of one body, or of one answer. `release` gives them back; safe to repeat."""
 
     def __init__(self, budget: "BodyBudget", tenant: str, key: str) -> None:
         self._budget = budget
@@ -33,11 +33,11 @@ class Share:
         self.size = 0
 
     async def take(self, size: int) -> None:
-        """Count `size` bytes more, waiting for room if this is the first. Raises Refusal (429, 503)."""
+        """Count `size` more bytes. The first time, waits for room. Raises Refusal (429, 503)."""
         await self._budget.take(self, size)
 
     def release(self) -> None:
-        """The body is needed no more."""
+        """Give the bytes back: the body is no longer needed."""
         self._budget.release(self)
 
 
@@ -49,9 +49,9 @@ class BodyBudget:
     def __init__(self, total: int) -> None:
         self._total = total
         self.used = 0
-        # Since somebody set it back.
+        # The highest use since it was last reset.
         self.highest = 0
-        # Of tenants and keys that have bytes here now.
+        # Bytes held now, by tenant and by key.
         self._by_owner: dict[str, int] = {}
         self._waiting: deque[tuple[asyncio.Future[None], Share, int]] = deque()
 
@@ -64,7 +64,7 @@ class BodyBudget:
         if not self._waiting and self._fits(share, size):
             self._count(share, size)
             return
-        # It holds bytes already: waiting could block whoever it waits for.
+        # The share already holds bytes, so waiting could deadlock with the one it waits for.
         if share.size:
             raise self._no_room(share, size)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -101,7 +101,7 @@ class BodyBudget:
         self._grant()
 
     def _grant(self) -> None:
-        """Let in whoever fits, in the order of arrival; one that does not fit holds up only its own tenant."""
+        """Admit all that fit, in order of arrival. One that does not fit delays only its own tenant."""
         for entry in list(self._waiting):
             granted, share, size = entry
             if not granted.done() and self._fits(share, size):
@@ -110,7 +110,7 @@ class BodyBudget:
                 granted.set_result(None)
 
     def _fits(self, share: Share, size: int) -> bool:
-        """Whether there is room, which there is for one alone, however small the memory."""
+        """Whether there is room. A single body always fits, however small the memory."""
         if self.used + size > self._total and self.used > share.size:
             return False
         return all(
@@ -153,7 +153,7 @@ async def read_body(
         grace_seconds: time before the minimum rate applies.
 
     Raises Refusal: 413 beyond `largest` bytes, 408 if it takes over a minute, or, after the grace, comes
-    slower than 16 KiB a second, 429 or 503 where there is no room, 400 if it ends too early.
+    slower than 16 KiB a second, 429 or 503 if there is no room, 400 if it ends too early.
     """
     if announced is not None and announced > SMALL:
         await share.take(announced)

@@ -1,4 +1,4 @@
-"""Limits: all that apply to a call are asked together; what it may need is reserved, then settled."""
+"""Limits: the gateway checks all that apply to a call together, reserves its estimated usage, and settles it later."""
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -24,18 +24,18 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
-_SWEPT_AT_ONCE = 500  # counters: some two milliseconds
-# So that a sweep ends before there are twice as many.
+_SWEPT_AT_ONCE = 500  # counters, in about two milliseconds
+# Fast enough that a sweep ends before the number of counters doubles.
 _SWEPT_FOR_EACH_NEW = 2
 CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
 @dataclass(frozen=True, slots=True)
 class EstimatedUsage:
-    """The most that a call may use. Money is nano-units, 0 where no money limit applies.
+    """The most that a call may use. Money is in nano-units, 0 if no money limit applies.
 
-    Where the client named no maximum for the answer, `output_tokens` is only a guess. Then no limit holds
-    back more than its own value, so that a small limit still lets one call through.
+    If the client named no maximum for the answer, `output_tokens` is only a guess. Then no limit reserves
+    more than its own value, so that a small limit still admits one call.
     """
 
     input_tokens: int
@@ -57,19 +57,19 @@ class EstimatedUsage:
         return max(sure, min(sure + unsure, limit.value))
 
 
-# Of any call at all.
+# The least that any call uses.
 LEAST = EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1)
 
 
 def limits_on_every(key: Key) -> list[LimitConfig]:
-    """The hard limits that a call of this key must keep whatever model it names."""
+    """The hard limits that apply to every call of this key, whatever model it names."""
     is_for_one = len(key.models) == 1
     return [one for one in key.config.limits if one.is_hard and (one.model is None or is_for_one)]
 
 
 @dataclass(slots=True)
 class Reservation:
-    """What one call holds. `headers` say how much is left of the tightest limits per minute."""
+    """What one call has reserved. `headers` report how much is left of the tightest limits per minute."""
 
     holds: list[tuple[LimitConfig, Counter, Reserved]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
@@ -96,38 +96,38 @@ class LimitReached(Refusal):
 
 
 class Limiter(Protocol):
-    """Where limits are counted: in the memory of this process, or in a Redis that several gateways share."""
+    """Counts limits in the memory of this process, or in a Redis that several gateways share."""
 
     @property
     def problem(self) -> str:
         """What an operator should know; empty while all is well."""
 
-    # Asking costs next to nothing.
+    # True if a check costs next to nothing.
     is_local: bool
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
-        """Raise what `admit` would for the smallest call there is. Reserves nothing."""
+        """Raise what `admit` would raise for the smallest possible call. Reserves nothing."""
 
     async def admit(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> Reservation:
-        """Reserve `estimate` under all of `limits`, or under none. They all hold for calls of one tenant.
+        """Reserve `estimate` under all of `limits`, or under none. All of them belong to one tenant.
 
-        Raises LimitReached, and Refusal (503) where it cannot be known whether there is room.
+        Raises LimitReached, and Refusal (503) if the limits cannot be checked.
         """
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
-        """Give back what was reserved and count what was used. Raises nothing; safe to repeat."""
+        """Release the reservation and count the actual usage. Raises nothing; safe to repeat."""
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
-        """Drop in time what was counted for limits that are gone and whose window is over."""
+        """Drop, over time, the counters of limits that no longer exist and whose window is over."""
 
     def forget(self, limit_ids: Iterable[str]) -> None:
-        """Drop what was counted for these limits, which are gone, where their window is over."""
+        """Drop the counters of these deleted limits if their window is over."""
 
 
 class Remaining(NamedTuple):
-    """How much of one limit is counted, and the seconds until its oldest call leaves the minute."""
+    """How much of one limit is used, and the seconds until its oldest call leaves the minute."""
 
     limit: LimitConfig
     used: int
@@ -135,7 +135,7 @@ class Remaining(NamedTuple):
 
 
 class MemoryLimiter:
-    """Counts in this process. One event loop and no `await` between asking and reserving make it atomic."""
+    """Counts in this process. One event loop and no `await` between check and reservation make it atomic."""
 
     problem = ""
     is_local = True
@@ -146,7 +146,7 @@ class MemoryLimiter:
         self._monotonic = monotonic
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
-        # Looks at one counter a step.
+        # Checks one counter per step.
         self._sweep: Iterator[None] = iter(())
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
@@ -164,7 +164,7 @@ class MemoryLimiter:
     def _ask(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, reservation: Reservation
     ) -> list[tuple[LimitConfig, Counter, int, float]]:
-        """What to hold, if all hard limits have room. Raises LimitReached; notes soft ones that have none."""
+        """What to reserve, if all hard limits have room. Raises LimitReached; notes soft limits without room."""
         asked: list[tuple[LimitConfig, Counter, int, float]] = []
         refused: LimitReached | None = None
         longest = 0.0
@@ -175,7 +175,7 @@ class MemoryLimiter:
             asked.append((limit, counter, amount, now))
             if wait > 0 and not limit.is_hard:
                 reservation.soft_exceeded.append(limit)
-            # Of several, the one that takes longest: coming back then really works.
+            # Report the limit with the longest wait, so that a retry at that time succeeds.
             elif wait > longest:
                 longest = wait
                 refused = LimitReached(limit, wait, counter.used(now), amount)
@@ -190,12 +190,12 @@ class MemoryLimiter:
         reservation.is_settled = True
         for limit, counter, held in reservation.holds:
             if limit.kind == "requests_per_minute":
-                # A request stays a request, however it ended.
+                # A request counts as one, however it ended.
                 continue
             counter.settle(held, nano if limit.kind == "money_per_month" else tokens)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
-        """As in `Limiter`: a few now, and two for each new counter. To look at 400,000 at once stops every call."""
+        """As in `Limiter`: some now, and two per new counter. Checking 400,000 at once would stop every call."""
         self._sweep = self._sweeping(limit_ids)
         self._go_on(_SWEPT_AT_ONCE)
 
@@ -221,7 +221,7 @@ class MemoryLimiter:
             del self._counters[name]
 
     def _counter(self, limit: LimitConfig) -> tuple[Counter, float]:
-        """The limit's counter, made when first needed, and the time by the clock it goes by."""
+        """The limit's counter, created when first needed, and the time by the counter's clock."""
         name = (limit.id, limit.kind)
         counter = self._counters.get(name)
         if counter is None:
@@ -269,7 +269,7 @@ def _new_counter(limit: LimitConfig) -> Counter:
 
 
 def _explain(limit: LimitConfig, wait_seconds: float, used: int, estimate: int) -> str:
-    """What is used up, and what to do."""
+    """The limit that is reached, and what to do."""
     value: str = f"{limit.value:,}"
     if limit.kind == "money_per_month":
         value, used_text, estimate_text = (f"{n / NANO:.6f}" for n in (limit.value, used, estimate))

@@ -1,11 +1,11 @@
 """Limits in a Redis or Valkey that several gateways share.
 
 The rules are those of `MemoryLimiter`, in three scripts (`lua/`): one admits a call under all of its limits
-or none, one settles, one renews. Time is the server's, so gateways whose clocks differ agree; only where a
-day or month begins and ends is computed here. All keys of a tenant share a hash tag, so that a script finds
-them in one slot of a cluster, and all expire by themselves.
+or none, one settles, one renews. The server's clock applies, so gateways with different clocks agree; only the
+start and end of a day or month are computed here. All keys of a tenant share a hash tag, so that a script finds
+them in one slot of a cluster, and all keys expire by themselves.
 
-A call in progress holds leases. A gateway renews its own every third of a lease; those of a dead one run out.
+A call in progress holds leases. A gateway renews its own every third of a lease; those of a dead gateway expire.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ from gateway.proxy.windows import NEVER, calendar_window
 
 _log = structlog.get_logger()
 _CLOSE_SECONDS = 0.8
-# Of each limit in the answer of admit.lua.
+# Values for each limit in the answer of admit.lua.
 _FACTS = 5
-# No call needs so much; keeps sums of 64 bits from overflowing.
+# More than any call needs; keeps 64-bit sums from overflowing.
 _LARGEST_AMOUNT = 2**53 - 1
 _MOST_UNSETTLED = 10_000
 _RENEWED_AT_ONCE = 200
@@ -53,7 +53,7 @@ _Argument = str | int
 
 
 class _Script:
-    """A script by its digest; its text is sent when the server does not know it."""
+    """A script, called by its digest. Its text is sent if the server does not know it."""
 
     def __init__(self, name: str) -> None:
         self.text = (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
@@ -64,7 +64,7 @@ _ADMIT, _SETTLE, _RENEW = _Script("admit"), _Script("settle"), _Script("renew")
 
 
 class _Away(Exception):
-    """The server gave no answer. `may_have_run` unless it is sure that it never saw the question."""
+    """The server gave no answer. `may_have_run` is False only if the server certainly never got the request."""
 
     def __init__(self, *, may_have_run: bool) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Away(Exception):
 
 @dataclass(slots=True)
 class _Hold:
-    """What one call holds under one limit; `start` names the day or month in which it began."""
+    """What one call has reserved under one limit; `start` names the day or month in which it began."""
 
     limit: LimitConfig
     calls: str
@@ -90,20 +90,20 @@ class _Hold:
 
 @dataclass(slots=True)
 class SharedReservation(Reservation):
-    """What one call holds in the server. `tokens` and `nano` are the truth once it is settled."""
+    """What one call has reserved in the server. `tokens` and `nano` are the actual usage once it is settled."""
 
     tenant_id: str = ""
     call: str = ""
     held: list[_Hold] = field(default_factory=list)
     tokens: int = 0
     nano: int = 0
-    # Nobody got it: it is to leave no trace.
+    # No call uses it, so it must leave no trace.
     is_undone: bool = False
     may_have_settled: bool = False
 
 
 class RedisLimiter:
-    """Counts in a Redis or Valkey. `clock` replaces the server's, in seconds."""
+    """Counts in a Redis or Valkey. `clock` replaces the server's clock, in seconds."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class RedisLimiter:
         self._clock = clock
         self._line = Line(url)
         self._names = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
-        # By call: those with leases to renew.
+        # Reservations with leases to renew, by call.
         self._open: dict[str, SharedReservation] = {}
         self._unsettled: deque[SharedReservation] = deque(maxlen=_MOST_UNSETTLED)
         self._renewed = asyncio.Event()
@@ -140,7 +140,7 @@ class RedisLimiter:
     async def admit(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> Reservation:
-        """As the protocol says. Without the server, only calls that no hard limit holds for pass."""
+        """As the protocol says. Without the server, only calls without a hard limit pass."""
         if not limits:
             return Reservation()
         reservation = self._wish(limits, estimate, tenant_id)
@@ -157,7 +157,7 @@ class RedisLimiter:
         return reservation
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
-        """As the protocol says; goes on to its end when cancelled, and again later without the server."""
+        """As the protocol says. Finishes even when cancelled; retries later if the server is away."""
         if reservation.is_settled:
             return
         reservation.is_settled = True
@@ -168,13 +168,13 @@ class RedisLimiter:
                 await self._to_its_end(self._begin(self._settle(reservation)))
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
-        """Nothing: what nobody counts any more expires in the server."""
+        """Does nothing: unused counters expire in the server."""
 
     def forget(self, limit_ids: Iterable[str]) -> None:
-        """Nothing, likewise."""
+        """Does nothing, for the same reason."""
 
     async def maintain(self) -> None:
-        """Renew leases and settle what could not be settled, three times in each lease. Never returns."""
+        """Renew leases and retry failed settlements, three times per lease. Never returns."""
         while True:
             with contextlib.suppress(_Away):
                 await self._renew()
@@ -183,7 +183,7 @@ class RedisLimiter:
             await asyncio.sleep(self._lease_seconds / 3)
 
     async def close(self) -> None:
-        """Finish what is being settled, and close all connections."""
+        """Finish settlements in progress, and close all connections."""
         if self._working:
             await asyncio.wait(set(self._working), timeout=_CLOSE_SECONDS)
         await self._line.close()
@@ -199,14 +199,14 @@ class RedisLimiter:
         return reservation
 
     async def _ask_for(self, reservation: SharedReservation, *, only_look: bool = False) -> None:
-        """Take all that `reservation` names, or only see whether there is room for it.
+        """Reserve all of `reservation`, or only check whether there is room for it.
 
         Raises LimitReached or _Away.
         """
         held, is_look = reservation.held, int(only_look)
         here = self._clock() if self._clock else time.time()
         answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
-        # By the server's clock a day or month has begun that ours does not know.
+        # A new day or month has begun by the server's clock, but not by ours.
         while answer[0] == "window":
             here = answer[1] / 1e6
             answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
@@ -231,7 +231,7 @@ class RedisLimiter:
             self._open[reservation.call] = reservation
 
     def _question(self, reservation: SharedReservation, here: float) -> list[_Argument]:
-        """The arguments of admit.lua, with the days and months of the time `here`."""
+        """The arguments of admit.lua, with the day and month of the time `here`."""
         arguments: list[_Argument] = [_microseconds(self._lease_seconds), self._now(), reservation.call]
         for hold in reservation.held:
             limit = hold.limit
@@ -248,13 +248,13 @@ class RedisLimiter:
         return arguments
 
     def _undo(self, reservation: SharedReservation) -> None:
-        """Take back, soon, what was or may have been reserved for a call that will not be."""
+        """Schedule the release of everything that was or may have been reserved for a call that will not happen."""
         self._open.pop(reservation.call, None)
         reservation.is_settled = reservation.is_undone = True
         self._unsettled.append(reservation)
 
     async def _settle(self, reservation: SharedReservation) -> None:
-        """Settle now, or keep it for later. Waits for a renewal, which must not bring back what is settled."""
+        """Settle now, or retry later. Waits for any renewal, which must not bring back a settled lease."""
         await self._renewed.wait()
         holds: list[_Hold] = []
         arguments: list[_Argument] = [reservation.call]
@@ -262,7 +262,7 @@ class RedisLimiter:
             if reservation.is_undone:
                 arguments += ["now", hold.amount, 0, ""]
             elif hold.limit.kind == "requests_per_minute":
-                # A request stays a request, however it ended.
+                # A request counts as one, however it ended.
                 continue
             else:
                 truth = reservation.nano if hold.limit.kind == "money_per_month" else reservation.tokens
@@ -277,7 +277,7 @@ class RedisLimiter:
             self._unsettled.append(reservation)
 
     async def _renew(self) -> None:
-        """Renew all leases; without any, only see whether the server is there. Raises _Away."""
+        """Renew all leases; without any, only check that the server is there. Raises _Away."""
         self._renewed.clear()
         try:
             by_tenant: dict[str, list[tuple[str, _Hold]]] = {}
@@ -303,7 +303,7 @@ class RedisLimiter:
         *,
         may_have_run: bool = False,
     ) -> Any:
-        """Run a script, at most twice, and tell it whether it may have run before. Raises _Away."""
+        """Run a script, with one retry, and pass it whether it may have run before. Raises _Away."""
         keys = [key for hold in holds for key in (hold.calls, hold.numbers)]
         failure: Exception | None = None
         for _ in range(2):
@@ -324,7 +324,7 @@ class RedisLimiter:
         raise _Away(may_have_run=may_have_run) from failure
 
     def _without_limits(self, limits: Sequence[LimitConfig], tenant_id: str) -> Reservation:
-        """Let a call pass, or refuse it with 503, while it cannot be known what is used."""
+        """Let a call pass, or refuse it with 503, while the limits cannot be checked."""
         if any(limit.is_hard for limit in limits) and not self._fails_open:
             raise unavailable(
                 "The gateway cannot check the limits of this key at the moment, so it refuses the call. "
@@ -348,20 +348,20 @@ class RedisLimiter:
             _log.error("limits_unavailable", reason=f"{type(failure).__name__}: {failure}")
 
     def _now(self) -> _Argument:
-        """The time for scripts: empty, and the server uses its own."""
+        """The time for scripts; if it is empty, the server uses its own."""
         return _microseconds(self._clock()) if self._clock else ""
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Do this to its end, whatever becomes of whoever waits for it."""
+        """Start a task that finishes even if its caller is cancelled."""
         task = asyncio.create_task(work)
         self._working.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def _to_its_end(self, task: "asyncio.Task[T]") -> T:
-        """Wait for a task that goes on when the caller is cancelled.
+        """Wait for a task that continues when the caller is cancelled.
 
-        Raises _Away for whatever else keeps it from an answer: a fault in here is no fault of the caller.
+        Raises _Away for any other failure: an error in here is not the caller's fault.
         """
         try:
             return await asyncio.shield(task)
@@ -380,12 +380,12 @@ class RedisLimiter:
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._working.discard(task)
         if not task.cancelled():
-            # Seen by whoever waited; if nobody did any more, of no interest.
+            # The waiting caller saw it. If nobody waits anymore, it does not matter.
             task.exception()
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody wants the current task to end."""
+    """Whether the current task has been asked to end."""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0
 

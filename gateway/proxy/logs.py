@@ -1,4 +1,4 @@
-"""JSON lines on standard output. Never a secret, a prompt or an answer."""
+"""JSON lines on standard output. They never contain a secret, a prompt or an answer."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ class _Output:
 
 
 class _ServerLog(logging.Handler):
-    """Lets the HTTP server's own lines (errors only) come out as ours."""
+    """Writes the HTTP server's own lines (errors only) in our format."""
 
     def emit(self, record: logging.LogRecord) -> None:
         structlog.get_logger().error("http_server", message=record.getMessage())
@@ -51,7 +51,7 @@ def configure_logging(level: str, gateway_id: str) -> None:
 
 
 def server_logging() -> dict[str, Any]:
-    """What the HTTP server is told about its logging."""
+    """The logging configuration for the HTTP server."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
