@@ -1,7 +1,7 @@
-"""Pictures, sounds and files in a call: an engine fetches what a URL names, from inside of our network.
+"""Pictures, sounds and files in a call: an engine fetches URLs from inside our network.
 
-So a URL must be `data:`, or http(s) to a host that operators allow. A server is never asked to read a path of
-its own, a file that somebody stored there, or what it remembers of another call.
+So a URL must be `data:`, or http(s) to a host that operators allow. No call may make a server read one of its
+own paths, a file stored there, or data that it remembers from another call.
 """
 
 import ipaddress
@@ -18,16 +18,16 @@ _MEDIA = (
     b"image img video audio file media document pdf attachment photo picture source url uri uuid embeds frame"
     b" connector"
 ).split()
-# A text that can be a name or a type.
+# A text that may be a name or a type.
 _NAME = re.compile(rb'"([A-Za-z0-9_-]++)(?=")')
-_HIDDEN = re.compile(  # a letter, needlessly escaped
+_HIDDEN = re.compile(  # a letter that is escaped needlessly
     rb"\\u00(?:4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 )
 _LENGTH_HIDDEN = 6
-# Bytes that are looked at while no other thread can go on.
+# Bytes checked at a time; meanwhile no other thread can run.
 _STRETCH = 64 * 1024
 _ANY_TYPE = re.compile(r".*(?:image|img|video|audio|file|media|document|pdf)")
-# Names of members that hold words about a medium, or a model's own words.
+# Names of members with words about a medium, or a model's own words.
 _WORDS = folded(
     """type detail format mimetype mediatype contenttype filename name title alt text caption role voice transcript
     index width height fps minpixels maxpixels resizedheight resizedwidth cachecontrol citations context
@@ -39,9 +39,9 @@ _NOT_LOOKED_INTO = folded(
 )
 _STORED = folded("fileid fileids uuid uuids multimodaluuids mmuuids vectorstoreids containerid cacheid")
 _ELSEWHERE = folded("server_url connector_id")
-# Looked at for media inside.
+# Fields that are searched for media.
 _IN_BODY = ("messages", "input", "prompt", "tools", "documents", "prediction")
-# `audio` of a call says how the answer shall sound.
+# The `audio` field of a call describes how the answer should sound.
 _NOT_MEDIA_IN_BODY = frozenset(("audio", "file_search"))
 
 _DATA_URL = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+=-]+)*,", re.IGNORECASE)
@@ -51,16 +51,16 @@ _URL = re.compile(
 )
 _PORTS = {"http": ("80", None), "https": ("443", None)}
 _NOT_PUBLIC = frozenset(("local", "localhost", "internal", "localdomain", "svc", "lan", "intranet", "arpa"))
-# Of a body that is looked into for media.
+# The most values in a body that is searched for media.
 _MOST_VALUES = 100_000
 _NO_BASE64 = (":", ".", "~", "\\", "%", "*", "$", "<", "{")
 
 
 def check_media(body: Body, hosts: Collection[str]) -> None:
-    """Look at every reference to a medium in a call.
+    """Check every reference to a medium in a call.
 
     Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
-    path of the server, something stored there, a member that stands there twice, or more values than are looked at.
+    path of the server, something stored there, a repeated member, or more values than are checked.
     """
     may_hold = _may_name_media(body.outline) or _hides_letters(body.outline)
     if may_hold and body.values > _MOST_VALUES:
@@ -79,13 +79,13 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
 
 
 def _may_name_media(plain: bytes) -> bool:
-    """Whether a text in JSON without escaped quotation marks can be the name or the type of a medium.
+    """Whether a text in JSON without escaped quotation marks may be the name or the type of a medium.
 
-    Looks at each byte a few times, and at few at once.
+    Reads each byte a few times, and only a few bytes at once.
     """
     start = plain.find(b'"')
     while start >= 0:
-        # Which may begin the next text as well.
+        # This quotation mark may also begin the next text.
         end = plain.find(b'"', start + _STRETCH)
         names = b'"'.join(_NAME.findall(plain, start, len(plain) if end < 0 else end + 1)).lower()
         if any(word in names for word in _MEDIA):
@@ -95,7 +95,7 @@ def _may_name_media(plain: bytes) -> bool:
 
 
 def _hides_letters(raw: bytes) -> bool:
-    """Whether a letter stands in JSON as an escape, which can hide a name."""
+    """Whether JSON contains an escaped letter, which can hide a name."""
     return any(
         _HIDDEN.search(raw, start, start + _STRETCH + _LENGTH_HIDDEN)
         for start in range(0, len(raw), _STRETCH)
@@ -104,12 +104,12 @@ def _hides_letters(raw: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_medium(name: str) -> bool:
-    """Whether a field of a whole call is a medium by its name."""
+    """Whether the name of a top-level field means a medium."""
     return name not in _NOT_MEDIA_IN_BODY and names_medium(fold(name))
 
 
 def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, str, Any]]:
-    """Every text that stands for a medium: where it is, the folded name of its member, and the text."""
+    """Every text that represents a medium: its path, the folded name of its member, and the text."""
     waiting: list[tuple[Any, str, str, bool]] = [(whole, name, fold(name), is_medium)]
     while waiting:
         value, path, key, inside = waiting.pop()
@@ -172,13 +172,13 @@ def _check(path: str, key: str, value: str, hosts: Collection[str]) -> None:
 
 
 def is_allowed_host(host: str, hosts: Collection[str]) -> bool:
-    """Whether a host is on the list, by its name or as `*.` and a domain above it; never one that is not public."""
+    """Whether a host is on the list, by its name or as `*.` and a parent domain. Always False for a non-public host."""
     host = host.lower().rstrip(".")
     if _is_numeric(host):
         try:
             return host in hosts and ipaddress.ip_address(host).is_global
         except ValueError:
-            # 0177.1, 2130706433 and the like: numbers that some readers take for an address.
+            # 0177.1, 2130706433 and the like: numbers that some readers treat as an address.
             return False
     parts = host.split(".")
     if len(parts) < 2 or parts[-1] in _NOT_PUBLIC or ".svc." in f"{host}.":
@@ -187,7 +187,7 @@ def is_allowed_host(host: str, hosts: Collection[str]) -> bool:
 
 
 def _is_numeric(host: str) -> bool:
-    """Whether the last label is a number, as browsers decide that a host is an IPv4 address."""
+    """Whether the last label is a number: browsers then treat the host as an IPv4 address."""
     return re.fullmatch(r"\d+|0x[0-9a-f]*", host.rsplit(".", 1)[-1]) is not None
 
 

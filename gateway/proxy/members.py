@@ -1,6 +1,6 @@
-"""JSON in which an object has a name twice.
+"""JSON objects with repeated names.
 
-Readers differ in which of the values they take, so none of them is evidence by itself. Here all are kept.
+Readers differ in which of the values they use, so no value is evidence by itself. This module keeps all of them.
 """
 
 import json
@@ -8,18 +8,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# A name in which a letter, digit or sign is written as an escape, so that a search for the name would miss it.
+# A name with an escaped letter, digit or sign, which a search for the name would miss.
 _ESCAPED_NAME = re.compile(rb'"\w*+\\u00[2-7][0-9a-fA-F](?:\w|\\u00[2-7][0-9a-fA-F])*+"\s*:')
 
 
 class Repeated(dict[str, Any]):
-    """An object with the last value of each name, and in `earlier` those values before it that differ."""
+    """An object with the last value of each name; `earlier` has the previous values that differ."""
 
     earlier: list[tuple[str, Any]]
 
 
 def parse_all(data: bytes) -> Any:
-    """JSON as servers write it, without losing a member. Raises ValueError."""
+    """Parse JSON as servers write it, keeping every member. Raises ValueError."""
     try:
         return json.loads(data.decode(errors="replace"), parse_int=integer, object_pairs_hook=object_of)
     except RecursionError:
@@ -27,17 +27,17 @@ def parse_all(data: bytes) -> Any:
 
 
 def integer(digits: str) -> int | float:
-    """A whole number; one that is larger than any count becomes a float, which is quick to read."""
+    """A whole number. One larger than any count becomes a float, which is faster to parse."""
     return int(digits) if len(digits) < 20 else float(digits)
 
 
 def is_any_name_escaped(data: bytes) -> bool:
-    """Whether JSON has a name that is not written plainly."""
+    """Whether JSON has a name that contains an escape."""
     return b"\\u00" in data and _ESCAPED_NAME.search(data) is not None
 
 
 def values_of(place: dict[str, Any], name: str) -> list[Any]:
-    """All values of a name; one that is None if it has none."""
+    """All values of a name; a single None if there are none."""
     values = [place.get(name)]
     if isinstance(place, Repeated):
         values += [value for earlier, value in place.earlier if earlier == name]
@@ -45,14 +45,14 @@ def values_of(place: dict[str, Any], name: str) -> list[Any]:
 
 
 def members_of(place: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All names with their values, repeated ones as often as they are there."""
+    """All names with their values, repeated ones each time they appear."""
     yield from place.items()
     if isinstance(place, Repeated):
         yield from place.earlier
 
 
 def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object that these members make; Repeated if a name has different values."""
+    """The object made of these members; Repeated if a name has different values."""
     whole = dict(pairs)
     if len(whole) == len(pairs):
         return whole

@@ -1,6 +1,6 @@
-"""Counters for Prometheus, and the few that travel with each Ack.
+"""Counters for Prometheus, and the few that each Ack includes.
 
-Labels hold only names from the configuration, so their number is bounded whatever clients send.
+Labels contain only names from the configuration, so their number is bounded whatever clients send.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest

@@ -1,7 +1,7 @@
-"""What backends call themselves never reaches a client: answers and events go out under the public name.
+"""Hide backends' own names from clients: answers and events carry the public name.
 
-The members of an answer are replaced where they stand in its structure; what a model wrote, and the
-arguments it gives to tools, are never touched.
+The members of an answer are replaced in place. Text that a model wrote, and its arguments for tools, are
+never changed.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from gateway.proxy.whole_answers import as_json
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
-_ENDS = (b"]}", b'],"usage":null}')  # of chunks that hold nothing behind their choices
+_ENDS = (b"]}", b'],"usage":null}')  # of chunks with nothing after their choices
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# What stands in nearly all choices and data: a model's words, numbers, and names that every dialect has.
+# The usual content of choices and data: a model's words, numbers, and names that every dialect has.
 _PLAIN = re.compile(
     rb'(?:[\[\]{},\s]++|(?:null|true|false|-?\d[\d.eE+-]*+)(?=[\s,\]}])|"(?:'
     rb'(?:content|reasoning_content|reasoning|thinking|refusal|arguments|text|transcript|token|embedding|b64_json|'
@@ -37,11 +37,11 @@ _PLAIN = re.compile(
     rb'))*+',
     re.DOTALL,
 )  # fmt: skip
-# Usage of nothing but numbers.
+# Usage that consists only of numbers.
 _NUMBERS = re.compile(
     rb'(?:[\[\]{},\s]++|(?:null|true|false|-?\d[\d.eE+-]*+)(?=[\s,\]}])|"[A-Za-z_]{1,64}+"\s*+:\s*+(?=[^\s"]))*+'
 )
-# Members that hold a model's words, or numbers and bytes of its: nothing in them is looked at.
+# Members with a model's words, or their numbers and bytes: their content is not checked.
 _WORD_NAMES = """
 content arguments parsed input logprobs prompt_logprobs reasoning_content reasoning thinking refusal text transcript
 partial_json summary signature encrypted_content embedding b64_json tokens token token_ids bytes stop_reason
@@ -52,12 +52,12 @@ _OF_THE_WEB = frozenset(("citations", "search_results", "images", "annotations",
 _MODEL_NAMES = frozenset(("model_name", "model_id", "model_version", "modelName", "modelId", "modelVersion"))
 _FUNCTIONS = frozenset(("function", "function_call", "custom"))
 _USAGES = frozenset(("usage", "timings", "usageMetadata", "usage_metadata"))
-# Words that usage has in some dialects, beside its numbers.
+# Words that some dialects have in usage, besides numbers.
 _TIER_NAMES = """
 service_tier serviceTier tier search_context_size modality trafficType currency unit type object
 """
 _TIERS = frozenset(_TIER_NAMES.split())
-# Texts with which dialects say what a part is; a backend's host may be called like one of them.
+# Texts that name the kind of a part. A backend's host may have the same name as one of them.
 _KINDS = {
     "object": re.compile(r"chat\.completion(?:\.chunk)?|text_completion|list|embedding"),
     "role": re.compile(r"[a-z_]{1,30}"),
@@ -65,20 +65,20 @@ _KINDS = {
     "finish_reason": re.compile(r"[a-z_]{1,30}"),
     "service_tier": re.compile(r"auto|default|flex|priority|scale|standard|batch|on_demand"),
 }
-_ORDINARY = re.compile(r"[a-z_]{1,64}")  # names of members that are no names of hosts
+_ORDINARY = re.compile(r"[a-z_]{1,64}")  # names of members that cannot be names of hosts
 _TIER = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
 _NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?")
 _TALLY_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
-_DEEPEST = 64  # levels of an answer; what lies deeper is left out
+_DEEPEST = 64  # levels of an answer; deeper ones are omitted
 _ANY_TOOL_CALL = re.compile(r"functions\.[\w-]{1,100}:\d{1,4}")  # Kimi's ids, which it wants back as they are
 _NEXT_MEMBER = re.compile(rb'\],\s*"')
-# Members that tell where and how an answer was made. `usage`, `choices` and what else clients read pass.
+# Members that reveal where and how an answer was made. `usage`, `choices` and others that clients read pass.
 _PRIVATE = re.compile(
     r"_|.*(?:host|addr|base_url|server_url|endpoint|path|node|worker|server|backend|provider|deployment|transfer_params|disagg|"
     r"bootstrap|nvext|sglext|engine|weight_version|routed|debug|verbose|generation_settings|slot|trace|"
     r"request_id|meta_info|instance|cluster|region|api_base|headers)"
 )
-# Members that clients of some dialect read. Others are looked into for what the backend and its places are called.
+# Members that clients of some dialect read. Others are searched for names of the backend and its places.
 _KNOWN_NAMES = """
 object created choices data usage service_tier citations search_results images related_questions timings x_groq
 prompt_filter_results
@@ -97,19 +97,19 @@ class Names:
         self._model = orjson.dumps(public_name)
         self._secrets = secrets
         own = backend.config.upstream_model.rsplit("/", 1)[-1].lower().encode()
-        # "/": in no plain id.
+        # No plain id contains "/".
         self._own = b"/" if len(own) < 4 or own in public_name.lower().encode() else own
-        # What it called the model so far.
+        # The names it has used for the model so far.
         self._upstream_names = {backend.config.upstream_model} - {public_name}
         self._head = self._clean_head = b""
 
     @property
     def scrubber(self) -> Scrubber:
-        """Takes this backend out of a sentence."""
+        """Removes this backend's names from a sentence."""
         return scrubber_of(self._config, self._public_name)
 
     def in_answer(self, content: bytes) -> bytes:
-        """A whole answer for the client. Raises msgspec.DecodeError if it is no JSON object."""
+        """A whole answer for the client. Raises msgspec.DecodeError unless it is a JSON object."""
         return self._written(_MEMBERS.decode(content))
 
     def in_events(self, events: bytes) -> bytes:
@@ -122,13 +122,13 @@ class Names:
                     return b"".join(self._whole(event) for event in _split(events))
                 lines[number] = clean
             elif line[:1] == b":":
-                lines[number] = b":"  # keeps a connection alive, whatever it said
+                lines[number] = b":"  # a comment that keeps the connection alive, without its text
             elif line.strip() and not _EVENT_NAME.fullmatch(line):
                 lines[number] = b":"
         return b"\n".join(lines)
 
     def _data(self, payload: bytes) -> bytes | None:
-        """The data line of one event; None if it is no JSON object by itself."""
+        """The data line of one event; None if it is not a complete JSON object."""
         cut = payload.find(_CHOICES)
         if (
             cut > 0
@@ -151,7 +151,7 @@ class Names:
         return b"data: " + self._written(members)
 
     def _learn(self, head: bytes) -> None:
-        """Remember what stands in front of the choices: an engine repeats it in every chunk."""
+        """Remember the members before the choices: an engine repeats them in every chunk."""
         try:
             members = _MEMBERS.decode(head + b'"choices":0}')
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -162,13 +162,13 @@ class Names:
             self._head, self._clean_head = head, written[:end]
 
     def _whole(self, event: bytes) -> bytes:
-        """An event whose data is spread over lines, or is no JSON."""
+        """An event whose data spans several lines or is not JSON."""
         lines = event.splitlines()
         data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")).strip()
         if not data:
             return b":\n\n" if event.strip() else event
         line = self._data(as_json(data))
-        if line is None:  # no JSON: somebody's plain words
+        if line is None:  # plain text, not JSON
             line = b"data: " + self._error(data)
         named = [one for one in lines if _EVENT_NAME.fullmatch(one)]
         return b"\n".join([*named, line]) + b"\n\n"
@@ -207,7 +207,7 @@ class Names:
         return b"{" + b",".join(parts) + b"}"
 
     def _id(self, value: bytes) -> bytes:
-        """The id of an answer; one made of it where it could name a host, a path or a model."""
+        """The id of an answer, or a digest of it if it could name a host, a path or a model."""
         if value[:1] != b'"':
             return value if value[:1] not in b"[{" else b"null"
         is_plain = _PLAIN_ID.fullmatch(value) and self._own not in value.lower()
@@ -216,15 +216,15 @@ class Names:
         return orjson.dumps(_digest(value))
 
     def _other(self, value: bytes) -> bytes | None:
-        """A member of a name that is not known, without what names this backend or a place; None if nothing is
-        left.
+        """A member with an unknown name, without anything that names this backend or a place. None if nothing
+        is left.
         """
         if value[:1] not in b'[{"':
             return value
         return _rewritten(value, lambda whole: self._without_places(self._pruned(whole)))
 
     def _without_places(self, value: Any) -> Any:
-        """Texts that name something of ours become None; members of an object that are one are left out."""
+        """Replace texts that name something of ours by None; omit such members of objects."""
         if isinstance(value, str):
             return value if self.scrubber.is_clean(value) else None
         if isinstance(value, list):
@@ -235,7 +235,7 @@ class Names:
         return value
 
     def _known(self, name: str, value: bytes) -> bytes | None:
-        """A member that clients read, without names and places in it; the same bytes if there are none.
+        """A member that clients read, without names and places; the same bytes if it has none.
 
         None if nothing is left.
         """
@@ -244,7 +244,7 @@ class Names:
         return _rewritten(value, lambda whole: self._cleaned(name, whole, ""))
 
     def _usage(self, value: bytes) -> bytes:
-        """The numbers of a usage object, and the few words that dialects have in it; the same bytes if that is all."""
+        """The numbers of a usage object, and the few words that dialects put in it; the same bytes if that is all."""
         if _NUMBERS.fullmatch(value):
             return value
         return _rewritten(value, self._tally) or b"null"
@@ -270,9 +270,9 @@ class Names:
         return value
 
     def _cleaned(self, name: str, value: Any, within: str, depth: int = 0) -> Any:
-        """The value of a member called `name` of a member called `within`, without what names something of ours.
+        """The value of the member `name` inside the member `within`, without anything that names something of ours.
 
-        What the model wrote stays as it is. None if nothing may be shown.
+        The model's own text stays unchanged. None if nothing may be shown.
         """
         if name in _WORDS or (name == "name" and within in _FUNCTIONS):
             return value
@@ -300,11 +300,11 @@ class Names:
         return kept
 
     def _is_fit(self, name: str) -> bool:
-        """Whether the name of a member names nothing of ours."""
+        """Whether a member's name reveals nothing of ours."""
         return _ORDINARY.fullmatch(name) is not None or self.scrubber.is_clean(name)
 
     def _text(self, name: str, text: str, within: str) -> str | None:
-        """A text that no model wrote; None if it names something of ours."""
+        """A text that is not the model's own; None if it names something of ours."""
         kind = _KINDS.get(name)
         if kind is not None and kind.fullmatch(text):
             return text
@@ -321,7 +321,7 @@ class Names:
         return text if self.scrubber.is_clean(text) else None
 
     def _pruned(self, value: Any) -> Any:
-        """Without private members, at any depth."""
+        """The value without private members, at any depth."""
         if isinstance(value, list):
             return [self._pruned(one) for one in value]
         if not isinstance(value, dict):
@@ -340,14 +340,14 @@ class Names:
 
 
 def _rewritten(value: bytes, clean: Callable[[Any], Any]) -> bytes | None:
-    """A value in JSON without what `clean` takes out of it; the same bytes if that is nothing.
+    """A JSON value after `clean`; the same bytes if `clean` changes nothing.
 
     None if nothing is left, or if it cannot be read.
     """
     try:
         try:
             whole = orjson.loads(value)
-        except orjson.JSONDecodeError:  # half a surrogate, or bytes that are no UTF-8
+        except orjson.JSONDecodeError:  # half a surrogate pair, or invalid UTF-8
             whole = json.loads(value.decode("utf-8", "replace"))
         left = clean(whole)
         if left == whole:
@@ -362,7 +362,7 @@ def _digest(value: bytes) -> str:
 
 
 def _is_error(members: dict[str, Any]) -> bool:
-    """Whether an event is an error and no part of an answer."""
+    """Whether an event is an error rather than part of an answer."""
     error = members.get("error")
     if error is not None and is_error(bytes(error)):
         return True
@@ -378,7 +378,7 @@ def _is_private(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _fingerprint(value: bytes) -> bytes:
-    """Says when the system behind an answer changed, and not what it is."""
+    """A value that shows when the system behind an answer changes, but not what it is."""
     if value[:1] != b'"' or value == b'""':
         return b"null"
     return b'"fp_' + hashlib.sha256(b"fingerprint " + value).hexdigest()[:12].encode() + b'"'
@@ -392,5 +392,5 @@ def _as_text(value: Any) -> str | None:
 
 
 def _split(events: bytes) -> list[bytes]:
-    """Single events, each with its end."""
+    """Single events, each with its terminator."""
     return [part + b"\n\n" for part in re.split(rb"\r?\n\r?\n", events) if part.strip()]

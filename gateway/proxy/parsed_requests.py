@@ -1,4 +1,4 @@
-"""What a client asks for: the few fields that the gateway itself must understand. The rest passes through."""
+"""A client's request: the few fields that the gateway itself must understand. The rest passes through."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.tokens import estimate_prompt, with_margin
 
 _LARGEST_OUTPUT = 10_000_000
-# What makes a backend read more than the text of a request: media, files, its own search.
+# Fields that make a backend read more than the text of a request: media, files, its own search.
 _BRINGS_MORE = (
     b'image_url"', b'"image', b'input_audio"', b'audio_url"', b'"file', b'video', b'"web_search', b'"plugins"',
     b'"search_parameters"', b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
 )  # fmt: skip
 
-# Fields that ask for reasoning, or for work of the backend's own.
+# Fields that request reasoning, or work of the backend's own.
 _THINKS = re.compile(
     "think|reason|chat_template_kwargs|extra_body|web_search|plugins|search_parameters", re.IGNORECASE
 )
@@ -34,22 +34,22 @@ class ParsedRequest:
     mode: Mode
     body: Body
     is_stream: bool = False
-    # In the stream; the gateway asks for it in any case.
+    # The client wants usage in the stream. The gateway requests it in any case.
     wants_usage: bool = False
     input_estimate: int = 0  # tokens
-    # How many vectors are wanted.
+    # The number of vectors requested.
     inputs: int = 1
-    # Than its text: media, files, a search of the backend's.
+    # The prompt may have more than its text: media, files, the backend's own search.
     may_bring_more: bool = False
-    # Some field asks for reasoning, which the backend may hide.
+    # A field requests reasoning, which the backend may hide.
     may_think: bool = False
-    # Of an answer in sound: uncompressed.
+    # The sound of the answer is uncompressed.
     is_sound_raw: bool = False
-    # The maxima and `n` as sent; 0 where not sent.
+    # The maxima and `n` as sent; 0 if not sent.
     numbers: dict[str, int] = field(default_factory=dict)
 
     def let_go(self) -> None:
-        """The answer begins, so no backend is asked any more: the body is not needed."""
+        """Drop the body: the answer has begun, so no other backend needs it."""
         self.body = NOTHING
 
     def estimate(self, route: Route, price: Price | None, default_output_tokens: int) -> EstimatedUsage:
@@ -66,11 +66,11 @@ class ParsedRequest:
 
     @property
     def choices(self) -> int:
-        """How many answers are wanted."""
+        """The number of answers requested."""
         return self.numbers.get("n") or 1
 
     def bounds(self, route: Route, came: int) -> Bounds:
-        """What can be true of the tokens of this call, of whose choices `came` came."""
+        """The possible token counts of this call, of which `came` choices arrived."""
         choices = min(self.choices, came)
         named, is_named = self._output_tokens(0)
         return bounds_of(
@@ -88,7 +88,7 @@ class ParsedRequest:
     def _output_tokens(self, default: int) -> tuple[int, bool]:
         if self.mode == "embedding":
             return 0, True
-        # backends differ in which one they obey
+        # Backends differ in which one they apply.
         named = max(self.numbers["max_completion_tokens"], self.numbers["max_tokens"])
         return (named or default) * self.choices, bool(named)
 
@@ -104,14 +104,14 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
         _check_chat(parsed)
     elif _is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
-    # All that is asked of the body later is asked here: it may be large, and gone when the answer comes.
+    # Read everything from the body now: it may be large, and is dropped before the answer ends.
     parsed.input_estimate = estimate_prompt(body, mode)
     parsed.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
     parsed.may_think = any(_THINKS.search(name) for name in body.names())
     sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
     parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
-    # Else the ids of one text.
+    # Otherwise the list holds the token ids of one text.
     if given and memoryview(given[0])[0] in b'"[':
         parsed.inputs = len(given)
     return parsed
@@ -145,5 +145,5 @@ def _check_chat(parsed: ParsedRequest) -> None:
 
 
 def _is_empty(raw: bytes | None, openings: bytes) -> bool:
-    """Whether a value is absent, begins with none of `openings`, or holds nothing."""
+    """Whether a value is absent, begins with none of `openings`, or is empty."""
     return raw is None or raw[0] not in openings or not raw[1:-1].strip()

@@ -1,4 +1,4 @@
-"""Paths that two readers could read differently are refused before anything looks at them."""
+"""Refuse ambiguous paths, which two readers could read differently, before anything uses them."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from gateway.proxy.errors import Refusal
 
 _UNCLEAR = re.compile(
-    # An encoded slash, backslash, dot, semicolon, NUL, percent sign, line end.
+    # An encoded slash, backslash, dot, semicolon, NUL, percent sign or line end.
     r"%(?:2f|5c|2e|3b|00|25|0a|0d)"
     r"|//|\\|;|/\.{1,2}(?:/|$)|[\x00-\x1f\x7f]",
     re.IGNORECASE,

@@ -1,6 +1,6 @@
-"""What names a place where models run: addresses, hosts, pods, paths, devices, processes and accounts of clouds.
+"""Patterns for places where models run: addresses, hosts, pods, paths, devices, processes and cloud accounts.
 
-Each pattern is one kind of form. What no form betrays is known by name: the labels of a backend's own host.
+Each pattern matches one form. Places without a telling form are known by name: the labels of a backend's own host.
 """
 
 import re
@@ -43,9 +43,9 @@ ID = re.compile(
     r"|(?<![\w-])(?:(?:GPU|MIG|GPU-MIG)-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])"
     r"|(?<![\w-])(?:sha\d{1,3}:)?(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{12,}(?![\w-])"  # of a container
     r"|(?<![\w-])[0-9a-f]{24,}(?![\w-])"
-    # Of a place in memory, or an IPv4 address.
+    # A memory address, or an IPv4 address.
     r"|(?<!\w)0x[0-9a-f]{4,}(?!\w)"
-    # Of a device on a bus.
+    # A device on a bus.
     r"|(?<![\w:])[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.\d(?!\w)"
     r"|\bpid[ =:]+\d+",
     re.IGNORECASE,
@@ -54,7 +54,7 @@ _SAID_BEFORE = (
     "pod", "node", "host", "worker", "server", "replica", "backend", "upstream", "instance", "running on", "container",
     "deployment", "engine", "service", "cluster", "namespace", "hostname", "resolve", "resolving", "lookup",
 )  # fmt: skip
-# Hosts by what a sentence says of them. Not used for members of answers: what they hold is no sentence.
+# Hosts recognized by the words around them. Not used for members of answers, which are not sentences.
 HOST_SAID = re.compile(
     r"(?<=\bhost=)['\"]?[\w.-]+['\"]?|(?<=\bhostname=)['\"]?[\w.-]+['\"]?"
     r"|(?:" + "|".join(rf"(?<=\b{word} )" for word in _SAID_BEFORE) + r")['\"`]?"
@@ -71,9 +71,9 @@ HOST_SAID = re.compile(
     r"(?::\d{1,5})?(?![\w\[(-]|\.\w)",
     re.IGNORECASE,
 )
-# The letters that Kubernetes makes names of.
+# The letters that Kubernetes uses in generated names.
 _OF_PODS = "bcdfghjklmnpqrstvwxz2456789"
-# Hosts, pods and places of clouds by their own form, in small letters as these are written.
+# Hosts, pods and cloud locations recognized by their own form, in their usual lower case.
 HOST_FORM = re.compile(
     rf"(?<![\w.-])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?-(?:[{_OF_PODS}]{{6,10}}|(?=[a-f]*\d)[0-9a-f]{{8,10}})-[{_OF_PODS}]{{5}}(?![\w-])"
     r"|(?<![\w.-])(?:vllm|sglang|ollama|triton|tgi|llamacpp|lmdeploy|trtllm|ray|dynamo)(?:-[a-z0-9]+)*-\d{1,3}(?![\w-])"
@@ -92,10 +92,10 @@ HOST_FORM = re.compile(
     r"|(?<![\w-])models--[\w.-]+|(?<![\w-])cuda:\d+"
 )
 FORMS = (PATH, IPV6, IPV4, HOST_SAID, HOST, HOST_FORM, ID)
-# Also in texts of an answer that are no sentences.
+# These also apply to texts of an answer that are not sentences.
 IN_MEMBERS = (PATH, IPV4, IPV6, HOST)
 
-# Labels of hosts that a sentence may hold without speaking of the host.
+# Labels of hosts that a sentence may contain without meaning the host.
 _ORDINARY_WORDS = """
 about access account action address admin agent all also and answer any api apis app apps are argument array assistant
 audio auth backend bad base beta body call cannot chat choice client cloud cluster code com completion completions
@@ -116,7 +116,7 @@ _WORDS = frozenset(_ORDINARY_WORDS.split())
 
 
 def labels_of(host: str) -> list[str]:
-    """What a host's name is made of, longest first, without its top-level domain and what is too short to tell."""
+    """The labels of a host's name, longest first, without its top-level domain and labels too short to identify it."""
     if ":" in host or re.fullmatch(r"[\d.]*", host):
         return []
     labels = host.lower().split(".")
@@ -125,5 +125,5 @@ def labels_of(host: str) -> list[str]:
 
 
 def names_a_host(label: str) -> bool:
-    """Whether a label says in any sentence which host is meant: it is no word that sentences have anyway."""
+    """Whether a label identifies its host in any sentence, because it is not an ordinary word."""
     return label not in _WORDS

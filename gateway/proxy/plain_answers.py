@@ -1,7 +1,7 @@
-"""Plain answers are read within bounds: of bytes, each and together.
+"""Read plain answers within bounds: of bytes, for each and for all together.
 
-A backend has generated an answer by the time it comes, so one that cannot be kept is still billed: by what it says of
-tokens at its end, which is read without keeping the rest.
+A backend has generated an answer by the time it arrives, so an answer that cannot be kept is still billed: by the
+token report at its end, which is read without keeping the rest.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from gateway.proxy.whole_answers import end_of_object
 
 _log = structlog.get_logger()
 _USAGE = re.compile(rb'"usage(?:Metadata|_metadata)?"\s*:\s*(?=\{)')
-# Bytes of an answer that is not kept, in which its usage is looked for.
+# The last bytes of an answer that is not kept, in which its usage is searched for.
 _END = 16 * 1024
 _MOST_DRAINED = 2  # times the largest answer
 _DRAIN_SECONDS = 10.0
 
 
 class DroppedAnswer(Exception):
-    """An answer that came and was not kept. `size` bytes of it were read; `reported` is what its end says of tokens."""
+    """An answer that came but was not kept. `size` bytes of it were read; `reported` is the token report at its end."""
 
     def __init__(self, reason: str, refusal: Refusal, size: int, reported: Reported | None) -> None:
         super().__init__(reason)
@@ -39,7 +39,7 @@ class DroppedAnswer(Exception):
         self.reported = reported
 
     def note(self, state: State, call_id: str, backend: Backend) -> None:
-        """Count it and log it. One that was too large and has no word of tokens at its end is perhaps none."""
+        """Count it and log it. One that is too large and has no token report at its end may not be a real answer."""
         state.metrics.answers_dropped.labels(self.reason).inc()
         _log.warning("answer_dropped", call=call_id, backend=backend.id, reason=self.reason, bytes=self.size)
         if self.reason == "too_large" and self.reported is None:
@@ -49,11 +49,11 @@ class DroppedAnswer(Exception):
 
 
 async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: int) -> bytes:
-    """Read an answer of at most `largest` bytes; above 64 KiB it is counted in `share`, for which it waits.
+    """Read an answer of at most `largest` bytes. Above 64 KiB it waits for room and is counted in `share`.
 
-    Raises DroppedAnswer for a larger one, and where there is no room; ClientError or TimeoutError as `response.read`.
+    Raises DroppedAnswer for a larger one, and if there is no room; ClientError or TimeoutError as `response.read`.
     """
-    # Of another backend's answer to the same call.
+    # It may hold bytes of another backend's answer to the same call.
     share.release()
     announced = response.content_length or 0
     parts: list[bytes] = []
@@ -83,7 +83,7 @@ async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: in
 
 
 async def _drain(response: aiohttp.ClientResponse, size: int, end: bytes, most: int) -> tuple[int, bytes]:
-    """Read on without keeping more than the end. Returns the bytes read in all, and the last of them."""
+    """Read on, keeping only the end. Returns the number of bytes read in all, and the last of them."""
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(_DRAIN_SECONDS):
             while size < most and (data := await read_piece(response.content)):
@@ -123,6 +123,6 @@ def _no_room() -> Refusal:
         "overloaded",
         2.0,
     )
-    # Clients would have the model do it again, unasked.
+    # Otherwise clients would automatically repeat the call.
     refusal.headers["x-should-retry"] = "false"
     return refusal

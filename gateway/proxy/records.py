@@ -1,7 +1,7 @@
-"""The records of a configuration in little memory, and keys made of them when somebody calls.
+"""The records of a configuration in compact form, and the keys built from them on use.
 
-400,000 keys as objects take over a gigabyte, and the garbage collector stops everybody to walk through them. So a key
-is kept as some 150 bytes, which the collector does not look into, and read when it is used.
+400,000 keys as objects take over a gigabyte, and the garbage collector stops all calls to traverse them. So a key
+is kept as about 150 bytes, which the collector does not traverse, and decoded when it is used.
 """
 
 import ipaddress
@@ -24,13 +24,13 @@ from gateway.contract import ContractError, KeyConfig, LimitConfig, LimitKind, L
 from gateway.proxy.settings import Network
 from gateway.proxy.shards import Shards
 
-# Keys that were read already.
+# The most decoded keys kept.
 _MOST_REMEMBERED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that is known at this revision; whether it may be used now is for `auth` to say."""
+    """A key that exists at this revision; `auth` decides whether it may be used now."""
 
     config: KeyConfig
     models: frozenset[str]
@@ -38,7 +38,7 @@ class Key:
 
     @classmethod
     def of(cls, config: KeyConfig) -> "Key":
-        """Raises ContractError for a network that is none."""
+        """Build a key from its configuration. Raises ContractError for an invalid network."""
         return cls(config, frozenset(config.models), _networks(config.prefix, config.networks))
 
     def may_call(self, model: str, now: float) -> bool:
@@ -46,7 +46,7 @@ class Key:
         return model in self.models and now < self.config.grant_ends.get(model, now + 1)
 
     def limits_on(self, model: str) -> list[LimitConfig]:
-        """The limits that a call to `model` must keep."""
+        """The limits that apply to a call to `model`."""
         return [limit for limit in self.config.limits if limit.model is None or limit.model == model]
 
 
@@ -82,18 +82,18 @@ _decode_limits = msgspec.msgpack.Decoder(_StoredLimits).decode
 
 @dataclass(frozen=True)
 class Records:
-    """What is known of tenants, projects, keys and limits at one revision. Immutable."""
+    """The tenants, projects, keys and limits of one revision. Immutable."""
 
     tenants: Shards[str, TenantRecord] = field(default_factory=Shards)
     projects: Shards[str, ProjectRecord] = field(default_factory=Shards)
     keys: Shards[bytes, bytes] = field(default_factory=Shards)  # by digest
-    # By what they are set on.
+    # By the id of what they are set on.
     limits: Shards[bytes, bytes] = field(default_factory=Shards)
-    # Of limits that say nothing else: as most are told at once.
+    # The default for limits without their own value: most limits share one.
     used_as_of: int | None = None
 
     def retire(self) -> Iterator[None]:
-        """Give the memory back in small steps, once nobody looks here any more."""
+        """Free the memory in small steps, once nothing uses these records anymore."""
         for shards in (self.keys, self.limits):
             yield from shards.retire()
 
@@ -123,7 +123,7 @@ class Records:
 
 
 class RecordsEdit:
-    """Records in the making: a copy of `base` with changes, or told `anew`, with what is the same taken from `base`."""
+    """Records under construction: a copy of `base` with changes, or built `anew`, sharing equal parts with `base`."""
 
     def __init__(self, base: Records, *, anew: bool = False) -> None:
         self._tenants = base.tenants.edit_anew() if anew else base.tenants.edit()
@@ -134,7 +134,7 @@ class RecordsEdit:
         self.gone_limits: set[str] = set()
 
     def take(self, changed: ConfigRecords) -> None:
-        """Put records in place of those with the same id. Raises ContractError for a network that is none."""
+        """Replace the records with the same ids. Raises ContractError for an invalid network."""
         for tenant in changed.tenants:
             self._tenants[tenant.id] = tenant
         for project in changed.projects:
@@ -155,7 +155,7 @@ class RecordsEdit:
             self._keys.discard(bytes.fromhex(gone))
 
     def done(self) -> Records:
-        """The records. Nothing may be changed afterwards."""
+        """The records. Nothing may change afterwards."""
         return Records(
             self._tenants.done(),
             self._projects.done(),
@@ -183,13 +183,13 @@ class RecordsEdit:
 
 
 class LimitIds:
-    """Whether a limit is still set, of those that were ever asked for: only these have counters."""
+    """Whether a limit is still set. Covers only limits that a call has used: no others have counters."""
 
     def __init__(self, records: Records, places: dict[str, str], gone: set[str] | None) -> None:
         self._records = records
-        # Limit → what it is set on.
+        # Limit → the id of what it is set on.
         self._places = places
-        # None: everything was told anew.
+        # None after a complete configuration.
         self._gone = gone
 
     def __contains__(self, limit_id: object) -> bool:
@@ -208,7 +208,7 @@ class Keys:
         self.records = records
         self._remembered: dict[str, Key | None] = {}
         self._places: dict[str, str] = before._places if before else {}  # shared: it only grows
-        # By the changes that led here; None if everything was told anew.
+        # Limits that the latest changes removed; None after a complete configuration.
         self.gone_limits = gone_limits
         self.limit_ids: Container[str] = LimitIds(records, self._places, gone_limits)
 
@@ -249,7 +249,7 @@ class Keys:
 
 
 class WholeKeys(dict[str, Key]):
-    """The keys of a `ConfigSnapshot`, in which each is written out."""
+    """The keys of a `ConfigSnapshot`, which contains each in full."""
 
     gone_limits: set[str] | None = None
 
@@ -266,7 +266,7 @@ def _networks(prefix: str, networks: list[str]) -> tuple[Network, ...]:
 
 
 def _short(scope_id: str) -> bytes:
-    """An id as bytes; a UUID, as ours are, in sixteen of them."""
+    """An id as bytes; a UUID, as ours are, as sixteen bytes."""
     if len(scope_id) == 36:
         try:
             return bytes.fromhex(scope_id.replace("-", ""))

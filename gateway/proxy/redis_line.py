@@ -1,9 +1,9 @@
-"""One connection to a Redis or Valkey, over which all questions of this process go without waiting for each
-other: sent at once, answered in their order.
+"""One connection to a Redis or Valkey for all requests of this process. They do not wait for each other:
+they are sent at once and answered in order.
 
-A pool of many connections runs out under load and then refuses although the server is well. Here the only
-measure of "away" is the server itself: it cannot be connected to, hangs up, or says nothing at all while
-somebody waits. A slow moment of this process is not taken for a silence of the server's.
+A pool of many connections runs out under load and then refuses requests although the server is well. Here only
+the server itself decides whether it is "away": it refuses connections, hangs up, or sends nothing at all while
+a request waits. A slow moment in this process does not count as silence from the server.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 _CONNECT_SECONDS = 0.2
 _TICK_SECONDS = 0.05
-# Of the event loop, each at least so long: while it is held up none passes.
+# Ticks of the event loop, each at least `_TICK_SECONDS` long. None passes while the loop is blocked.
 _SILENT_TICKS = 4
 
 
 class NotConnected(Exception):
-    """The server cannot be reached: it has not seen the question."""
+    """The server cannot be reached: it has not received the request."""
 
 
 class Line:
-    """Asks one server. Connects when first asked, and again after a connection is lost.
+    """Sends requests to one server. Connects on the first request, and again after losing a connection.
 
-    A server that has become a read-only replica is connected to anew: its name may lead elsewhere by now.
+    If the server has become a read-only replica, it reconnects: the name may point to another server by now.
     """
 
     def __init__(self, url: str) -> None:
@@ -56,8 +56,8 @@ class Line:
     async def ask(self, *command: str | int) -> Any:
         """The server's answer.
 
-        Raises NotConnected, ResponseError (the server's own word), or RedisError or OSError where the
-        connection was lost and it may or may not have heard.
+        Raises NotConnected, ResponseError (an error from the server), or RedisError or OSError if the
+        connection was lost and the server may or may not have received the request.
         """
         connection = self._connection
         if connection is not None and not connection.is_connected:
@@ -69,14 +69,14 @@ class Line:
         self._waiting.append(answer)
         self._watch()
         try:
-            # Runs without a pause up to the point where the question is in the socket's buffer.
+            # Runs without yielding until the request is in the socket's buffer.
             await connection.send_packed_command(connection.pack_command(*command), check_health=False)
         except (RedisError, OSError) as error:
             self._lose(connection, error)
         return await answer
 
     async def close(self) -> None:
-        """Close the connection; whoever still waits gets an error."""
+        """Close the connection; waiting requests get an error."""
         if self._connection is not None:
             self._lose(self._connection, RedisConnectionError("closed"))
         if self._endings:
@@ -84,7 +84,7 @@ class Line:
         await self._pool.disconnect()
 
     async def _connected(self) -> AbstractConnection:
-        """A connection, made once for all who ask meanwhile. Raises NotConnected."""
+        """The connection, opened once for all concurrent requests. Raises NotConnected."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._has_connected)
@@ -93,7 +93,7 @@ class Line:
     def _has_connected(self, task: asyncio.Task[AbstractConnection]) -> None:
         self._connecting = None
         if not task.cancelled():
-            task.exception()  # seen by whoever waited
+            task.exception()  # the waiting caller saw it
 
     async def _connect(self) -> AbstractConnection:
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -106,7 +106,7 @@ class Line:
         except BaseException:
             self._end(connection)
             raise
-        # Whoever waits on it must not get answers from here.
+        # Requests that wait on the old connection must not get answers from the new one.
         if self._connection is not None:
             self._lose(self._connection, RedisConnectionError("the connection was replaced"))
         self._connection = connection
@@ -114,7 +114,7 @@ class Line:
         return connection
 
     async def _read(self, connection: AbstractConnection) -> None:
-        """Hand out answers in the order of the questions, until the connection is lost."""
+        """Deliver answers in the order of the requests, until the connection is lost."""
         error: BaseException = RedisConnectionError("the connection was closed")
         try:
             while True:
@@ -141,7 +141,7 @@ class Line:
             self._lose(connection, error)
 
     def _lose(self, connection: AbstractConnection, error: BaseException) -> None:
-        """Give a connection up, and tell all who wait on it. Safe to repeat."""
+        """Drop a connection, and fail all requests that wait on it. Safe to repeat."""
         if self._connection is not connection:
             return
         self._connection = None
@@ -149,7 +149,7 @@ class Line:
         for asker in waiting:
             if not asker.done():
                 asker.set_exception(_as_redis_error(error))
-                # Looked at: nobody may be waiting any more.
+                # Mark it as retrieved: perhaps nobody waits anymore.
                 asker.exception()
         if self._reading is not None and self._reading is not asyncio.current_task():
             self._reading.cancel()
@@ -171,7 +171,7 @@ class Line:
             )
 
     def _look(self, answered: int, patience: int) -> None:
-        """Count moments in which somebody waits and nothing comes; after a few give the connection up."""
+        """Count ticks in which a request waits and nothing arrives; after a few, drop the connection."""
         self._tick = None
         if not self._waiting or self._connection is None:
             return
@@ -185,5 +185,5 @@ class Line:
 
 
 def _as_redis_error(error: BaseException) -> Exception:
-    """An error of its own for each who waits: one exception must not be raised in two places."""
+    """A separate error for each waiting request: one exception must not be raised in two places."""
     return RedisConnectionError(f"{type(error).__name__}: {error}")

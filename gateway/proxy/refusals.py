@@ -1,8 +1,8 @@
-"""Who is refused again and again is answered ever cheaper, and costs nobody else anything.
+"""Answer clients that are refused repeatedly at ever lower cost, without affecting anyone else.
 
-A key that is known is always looked up first, so a wrong key from an address never holds up a right one from
-the same address: many people may share it. What is throttled is only the effort for wrong keys, for a key that hammers
-against a limit whose window has not moved, and for bodies that are read only to be refused. All tables are bounded.
+The gateway always looks up the key first, so a wrong key from an address never delays a valid one from the
+same address, which many people may share. It throttles only the effort for wrong keys, for a key that keeps hitting
+a limit whose window has not moved, and for bodies that are read only to be refused. All tables are bounded.
 """
 
 import hashlib
@@ -16,21 +16,21 @@ from gateway.proxy.errors import Refusal, retry_after
 from gateway.proxy.limits import LimitReached
 
 _REMEMBERED = 10_000
-# At once, and more per second: refusals of one wrong key from one address.
+# Burst, and rate per second: refusals of one wrong key from one address.
 _SAME_KEY = (20.0, 1.0)
-# Of all wrong keys together that come from one address.
+# The same for all wrong keys from one address together.
 _ADDRESS = (200.0, 5.0)
-# Of one right key by limits.
+# The same for one valid key refused by limits.
 _LIMIT = (20.0, 2.0)
-# Of one right key by what it sends: 64 KiB of wrong bodies, or a smaller one.
+# The same for one valid key with invalid bodies: 64 KiB of them, or one smaller body, count as one.
 _WRONG = (1600.0, 60.0)
 _WRONG_BYTES = 64 * 1024
-# How long the answer of a limit is repeated without asking it.
+# How long the answer of a limit is repeated without checking it again.
 _REPEATED_SECONDS = 1.0
 
 
 class _Bucket:
-    """So many at once, and so many more per second."""
+    """A token bucket: a burst, and a rate per second."""
 
     __slots__ = ("_at", "_left", "_most", "_per_second")
 
@@ -39,21 +39,21 @@ class _Bucket:
         self._left, self._at = most, now
 
     def take(self, now: float, number: float = 1) -> bool:
-        """Take one, or so many even if fewer are there. False if none is left."""
+        """Take one, or `number`, even if fewer are left. False if none is left."""
         if self.wait(now) > 0:
             return False
         self._left -= number
         return True
 
     def wait(self, now: float) -> float:
-        """Seconds until there is one; 0 if there is."""
+        """Seconds until one is available; 0 if one is now."""
         self._left = min(self._most, self._left + (now - self._at) * self._per_second)
         self._at = now
         return max(0.0, (1 - self._left) / self._per_second)
 
 
 class _Buckets:
-    """The buckets of those who were refused last."""
+    """The buckets of the most recently refused clients."""
 
     def __init__(self, most: float, per_second: float, clock: Callable[[], float]) -> None:
         self._shape = (most, per_second)
@@ -61,7 +61,7 @@ class _Buckets:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, name: str, number: float = 1) -> bool:
-        """Take one, or so many, from the bucket of `name`. False if none is left."""
+        """Take one, or `number`, from the bucket of `name`. False if none is left."""
         bucket = self._buckets.get(name)
         if bucket is None:
             bucket = self._buckets[name] = _Bucket(*self._shape, self._clock())
@@ -72,7 +72,7 @@ class _Buckets:
         return bucket.take(self._clock(), number)
 
     def wait(self, name: str) -> float:
-        """Seconds until there is one in the bucket of `name`; 0 if there is."""
+        """Seconds until one is available in the bucket of `name`; 0 if one is now."""
         bucket = self._buckets.get(name)
         return bucket.wait(self._clock()) if bucket else 0.0
 
@@ -82,7 +82,7 @@ class _Buckets:
 
 @dataclass(slots=True)
 class _Repeated:
-    """The last refusal of a key by a limit, and until when it is repeated."""
+    """The last refusal of a key by a limit, and how long it is repeated."""
 
     refusal: LimitReached
     revision: int
@@ -90,7 +90,7 @@ class _Repeated:
 
 
 class Refusals:
-    """Counts refusals, and says which are worth no more effort."""
+    """Counts refusals, and decides which get a cheap answer."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -99,14 +99,14 @@ class Refusals:
         self._limit = _Buckets(*_LIMIT, clock)
         self._wrong = _Buckets(*_WRONG, clock)
         self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
-        # By slug; only tenants of right keys.
+        # By slug; only tenants of valid keys.
         self.by_tenant: Counter[str] = Counter()
         self.by_code: Counter[str] = Counter()
 
     def stranger(self, refusal: Refusal, address: str, authorization: str) -> Refusal:
         """The answer to a wrong key: `refusal`, or a cheaper one that closes the connection.
 
-        One wrong key that comes again and again uses up only its own measure, not that of its address.
+        One wrong key that keeps coming uses up only its own bucket, not that of its address.
         """
         network = _network_of(address)
         shown = hashlib.blake2b(authorization.encode("latin-1", "replace"), digest_size=12).hexdigest()
@@ -115,9 +115,9 @@ class Refusals:
         return Cheaply(refusal)
 
     def limited(self, refusal: LimitReached, key_id: str, revision: int) -> None:
-        """Note that a limit refused a key. One that hammers gets the same answer for a second.
+        """Note that a limit refused a key. A key that keeps hitting it gets the same answer for a second.
 
-        A limit of one model says nothing of the next call, which may name another.
+        A limit on one model does not count, since the next call may name another model.
         """
         wait = refusal.wait_seconds
         if refusal.limit.model is not None:
@@ -131,7 +131,7 @@ class Refusals:
             self._repeated.popitem(last=False)
 
     def repeated(self, key_id: str, revision: int) -> Refusal | None:
-        """The refusal that still holds for a key, without asking its limits; None if they are to be asked."""
+        """The refusal that still applies to a key, without checking its limits; None if they must be checked."""
         last = self._repeated.get(key_id)
         if last is None:
             return None
@@ -141,11 +141,11 @@ class Refusals:
         return Cheaply(last.refusal)
 
     def wrong(self, key_id: str, size: int) -> None:
-        """Note that a body of so many bytes was read for a key only to be refused: it costs what it is large."""
+        """Note that a body of `size` bytes was read for a key only to be refused. The cost grows with its size."""
         self._wrong.take(key_id, max(1.0, size / _WRONG_BYTES))
 
     def too_many_wrong(self, key_id: str) -> Refusal | None:
-        """What a key is told instead of its next body being read; None while it may go on."""
+        """The refusal that a key gets instead of having its next body read; None while it may continue."""
         wait = self._wrong.wait(key_id)
         if not wait:
             return None
@@ -155,20 +155,20 @@ class Refusals:
         )
 
     def count(self, code: str, tenant: str) -> None:
-        """Count a refusal; `tenant` is empty where no right key was given."""
+        """Count a refusal; `tenant` is empty if the call had no valid key."""
         self.by_code[code] += 1
         if tenant:
             self.by_tenant[tenant] += 1
 
     def counters(self) -> dict[str, int]:
-        """What travels with an Ack: the ten most frequent reasons and tenants."""
+        """The counters for an Ack: the ten most frequent reasons and tenants."""
         codes = {f"refused {code}": number for code, number in self.by_code.most_common(10)}
         tenants = {f"refused of {slug}": number for slug, number in self.by_tenant.most_common(10)}
         return {**codes, **tenants}
 
 
 class Cheaply(Refusal):
-    """A refusal that was given many times: it is not logged, and the connection is closed with it."""
+    """A refusal that was given many times: it is not logged, and it closes the connection."""
 
     def __init__(self, refusal: Refusal) -> None:
         self.original = refusal
@@ -184,7 +184,7 @@ class Cheaply(Refusal):
 
 
 def _network_of(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 one: whoever has one has all of it."""
+    """An IPv4 address, or the /64 of an IPv6 address, since one client usually controls all of it."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One HTTP request over raw ASGI: reading it within bounds, answering it, noticing a client that has gone."""
+"""One HTTP request over raw ASGI: read it within bounds, answer it, and notice when the client has gone."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ JSON = "application/json"
 
 
 class Request:
-    """A request, its id, and the one answer to it. `status` is None until the answer has begun."""
+    """A request, its id, and its only answer. `status` is None until the answer has begun."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, trusted_proxies: tuple[Network, ...]
@@ -26,16 +26,16 @@ class Request:
         self.id = new_call_id()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        # The slug of whose key it is, once that is known.
+        # The slug of the key's tenant, once known.
         self.tenant = ""
         self.head_problem = problem_of(scope)
         self.headers = read_headers(scope["headers"]) if self.head_problem is None else {}
         peer = str((scope.get("client") or ("", 0))[0])
         self.client_ip = client_address(peer, self.headers, trusted_proxies)
         self.status: int | None = None
-        # The public name of the model asked for, once it is known to be one of ours.
+        # The public name of the requested model, once the gateway has found it.
         self.model = ""
-        # The last of the answer is on its way.
+        # The last part of the answer is being sent.
         self.is_ended = False
         self.is_recorded = False  # as a usage event
         # Called once, when the answer begins.
@@ -49,7 +49,7 @@ class Request:
         return await read_body(self._receive, announced, largest, share, grace_seconds)
 
     async def hangup(self) -> None:
-        """Return when the client has gone. Only after the body was read."""
+        """Return when the client has gone. Call it only after the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

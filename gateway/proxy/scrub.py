@@ -1,4 +1,4 @@
-"""A sentence of a backend made fit for clients: one line, bounded, without names, addresses and paths of ours."""
+"""Make a backend's sentence fit for clients: one line, bounded, without our names, addresses and paths."""
 
 import re
 from functools import lru_cache
@@ -8,7 +8,7 @@ from gateway.contract import BackendConfig
 from gateway.proxy.places import FORMS, HOST, IN_MEMBERS, IPV4, IPV6, URL, labels_of, names_a_host
 
 LONGEST_SENTENCE = 500
-# Characters of a message; what follows is not looked at.
+# Characters of a message; the rest is ignored.
 _LONGEST_READ = 1200
 
 _TRACE = re.compile(
@@ -18,7 +18,7 @@ _TRACE = re.compile(
     r"|(?:\s|\\n)stack backtrace:.*|(?:\s|\\n)goroutine \d+ \[.*",
     re.DOTALL,
 )
-# What a proxy between us and a model adds of its own: the name of a provider, and of its groups.
+# Text that a proxy between us and a model adds: the name of a provider, and of its groups.
 _PROXY = re.compile(
     r"\blitellm\.\w+:\s*(?:(?:\w+Exception|\w+Error)(?:\s*:|\s*-)?\s*)*(?=\S)"
     r"|\s*Received Model Group=.*|\s*Available Model Group Fallbacks=.*"
@@ -40,13 +40,13 @@ _MARKS = re.compile(r"(?:\[…\][\s,:;/]*){2,}")
 
 
 class Scrubber:
-    """Knows one backend, and takes it out of a text."""
+    """Removes the names of one backend from texts."""
 
     def __init__(self, upstream_model: str, url: str, public_name: str) -> None:
         self._public_name = public_name
         own = {upstream_model, upstream_model.rsplit("/", 1)[-1]} - {"", public_name}
         names = "|".join(map(_spelled, sorted(own, key=len, reverse=True)))
-        # A dated or quantised variant of the name goes with it.
+        # This also covers a dated or quantized variant of the name.
         self._own = (
             re.compile(rf"(?<!\w)(?:[\w.-]+/)*(?:{names})(?:[-:@._/]\w[\w.:@/-]*)?(?!\w)", re.IGNORECASE)
             if own
@@ -66,7 +66,7 @@ class Scrubber:
         )
 
     def sentence(self, text: str, *, secrets: tuple[str, ...] = ()) -> str:
-        """`text` in one line of at most 500 characters; empty if nothing of it may be said.
+        """`text` in one line of at most 500 characters; empty if none of it may be shown.
 
         `secrets` are texts that we added to the call ourselves.
         """
@@ -86,7 +86,7 @@ class Scrubber:
         return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1].rstrip() + "…"
 
     def is_clean(self, text: str) -> bool:
-        """Whether a text names neither this backend, nor an address or a path that could be of ours."""
+        """Whether a text names neither this backend nor an address or path that could be ours."""
         if self._public_name:
             text = text.replace(self._public_name, "")
         if self._own is not None and self._own.search(text):
@@ -95,18 +95,18 @@ class Scrubber:
         return not any(pattern is not None and pattern.search(text) for pattern in patterns)
 
     def is_public(self, text: str) -> bool:
-        """Whether a text about the web, a title or an address, names no host of ours."""
+        """Whether a text about the web, such as a title or an address, names none of our hosts."""
         patterns = (self._places, *((IPV4, IPV6, HOST) if "://" in text[:20] else ()))
         return not any(pattern is not None and pattern.search(text) for pattern in patterns)
 
     def could_name_host(self, word: str) -> bool:
-        """Whether an id holds a label of this backend's host, or what looks like a machine."""
+        """Whether an id contains a label of this backend's host, or something that looks like a machine's name."""
         return (self._labels is not None and self._labels.search(word) is not None) or (
             _MACHINE.search(word) is not None
         )
 
     def _but_the_name(self, text: str) -> str:
-        """Take places and ids out of everything but the public name, which may look like one."""
+        """Remove places and ids from everything except the public name, which may look like one."""
         parts = text.split(self._public_name) if self._public_name else [text]
         return self._public_name.join(self._without_places(part) for part in parts)
 
@@ -119,7 +119,7 @@ class Scrubber:
 
 
 def _spelled(name: str) -> str:
-    """A pattern of a model's name, whatever stands between its words."""
+    """A pattern for a model's name, with any separator or none between its words."""
     return r"[-_ ]?".join(re.escape(word) for word in re.split(r"[-_ ]+", name) if word)
 
 

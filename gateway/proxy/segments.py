@@ -1,8 +1,8 @@
-"""Files of the usage spool: what stands in one, and which of those in a folder are ours.
+"""Files of the usage spool: their format, and which files in a folder are ours.
 
 A record is a line: eight hexadecimal digits of CRC-32, a space, and a body. A body is an event as JSON; or
-`begun ` and the event that a stream becomes if its end is never written; or `void ` and the id of a call
-whose beginning is to be forgotten.
+`begun ` and the event to record for a stream if its end is never written; or `void ` and the id of a call
+whose beginning no longer counts.
 """
 
 import os
@@ -14,17 +14,17 @@ from pathlib import Path
 from gateway.contract import ContractError, UsageEventReport, decode, encode
 
 SUFFIX = ".spool"
-# A number so high that none of its length follows is not ours.
+# A file is not ours if its number is so high that no higher one of the same length may follow.
 _NAME = re.compile(r"[0-8][0-9]{11}\.spool")
 _BEGUN, _VOID = b"begun ", b"void "
 
 
 @dataclass
 class Segment:
-    """What a segment file holds; `is_torn` if its last record was cut off.
+    """The content of a segment file; `is_torn` if its last record was cut off.
 
-    `begun` are the streams that began in it, by call id, each as it was written down last; `ended` the calls
-    whose beginning does not count any more.
+    `begun` has the streams that began in it, by call id, each as last written; `ended` has the calls whose
+    beginning no longer counts.
     """
 
     events: list[UsageEventReport] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Segment:
 
 @dataclass
 class Found:
-    """What an earlier process left in a folder: segments by name, the next free number, and what is wrong."""
+    """What an earlier process left in a folder: segments by name, the next free number, and any problem."""
 
     segments: list[tuple[Path, Segment]] = field(default_factory=list)
     next_number: int = 1
@@ -54,12 +54,12 @@ def begun_line(event: UsageEventReport) -> bytes:
 
 
 def void_line(call_id: str) -> bytes:
-    """The record that takes a beginning back."""
+    """The record that cancels a beginning."""
     return _frame(_VOID + call_id.encode())
 
 
 def read_segment(path: Path) -> Segment:
-    """Read a segment. A last record without an end was cut off by a crash, and never acknowledged."""
+    """Read a segment. If the last record has no end, a crash cut it off, and it was never acknowledged."""
     segment = Segment()
     lines = path.read_bytes().split(b"\n")
     segment.is_torn = lines.pop() != b""
@@ -81,7 +81,7 @@ def read_segment(path: Path) -> Segment:
 
 
 def find_segments(directory: Path, aside: Path) -> Found:
-    """Read what is in a folder. What is no segment goes to the folder `aside`; what cannot be read stays.
+    """Read the segments in a folder. Other files move to the folder `aside`; unreadable ones stay.
 
     Raises OSError if the folder itself cannot be made or listed.
     """
@@ -111,7 +111,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _set_aside(path: Path, aside: Path) -> str:
-    """Move what is no segment out of the way, and say so."""
+    """Move a file that is not a segment out of the way, and describe the problem."""
     try:
         aside.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = aside / path.name
@@ -130,7 +130,7 @@ def _frame(body: bytes) -> bytes:
 
 
 def _unframe(line: bytes) -> bytes:
-    """The body of a record. Raises ValueError if it is not what was written."""
+    """The body of a record. Raises ValueError if its checksum is wrong."""
     body = line[9:]
     if int(line[:8] or b"x", 16) != zlib.crc32(body):
         raise ValueError("the checksum does not match")

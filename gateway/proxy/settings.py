@@ -1,4 +1,4 @@
-"""How one gateway process is configured: environment variables, failing by name."""
+"""The settings of one gateway process, from environment variables. Errors name the variable."""
 
 import ipaddress
 import os
@@ -19,7 +19,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. See docs/gateway.md for each variable."""
+    """The settings from the environment. See docs/gateway.md for each variable."""
 
     gateway_id: str
     token: str
@@ -31,18 +31,18 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     metrics_token: str
     log_level: str
-    # Empty: limits are counted in the memory of this process.
+    # If empty, limits are counted in the memory of this process.
     redis_url: str
     limits_fail_open: bool
     limits_lease_seconds: int
-    # For the head of a request, and for the next one on a kept connection.
+    # The time limit for the head of a request, and for the next request on an open connection.
     head_seconds: int
-    # For larger bodies that are being read or sent on.
+    # Memory for larger bodies that are being read or sent on.
     body_memory_mib: int
-    # For larger answers that are passed on in one piece.
+    # Memory for larger answers that are passed on in one piece.
     answer_memory_mib: int
-    largest_answer_mib: int  # of these
-    # Before a body must keep a pace.
+    largest_answer_mib: int  # the maximum for one of them
+    # The time before a body must keep a minimum rate.
     body_grace_seconds: int
 
 
@@ -92,7 +92,7 @@ def _required(environ: Mapping[str, str], name: str) -> str:
 
 
 def _secret(environ: Mapping[str, str], name: str, *, required: bool = True) -> str:
-    """The variable itself, or the content of the file that `<name>_FILE` names."""
+    """The value of the variable, or the content of the file that `<name>_FILE` names."""
     path = environ.get(f"{name}_FILE")
     if path:
         try:
@@ -108,7 +108,7 @@ def _secret(environ: Mapping[str, str], name: str, *, required: bool = True) -> 
 
 
 def _redis_url(environ: Mapping[str, str]) -> str:
-    """Where limits are shared, or empty. It may hold a password, so that no message shows it."""
+    """The URL of the Redis that shares limits, or empty. It may contain a password, so no message shows it."""
     url = _secret(environ, "GATEWAY_REDIS_URL", required=False)
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""A large dictionary of which a changed copy costs little."""
+"""A large dictionary that is cheap to copy with changes."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
@@ -6,12 +6,12 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-# Of 400,000 entries each holds about 400: copied in a few microseconds.
+# With 400,000 entries, each piece has about 400, which take a few microseconds to copy.
 _PIECES = 1024
 
 
 class Shards(Mapping[K, V], Generic[K, V]):
-    """Immutable. Copies share the pieces in which nothing changed."""
+    """An immutable dictionary. Copies share all unchanged pieces."""
 
     __slots__ = ("_count", "_pieces")
 
@@ -33,7 +33,7 @@ class Shards(Mapping[K, V], Generic[K, V]):
         return self._count
 
     def retire(self) -> Iterator[None]:
-        """Give the memory back piece by piece, once nobody looks here any more: all at once stops everybody."""
+        """Free the memory piece by piece, once nothing uses it anymore: freeing it at once would stop all calls."""
         nothing: dict[K, V] = {}
         for number in range(_PIECES):
             self._pieces[number] = nothing
@@ -44,12 +44,12 @@ class Shards(Mapping[K, V], Generic[K, V]):
         return Edit(list(self._pieces), self._count)
 
     def edit_anew(self) -> "Edit[K, V]":
-        """Begin with nothing. What turns out to be the same as here is not kept twice."""
+        """Begin an empty copy. Entries that equal those here are not stored twice."""
         return Edit([{}] * _PIECES, 0, known=self._pieces)
 
 
 class Edit(Generic[K, V]):
-    """A copy in the making: a piece is copied when something in it changes for the first time."""
+    """A copy under construction: a piece is copied on the first change in it."""
 
     def __init__(
         self, pieces: list[dict[K, V]], count: int, *, known: list[dict[K, V]] | None = None
@@ -58,9 +58,9 @@ class Edit(Generic[K, V]):
         self._count = count
         self._ours: set[int] = set()
         self._known = known
-        # Entries of each piece that are in `known`, too.
+        # The number of entries in each piece that are also in `known`.
         self._same = [0] * _PIECES
-        # Pieces with an entry that came twice: there that number says nothing.
+        # Pieces whose number in `_same` is not reliable, such as those where an entry was set twice.
         self._edited: set[int] = set()
 
     def __setitem__(self, key: K, value: V) -> None:
@@ -81,17 +81,17 @@ class Edit(Generic[K, V]):
         piece[key] = found
         self._same[number] += 1
         if self._same[number] == len(piece) == len(known) and number not in self._edited:
-            # At once: to free all copies together at the end stops everybody.
+            # Free the copy now: freeing all copies together at the end would stop all calls.
             self._pieces[number] = known
             self._ours.remove(number)
             self._edited.add(number)
 
     def get(self, key: K) -> V | None:
-        """What stands there now, or None."""
+        """The current value, or None."""
         return self._pieces[hash(key) % _PIECES].get(key)
 
     def discard(self, key: K) -> V | None:
-        """Take an entry away and return it; None if there is none."""
+        """Remove an entry and return it; None if there is none."""
         number = hash(key) % _PIECES
         if key not in self._pieces[number]:
             return None
@@ -100,7 +100,7 @@ class Edit(Generic[K, V]):
         return self._piece(number).pop(key)
 
     def done(self) -> Shards[K, V]:
-        """The copy. Nothing may be changed afterwards."""
+        """The copy. Nothing may change afterwards."""
         return Shards(self._pieces, self._count)
 
     def _piece(self, number: int) -> dict[K, V]:

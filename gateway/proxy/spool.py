@@ -1,17 +1,17 @@
-"""Usage on disk before it counts: append-only segment files, one checksum per record, fsync in groups.
+"""Store usage on disk before it counts: append-only segment files, one checksum per record, fsync in groups.
 
-`append` returns when its record has been fsynced; records that arrive while the disk is busy share the next
-fsync. A segment is one batch of the uploader and is deleted only when the control plane has confirmed it, so
-a crash at any moment repeats at worst, and never loses.
+`append` returns after the fsync of its record; records that arrive while the disk is busy share the next
+fsync. A segment is one batch of the uploader. It is deleted only when the control plane has confirmed it, so
+a crash at any moment may repeat usage, but never loses it.
 
-`begin` writes down that a stream begins, before its client gets a byte. While it goes on, its tokens so far
-are written again every second. A beginning whose end is on disk counts no more. One without an end was cut
-off by a crash: the next process makes a cancelled call of it. When a segment is deleted, the beginnings in it
-that are still without an end are written anew first.
+`begin` records that a stream begins, before its client gets a byte. While the stream continues, its current
+tokens are written every second. A beginning no longer counts once its end is on disk. A beginning without an
+end was cut off by a crash: the next process records it as a cancelled call. Before a segment is deleted, the
+beginnings in it that still have no end are written again elsewhere.
 
-If the disk refuses (full, read-only), `append` raises, `is_writable` turns false and new calls are to be
-refused; what could not be written is kept in memory and tried again every second, until it is on disk and
-`is_writable` is true again. Every second it is tried whether the disk would take anything.
+If the disk fails (full, read-only), `append` raises, `is_writable` turns false and the gateway must refuse new
+calls. Unwritten records stay in memory and are retried every second, until they are on disk and
+`is_writable` is true again. Every second the spool also checks whether the disk accepts writes.
 """
 
 import asyncio
@@ -44,30 +44,30 @@ from gateway.proxy.segments import (
 __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 
 _log = structlog.get_logger()
-_TICK_SECONDS = 1.0  # to try again, to look at the disk, and to write down how far streams are
-_COUNTED_PER_TICK = 100  # streams; with more, each is written down less often
+_TICK_SECONDS = 1.0  # between retries, checks of the disk, and updates of streams
+_COUNTED_PER_TICK = 100  # streams; with more, each is updated less often
 _LARGEST_SEGMENT = 8 * 1024 * 1024
 
 
 class SpoolError(Exception):
-    """An event could not be written to disk; it is kept in memory and tried again."""
+    """An event could not be written to disk; it stays in memory and is retried."""
 
 
 @dataclass(slots=True)
 class _Begun:
-    """A stream in progress: what it becomes without an end, how to count it anew, where it was written last."""
+    """A stream in progress: its event if no end follows, how to count it again, and where it was last written."""
 
     event: UsageEventReport
     count: Callable[[], TokenCounts] | None
     path: Path | None = None
 
     def is_counted_anew(self) -> bool:
-        """Bring the tokens up to date; whether they have changed."""
+        """Update the tokens. Returns whether they have changed."""
         if self.count is None:
             return False
         try:
             tokens = self.count()
-        except Exception:  # the stream is in the middle of a step in the other thread
+        except Exception:  # the other thread is in the middle of a step
             return False
         if tokens == self.event.tokens:
             return False
@@ -77,18 +77,18 @@ class _Begun:
 
 @dataclass(slots=True)
 class _Job:
-    """What the writer is asked to do; without a line: to checkpoint, and to bring the beginnings in `leaves` away."""
+    """A job for the writer. Without a line: end the segment, and move the beginnings out of `leaves`."""
 
     done: asyncio.Future[None] | None  # None: nobody waits
     line: bytes = b""
-    ends: str = ""  # the call whose beginning counts no more
+    ends: str = ""  # the call whose beginning no longer counts
     begins: _Begun | None = None
     is_event: bool = False
     leaves: Path | None = None
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is tried again if it cannot be written."""
+        """Whether to retry it if it cannot be written."""
         return bool(self.line) and self.begins is None
 
 
@@ -102,27 +102,27 @@ class Spool:
         self._closed: deque[Path] = deque()
         self._next_number = 1
         self._is_found = False
-        self._current: tuple[int, Path] | None = None  # file descriptor and path; the writer thread's
+        self._current: tuple[int, Path] | None = None  # file descriptor and path; writer thread only
         self._current_size = 0
         self._current_events = 0
         self._unwritten: list[_Job] = []
-        self._begun: dict[str, _Begun] = {}  # by call id; the writer thread's
-        self._is_disk_good = True  # as the writer thread knows it
+        self._begun: dict[str, _Begun] = {}  # by call id; used by the writer thread only
+        self._is_disk_good = True  # the writer thread's view
         self._ticks = 0
         self._last_tick = 0.0
         self._last_write = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="usage-spool", daemon=True)
         self.is_writable = True
-        self.problem = ""  # what was found and could not be understood
-        self.pending = 0  # events on disk and not yet confirmed
+        self.problem = ""  # what was found and is not valid
+        self.pending = 0  # events on disk that are not yet confirmed
         self.torn = 0  # cut-off records found at the start
         self.arrived = asyncio.Event()  # set when there is something to send
 
     def start(self) -> None:
-        """Find what an earlier process left, settle the streams that it cut off, and begin to write.
+        """Find what an earlier process left, record the streams that it cut off, and start the writer.
 
-        A folder that cannot be used makes `is_writable` false, and is tried again every second.
+        If the folder cannot be used, `is_writable` is false, and the spool retries every second.
         """
         self._loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
@@ -132,22 +132,22 @@ class Spool:
         self._thread.start()
 
     async def append(self, event: UsageEventReport) -> None:
-        """Record an event; returns when it is on disk. Raises SpoolError if it is not.
+        """Record an event; returns when it is on disk. Raises SpoolError if it cannot be written.
 
-        Being cancelled changes nothing: the event is written all the same.
+        Cancellation does not stop the write.
         """
         await asyncio.shield(self._submit(line=event_line(event), ends=event.call_id, is_event=True))
 
     def begin(self, event: UsageEventReport, count: Callable[[], TokenCounts]) -> asyncio.Future[None]:
-        """Write down that a stream begins. The answer is there when it is on disk; SpoolError if it is not.
+        """Record that a stream begins. The future is done when this is on disk; SpoolError if it cannot be written.
 
-        `event` is what is recorded if its end never comes, with the tokens that `count` said last. `count` is
-        called in another thread. The same call may begin again; the last time counts.
+        If the end never comes, `event` is recorded, with the last tokens from `count`, which is called in another
+        thread. The same call may begin again; the last beginning counts.
         """
         return self._submit(line=begun_line(event), begins=_Begun(event, count))
 
     def forget(self, call_id: str) -> None:
-        """Take a beginning back: nothing of it was sent, and nothing is recorded."""
+        """Cancel a beginning: nothing of the stream was sent, so nothing is recorded."""
         self._submit(line=void_line(call_id), ends=call_id)
 
     async def checkpoint(self) -> None:
@@ -155,25 +155,25 @@ class Spool:
         await self._submit()
 
     async def leave(self, path: Path) -> None:
-        """Write the beginnings in a segment that have no end yet anew elsewhere, so that it can be deleted.
+        """Write the beginnings in a segment that have no end yet again elsewhere, so that it can be deleted.
 
-        Raises SpoolError if that cannot be written.
+        Raises SpoolError if they cannot be written.
         """
         await self._submit(leaves=path)
 
     def oldest(self) -> Path | None:
-        """The closed segment that is to be sent next."""
+        """The closed segment to send next."""
         return self._closed[0] if self._closed else None
 
     def confirm(self, path: Path, events: int) -> None:
-        """Delete a segment that the control plane has, and that `leave` was asked about."""
+        """Delete a segment that the control plane has confirmed. Call `leave` for it first."""
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         self._closed.remove(path)
         self.pending -= events
 
     def close(self) -> None:
-        """Write what is queued and end the thread. What cannot be written is lost, and the log says so."""
+        """Write the queue and end the thread. Records that cannot be written are lost, and logged."""
         self._jobs.put(None)
         self._thread.join()
         lost = sum(job.is_event for job in self._unwritten)
@@ -222,7 +222,7 @@ class Spool:
             self._loop.call_soon_threadsafe(self.arrived.set)
 
     def _write_forever(self) -> None:
-        """The writer thread: everything that waits is written together, then fsynced once."""
+        """The writer thread: write all waiting records together, then fsync once."""
         is_ending = False
         while not is_ending:
             jobs, is_ending = self._take_jobs()
@@ -257,7 +257,7 @@ class Spool:
         return jobs, True
 
     def _moved(self, writing: list[_Job], is_tick: bool) -> list[_Job]:
-        """Beginnings to write anew: of segments that are to be deleted, and of streams that have gone on."""
+        """Beginnings to write again: of segments to delete, and of streams that have progressed."""
         leaves = {job.leaves for job in writing if job.leaves is not None}
         written_ids = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
         is_time = is_tick and self._ticks % (len(self._begun) // _COUNTED_PER_TICK + 1) == 0
@@ -270,7 +270,7 @@ class Spool:
         return moved
 
     def _write_jobs(self, jobs: list[_Job]) -> OSError | None:
-        """Write and fsync all or nothing; then remember which streams are in progress, and where they stand."""
+        """Write and fsync all or nothing; then note which streams are in progress, and where they are written."""
         if not jobs:
             return None
         error = self._write([job.line for job in jobs])
@@ -297,11 +297,11 @@ class Spool:
             self._checkpoint_current()
         events = sum(job.is_event for job in written)
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
+        with contextlib.suppress(RuntimeError):  # the loop may be closed at the very end
             self._loop.call_soon_threadsafe(self._report, jobs, events, error, self._is_disk_good, is_full)
 
     def _write(self, lines: list[bytes]) -> OSError | None:
-        """Append and fsync. After a failure the file is as it was before, or given up with a cut-off tail."""
+        """Append and fsync. After a failure the file is as before, or abandoned with an incomplete tail."""
         try:
             if self._current is None:
                 self._open_segment()
@@ -324,7 +324,7 @@ class Spool:
         while True:
             path = self._directory / f"{self._next_number:012d}{SUFFIX}"
             self._next_number += 1
-            # Somebody put it there meanwhile: found at the next start.
+            # Another process created it meanwhile; the next start finds it.
             with contextlib.suppress(FileExistsError):
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
                 break
@@ -352,7 +352,7 @@ class Spool:
                 path.unlink()
 
     def _disk_error(self) -> OSError | None:
-        """Why nothing could be written now."""
+        """The error that prevents writing now; None if there is none."""
         try:
             if not self._is_found:
                 self._find()
@@ -362,7 +362,7 @@ class Spool:
         return None
 
     def _look_at_disk(self) -> None:
-        """See whether the disk would take usage."""
+        """Check whether the disk accepts usage."""
         error = self._disk_error()
         if error is not None and self._is_disk_good:
             _log.error("spool_not_writable", reason=str(error))
@@ -371,7 +371,7 @@ class Spool:
     def _report(
         self, jobs: list[_Job], written: int, error: OSError | None, is_writable: bool, is_full: bool
     ) -> None:
-        """In the event loop: tell the callers what became of their records."""
+        """In the event loop: report the result of each record to its caller."""
         self.pending += written
         if written or is_full:
             self.arrived.set()
@@ -385,6 +385,6 @@ class Spool:
                 continue
             if error is not None and (job.line or job.leaves is not None):
                 job.done.set_exception(SpoolError(f"Usage cannot be recorded: {error.strerror}"))
-                job.done.exception()  # looked at: nobody may be waiting any more
+                job.done.exception()  # marks it as retrieved: perhaps nobody waits anymore
             else:
                 job.done.set_result(None)

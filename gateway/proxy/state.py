@@ -1,4 +1,4 @@
-"""What all calls of this process share."""
+"""The state that all calls of this process share."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ class State:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def apply(self, index: Index) -> None:
-        """Put a configuration in force for all calls that come from now on."""
+        """Put a configuration in force for all new calls."""
         self.index = index
         self.metrics.revision.set(index.revision)
         if index.gone_limits is None:
@@ -55,7 +55,7 @@ class State:
         self.router.keep_only(index.backends)
 
     def ready_index(self) -> Index:
-        """The configuration in force. Raises Refusal (503) before the first and while the process ends."""
+        """The configuration in force. Raises Refusal (503) before the first one, and while the process ends."""
         if self.index is None:
             raise unavailable("The gateway has no configuration yet. Try again in a moment.", "not_ready")
         if self.is_draining:
@@ -65,7 +65,7 @@ class State:
         return self.index
 
     def require_spool(self) -> None:
-        """Raises Refusal (503) while usage cannot be recorded: what cannot be metered is not served."""
+        """Raises Refusal (503) while usage cannot be recorded: the gateway serves no call that it cannot meter."""
         if not self.spool.is_writable:
             raise usage_not_recorded()
 
@@ -75,13 +75,13 @@ class State:
         self.idle.clear()
 
     def call_ended(self) -> None:
-        """Count it out again; the last one wakes whoever waits for the end."""
+        """Count a call as ended; the last one wakes those who wait for the end."""
         self.active -= 1
         if self.active == 0:
             self.idle.set()
 
     def describe(self, problem: str) -> Ack:
-        """What to tell the control plane."""
+        """The report for the control plane."""
         return Ack(
             revision=self.index.revision if self.index else 0,
             started_at=rfc3339(self.started_at),
@@ -98,7 +98,7 @@ class State:
         )
 
     def metrics_text(self) -> bytes:
-        """The Prometheus exposition, with the gauges of this moment."""
+        """The Prometheus exposition, with current gauges."""
         self.metrics.active.set(self.active)
         self.metrics.body_bytes.set(self.bodies.used)
         self.metrics.answer_bytes.set(self.answers.used)
@@ -108,7 +108,7 @@ class State:
 
 
 def usage_not_recorded() -> Refusal:
-    """503 because the disk takes no usage."""
+    """503 because usage cannot be written to disk."""
     return unavailable(
         "The gateway cannot record usage at the moment, so it serves no calls. Try again shortly.",
         "usage_not_recorded",
@@ -117,7 +117,7 @@ def usage_not_recorded() -> Refusal:
 
 
 def code_version() -> str:
-    """The installed version of Quartermaster, or `source` where it runs from a checkout."""
+    """The installed version of Quartermaster, or `source` if it runs from a checkout."""
     try:
         return version("quartermaster")
     except PackageNotFoundError:

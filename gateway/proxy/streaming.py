@@ -1,8 +1,8 @@
-"""Streams of server-sent events: passed on as bytes, looked into only where there is something to learn.
+"""Streams of server-sent events: passed on as bytes, parsed only where necessary.
 
-An engine may cut its stream into pieces anywhere, so only whole events are passed on; a piece of an event
-waits for its rest. An event is parsed if it is more than a piece of text: tells usage, ends a choice, speaks of an
-error, or holds no choices.
+An engine may split its stream anywhere, so only whole events are passed on; a partial event waits for
+the rest. An event is parsed if it is more than a piece of text: it reports usage, ends a choice, mentions an
+error, or has no choices.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish(?:_reason|Reason|_details)"\s*+:\s*+(?!null|""|\{\}|false)')
 _CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _DONE = re.compile(rb"^data:[^\S\n]*\"?\[DONE\]\"?\s*$", re.MULTILINE | re.IGNORECASE)
-# A piece that is a text and nothing else, as nearly all are.
+# A piece that is only text, as nearly all are.
 _PIECE = re.compile(
     rb'"delta"\s*:\s*\{(?:\s*"\w+"\s*:\s*(?:null|"assistant")\s*,)*\s*"(?:content|reasoning_content|reasoning)"\s*:\s*'
     rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*(?:,\s*"\w+"\s*:\s*null\s*)*\}',
@@ -32,52 +32,52 @@ _FAILED_EVENT = re.compile(rb"error|fail|exception|abort")
 _KEEPS_ALIVE = (b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive")  # names of events
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"\r\n|\n|\r")
-# Of events that hold nothing behind their choices.
+# The ends of events with nothing after their choices.
 _ENDS = (b"}]}\n\n", b'}],"usage":null}\n\n')
 _BOM = b"\xef\xbb\xbf"
 
 
 class StreamTooStrange(Exception):
-    """The backend sends something that is not a stream of events."""
+    """The backend's answer is not a stream of events."""
 
 
 class EventStream:
-    """Reads one backend's stream; its attributes say what was in it so far."""
+    """Reads one backend's stream; its attributes describe the content so far."""
 
     _LARGEST_EVENT = 16 * 1024 * 1024
 
     def __init__(self, names: Names, *, hides_usage: bool, choices: int = 1) -> None:
         self._names = names
         self._hides_usage = hides_usage
-        self._choices = choices  # asked for
+        self._choices = choices  # requested
         self._rest = b""
         self._is_new = True
-        # What stands in front of the choices in all events.
+        # The text before the choices in all events.
         self._head = b""
-        # Choices by their index, where the events were looked into.
+        # The indexes of choices, from parsed events.
         self._begun: set[int] = set()
         self._finished: set[int] = set()
-        # The last piece, in so many words.
+        # The last piece says explicitly that its choice has no end.
         self._says_no_end = False
-        # An end of a choice that had one.
+        # A choice ended twice.
         self._is_repeated = False
-        # Size delivered when the largest number of output tokens was told last.
+        # The size delivered at the last report of the largest number of output tokens.
         self._reported_at = 0
         self._first_reported_at = 0
         self.reported: Reported | None = None
         self.delivered = Delivered()
-        # What an event said; nothing after it is passed on.
+        # The error in an event; nothing after it is passed on.
         self.error: FailedAnswer | None = None
         self.has_choice = False
-        # Texts come after ends, so that these mean nothing.
+        # Texts follow the ends of choices, so those ends mean nothing.
         self.goes_on = False
         self.is_done = False
 
     @property
     def is_finished(self) -> bool:
-        """Whether the backend said that every choice is at its end: by an end of each, or by the mark of the end.
+        """Whether the backend ended every choice, with an end for each or with the end mark of the stream.
 
-        Some servers send one and not the other. But a choice without an end, beside one that has one, is cut off.
+        Some servers send only one of these. But if only some choices have an end, the others are cut off.
         """
         if not self.has_choice:
             return False
@@ -87,36 +87,36 @@ class EventStream:
 
     @property
     def is_certain(self) -> bool:
-        """False if it says of all its choices that they have no end, or ends one twice in place of another."""
+        """False if the stream says that none of its choices has an end, or if it ends one twice instead of another."""
         if not self._finished:
             return not self._says_no_end
         return not self._is_repeated or len(self._finished) >= self._choices
 
     @property
     def may_bring_more(self) -> bool:
-        """Whether to read on: for the rest of the answer, or, when it is at its end, for what was used."""
+        """Whether to read on: for the rest of the answer, or after its end for the usage."""
         return not self.is_done or (self.is_finished and not self.is_usage_known)
 
     @property
     def is_partial(self) -> bool:
-        """Whether text came after the last report of its tokens."""
+        """Whether text came after the last token report."""
         return self.delivered.size > self._reported_at
 
     @property
     def is_usage_known(self) -> bool:
-        """Whether the usage of all that came is known."""
+        """Whether the usage of the whole text so far is known."""
         return self.reported is not None and self.reported.completion is not None and not self.is_partial
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is something of an answer, and not just the announcement of one."""
+        """Whether part of the answer has come, and not just its announcement."""
         return bool(self.delivered.pieces or self._finished or self.is_done)
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came, and return what the client may have of it: whole events, without `[DONE]`.
+        """Process received data, and return the part for the client: whole events, without `[DONE]`.
 
-        An event that is an error is not returned: see `error`. Raises StreamTooStrange if no end of an event
-        comes for 16 MiB.
+        An event that is an error is not returned: see `error`. Raises StreamTooStrange if an event does not end
+        within 16 MiB.
         """
         if self._is_new and len(self._rest) + len(data) >= len(_BOM):
             data, self._rest, self._is_new = (self._rest + data).removeprefix(_BOM), b"", False
@@ -135,7 +135,7 @@ class EventStream:
         return self._pass_on(whole)
 
     def end(self) -> bytes:
-        """The stream is over: what is left, if a server forgot the last empty line. Half an event is dropped."""
+        """Return the rest at the end of the stream, if a server omits the last empty line. Drops a partial event."""
         rest, self._rest = self._rest, b""
         return self._pass_on(rest + b"\n\n") if rest.strip() and not _is_half(rest) else b""
 
@@ -143,10 +143,10 @@ class EventStream:
         if self.is_done:
             return self._late(events)
         count = events.count(b"data:")
-        # Nothing to learn but the text: each event has its choices, and no sign of an end, of usage or of an error.
+        # Only text: each event has its choices, and no sign of an end, of usage or of an error.
         if (
             count == events.count(b'"choices"') > 0
-            # Clients read no other lines.
+            # Clients ignore other lines.
             and count == events.count(b"\ndata:") + events.startswith(b"data:")
             and self._choices == 1
             and b"error" not in events
@@ -172,7 +172,7 @@ class EventStream:
         return (self._names.in_events(events) if events else b"") + self._late(late)
 
     def _holds_no_error(self, events: bytes, count: int) -> bool:
-        """Whether nothing that these events hold beside their choices can be an error; at once if it is as before."""
+        """Whether nothing in these events beside their choices can be an error. Quick if it is the same as before."""
         if events.count(self._head) == count == events.count(_ENDS[0]) + events.count(_ENDS[1]):
             return True
         if may_hold_error(events):
@@ -182,7 +182,7 @@ class EventStream:
         return True
 
     def _late(self, events: bytes) -> bytes:
-        """What came after the mark of the end: nothing counts but usage, which some servers tell only there."""
+        """Process data after the end mark. Only usage counts, which some servers send only there."""
         kept = b""
         for line in _LINE.split(events) if events else ():
             content = None
@@ -196,7 +196,7 @@ class EventStream:
 
     def _count(self, events: bytes) -> None:
         found = written(events)
-        # Part of a character, perhaps.
+        # Perhaps part of a character.
         if not found.pieces and b'"logprobs":{' in events:
             found.pieces = found.bytes = 1
         self.delivered.add(found)
@@ -212,21 +212,21 @@ class EventStream:
         return b"".join(result)
 
     def _look_into(self, event: bytes) -> bytes:
-        """Note what an event says; drop one that only tells usage that was not asked for.
+        """Note the content of an event; drop one with only usage that the client did not request.
 
-        Raises FailedAnswer for one that is an error, or no event of a chat at all.
+        Raises FailedAnswer if the event is an error, or is not part of a chat at all.
         """
         lines = _LINE.split(event)
         data = b"\n".join([line[5:].strip() for line in lines if line.startswith(b"data:")])
         error_field = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
-        # Older llama.cpp: a field of this name instead of data.
+        # Older llama.cpp sends an `error` field instead of data.
         if error_field:
             data = error_field
-        # JSON without the form of an event.
+        # Plain JSON instead of an event.
         elif not data and event.lstrip().startswith(b"{"):
             data = b" ".join(line.strip() for line in lines)
             objects = [line for line in lines if line.strip()]
-            # One on each line; half of one at the end is dropped.
+            # One object per line; an incomplete one at the end is dropped.
             if len(objects) > 1 and _is_json(objects[0]):
                 return b"".join(
                     [self._look_into(b"data: " + line + b"\n\n") for line in objects if _is_json(line)]
@@ -235,7 +235,7 @@ class EventStream:
         if not data:
             if b'"choices"' in event and not event.lstrip().startswith(b":"):
                 raise FailedAnswer(502, reason="a part of the answer that no client reads")
-            return event  # a comment, or nothing
+            return event  # a comment, or an empty event
         name = next((line[6:].strip().lower() for line in lines if line.startswith(b"event:")), b"")
         is_error = bool(error_field) or _FAILED_EVENT.search(name) is not None
         try:
@@ -295,7 +295,7 @@ class EventStream:
             self._finished.add(index)
 
     def _go_on(self, *indexes: int) -> None:
-        """A text came after the end of its choice: so that was none, or the text is of another choice."""
+        """Note a text after the end of its choice: the end was not real, or the text belongs to another choice."""
         self._finished.difference_update(indexes)
         self._begun.update(indexes)
         self.goes_on = self._is_repeated = True
@@ -319,8 +319,8 @@ class EventStream:
 
 
 async def read_piece(content: aiohttp.StreamReader) -> bytes:
-    """The next piece of a stream; nothing at its end. Raises aiohttp.ClientError if its connection broke, but only
-    after all that came before: aiohttp itself would drop what was not read yet.
+    """The next piece of a stream; empty at its end. Raises aiohttp.ClientError if its connection broke, but only
+    after all data received before: aiohttp itself would drop the unread part.
     """
     try:
         return await content.readany()
@@ -335,7 +335,7 @@ def _is_only_usage(content: Any) -> bool:
 
 
 def _parsed(data: bytes) -> Any:
-    """An event's JSON; with all its members where it may tell usage. Raises ValueError."""
+    """An event's JSON; with repeated members if it may report usage. Raises ValueError."""
     return parse_all(data) if tells_usage(data) else parse(data)
 
 
@@ -348,7 +348,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _is_half(event: bytes) -> bool:
-    """Whether a connection broke in the middle of this event: its data begin as an object and are none."""
+    """Whether the connection broke in the middle of this event: its data begin like an object but are not one."""
     data = b"".join(line[5:].strip() for line in _LINE.split(event) if line.startswith(b"data:"))
     if not data.startswith(b"{"):
         return False
@@ -360,7 +360,7 @@ def _is_half(event: bytes) -> bool:
 
 
 def _split(events: bytes) -> list[bytes]:
-    """Single events, each with its end."""
+    """Single events, each with its terminator."""
     result, start = [], 0
     for end in _END_OF_EVENT.finditer(events):
         result.append(events[start : end.end()])

@@ -1,8 +1,8 @@
-"""Tokens of a prompt, estimated.
+"""Estimate the tokens of a prompt.
 
-An estimate of a prompt counts four bytes of its JSON as a token, as in English, 4 tokens per message, and
-1,000 per image, sound or file instead of its bytes. It is used to reserve before a call, and to bill one
-whose backend never told.
+An estimate counts every four bytes of the prompt's JSON as a token, as in English, 4 tokens per message, and
+1,000 per image, sound or file instead of its bytes. The gateway uses it to reserve before a call, and to bill
+a call whose backend reports no usage.
 """
 
 import re
@@ -13,14 +13,14 @@ from gateway.proxy.body import Body
 _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_OTHER_PART = 1000
-# Inside a JSON text a quotation mark is escaped, so this can only meet a real member.
+# Quotation marks inside a JSON text are escaped, so these match only real members.
 _DATA_NAMES = (b'"image_url"', b'"input_audio"', b'"file"')
 _DATA_PART = re.compile(
     rb'"(?:image_url|input_audio|file)"\s*:\s*'
     rb'(?:\{(?:[^{}"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}|"[^"\\]*+(?:\\.[^"\\]*+)*+")',
     re.DOTALL,
 )
-# What no backend puts in front of its model. All else may be: tools, functions, documents.
+# Fields that no backend adds to the prompt. All others may be part of it: tools, functions, documents.
 _NO_PROMPT = (
     "messages", "model", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options", "stop", "user",
     "metadata", "temperature", "top_p", "seed", "reasoning_effort", "service_tier", "safety_identifier",
@@ -28,20 +28,20 @@ _NO_PROMPT = (
 
 
 def with_margin(estimate: int) -> int:
-    """What to reserve for an estimated prompt: a third more, as code and other scripts have more tokens."""
+    """The tokens to reserve for an estimated prompt: a third more, since code and other scripts have more tokens."""
     return -(-estimate * 4 // 3)
 
 
 def estimate_prompt(body: Body, mode: Mode) -> int:
-    """About how many tokens the prompt of a chat call, or the input of an embedding call, has.
+    """The approximate number of tokens in the prompt of a chat call, or in the input of an embedding call.
 
-    Counted in the bytes of the JSON, names and marks included, without building anything of it.
+    It counts the bytes of the JSON, including names and punctuation, without parsing it.
     """
     if mode == "embedding":
         given = body.raw_of("input") or b""
         if b'"' not in given:
             return given.count(b",") + 1  # token ids
-        # A token id may have two bytes only.
+        # A token id may have only two bytes.
         return _estimate_bytes(len(given) + 2 * given.count(b","))
     messages = body.raw_of("messages") or b""
     data_parts = data_bytes = 0

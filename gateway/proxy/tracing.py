@@ -1,4 +1,4 @@
-"""Whose trace a call belongs to, and what its headers ask of routing."""
+"""The trace that a call belongs to, and the routing strategy that its headers request."""
 
 import hashlib
 import os
@@ -13,23 +13,23 @@ _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\w.-]{1,64})?")
 _LONGEST_STATE = 512
-# Every target of a route serves the same model, so both of these are what routes do: by order and weight.
+# Every target of a route serves the same model, so routes already do both: by order and weight.
 _STRATEGIES = ("stable", "ab_test")
 
 
 @dataclass(frozen=True)
 class Trace:
-    """`id` is what the usage event and the log say; `headers` go to the backend."""
+    """The trace of a call: `id` goes into the usage event and the log; `headers` go to the backend."""
 
     id: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
 def read_trace(headers: Mapping[str, str]) -> Trace:
-    """The trace of a call: a sound `traceparent`, else `X-Trace-ID`, of which a `traceparent` is made.
+    """The trace of a call: from a valid `traceparent`, else from `X-Trace-ID`, which becomes a `traceparent`.
 
-    A `traceparent` that is none is left out, as its specification asks. Raises Refusal (400) for an `X-Trace-ID` of
-    other characters than letters, digits, `.`, `_`, `:` and `-`, or of more than 64, and as `require_known_strategy`.
+    An invalid `traceparent` is dropped, as its specification requires. Raises Refusal (400) for an `X-Trace-ID` with
+    characters other than letters, digits, `.`, `_`, `:` and `-`, or with more than 64, and as `require_known_strategy`.
     """
     require_known_strategy(headers)
     own = headers.get("x-trace-id", "").strip()
@@ -57,7 +57,7 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
 
 
 def require_known_strategy(headers: Mapping[str, str]) -> None:
-    """Raises Refusal (400) for an `x-routing-strategy` that means nothing here."""
+    """Raises Refusal (400) for an unknown `x-routing-strategy`."""
     asked = headers.get("x-routing-strategy")
     if asked is None or asked.strip().lower() in _STRATEGIES:
         return

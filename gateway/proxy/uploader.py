@@ -1,4 +1,4 @@
-"""Brings spooled usage to the control plane: within half a second, again and again until it is confirmed."""
+"""Send spooled usage to the control plane: within half a second, with retries until it is confirmed."""
 
 import asyncio
 import os
@@ -24,23 +24,23 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.spool import Spool, SpoolError, read_segment, sync_directory
 
 _log = structlog.get_logger()
-# So that calls that end together travel together.
+# A short wait, so that calls that end together are sent together.
 _GATHER_SECONDS = 0.1
-# This batch can never succeed; everything else may, later.
+# With these statuses a batch can never succeed; with any other it may succeed later.
 _POISONED = (400, 409, 413, 422)
 _PROBLEM = (
-    # The control plane's own words; without them, something in between refused.
+    # Errors of the control plane itself have this type; any other comes from an intermediary.
     "application/problem+json"
 )
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
 
 
 class Poisoned(Exception):
-    """The control plane will never take this batch. Says why, in its words."""
+    """The control plane will never accept this batch. The message is its own reason."""
 
 
 class Uploader:
-    """Sends one segment after the other, oldest first."""
+    """Sends segments one by one, oldest first."""
 
     def __init__(
         self, spool: Spool, session: aiohttp.ClientSession, rejected: Path, metrics: Metrics
@@ -51,19 +51,19 @@ class Uploader:
         self._metrics = metrics
 
     async def run(self) -> None:
-        """Send what arrives, for ever."""
+        """Send usage as it arrives, forever."""
         while True:
             await self._spool.arrived.wait()
             await asyncio.sleep(_GATHER_SECONDS)
             try:
                 await self.send_all()
             except (OSError, SpoolError):
-                # What is left must not wait for another call.
+                # The rest must not wait for another call.
                 self._spool.arrived.set()
                 raise
 
     async def send_all(self) -> None:
-        """Send everything that is in the spool now, waiting for the control plane as long as it takes."""
+        """Send everything in the spool now, waiting for the control plane as long as necessary."""
         self._spool.arrived.clear()
         await self._spool.checkpoint()
         while (path := self._spool.oldest()) is not None:
@@ -81,7 +81,7 @@ class Uploader:
         self._spool.confirm(path, len(segment.events))
 
     async def _deliver(self, events: Sequence[UsageEventReport]) -> None:
-        """Send a batch; if it is poisoned, halve it until the event that nobody wants stands alone."""
+        """Send a batch. If it is poisoned, halve it until the bad event is isolated."""
         try:
             await self._post(events)
         except Poisoned as reason:
@@ -95,7 +95,7 @@ class Uploader:
             await self._deliver(events[middle:])
 
     async def _post(self, events: Sequence[UsageEventReport]) -> None:
-        """Send until there is an answer that means something. Raises Poisoned."""
+        """Send until there is a definite answer. Raises Poisoned."""
         body = encode(UsageBatch(events=list(events)))
         backoff = Backoff()
         while True:
@@ -122,7 +122,7 @@ class Uploader:
             await asyncio.sleep(wait)
 
     def _set_aside(self, name: str, body: bytes, events: int, reason: str) -> None:
-        """Keep what cannot be delivered where an operator finds it, and raise the alarm."""
+        """Save undeliverable usage where an operator can find it, and raise the alarm."""
         self._rejected.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._rejected / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

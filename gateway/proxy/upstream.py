@@ -1,4 +1,4 @@
-"""Asking backends: the first that answers, and errors that betray nothing about them."""
+"""Send calls to backends until one answers, with errors that reveal nothing about them."""
 
 import contextlib
 import email.utils
@@ -28,27 +28,27 @@ from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
 
-# The client did nothing wrong: our route or account did.
+# With these statuses the client did nothing wrong: our route or account is at fault.
 _OURS = (401, 402, 403, 404, 405, 407, 408, 425)
 _DOWN = (502, 503, 504)
-# Backends that one caller waits for in vain.
+# How many backends may time out for one call.
 _MOST_SILENT = 2
-# Said by a server that runs: its own trouble, or that of this one call.
+# Statuses from a running server: its own problem, or a problem of this call only.
 _FROM_A_WORKING_BACKEND = (500, 501, *_OURS)
 
 
 @dataclass
 class Attempts:
-    """How far a call got; filled while it is tried, read when it has failed."""
+    """How far a call got; filled during the attempts, read after a failure."""
 
     # The last backend that got the call.
     reached: Backend | None = None
 
 
 class BackendFault(Exception):
-    """A backend failed before anything of its answer was sent on.
+    """A backend failed before any part of its answer was sent on.
 
-    `status` is what it said, or should have said; `refusal` is for the client, if no other backend does better.
+    `status` is the one it sent, or should have sent; `refusal` is for the client, if no other backend succeeds.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class BackendFault(Exception):
         self.status = status
         self.refusal = refusal
         self.reason = reason or str(status)
-        # As far as one can tell from here, there is nobody behind the address.
+        # True if apparently no server runs at the address.
         self.is_down = is_down
         self.retry_after_seconds = retry_after_seconds
 
 
 class _Trouble:
-    """What those backends said that did not answer one call."""
+    """The failures of backends that did not answer one call."""
 
     def __init__(self, router: Router, route: Route) -> None:
         self._router = router
@@ -82,7 +82,7 @@ class _Trouble:
         self._silent = 0
 
     def unreachable(self, backend: Backend) -> None:
-        """There is no connection to it."""
+        """The gateway cannot connect to the backend."""
         self._router.failed(backend, "connect")
         self._is_all_reached = False
 
@@ -92,7 +92,7 @@ class _Trouble:
         self._other = _backend_failed()
 
     def silent(self, backend: Backend) -> None:
-        """It took the call and did not begin to answer in time. Raises the refusal if it is the second one."""
+        """The backend got the call and did not begin to answer in time. Raises the refusal for the second one."""
         self._router.failed(backend, "timeout", is_reachable=True)
         self._other = Refusal(
             504, "backend_timeout", "The model did not answer in time. Try again.", kind="server_error"
@@ -102,7 +102,7 @@ class _Trouble:
             raise self._other
 
     def fault(self, backend: Backend, fault: BackendFault) -> None:
-        """An answer that is none. Raises the refusal at once if the call itself is at fault."""
+        """The backend answered with an error. Raises the refusal at once if the call itself is at fault."""
         if fault.status == 429:
             self._router.limited(backend, fault.retry_after_seconds)
             self._limited = _sooner(self._limited, fault.refusal)
@@ -117,7 +117,7 @@ class _Trouble:
             self._other = fault.refusal
 
     def another_answered(self) -> None:
-        """So the call was good, and whoever refused it is to blame."""
+        """Another backend answered, so the call is valid, and the backends that refused it are at fault."""
         for backend, fault in self._doubtful:
             if fault.status == 404:
                 self._router.lacks(backend, self._route.config.model)
@@ -126,7 +126,7 @@ class _Trouble:
         self._doubtful.clear()
 
     def nobody_answered(self) -> Refusal:
-        """What the client is told: 429 only if all backends said so."""
+        """The refusal for the client: 429 only if all backends answered 429."""
         for backend, fault in self._doubtful:
             self._router.doubted(backend, fault.reason)
         if self._other is not None:
@@ -156,11 +156,11 @@ async def ask(
     apart: Apart,
     take: Callable[[Backend, aiohttp.ClientResponse], Awaitable[None]],
 ) -> None:
-    """Send a call to one backend after the other until one answers; `take` passes a 2xx answer on.
+    """Send a call to one backend after another until one answers; `take` passes a 2xx answer on.
 
-    The next one is tried if a backend cannot be connected to, hangs up before its first byte, is silent until its
-    time is up (two at most), says 429 or 5xx, or what only its own trouble explains (401, 404 …), or if `take` raises
-    BackendFault: nothing was sent on yet, and the answer is none. After `take` has returned or raised anything else,
+    The gateway tries the next backend if one refuses the connection, hangs up before its first byte, times out
+    (two at most), answers 429, 5xx or a status that only its own problem explains (401, 404 …), or if `take` raises
+    BackendFault: the answer failed and nothing was sent on yet. After `take` has returned or raised anything else,
     the connection is closed.
 
     Args:
@@ -175,8 +175,8 @@ async def ask(
         apart: keeps tenants apart at backends.
         take: reads and passes on the answer.
 
-    Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all said so, 4xx
-    as the backend said it.
+    Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all answered
+    429, other 4xx as the backend sent it.
     """
     timeout = aiohttp.ClientTimeout(
         total=None,
@@ -190,7 +190,7 @@ async def ask(
         before, attempts.reached = attempts.reached, backend
         try:
             response = await connections.post(url, data=payload, headers=headers, timeout=timeout)
-            # It may be large, and the answer long.
+            # Free the payload now: it may be large, and the answer may take long.
             payload = b""
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
             attempts.reached = before
@@ -230,13 +230,13 @@ def _backend_failed() -> Refusal:
 
 
 def _sooner(one: Refusal | None, other: Refusal) -> Refusal:
-    """Of two 429s the one after which to come back first."""
+    """The one of two 429s that permits the earlier retry."""
     waits = [_seconds(refusal.headers.get("retry-after")) for refusal in (one, other) if refusal is not None]
     return other if one is None or waits[1] < waits[0] else one
 
 
 def _seconds(header: str | None) -> float:
-    """A `Retry-After` in seconds, also where it is a date; 0 where it is missing or neither."""
+    """A `Retry-After`, given as seconds or as a date, in seconds; 0 if it is missing or invalid."""
     if header is None:
         return 0.0
     try:
@@ -252,7 +252,7 @@ def _seconds(header: str | None) -> float:
 async def _read_fault(
     response: aiohttp.ClientResponse, backend: Backend, route: Route, router: Router, apart: Apart
 ) -> BackendFault:
-    """What a backend says with another status than 2xx."""
+    """The error in a backend's answer with a status other than 2xx."""
     error = BackendError()
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         error = read_error(await response.content.read(LARGEST_ERROR))
@@ -273,7 +273,7 @@ def fault_of(
     wait: str | None = None,
     secrets: tuple[str, ...] = (),
 ) -> BackendFault:
-    """A backend's error as ours: its sentence for the client's faults, our own for everything else.
+    """A backend's error as our own: with its sentence if the client is at fault, else with ours.
 
     `wait` is its `Retry-After`.
 
@@ -301,7 +301,7 @@ def fault_of(
 def fault_of_answer(
     error: Exception, backend: Backend, route: Route, router: Router, secrets: tuple[str, ...]
 ) -> BackendFault:
-    """An answer of which nothing was sent, as a failure of its backend.
+    """A failed answer, of which nothing was sent on, as a failure of its backend.
 
     Args:
         error: the error in the answer.
@@ -312,7 +312,7 @@ def fault_of_answer(
     """
     if isinstance(error, FailedAnswer):
         fault = fault_of(error.status, read_error(error.said), backend, route, router, secrets=secrets)
-        # Perhaps the call's own fault.
+        # The call itself may be at fault.
         if fault.status <= 500:
             return fault
     return BackendFault(502, broke_off(), reason="broken_answer")
@@ -325,7 +325,7 @@ def last_event(
     router: Router,
     secrets: tuple[str, ...],
 ) -> bytes:
-    """What a stream ends with that broke off: the backend's own sentence, if that is for the caller.
+    """The last event of a stream that broke off: with the backend's own sentence, if it is fit for the caller.
 
     Args:
         error: the error in the stream; None: it just ended.
@@ -346,7 +346,7 @@ def last_event(
 def is_account_trouble(
     status: int, error: BackendError, backend: Backend, route: Route, router: Router
 ) -> bool:
-    """Whether a backend refuses our own account, which no caller is told; operators are.
+    """Whether a backend refuses our own account. Only operators learn of this, not callers.
 
     Args:
         status: HTTP status of the backend's answer.

@@ -1,4 +1,4 @@
-"""What backends say about the tokens of a call, in every dialect that is in use; read, not believed.
+"""Read what backends report about the tokens of a call, in every dialect in use, without trusting it.
 
 The names are those of OpenAI (chat and Responses), Anthropic, Gemini, Bedrock, Cohere, DeepSeek, Moonshot, Mistral,
 OpenRouter, Perplexity, Qwen, xAI, Groq, vLLM, llama.cpp and Ollama. `gateway.proxy.evidence` compares what is read
@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.proxy.members import Repeated, members_of, object_of, values_of
 
-# Tokens; no window and no answer is longer.
+# Tokens; no context window and no answer is longer.
 LARGEST_COUNT = 10_000_000
 
 _DIGITS = re.compile(r"[0-9]+(?:\.0*)?")
@@ -21,11 +21,11 @@ _NAMES_OF_OBJECTS = ("usage", "usageMetadata", "usage_metadata")
 _WRAPPERS = ("x_groq", "message", "response", "result")
 _INNER = ("tokens", "billed_units")  # Cohere's
 
-# Where a number goes, by its name: at the top of a usage object, in details of the prompt, of the answer, of the cache.
+# The field for each name: at the top of a usage object, in details of the prompt, of the answer, of the cache.
 # fmt: off
 _TOP = {
     "prompt": "prompt_tokens promptTokens promptTokenCount prompt_token_count prompt_eval_count input_token_count",
-    # Responses: all of the prompt; Anthropic, Bedrock: what no cache had.
+    # Responses: the whole prompt; Anthropic, Bedrock: only its uncached part.
     "input": "input_tokens inputTokens",
     "completion": "completion_tokens output_tokens completionTokens outputTokens candidatesTokenCount "
                   "candidates_token_count output_token_count eval_count",
@@ -78,7 +78,7 @@ _FIELD_IN_DETAILS = {name: _by_name(table) for name, table in _DETAILS.items()}
 
 @dataclass(slots=True)
 class Reported:
-    """The numbers of one or several usage objects. None: not told, or told as something that is no number."""
+    """The numbers of one or more usage objects. None: not reported, or not a number."""
 
     prompt: int | None = None
     completion: int | None = None
@@ -87,22 +87,22 @@ class Reported:
     cache_write: int = 0
     audio_in: int = 0
     image_in: int = 0
-    # Inside `cache_read`, and inside `audio_in`.
+    # Included in both `cache_read` and `audio_in`.
     cached_audio: int = 0
     cached_image: int = 0
     reasoning: int = 0
     audio_out: int = 0
     image_out: int = 0
-    # By the dialect: cached tokens are not in `prompt`.
+    # In this dialect, `prompt` does not include cached tokens.
     is_cache_beside: bool = False
     is_reasoning_beside: bool = False
-    # Perplexity's: beside all else, and in its total or not.
+    # Perplexity's: counted beside everything else; its total may or may not include it.
     is_reasoning_at_top: bool = False
-    # False: some number was negative, fractional, too large or none at all.
+    # False if any number was negative, fractional, too large or not a number.
     is_clean: bool = True
 
     def contradicts(self, other: "Reported") -> bool:
-        """Whether both tell of the prompt, or of the answer, and not the same; a zero tells nothing."""
+        """Whether the two reports differ about the prompt or the answer. A zero counts as no report."""
         pairs = zip(self._sides(), other._sides(), strict=True)
         return any(mine and its and mine != its for mine, its in pairs)
 
@@ -112,7 +112,7 @@ class Reported:
         return prompt + cache, completion + self.reasoning * self.is_reasoning_beside
 
     def merge(self, other: "Reported") -> None:
-        """Take the larger of each number: what grows in a stream ends with its largest, and zeros are placeholders."""
+        """Take the larger of each number: in a stream, the last of growing numbers is largest, and zeros are placeholders."""
         other = replace(other)
         _speak_alike(self, other)
         is_complete = True
@@ -132,7 +132,7 @@ class Reported:
 
 
 def _speak_alike(one: Reported, other: Reported) -> None:
-    """Where one dialect counts the cache, or thoughts, in and the other beside: both count them in."""
+    """If only one of two dialects includes the cache, or thoughts, in its numbers, make both include them."""
     if one.prompt is not None and other.prompt is not None and one.is_cache_beside != other.is_cache_beside:
         for report in (one, other):
             if report.is_cache_beside:
@@ -153,10 +153,10 @@ _COUNTS = tuple(one.name for one in fields(Reported) if not one.name.startswith(
 
 
 def read_usage(content: Any) -> Reported | None:
-    """All that an answer, or an event of a stream, says about tokens; None if it says nothing.
+    """Everything that an answer, or an event of a stream, reports about tokens; None if nothing.
 
-    Objects that contradict each other are not clean, and neither is one that has a name twice with different values,
-    if `content` comes from `parse_all`.
+    Objects that contradict each other are not clean. If `content` comes from `parse_all`, an object with a repeated
+    name that has different values is not clean either.
     """
     if not isinstance(content, dict):
         return None
@@ -176,9 +176,9 @@ def read_usage(content: Any) -> Reported | None:
 
 
 def _usage_objects(content: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool, bool]]:
-    """Wherever usage is told: under its own names, inside a choice (Moonshot) or its message, inside what a proxy
-    wraps (`response`, `result`), for Groq, llama.cpp, Ollama; whether it speaks of the whole call, and whether
-    something else stands under the same name.
+    """All usage objects: under their own names, inside a choice (Moonshot) or its message, inside a proxy's
+    wrapper (`response`, `result`), for Groq, llama.cpp, Ollama. For each, whether it covers the whole call, and
+    whether the same name has another value.
     """
     places = [(content, True, False)]
     places += [(place, True, again) for name in _WRAPPERS for place, again in _under(content, name)]
@@ -221,7 +221,7 @@ def _under(place: dict[str, Any], name: str) -> list[tuple[Any, bool]]:
 
 
 def _as_often_as_told(place: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The object, and once more with each value that it has for a name beside another."""
+    """The object, and a copy for each further value of a repeated name."""
     yield place
     if isinstance(place, Repeated):
         yield from ({**place, name: value} for name, value in place.earlier)
@@ -258,7 +258,7 @@ def _read(usage: dict[str, Any]) -> Reported:
 
 
 def _by_modality(details: list[Any]) -> dict[str, Any]:
-    """Gemini's list of modalities under the names that others give them."""
+    """Gemini's list of modalities, under the names that other dialects use."""
     pairs = [
         (f"{str(one.get('modality', '')).lower()}_tokens", told.get("tokenCount", told.get("token_count")))
         for one in details
@@ -269,14 +269,14 @@ def _by_modality(details: list[Any]) -> dict[str, Any]:
 
 
 class _Numbers:
-    """Reads numbers: under each field the largest, and whether one of them was none."""
+    """Reads numbers: the largest for each field, and whether any was invalid."""
 
     def __init__(self) -> None:
         self.found: dict[str, int] = {}
         self.is_clean = True
 
     def take(self, place: dict[str, Any], fields_: dict[str, str]) -> None:
-        """Take all numbers of an object that have a name in `fields_`, and those of its details."""
+        """Read all numbers of an object with a name in `fields_`, and those of its details."""
         if isinstance(place, Repeated) and any(self._is_known(name, fields_) for name, _ in place.earlier):
             self.is_clean = False
         for name, value in members_of(place):
@@ -307,7 +307,7 @@ class _Numbers:
             self.found[field] = number
 
     def _number(self, value: Any) -> int | None:
-        """A count. Whole floats and texts of digits are numbers; a fraction is rounded up, and not clean."""
+        """A count. Whole floats and texts of digits are numbers; a fraction is rounded up and is not clean."""
         if isinstance(value, str) and len(value) < 40:
             self.is_clean = self.is_clean and _DIGITS.fullmatch(value) is not None
             try:

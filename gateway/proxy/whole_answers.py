@@ -1,6 +1,6 @@
-"""Whether an answer is whole: success is what a backend finished, not what it began with 200.
+"""Check that an answer is complete: success means that a backend finished it, not that it began with 200.
 
-Servers say in many ways that they failed after all: see `gateway.proxy.answer_errors`. All of them come out as
+Servers report a later failure in many ways: see `gateway.proxy.answer_errors`. All of them become
 FailedAnswer.
 """
 
@@ -26,7 +26,7 @@ from gateway.proxy.delivered import Delivered
 from gateway.proxy.members import integer, is_any_name_escaped, parse_all
 from gateway.proxy.usage import Reported, read_usage
 
-# Texts of a message or a delta, still in their JSON. Inside a text every quotation mark is escaped.
+# Texts of a message or a delta, as JSON. Every quotation mark inside a text is escaped.
 _TEXT = re.compile(
     rb'"(?:content|reasoning_content|reasoning|thinking|refusal|arguments|text|transcript|partial_json|input)"'
     rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"',
@@ -35,36 +35,36 @@ _TEXT = re.compile(
 _ARGUMENTS = re.compile(rb'"arguments"\s*:\s*\{')
 _TOOL_NAME = re.compile(rb'"name"\s*:\s*"([^"\\]+)"')
 _IMAGE = re.compile(rb'"(?:image_url|video_url|b64_json)"\s*:')
-# Base64 of a sound: `audio.data` (OpenAI, Qwen, vLLM), `audio` itself, or a data: URL.
+# A sound in base64: `audio.data` (OpenAI, Qwen, vLLM), `audio` itself, or a data: URL.
 _SOUND = re.compile(
     rb'"audio"\s*:\s*(?:"|\{(?>[^{}"]+|"(?:[^"\\]|\\.)*+")*?"data"\s*:\s*")([^"]*)"|"data:audio/[^",]*,([^"]*)"'
 )
 _BRACE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}]', re.DOTALL)
 _ARGUMENT_NAMES = ("arguments", "input", "parameters", "args")
 _DATA = ("data", "b64_json", "audio")  # base64
-# Texts of a message or a delta that no model wrote.
+# Names of texts in a message or a delta that are not the model's own.
 _NAMES_OF_NO_WORDS = """
 role id type name index object status phase model provider finish_reason stop_reason created signature
 encrypted_content annotations
 """
 _NO_WORDS = frozenset(_NAMES_OF_NO_WORDS.split())
 _BOM = b"\xef\xbb\xbf"
-# A text as it is, or what JSON does not know.
+# A text, which stays unchanged, or a number that is not valid JSON.
 _NO_NUMBER = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|-?\bInfinity\b|\bNaN\b', re.DOTALL)
 
 
 class BrokenAnswer(Exception):
-    """The backend did not finish an answer of which the client has a part."""
+    """The backend did not finish an answer that the client already has a part of."""
 
 
 class PlainAnswer(msgspec.Struct):
     """What the gateway keeps of a plain answer."""
 
-    # JSON that every reader takes.
+    # JSON that every reader accepts.
     content: bytes
     reported: Reported | None
     delivered: Delivered
-    # False: it says itself that it has no end, or tells two choices as one.
+    # False if it says itself that it has no end, or gives two choices as one.
     is_certain: bool = True
 
 
@@ -82,7 +82,7 @@ class _Choice(msgspec.Struct):
 
     @property
     def end(self) -> str:
-        """How it ended; empty if it does not say that it did."""
+        """How it ended; empty if it does not say that it ended."""
         own = self.finish_reason
         return own if own and isinstance(own, str) else end_of(msgspec.structs.asdict(self))
 
@@ -100,7 +100,7 @@ class _Embeddings(msgspec.Struct):
 
 
 class _Rest(msgspec.Struct):
-    """All that may speak of usage."""
+    """All members that may report usage."""
 
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -112,7 +112,7 @@ _TOLD_UNDER = (b'"usage', b'"timings"', b'eval_count"')
 
 
 def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
-    """Read a plain answer. Raises FailedAnswer for one that holds an error, or not all that was asked for."""
+    """Read a plain answer. Raises FailedAnswer if it contains an error, or less than was requested."""
     content = as_json(original)
     try:
         rest = _REST.decode(content)
@@ -136,7 +136,7 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
             delivered = _delivered(content)
             delivered.choices = len(chat.choices)
             delivered.chunks = sum(bytes(choice.logprobs).count(b'"token"') for choice in chat.choices)
-            # Only numbers that are larger than its texts ask for a closer look.
+            # Only numbers that are larger than its texts require a closer look.
             if reported and max(reported.completion or 0, reported.total or 0) > delivered.bytes:
                 words = sum(words_in(_parsed(bytes(choice.message))) for choice in chat.choices)
                 delivered.other = max(words - delivered.bytes, 0)
@@ -146,7 +146,7 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
 
 
 def tells_usage(content: bytes) -> bool:
-    """Whether JSON may tell of tokens."""
+    """Whether JSON may report tokens."""
     return any(name in content for name in _TOLD_UNDER) or is_any_name_escaped(content)
 
 
@@ -159,11 +159,11 @@ def _usage_of(content: bytes, usage: bytes, original: bytes) -> Reported | None:
 
 
 def written(data: bytes) -> Delivered:
-    """The texts, images and sounds of an answer in some JSON, which is not parsed for it."""
+    """The texts, images and sounds of an answer in JSON, found without parsing it."""
     texts = [text for text in _TEXT.findall(data) if text]
     tools: list[bytes] = []
     if b'"tool_calls"' in data or b'"function_call"' in data:
-        # A tool without arguments is an answer too.
+        # A tool call without arguments is an answer too.
         tools = _TOOL_NAME.findall(data)
         texts += tools
     count, size = len(texts), sum(map(len, texts))
@@ -180,7 +180,7 @@ def written(data: bytes) -> Delivered:
 
 
 def words_in(message: Any) -> int:
-    """Bytes of the texts in a message or a delta under whatever names, and of arguments that are objects."""
+    """Bytes of the texts in a message or a delta, under any name, and of arguments that are objects."""
     size, waiting = 0, [message]
     while waiting:
         value = waiting.pop()
@@ -198,7 +198,7 @@ def words_in(message: Any) -> int:
 
 
 def _sizes_of_arguments(data: bytes) -> list[int]:
-    """Bytes of arguments that are objects and not texts; of those inside of others nothing more."""
+    """Bytes of arguments that are objects instead of texts. Nested ones are not counted again."""
     sizes, at = [], 0
     while found := _ARGUMENTS.search(data, at):
         start = found.end() - 1
@@ -208,7 +208,7 @@ def _sizes_of_arguments(data: bytes) -> list[int]:
 
 
 def end_of_object(data: bytes, start: int) -> int:
-    """Where the object ends whose brace stands at `start`; the end of `data` if it has none."""
+    """The end of the object whose brace is at `start`; the end of `data` if the object does not end."""
     depth = 0
     for mark in _BRACE.finditer(data, start):
         depth += {b"{": 1, b"}": -1}.get(mark[0], 0)
@@ -218,7 +218,7 @@ def end_of_object(data: bytes, start: int) -> int:
 
 
 def other_words(choices: list[Any]) -> int:
-    """Bytes of the texts that stand in messages or deltas under a name that no dialect is known to use."""
+    """Bytes of the texts in messages or deltas under names that no known dialect uses."""
     size = 0
     for choice in choices:
         message = (choice.get("message") or choice.get("delta")) if isinstance(choice, dict) else None
@@ -229,9 +229,9 @@ def other_words(choices: list[Any]) -> int:
 
 
 def as_json(content: bytes) -> bytes:
-    """A backend's JSON as all readers take it: without a byte order mark, and null for NaN and Infinity.
+    """A backend's JSON in a form that all readers accept: without a byte order mark, and null for NaN and Infinity.
 
-    What is no JSON even so comes back as it is.
+    Content that is still not JSON is returned unchanged.
     """
     content = content.removeprefix(_BOM)
     if b"NaN" not in content and b"Infinity" not in content:
@@ -245,7 +245,7 @@ def as_json(content: bytes) -> bytes:
 
 
 def texts_in(choices: list[Any]) -> list[bytes]:
-    """What the model wrote in each choice, as JSON that `written` understands; without sources that it cites."""
+    """The model's text in each choice, as JSON that `written` understands, without the sources it cites."""
     result = []
     for choice in choices:
         if not isinstance(choice, dict):
@@ -258,7 +258,7 @@ def texts_in(choices: list[Any]) -> list[bytes]:
 
 
 def dumped(value: Any) -> bytes:
-    """As JSON, also what only the slow reader takes: half of a surrogate pair."""
+    """The value as JSON, even with half of a surrogate pair, which only the slow reader accepts."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -275,9 +275,9 @@ def _delivered(content: bytes) -> Delivered:
 
 
 def _check_choices(answer: _Chat) -> bool:
-    """Whether no choice says of itself that it has no end, nor that it is another one.
+    """False if a choice says that it has no end, or has the index of another one.
 
-    Whoever does not speak of ends has one.
+    A choice that does not mention an end counts as ended.
     """
     if not answer.choices:
         raise msgspec.ValidationError("no choices")
@@ -307,7 +307,7 @@ def _check_vectors(answer: _Embeddings, inputs: int) -> None:
 
 
 def parse(data: bytes) -> Any:
-    """JSON as servers write it: also where a text is not UTF-8 or a number larger than any. Raises ValueError."""
+    """Parse JSON as servers write it, even with a text that is not UTF-8 or a huge number. Raises ValueError."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -318,7 +318,7 @@ def parse(data: bytes) -> Any:
 
 
 def _parsed(content: bytes, parse: Callable[[bytes], Any] = parse) -> dict[str, Any]:
-    """The object, or an empty one if it is none."""
+    """The object, or an empty one if the content is not an object."""
     try:
         parsed = parse(content)
     except ValueError:

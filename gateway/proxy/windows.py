@@ -1,9 +1,9 @@
-"""What a limit counts in: the last sixty seconds, a day or month of the calendar, or now.
+"""Counters for limits: over the last sixty seconds, over a calendar day or month, or for now.
 
-Each counter answers `wait_seconds` (0 if the amount fits, `NEVER` if it cannot fit however long one waits),
-takes a reservation, and replaces it by the truth later. The limit's value comes with each question, so that a
-changed limit holds at once and keeps what was counted. Nothing here awaits: asking and reserving is one step
-for the event loop.
+Each counter answers `wait_seconds` (0 if the amount fits, `NEVER` if it can never fit), takes a reservation,
+and later replaces it by the actual usage. The caller passes the limit's value each time, so that a changed
+limit applies at once and keeps its count. Nothing here awaits: check and reservation are one step for the
+event loop.
 """
 
 import math
@@ -18,7 +18,7 @@ MINUTE_SECONDS = 60.0
 
 
 class Reserved:
-    """What one call has reserved in one counter; `amount` is zero when the counter no longer remembers it."""
+    """The amount that one call has reserved in one counter; `amount` is zero once the counter has forgotten it."""
 
     __slots__ = ("amount", "at")
 
@@ -28,28 +28,28 @@ class Reserved:
 
 
 class Counter(Protocol):
-    """What all three kinds of counters do. Times are seconds of the clock that suits the kind."""
+    """The interface of all three kinds of counters. Times are in seconds of the clock for that kind."""
 
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
-        """How long to wait until `amount` more fits under `value`."""
+        """Seconds until `amount` more fits under `value`."""
 
     def hold(self, amount: int, now: float) -> Reserved:
         """Count `amount` from now on."""
 
     def settle(self, held: Reserved, truth: int) -> None:
-        """Replace a reservation by what was really used. Once for each."""
+        """Replace a reservation by the actual usage. Call this once for each."""
 
     def used(self, now: float) -> int:
-        """What is counted now, reservations included."""
+        """The current count, including reservations."""
 
     def is_idle(self, now: float) -> bool:
-        """Whether forgetting this counter would change nothing."""
+        """Whether this counter can be dropped without any effect."""
 
 
 class LastMinute:
     """An exact sliding window: remembers each call of the last sixty seconds, in the order of arrival.
 
-    A call leaves the window sixty seconds after it came, to the microsecond; what it used counts where it
+    A call leaves the window sixty seconds after it came, to the microsecond; its usage counts where it
     *began*.
     """
 
@@ -77,7 +77,7 @@ class LastMinute:
         return held
 
     def settle(self, held: Reserved, truth: int) -> None:
-        # It has left the window meanwhile.
+        # The call has left the window meanwhile.
         if held.at < 0:
             return
         self._total += truth - held.amount
@@ -88,7 +88,7 @@ class LastMinute:
         return self._total
 
     def seconds_to_next(self, now: float) -> float:
-        """When the oldest call leaves the window; 0 if it is empty."""
+        """Seconds until the oldest call leaves the window; 0 if it is empty."""
         self._forget_old(now)
         return self._entries[0].at + MINUTE_SECONDS - now if self._entries else 0.0
 
@@ -105,9 +105,9 @@ class LastMinute:
 
 
 def calendar_window(now: float, *, is_month: bool, time_zone: str) -> tuple[float, float]:
-    """When the day or month of `now` began in that time zone, and when it ends; in seconds since 1970.
+    """The start and end of the day or month of `now` in a time zone, in seconds since 1970.
 
-    `start <= now < end`. Where summer time changes a day has 23 or 25 hours; an unknown zone counts as UTC.
+    `start <= now < end`. When daylight saving time changes, a day has 23 or 25 hours. An unknown zone counts as UTC.
     """
     moment = datetime.fromtimestamp(now, UTC)
     start, end = (month_window if is_month else day_window)(moment, time_zone)
@@ -115,7 +115,7 @@ def calendar_window(now: float, *, is_month: bool, time_zone: str) -> tuple[floa
 
 
 class Calendar:
-    """A day or month in a time zone. It goes on until it is over, also if the clock jumps back or the zone changes."""
+    """A day or month in a time zone. It lasts until its end, even if the clock jumps back or the zone changes."""
 
     def __init__(self, *, is_month: bool, time_zone: str) -> None:
         self._is_month = is_month
@@ -126,7 +126,7 @@ class Calendar:
         self._seeded_as_of = -1
 
     def seed(self, used: int, as_of: int, now: float) -> None:
-        """Begin at what the ledger knows, if it is of this window and newer than the last. Never lowers."""
+        """Start from the ledger's number, if it is for this window and newer than the last. Never lowers the count."""
         self._roll(now)
         if as_of > self._seeded_as_of and self._start <= as_of < self._end:
             self._seeded_as_of = as_of
@@ -144,7 +144,7 @@ class Calendar:
         return Reserved(self._start, amount)
 
     def settle(self, held: Reserved, truth: int) -> None:
-        # Otherwise the window in which the call began is over.
+        # Otherwise the window of the call's start is over.
         if held.at == self._start:
             self._reserved -= held.amount
             self._settled += truth
@@ -172,7 +172,7 @@ class Now:
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         if amount > value:
             return NEVER
-        # Nobody knows; a second is a polite guess.
+        # The wait is unknown; one second is a reasonable guess.
         return 0.0 if self._in_use + amount <= value else 1.0
 
     def hold(self, amount: int, now: float) -> Reserved:
