@@ -126,7 +126,7 @@ class App:
     async def _look_at_limits(self, key: Key, index: Index, length: int | None) -> None:
         """Refuse a call before reading its body if a limit has no room for any call at all.
 
-        A small body is read first where that costs less or tells more: with limits shared by several gateways,
+        The gateway reads a small body first if that is cheaper or tells more: with limits shared by several gateways,
         which need a request over the network, and with limits on a model, since the call may name another one.
         """
         refusals = self._state.refusals

@@ -104,7 +104,7 @@ class IndexBuilder:
 
 
 class NarrowingBuilder(IndexBuilder):
-    """Applies only the removals in changes whose first revision is still arriving to the index in force.
+    """Applies to the index in force only the removals in changes that begin at a revision that is still arriving.
 
     Additions wait for the complete configuration, since they may depend on facts that are not known yet: resuming
     a tenant would reopen keys that were revoked in between. So the index keeps its own revision.

@@ -56,7 +56,7 @@ class Bounds:
     choices: int
     # Whether files, media or the web may add to the prompt.
     may_bring_more: Callable[[], bool]
-    # Whether the call asked for reasoning.
+    # Whether the call requested reasoning.
     may_think: bool = False
     is_embedding: bool = False
     characters_of_a_sound_token: int = COMPRESSED_SOUND
@@ -81,9 +81,9 @@ def bounds_of(
         named_output: maximum that the client named, for all choices; 0: none.
         longest_output: longest answer of the model; None: unknown.
         choices: number of choices.
-        is_embedding: the call asks for vectors.
+        is_embedding: the call requests vectors.
         may_bring_more: True if the call has media, files or a search.
-        may_think: the call asks for reasoning.
+        may_think: the call requests reasoning.
         characters_of_a_sound_token: base64 characters of sound per token.
     """
     most = min(max(longest_output or _LONGEST_OUTPUT, _LONGEST_OUTPUT) * choices, LARGEST_COUNT)

@@ -90,7 +90,7 @@ class Router:
     def candidates(self, route: Route) -> Iterator[Backend]:
         """The backends to try, in order: by priority, then by weighted chance, without the ejected ones.
 
-        Backends that were ejected for their answers, or that asked for a pause, come last: an answer that may be wrong
+        Backends that were ejected for their answers, or that requested a pause, come last: an answer that may be wrong
         or late is better than none, and no caller can make a model unavailable to others by making it fail.
         """
         last = []
