@@ -24,7 +24,7 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
-_SWEPT_AT_ONCE = 500  # counters, in about two milliseconds
+_SWEPT_AT_ONCE = 500  # counters: about 2 ms
 # Fast enough that a sweep ends before the number of counters doubles.
 _SWEPT_FOR_EACH_NEW = 2
 CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")

@@ -20,7 +20,7 @@ _MEDIA = (
 ).split()
 # A text that may be a name or a type.
 _NAME = re.compile(rb'"([A-Za-z0-9_-]++)(?=")')
-_HIDDEN = re.compile(  # a letter that is escaped needlessly
+_HIDDEN = re.compile(  # a needlessly escaped letter
     rb"\\u00(?:4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 )
 _LENGTH_HIDDEN = 6

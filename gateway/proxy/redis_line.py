@@ -93,7 +93,7 @@ class Line:
     def _has_connected(self, task: asyncio.Task[AbstractConnection]) -> None:
         self._connecting = None
         if not task.cancelled():
-            task.exception()  # the waiting caller saw it
+            task.exception()  # the caller saw it
 
     async def _connect(self) -> AbstractConnection:
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]

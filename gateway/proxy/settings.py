@@ -41,7 +41,7 @@ class Settings:
     body_memory_mib: int
     # Memory for larger answers that are passed on in one piece.
     answer_memory_mib: int
-    largest_answer_mib: int  # the maximum for one of them
+    largest_answer_mib: int  # for one of them
     # The time before a body must keep a minimum rate.
     body_grace_seconds: int
 

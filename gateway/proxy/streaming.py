@@ -235,7 +235,7 @@ class EventStream:
         if not data:
             if b'"choices"' in event and not event.lstrip().startswith(b":"):
                 raise FailedAnswer(502, reason="a part of the answer that no client reads")
-            return event  # a comment, or an empty event
+            return event  # a comment or empty
         name = next((line[6:].strip().lower() for line in lines if line.startswith(b"event:")), b"")
         is_error = bool(error_field) or _FAILED_EVENT.search(name) is not None
         try:

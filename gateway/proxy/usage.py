@@ -112,7 +112,7 @@ class Reported:
         return prompt + cache, completion + self.reasoning * self.is_reasoning_beside
 
     def merge(self, other: "Reported") -> None:
-        """Take the larger of each number: numbers that grow in a stream end at their largest; zeros are placeholders."""
+        """Take the larger of each number: growing numbers in a stream end at their largest; zeros are placeholders."""
         other = replace(other)
         _speak_alike(self, other)
         is_complete = True
