@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def benchmarks() -> dict[str, str]:
-    """The name of each benchmark and the first sentence of what it says of itself."""
+    """Return the name of each benchmark and the first paragraph of its docstring."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         tree = ast.parse(path.read_text())

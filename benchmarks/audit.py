@@ -1,12 +1,12 @@
-"""How long the audit log takes: pages over ten million entries, checkpoints, verification.
+"""Time the audit log: pages over ten million entries, checkpoints, and verification.
 
     python -m benchmarks.audit [--entries 10000000]
 
-Fills an audit log of 2,000 tenants with 50 people each (a tenth of the entries are of one tenant; some are one in
-fifty thousand), and asks for its pages as an owner of that tenant and as an auditor, by the test client, first over
-10,000 entries and then over all of them. The ratio of the two travels between machines. Checkpoints and
-verification are measured over the first 200,000. Wants about 800 bytes of disk for each entry, and frees them at the
-end.
+Fills an audit log of 2,000 tenants with 50 people each. One tenant has a tenth of the entries, and one entry in fifty
+thousand has a rare action. The test client requests the pages as an owner of that tenant and as an auditor, first over
+10,000 entries and then over all of them. The ratio of the two is comparable between machines. Checkpoints and
+verification are measured over the first 200,000 entries. The benchmark needs about 800 bytes of disk for each entry,
+and frees them at the end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SELECT md5('user' || u)::uuid, '', false, false, true, now(), 'person-' || u || 
   FROM generate_series(0, %(tenants)s * %(people)s - 1) u;
 """
 
-# One entry each 3 seconds or so, over a year. One in ten is of tenant 0; verbs are skewed: verb 39 is rare.
+# About one entry every 3 seconds, over a year. One in ten belongs to tenant 0. The verb `tenant.renamed` is rare.
 ENTRIES_SQL = """
 INSERT INTO audit_auditentry
     (id, tenant_id, at, actor_id, actor_label, acting_as, verb, subject_type, subject_id, subject_label, details,
@@ -97,7 +97,7 @@ def run(entries: int) -> int:
 
 
 def look_for_somebody(entries: int) -> None:
-    """How long an erasure reads before it locks anything."""
+    """Time how long an erasure reads before it locks anything."""
     from accounts.models import User
     from audit.redaction import Person, look_for
 
@@ -109,7 +109,7 @@ def look_for_somebody(entries: int) -> None:
 
 
 def people():
-    """An owner of the busiest tenant, and an auditor, signed in."""
+    """Return two signed-in clients: an owner of the busiest tenant, and an auditor."""
     from django.test import Client
 
     from accounts.actions import make_staff
@@ -130,7 +130,7 @@ def people():
 
 
 def load(first: int, last: int, whole: int, *, waiting: bool = False) -> None:
-    """Add entries; the indexes are made anew when there are many. Triggers sleep, as in a restore."""
+    """Add entries, with triggers disabled as in a restore. For many entries, drop the indexes and create them again."""
     from tests.databases import as_owner
 
     if last > first:
@@ -183,8 +183,8 @@ def checkpoint_and_prove() -> None:
     from tests.databases import as_owner
 
     begun = perf_counter()
-    # As they would have got checkpoints through the year. The database takes no checkpoint of another time: its
-    # guards sleep.
+    # Date the checkpoints as if they had been made during the year. The database rejects a checkpoint of another time,
+    # so its triggers are disabled.
     with as_owner(), mock.patch.object(checkpoints, "time_of_checkpoint", lambda cursor, rows: rows[-1].at):
         with connection.cursor() as cursor:
             cursor.execute("SET session_replication_role = replica")
@@ -200,7 +200,7 @@ def checkpoint_and_prove() -> None:
 
 
 def pages() -> dict[str, tuple[str, str]]:
-    """Name: (who asks, address). Filters broad and narrow, alone and together, at the start and deep inside."""
+    """Return `{name: (who asks, address)}`: broad and narrow filters, alone and combined, on first and later pages."""
     from datetime import timedelta
     from uuid import UUID
 
@@ -242,10 +242,10 @@ def pages() -> dict[str, tuple[str, str]]:
 
 
 def measure(owner, auditor) -> dict[str, tuple[float, float, float]]:
-    """Each page in milliseconds: median and 95th percentile by the clock, and the median of processor time.
+    """Measure each page in milliseconds: median and 95th percentile by the clock, and the median of processor time.
 
-    Processor time, of this process and of its database connection's, says how much work a page is whatever else the
-    machine does.
+    Processor time is that of this process and of its database connection's server process. It shows how much work a
+    page is, whatever else the machine does.
     """
     from benchmarks.ingest import Measured
 
@@ -253,7 +253,7 @@ def measure(owner, auditor) -> dict[str, tuple[float, float, float]]:
     found = {}
     for name, (who, address) in pages().items():
         times, worked = [], []
-        for _ in range(ROUNDS + 1):  # the first warms
+        for _ in range(ROUNDS + 1):  # the first warms up
             before = Measured.now()
             answer = clients[who].get(address)
             took = Measured.now().since(before)

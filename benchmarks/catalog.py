@@ -1,10 +1,10 @@
-"""How long the catalog takes over the whole public price map.
+"""Time the catalog over the whole public price map.
 
     python -m benchmarks.catalog
 
-Imports the vendored price map into an empty database (twice: the second import changes nothing), then asks the catalog
-page and the API for searches and facets as a member of a tenant, and prints the time of the import and the median and
-95th percentile of the answers.
+Imports the vendored price map into an empty database, twice: the second import changes nothing. Then it requests
+searches and facets from the catalog page and the API as a member of a tenant. It prints the time of each import, and
+the median and 95th percentile of the answers.
 """
 
 from __future__ import annotations

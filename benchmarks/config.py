@@ -1,12 +1,12 @@
-"""What 400,000 keys cost: compiling and sending them, one change, and a gateway that takes them.
+"""Measure what 400,000 keys cost: compiling and sending them, changing one, and loading them into a gateway.
 
     python -m benchmarks.config [--keys 190] [--events 400000] [--directory .local/scale] [--changes 20]
 
 Uses the large database (benchmarks/large_tenant.py) with 20,000 keys of one tenant and `--keys` of each of 1,999
-others. First it compiles in this process: processor time here and of the database, bytes, and how large this process
-grows. Then it starts a real console and a real gateway, and asks the gateway something with a key a hundred times a
-second: how long until it is ready, how long from the commit of a changed key to its being in force, and how long a
-caller waits at worst meanwhile. benchmarks/scale.py prints the same for its database.
+others. First it compiles in this process, and measures processor time here and in the database, bytes, and the peak
+memory of this process. Then it starts a real console and a real gateway, and calls the gateway with a key a hundred
+times a second. It measures how long the gateway takes to be ready, how long a changed key takes from the commit until
+it is in force, and the longest wait of a caller meanwhile. benchmarks/scale.py prints the same for its database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.figures import Figure, Figures, Row, Table
 from benchmarks.large_tenant import LARGE, Size, open_large
 
 DIRECTORY = Path(".local/scale")
-# Milliseconds within which 99 of 100 are answered.
+# The target: 99 of 100 calls are answered within so many milliseconds.
 CALLERS_BAR = 20
 
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def rows(changes: int) -> Iterator[Row | Figures]:
-    """Item 13 of the table: compiling in this process, then a console and a gateway as processes."""
+    """Yield item 13 of the table: compiling in this process, then a console and a gateway as processes."""
     from tenants.revision import raise_revision
 
     everything = Everything()
@@ -58,13 +58,13 @@ def rows(changes: int) -> Iterator[Row | Figures]:
 
 
 class Everything:
-    """Everything, compiled in this process."""
+    """The whole configuration, compiled in this process."""
 
     def __init__(self) -> None:
         self.size, self.first_seconds = 0, 0.0
 
     def compile(self) -> int:
-        """Compile it, forget it as it comes, and return how many bytes it were."""
+        """Compile it without keeping the result, and return its size in bytes."""
         from gateway.compile import compile_everything
 
         begun = time.perf_counter()
@@ -75,7 +75,7 @@ class Everything:
         return self.size
 
     def figures(self) -> Iterator[Figure]:
-        """What there is to say besides."""
+        """Yield further numbers about the last compilation."""
         if self.size:
             yield Figure("everything, as it is sent", self.size / 1e6, "MB")
             yield Figure("its first bytes", self.first_seconds * 1000, "ms by the clock")
@@ -83,7 +83,7 @@ class Everything:
 
 
 def changed() -> Iterator[Row]:
-    """Changes that name what they change, compiled in this process."""
+    """Yield changes that name what they change, compiled in this process."""
     from gateway.changes import compile_changes
     from gateway.compile import routing_now, state_of
     from tenants.actions.tenancy import limited_in
@@ -118,7 +118,7 @@ def changed() -> Iterator[Row]:
 
 
 def served(changes: int) -> Iterator[Figure]:
-    """A console and a gateway as processes, by the clock: on a busy machine these are upper bounds."""
+    """Measure a console and a gateway as processes, by the clock. On a busy machine the numbers are upper bounds."""
     with contextlib.ExitStack() as stack:
         yield from _served(stack, changes)
 
@@ -183,18 +183,18 @@ def _served(stack: contextlib.ExitStack, changes: int) -> Iterator[Figure]:
 
 
 def times_applied(running: Any) -> int:
-    """How often the gateway has put a configuration in force."""
+    """Return how often the gateway has put a configuration in force."""
     return str(running.log("gateway")).count('"config_applied"')
 
 
 def wait_for_everything(running: Any, applied: int) -> None:
     running.wait_until(lambda: times_applied(running) > applied, seconds=300, what="everything")
-    # The copy of before gives its memory back.
+    # Wait until the gateway has freed the previous copy.
     time.sleep(8)
 
 
 class Caller(threading.Thread):
-    """Asks the gateway for its models a hundred times a second, and remembers how long the answers took."""
+    """Requests the gateway's models a hundred times a second, and records how long the answers take."""
 
     def __init__(self, port: int, secret: str) -> None:
         super().__init__(daemon=True)
@@ -211,11 +211,11 @@ class Caller(threading.Thread):
             self._waits.append((time.perf_counter() - begun) * 1000)
 
     def status(self) -> int:
-        """What the gateway says to this key now."""
+        """Return the status with which the gateway answers this key now."""
         return self._ask(self._asking)
 
     def figures(self, when: str) -> Iterator[Figure]:
-        """How long callers waited since the last time."""
+        """Yield how long callers have waited since the previous call of this method."""
         waits, self._waits = sorted(self._waits), []
         unit = f"ms by the clock, of {len(waits)}"
         yield Figure(f"callers {when}: median", statistics.median(waits), unit)
@@ -234,7 +234,7 @@ class Caller(threading.Thread):
 
 
 def memory(running: Any, name: str, line: str = "VmRSS") -> float:
-    """Megabytes of a process of the stack: now, or with VmHWM at most so far."""
+    """Return the memory of a process of the stack in megabytes: the present, or with `VmHWM` the peak."""
     return resident_megabytes(running.processes[name].pid, line)
 
 
@@ -243,7 +243,7 @@ def peak_megabytes() -> float:
 
 
 def resident_megabytes(pid: int, line: str = "VmRSS") -> float:
-    """Of a process and its children together (a server has its worker in one)."""
+    """Return the memory of a process and its children together, because a server runs its worker as a child."""
     pids = [pid, *_children(pid)]
     return sum(_status(one, line) for one in pids) / 1024
 

@@ -1,4 +1,4 @@
-"""The table that benchmarks of the large tenant print: rows that take processor time, and figures that do not."""
+"""The table that benchmarks of the large tenant print: rows measure processor time, figures any other number."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def _nothing() -> None:
 
 @dataclass
 class Row:
-    """One thing that is measured: calling `work` does it and returns the answer's bytes, or their number."""
+    """One measured piece of work: calling `work` does it and returns the answer's bytes, or their number."""
 
-    # The part of the table it stands in.
+    # The part of the table that the row belongs to.
     item: str
     name: str
     work: Callable[[], bytes | int]
     bar: float | None = None  # milliseconds of processor time
-    # Before each time, and not measured.
+    # Runs before each round, and is not measured.
     prepare: Callable[[], object] = _nothing
 
 
 @dataclass
 class Figure:
-    """A number with a unit, which should be at most `bar`, or at least that if `more_is_better`."""
+    """A number with a unit. It should be at most `bar`, or at least `bar` if `more_is_better`."""
 
     name: str
     value: float
@@ -67,17 +67,17 @@ class Found:
 
 
 class Table:
-    """Prints each line as it is measured, with what was measured before the work began, and remembers it."""
+    """Prints and keeps each line as it is measured, beside the number from before the optimization."""
 
     def __init__(self, *, with_before: bool, only: Collection[str] = (), match: str = "", rounds: int = 5):
         self._before: dict[str, Any] = json.loads(BEFORE.read_text()) if with_before else {}
         self._only, self._match, self._rounds = only, match, rounds
-        # Whether a number of somebody else's was shown.
+        # Whether the table shows a number that was reported and not measured here.
         self._is_reported = False
         self.measured: dict[str, Any] = {}
 
     def print(self, rows: Iterable[Row | Figures]) -> None:
-        """Measure and print the rows that are wanted. One that fails is a result, too, and the table goes on."""
+        """Measure and print the selected rows. A row that fails prints its error, and the table continues."""
         print(
             f"{'':4}{'':62}{'before':>10}{'work':>10}{'console':>9}{'server':>9}{'queries':>9}{'kB':>9}   milliseconds"
         )
@@ -136,7 +136,7 @@ def _number(value: float) -> str:
 
 
 def measure(row: Row, rounds: int) -> Found:
-    """Do it once to warm and then `rounds` times; the middle one counts."""
+    """Run the row once to warm up and then `rounds` times, and return the median round."""
     from django.db import connection
 
     from benchmarks.ingest import Measured
@@ -157,7 +157,7 @@ def measure(row: Row, rounds: int) -> Found:
             took = Measured.now().since(before)
         size = answer if isinstance(answer, int) else len(answer)
         found.append(Found(took.client * 1000, took.server * 1000, asked, size))
-        # One that slow needs no second.
+        # A row this slow is measured once.
         if took.wall > 10:
             return found[-1]
     return sorted(found[1:], key=lambda one: one.work)[len(found[1:]) // 2]

@@ -1,19 +1,20 @@
-"""How fast usage is recorded, as a share of a bare COPY of the same rows into the same table.
+"""Measure how fast usage is recorded, as a share of a bare COPY of the same rows into the same table.
 
     python -m benchmarks.ingest [--keys 9,100,8000] [--calls N] [--rounds N] [--batch N] [--writers 1,2,4] [--demo]
 
-Both sides write the same rows on the same server, in turns, and the best round of each counts: what the machine
-does besides slows both. Processor time is shown as well, because on a busy machine it is the steadier measure. The
-bare COPY sends text that is ready in memory, in one transaction, and checks nothing; it is the tables' owner's, whom
-row-level security does not ask. Recording works as the console's role, starts from Python records and ends with
-everything committed: identities claimed, every call priced, all rollups and the periods locked. The calls are those
-of the ServeGen trace at their own pace over one day, as a gateway reports them: with ids that grow by time, a backend,
-a request id, and for every second call a trace; with `--demo` they are spread over months as `import_usage` does it,
-which makes many more rollup rows. `--keys` deals them out to so many keys, twenty of each project: with thousands
-nearly every call of a batch has a rollup row of its own. Rollups are folded by a task every few seconds: that is timed
-after all is recorded, and beside it. At the end it says how many bytes a call takes on disk, everything included.
+Both sides write the same rows on the same server, alternating, and the best round of each counts: other work on the
+machine slows both. The table also shows processor time, which is the steadier measure on a busy machine. The bare COPY
+sends text from memory in one transaction and checks nothing. It runs as the owner of the tables, to whom row-level
+security does not apply. Recording runs as the console's role, starts from Python records, and ends with everything
+committed: identities claimed, every call priced, all rollups written and the periods locked. The calls are those of the
+ServeGen trace with their own times over one day, as a gateway reports them: with ids that grow by time, a backend, a
+request id, and for every second call a trace. With `--demo` they are spread over months, as `import_usage` does, which
+makes many more rollup rows. `--keys` distributes them over so many keys, twenty of each project: with thousands of keys
+nearly every call of a batch has its own rollup row. In production a task folds rollups every few seconds; the benchmark
+times folding separately, after all calls are recorded. At the end it prints the bytes a call takes on disk, everything
+included.
 
-Uses the server of DATABASE_URL (a database of its own, dropped afterwards), or starts an embedded one.
+The benchmark uses the server of DATABASE_URL (in its own database, dropped afterwards), or starts an embedded one.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ def run(options: argparse.Namespace, records: list, keys: int) -> None:
 class Measured(NamedTuple):
     """Seconds: by the clock, of the server process of this thread's connection, and of this process.
 
-    Processor time says how much work it is whatever else the machine does. With several writers the work is in
-    other server processes, and on machines without /proc it is unknown: then `server` is 0.
+    Processor time shows the amount of work, whatever else the machine does. With several writers other server
+    processes do the work, and on machines without /proc it is unknown: then `server` is 0.
     """
 
     wall: float
@@ -151,7 +152,7 @@ class Measured(NamedTuple):
 
 
 def make_records(options: argparse.Namespace) -> list:
-    """The trace's calls, of nine projects' keys and five priced models."""
+    """Return the trace's calls, with the keys of nine projects and five priced models."""
     from uuid import UUID
 
     from billing.demo_rule import DEMO_MODELS, DemoRule
@@ -193,7 +194,7 @@ def make_records(options: argparse.Namespace) -> list:
 
 
 def dealt_out(records: list, keys: int) -> list:
-    """The same calls, of so many keys instead of nine: twenty of each project, ten projects of each tenant."""
+    """Return the same calls with `keys` keys instead of nine: twenty per project, ten projects per tenant."""
     from core.ids import uuid7
     from tenants.models import ApiKey, Project, Tenant
 
@@ -218,14 +219,14 @@ def dealt_out(records: list, keys: int) -> list:
 
 
 def fold() -> None:
-    """Bring the rollups' sums home, as a task does every few seconds."""
+    """Fold the rollups, as a task does every few seconds."""
     from billing.folding import fold_rollups
 
     fold_rollups()
 
 
 def on_disk() -> dict[str, int]:
-    """Bytes of the tables that grow with calls, indexes and partitions included."""
+    """Return the bytes of the tables that grow with calls, including indexes and partitions."""
     from django.db import connection
 
     sizes = {}
@@ -244,7 +245,7 @@ def on_disk() -> dict[str, int]:
 
 
 def record(records: list, batch: int, writers: int) -> None:
-    """Record all calls, dealt out in batches to so many writers at once."""
+    """Record all calls in batches, distributed over `writers` concurrent writers."""
     from django.db import connection
 
     from billing.imports import record_all
@@ -272,7 +273,7 @@ def record(records: list, batch: int, writers: int) -> None:
 
 
 def check(count: int) -> None:
-    """The ledger holds every call, and the rollups say what the events say."""
+    """Check that the ledger holds every call and that the rollups are the sums of the events."""
     from django.db import connection
 
     with connection.cursor() as cursor:

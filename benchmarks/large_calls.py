@@ -1,11 +1,11 @@
-"""How long small calls wait beside prompts of 7 MB: one gateway, a backend, and callers as processes of their own.
+"""Time how long small calls wait beside prompts of 7 MB: one gateway, a backend and callers, each in its own process.
 
     python -m benchmarks.large_calls [--seconds 10] [--megabytes 7] [--rounds 3]
 
-A caller asks something small up to a hundred times a second, first alone, then while another sends one large prompt
-after the other; in turns, and of each the best round counts. Printed is the time until the whole answer, in
-milliseconds, of half the small calls, of 99 in 100 and of the slowest, and how many large calls came through in a
-second. By the clock: it wants two quiet cores.
+One caller makes up to a hundred small calls a second, first alone, then while another caller sends large prompts one
+after another. The two alternate, and the best round of each counts. The benchmark prints the time until the whole
+answer, in milliseconds, as the median, the 99th percentile and the maximum of the small calls, and the large calls
+completed per second. Times are by the clock, so it needs two idle cores.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def serve(there: Any, stop: Event) -> None:
-    """A backend that reads whatever it is asked, and always says the same."""
+    """Run a backend that reads every call and always gives the same answer."""
     from tests.gateway.scripted_backend import ScriptedBackend, plain
 
     backend = ScriptedBackend()
@@ -97,12 +97,12 @@ def measure(options: argparse.Namespace, backend: Any, directory: Path) -> None:
 
 
 def body(model: str, text: str) -> bytes:
-    """A chat call."""
+    """Return the body of a chat call."""
     return json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode()
 
 
 def call(port: int, secret: str, content: bytes) -> None:
-    """One call; raises AssertionError unless it is answered well."""
+    """Make one call. Raises AssertionError if its status is not 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
     connection.request("POST", "/v1/chat/completions", content, headers)
@@ -113,7 +113,7 @@ def call(port: int, secret: str, content: bytes) -> None:
 
 
 def ask(port: int, secret: str, content: bytes, seconds: float) -> list[float]:
-    """Ask a hundred times a second for so long, or as often as answers come; milliseconds of each."""
+    """Call for `seconds`, up to a hundred times a second, one call at a time. Return the milliseconds of each."""
     waits = []
     begun = time.perf_counter()
     due = begun
@@ -127,7 +127,7 @@ def ask(port: int, secret: str, content: bytes, seconds: float) -> list[float]:
 
 
 def send(port: int, secret: str, content: bytes, stop: Event, sent: Any) -> None:
-    """Send one large call after the other until told to stop."""
+    """Send one large call after another until `stop` is set."""
     while not stop.is_set():
         call(port, secret, content)
         sent.value += 1

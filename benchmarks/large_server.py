@@ -1,4 +1,4 @@
-"""The server of the large database, which lies beside it between runs."""
+"""The server of the large database. It keeps its files in the benchmark's directory between runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 
 def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
-    """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
+    """Start the server of `directory`, and set DATABASE_URL and DATABASE_OWNER_URL as a caller with a server would."""
     from launcher.ports import free_port
     from launcher.postgres import EmbeddedPostgres, installed_binaries
     from launcher.running import RunningServer
 
     directory.mkdir(parents=True, exist_ok=True)
-    # PostgreSQL may run as another user and passes through.
+    # PostgreSQL may run as another user, which must be able to pass through this directory.
     directory.chmod(0o711)
     lock = stack.enter_context((directory / "lock").open("w"))
     try:

@@ -1,8 +1,8 @@
 """The large database: 2,000 tenants, one of them with 20,000 keys and a fifth of all usage, kept between runs.
 
-Rows are made inside the server by INSERT … SELECT FROM generate_series with triggers asleep, as in a restore; what they
-say agrees: rollups are the sums of the events, amounts are quantities at the price of their hour, and every key that
-can call has a grant. The server and its databases lie under `.local/scale` and are removed with it.
+The server creates the rows itself by INSERT … SELECT FROM generate_series, with triggers disabled as in a restore. They
+are consistent: rollups are the sums of the events, amounts are quantities at the price of their hour, and every key
+that can call has a grant. The server and its databases are in `.local/scale`; removing that directory removes them.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Any
 
 from benchmarks.large_server import start_server
 
-# Slug of the large tenant; tenant-1 is an ordinary one.
+# The slugs of the large tenant and of an ordinary one.
 LARGE = "tenant-0"
 ORDINARY = "tenant-1"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything there is; a database is kept for each size."""
+    """The number of rows of each kind. The server keeps one database for each size."""
 
     events: int = 20_000_000
     tenants: int = 2_000
     keys: int = 20_000  # of the large tenant
-    # Of each other tenant: 328,000 usable keys in all.
+    # Of each other tenant; 328,000 usable keys in total.
     other_keys: int = 154
     projects: int = 1_000  # of the large tenant
     members: int = 5_000  # of the large tenant
-    # Of the large tenant, beside those that became grants.
+    # Of the large tenant, in addition to those that became grants.
     requests: int = 20_000
     audit_entries: int = 500_000
     days: int = 400
@@ -45,10 +45,10 @@ class Size:
 
 
 def open_large(stack: contextlib.ExitStack, size: Size, directory: Path, major: int | None = None) -> None:
-    """Set Django up on the large database, as the console's role; build it if it is not there yet.
+    """Set Django up on the large database, as the console's role. Build the database if it does not exist yet.
 
-    Pending migrations run first, as on a grown installation, and their times are printed. Only one process at a time
-    can use `directory`. A new one is made by PostgreSQL of version `major`, if that is given, else by the machine's.
+    Pending migrations run first, as on a large installation, and their times are printed. Only one process at a time
+    can use `directory`. For a new directory, `major` chooses the version of PostgreSQL; the default is the machine's.
     """
     start_server(stack, directory, major)
     from tests.services import prepare_environment
@@ -94,7 +94,7 @@ def _use(size: Size) -> None:
 
 
 def _print_applied(said: str) -> None:
-    """Which migrations found a grown database, and how long they took."""
+    """Print the migrations that were applied to an existing database, and how long each took."""
     for line in said.splitlines():
         if line.lstrip().startswith("Applying"):
             print(line.rstrip(), flush=True)
@@ -108,7 +108,7 @@ CREATE FUNCTION pg_temp.id(seed text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
                        + ('x' || substr(md5(seed), 25, 7))::bit(28)::int, seed) $$;
 """
 
-# Who owns which keys and projects; temporary. Project 0 of the large tenant has 5,000 keys, the others share the rest.
+# Temporary: who owns which keys and projects. Project 0 of the large tenant has 5,000 keys; the others share the rest.
 CAST = """
 CREATE TEMPORARY TABLE large_project AS
 SELECT t, p, pg_temp.id('tenant' || t) AS tenant_id, pg_temp.id('project' || t || ':' || p) AS id
@@ -179,9 +179,9 @@ def build(size: Size) -> None:
 
 
 def insert(cursor: Any, table: str, rows: str, /, **values: str) -> None:
-    """INSERT INTO table SELECT values FROM rows; columns that are not named and must be something get nothing.
+    """INSERT INTO table SELECT values FROM rows; other NOT NULL columns without a default get an empty value.
 
-    So a column that is added later does not break the benchmark.
+    A column that is added later therefore does not break the benchmark.
     """
     cursor.execute(
         """
@@ -206,7 +206,7 @@ def insert(cursor: Any, table: str, rows: str, /, **values: str) -> None:
 
 
 def _owners() -> None:
-    """Somebody who owns the large tenant and the ordinary one each, and staff, by the actions that give the rights."""
+    """Create an owner for the large and for the ordinary tenant, and staff, with the actions that give the roles."""
     from accounts.actions import make_staff
     from accounts.models import User
     from tenants import actions
@@ -266,7 +266,7 @@ def _people(cursor: Any, size: Size) -> None:
         key_id="id", kind="'tokens_per_month'", value="50000000", is_hard="true",
         created_at=created,
     )  # fmt: skip
-    # Nine for each key of one project.
+    # Nine limits for each key of one project.
     insert(
         cursor, "tenants_limit",
         "large_key k JOIN large_model m ON m.m IN (0, 4, 8) CROSS JOIN (VALUES ('requests_per_minute', 600), "
@@ -297,7 +297,8 @@ def _catalog(cursor: Any, size: Size) -> None:
         key_id="pg_temp.id('key' || p.t || ':' || p.p)", valid_from="now() - interval '400 days'",
         valid_until="now() + interval '330 days'", created_at="now() - interval '400 days'",
     )  # fmt: skip
-    # One in twenty is open, of models that the project has no grant for; ordinary tenants ask twice.
+    # Requests for models that the project has no grant for. In the large tenant one in forty is open; an ordinary
+    # tenant has two open ones.
     asked = (
         "(SELECT p.*, r, (p.p * 5 + 1 + r % 3) % 12 AS wanted, "
         "CASE WHEN r >= 2 THEN 'withdrawn' WHEN r = 0 AND p.p % 2 = 0 THEN 'pending' ELSE 'rejected' END AS state "
@@ -342,7 +343,7 @@ def _usage(cursor: Any, size: Size) -> None:
         f"false, {sums}, sum(calls), sum(calls * amount) FROM large_cell "
         "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
     )
-    # What the trigger of days would have added, were it not asleep.
+    # What the trigger of days would have added if it were not disabled.
     for table, place in (
         ("rollup_month", "tenant_id, period, project_id, model_id, month"),
         ("rollup_tenant_day", "tenant_id, period, model_id, day"),

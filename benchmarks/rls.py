@@ -1,13 +1,13 @@
-"""What row-level security costs: the same work with it and without, for a large tenant and an ordinary one.
+"""Measure what row-level security costs: the same work with and without it, for a large and an ordinary tenant.
 
     python -m benchmarks.rls [--events 2000000] [--rounds 5] [--postgres 18 --directory .local/scale18]
 
-Asks statements and pages of a tenant with 20,000 keys and of one with 154, among 2,000 tenants with 328,000 keys
+Runs statements and pages of a tenant with 20,000 keys and of one with 154, among 2,000 tenants with 328,000 keys
 (benchmarks/large_tenant.py). "With" is production: the console's role, policies on every table of tenants' rows, the
-scope sent to the server, a connection from a pool for each request. "Without" connects as the owner of the tables, for
-whom no policy counts, and neither finds nor sends a scope. Both do the same in the same database, a block of each in
-turn; printed are medians of processor time, of the console and of its database connection, in milliseconds, their
-ratio, and at the end the geometric mean of the ratios of each tenant.
+scope sent to the server, and a connection from a pool for each request. "Without" connects as the owner of the tables,
+to whom no policy applies, and neither looks up nor sends a scope. Both do the same work in the same database, in
+alternating blocks. The benchmark prints medians of processor time, of the console and of its database connection, in
+milliseconds, and their ratio; at the end it prints the geometric mean of the ratios of each tenant.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any
 from benchmarks.large_tenant import LARGE, ORDINARY, Size, open_large
 from benchmarks.scale import DIRECTORY, Row, asked, places_of, statements
 
-# Times in a row before the other side's turn.
+# Measured runs in a block, before the other side's block.
 BLOCK = 8
-# Times before those that count: the connections, and what is remembered on each.
+# Unmeasured runs at the start of a block, which warm the connections and their caches.
 WARMING = 4
 BAR = 1.10
 PAGES = ["", "cost/", "keys/", "requests/", "members/", "models/", "exports/"]
@@ -84,7 +84,7 @@ def rows() -> Iterator[tuple[str, Row]]:
 
 
 def connect_by_pools() -> None:
-    """Serve as a console with DATABASE_POOL_SIZE does."""
+    """Use a connection pool, as a console with DATABASE_POOL_SIZE does."""
     from django.db import connection
 
     connection.close()
@@ -92,7 +92,7 @@ def connect_by_pools() -> None:
 
 
 def work_of(row: Row) -> float:
-    """Milliseconds of processor time; the connection goes back to the pool afterwards, as after every request."""
+    """Return milliseconds of processor time. The connection then goes back to the pool, as after every request."""
     from django.db import connection
 
     from benchmarks.ingest import Measured
@@ -106,7 +106,7 @@ def work_of(row: Row) -> float:
 
 @contextlib.contextmanager
 def without_policies() -> Iterator[None]:
-    """Connect as the owner of the tables, tell the server of no scope, and forget none."""
+    """Connect as the owner of the tables, without looking up, sending or resetting a scope."""
     from unittest.mock import patch
 
     from core.database import base

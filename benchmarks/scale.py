@@ -1,12 +1,13 @@
-"""What the console costs with 2,000 tenants, one of them with 20,000 keys and a fifth of 20 million calls.
+"""Measure the console with 2,000 tenants, one of them with 20,000 keys and a fifth of 20 million calls.
 
     python -m benchmarks.scale [--events 20000000] [--only 12,14] [--rounds 5] [--directory .local/scale]
 
 Builds the large database once for each size and keeps it (benchmarks/large_tenant.py); with `--events 2000000` that
-takes two minutes. Everything works as the console's role, with row-level security. Printed is processor time, of the
-console and of its database connection's server process, in milliseconds, the middle one of the rounds after one that
-warms; then the number of queries and the size of the answer. What is no time says its unit. Numbers of before the work
-began stand beside them (benchmarks/scale_before.json), for a run of full size; `*` marks those that were only reported.
+takes two minutes. Everything runs as the console's role, with row-level security. The table shows processor time in
+milliseconds, of the console and of its database connection's server process: the median of the rounds after one that
+warms up. Then it shows the number of queries and the size of the answer. Other numbers have their unit. A run of full
+size also shows the numbers from before the optimization (benchmarks/scale_before.json); `*` marks those that were only
+reported.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def rows() -> Iterator[Row | Figures]:
-    """Everything that is measured. A part of the table is a generator here or in a module of its own."""
+    """Yield everything to measure. Each part of the table is a generator, here or in its own module."""
     yield from statements()
     yield from config.rows(changes=20)
     yield from pages()
@@ -66,7 +67,7 @@ def rows() -> Iterator[Row | Figures]:
 
 
 def statements() -> Iterator[Row]:
-    """Item 12: statements of the large tenant in the scopes that a page and an operator have."""
+    """Yield item 12: statements of the large and an ordinary tenant, in the scopes of a page and of an operator."""
     from datetime import timedelta
 
     from billing.costs import cost_report, cost_rows, today_of
@@ -140,7 +141,7 @@ API = [
 
 
 def pages() -> Iterator[Row]:
-    """Item 14: pages and lists of the large tenant and of an ordinary one, and the admin's."""
+    """Yield item 14: pages and lists of the large tenant, of an ordinary one, and of the admin."""
     for slug in (LARGE, ORDINARY):
         places = places_of(slug)
         for page in PORTAL:
@@ -152,7 +153,7 @@ def pages() -> Iterator[Row]:
 
 
 def places_of(slug: str) -> dict[str, Any]:
-    """What fills the addresses of a tenant's pages."""
+    """Return the values for the placeholders in the addresses of a tenant's pages."""
     from datetime import timedelta
 
     from billing.costs import today_of
@@ -175,7 +176,7 @@ def places_of(slug: str) -> dict[str, Any]:
 
 
 def admin_pages() -> Iterator[str]:
-    """Every list of the admin, a search where it can be searched, a row's page, and forms that add something."""
+    """Yield every list of the admin, its search if it has one, the page of one row, and forms that add a row."""
     from django.contrib import admin
     from django.test import RequestFactory
     from django.urls import reverse
@@ -204,7 +205,7 @@ CLIENTS: dict[str, Any] = {}
 
 
 def asked(email: str, address: str, places: dict[str, Any]) -> Row:
-    """A page as somebody sees it, by the test client."""
+    """Return a row that requests a page as the person with this e-mail address, with the test client."""
 
     def ask() -> bytes:
         from django.test import Client

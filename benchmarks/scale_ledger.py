@@ -1,4 +1,4 @@
-"""The ledger's rows of the table: usage of many keys recorded (item 15), and the hourly posting (item 16)."""
+"""The ledger's part of the table: recording usage of many keys (item 15), and the hourly posting (item 16)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchmarks.figures import Figure, Figures, Row
 from benchmarks.large_tenant import LARGE, ORDINARY
 from benchmarks.scratch import CHECKOUT
 
-# Of a bare COPY, by the number of keys.
+# Target share of a bare COPY, by the number of keys.
 SHARES = {9: 0.50, 100: 0.50, 8000: 0.35}
-# A call on disk, with everything.
+# Target size of a call on disk, with everything.
 BYTES = 400
 FEW = 20  # tenants
 
@@ -27,7 +27,7 @@ def rows() -> Iterator[Row | Figures]:
 
 
 def recorded() -> Iterator[Figure]:
-    """benchmarks/ingest.py on the same server, in a database and a process of its own."""
+    """Run benchmarks/ingest.py on the same server, in its own database and process."""
     for keys, share in SHARES.items():
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "found.json"
@@ -46,7 +46,7 @@ def recorded() -> Iterator[Figure]:
 
 
 def posted() -> Iterator[Row]:
-    """The hourly posting where nothing changed, where few tenants used something, and as it was every hour before."""
+    """Yield the hourly posting: with no changes, with usage of a few tenants, and over all months as it used to be."""
     from billing import periods, tasks
     from tenants.models import Tenant
 
@@ -66,14 +66,14 @@ def posted() -> Iterator[Row]:
 
 
 def settle() -> None:
-    """Post what there is to post, so that the next hour finds nothing."""
+    """Post everything that is due, so that the next posting finds nothing."""
     from billing import tasks
 
     tasks.post_all_cost_lines()
 
 
 def change(slugs: list[str], days: int) -> None:
-    """Say, as recording usage does, that the usage of these tenants changed on the newest of their days, so many."""
+    """Mark the usage of these tenants as changed on their newest `days` days, as recording usage does."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -85,7 +85,7 @@ def change(slugs: list[str], days: int) -> None:
              WHERE t.slug = ANY (%s) AND r.day > (SELECT max(day) - %s FROM rollup_tenant_day)
             ON CONFLICT DO NOTHING
             """,
-            # Of the very last there is only a part.
+            # The newest day is incomplete.
             [slugs, days + 1],
         )
         if not cursor.rowcount:

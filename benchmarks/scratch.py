@@ -1,4 +1,4 @@
-"""What every benchmark begins with: servers, settings, and a migrated database that is dropped at the end."""
+"""The setup of every benchmark: servers, settings, and a migrated database that is dropped at the end."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def prepare(stack: contextlib.ExitStack) -> None:
-    """Set Django up on an empty database of its own; `stack` undoes it. DATABASE_URL, if given, names the server.
+    """Set Django up on its own empty database; `stack` undoes it. DATABASE_URL names the server, if it is set.
 
-    As in production, Django connects as a role that owns nothing; the benchmark's own statements have the
-    platform's scope.
+    As in production, Django connects as a role that owns nothing. The benchmark's own statements run in the platform's
+    scope.
     """
     install_what_is_missing()
     from tests.services import prepare_environment
@@ -35,9 +35,9 @@ def prepare(stack: contextlib.ExitStack) -> None:
 
 
 def install_what_is_missing() -> None:
-    """Benchmarks use the servers and rows of the tests. After `make demo` alone, install what those need.
+    """Install the packages of the tests, which benchmarks use, if only `make demo` has run so far.
 
-    Raises CalledProcessError if that fails; make has said why. Safe to repeat.
+    Raises CalledProcessError if that fails; make has printed the reason. Repeating it is safe.
     """
     if all(importlib.util.find_spec(name) for name in ("pytest", "factory")):
         return
