@@ -18,7 +18,8 @@ from tenants.revision import raise_revision
 log = structlog.get_logger(__name__)
 
 JUDGED_FIELDS = ("runtime", "cache_key_field", "is_prefix_cache_off")
-SAVED_FIELDS = (*JUDGED_FIELDS, "statement_lapsed_at")  # by the caller of `judge`
+# The caller of `judge` saves these.
+SAVED_FIELDS = (*JUDGED_FIELDS, "statement_lapsed_at")
 
 
 def judge(row: Deployment) -> bool:

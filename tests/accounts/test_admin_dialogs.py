@@ -37,7 +37,7 @@ def test_there_are_dialogs_to_ask():
     assert len(list(dialogs())) >= 29
 
 
-@pytest.mark.parametrize("method", dialogs())
+@pytest.mark.parametrize("method", list(dialogs()))
 def test_a_dialog_asks_for_what_its_action_takes(method):
     dialog = method.asked_by
     assert isinstance(dialog, Dialog)

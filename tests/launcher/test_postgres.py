@@ -66,7 +66,7 @@ def test_a_program_below_a_closed_directory_runs_too(tmp_path):
 
 def test_data_of_a_version_that_is_gone_is_refused_by_name(tmp_path):
     (tmp_path / "PG_VERSION").write_text("14\n")
-    with pytest.raises(LauncherError, match="PostgreSQL 14 created the data in .* no longer installed"):
+    with pytest.raises(LauncherError, match=r"PostgreSQL 14 created the data in .* no longer installed"):
         choose_binaries(tmp_path, [Binaries(Path("/usr"), 15)])
 
 
