@@ -1,4 +1,4 @@
-"""Billing for staff: cost reports, prices and quarantined events. Nothing is edited here; actions are actions."""
+"""Billing for staff: cost reports, prices and quarantined events. Staff change data only through actions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ admin.site.unregister(Export)
 
 @admin.register(Export)
 class CostReportAdmin(ExportAdmin):
-    """The list of exports, from which controllers ask for a cost report."""
+    """The list of exports, where controllers request a cost report."""
 
     actions_list = ("new_report",)
 
@@ -38,7 +38,7 @@ class CostReportAdmin(ExportAdmin):
 
     @action(description=_("New cost report"), url_path="new", permissions=["new_report"])
     def new_report(self, request: HttpRequest) -> HttpResponse:
-        """Ask for a tenant's month."""
+        """Request a cost report for one month of a tenant."""
         form = StaffCostReportForm(request.POST or None, user=signed_in(request))
         if form.is_valid():
             month = form.cleaned_data["month"]
@@ -59,7 +59,7 @@ class CostReportAdmin(ExportAdmin):
 
 @admin.register(Price)
 class PriceAdmin(ReadOnlyAdmin):
-    """Prices are never edited: a new version begins at a date."""
+    """Prices are never edited. A change is a new version with a start date."""
 
     list_display = (
         "model_name",
@@ -129,7 +129,7 @@ class PriceAdmin(ReadOnlyAdmin):
 
 @admin.register(QuarantinedEvent)
 class QuarantinedEventAdmin(ReadOnlyAdmin):
-    """Events that were not billed, as they came."""
+    """Events that were not billed, exactly as the source sent them."""
 
     list_display = ("event_id", "tenant", "source", "reason", "recorded_at")
     list_filter = ("reason", ("source", FewValuesFilter))

@@ -35,12 +35,12 @@ NOTHING_USED: dict[str, Any] = {
 
 
 def place_of(row: dict[str, Any], names: list[str]) -> str:
-    """A cursor to the rows after this one; signed, so that only ours are read."""
+    """A cursor to the rows after this one. It is signed, so the API accepts only its own cursors."""
     return signing.dumps([names, [str(row[name]) for name in names]], salt="costs")
 
 
 def read_place(cursor: str, names: list[str]) -> list[str]:
-    """The group after which a page begins. Raises NotFound for a cursor that is not one of this question's."""
+    """The group after which a page begins. Raises NotFound for a cursor that does not belong to this query."""
     try:
         made_for, values = signing.loads(cursor, salt="costs")
     except signing.BadSignature:
@@ -58,7 +58,7 @@ class UsageView(APIView):
         return Response(UsageSerializer(self.answer(request)).data)
 
     def answer(self, request: Request) -> dict[str, Any]:
-        """Rows and their total, of what the query asks."""
+        """The rows that match the query, and their total."""
         place = CostPlaceSerializer(data=request.query_params)
         place.is_valid(raise_exception=True)
         user = signed_in(request)
@@ -110,7 +110,7 @@ class PriceFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class PriceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Price]):
-    """Prices, with the time they hold. They are never edited: a change is the next version."""
+    """Prices, with the time range in which they apply. Prices are never edited; a change is a new version."""
 
     queryset = Price.objects.with_names()
     serializer_class = PriceSerializer

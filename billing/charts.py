@@ -1,6 +1,6 @@
-"""The cost chart as a Plotly figure. static/qm/chart.js gives it its look by each trace's `meta`.
+"""The cost chart as a Plotly figure. static/qm/chart.js styles each trace by its `meta`.
 
-A chart is drawn, not computed with: its numbers are floats rounded to cents, its hover texts are written here.
+Nothing computes with the chart's numbers, so they are floats rounded to cents. The hover texts are written here.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from billing.costs import FOUR_WEEKS, CostReport, Totals
 from billing.forecast import Forecast
 from core.templatetags.qm import SYMBOLS, money
 
-# Models with a color of their own; the rest is "Other".
+# Number of models with their own color; the others are "Other".
 SERIES: Final = 5
 
 
 def ranked_models(by_model: Mapping[str, Totals]) -> list[tuple[str, Totals, int]]:
-    """Models, dearest first, each with its color from 1 to 6; the sixth is everybody's beyond the fifth."""
+    """Models, most expensive first, each with its color from 1 to 6. All models after the fifth share color 6."""
     ranked = sorted(by_model.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
     return [(name, figures, min(rank, SERIES + 1)) for rank, (name, figures) in enumerate(ranked, start=1)]
 
 
 def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None) -> dict[str, Any]:
-    """Stacked bars of cost by day and model, the same weekdays before as a line, and what is expected."""
+    """Stacked bars of cost by day and model, a line for the same weekdays four weeks earlier, and the forecast."""
     days = _days(report.start_day, last_day)
     done = _days(report.start_day, report.end_day)
     currency = report.currency
@@ -70,7 +70,7 @@ def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None
 
 
 def year_figure(report: CostReport, months: Sequence[date]) -> dict[str, Any]:
-    """Stacked bars of cost by month and model, of a report whose days are months."""
+    """Stacked bars of cost by month and model, from a report whose days are months."""
     figure = go.Figure()
     for name, color, costs in _series(report, months):
         figure.add_trace(go.Bar(
@@ -127,7 +127,7 @@ def _add_cumulative(
 
 
 def _series(report: CostReport, days: Sequence[date]) -> list[tuple[str, int, list[Decimal]]]:
-    """The five dearest models and the others together, largest first: it is drawn at the bottom."""
+    """The five most expensive models, and the others together. The largest comes first, at the bottom of the bars."""
     ranked = ranked_models(report.now.by_model)
     named = [(name, color, [name]) for name, _figures, color in ranked if color <= SERIES]
     if others := [name for name, _figures, color in ranked if color > SERIES]:
@@ -167,7 +167,7 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
 
 
 def _tick_format(highest: Decimal) -> str:
-    """Cents for small amounts, whole units for middling ones, K and M for large ones."""
+    """Cents for small amounts, whole units for medium ones, K and M for large ones."""
     return ",.2f" if highest < 10 else ",.0f" if highest < 10_000 else ".3~s"
 
 

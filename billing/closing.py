@@ -1,4 +1,4 @@
-"""A tenant's final export: asked for when its closing begins, and compared with the ledger when it ends."""
+"""A tenant's final export: requested when closing begins, and compared with the ledger when it ends."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tenants.status import in_active_tenant, lock_tenant
 @action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
-    """Suspend a tenant so that its ledger stands still, and have its final export built.
+    """Suspend a tenant so that its ledger stops changing, and queue its final export.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose its closing.
-        Conflict: it is suspended or closed already. ValidationError: no reason.
+        Conflict: the tenant is already suspended or closed. ValidationError: no reason.
     """
     tenant = lock_tenant(pk, by=by)
     begin_closing.require(by, tenant)
@@ -54,13 +54,13 @@ def _require_buildable(by: User | None, tenant: Tenant) -> None:
 @action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=_require_buildable)
 @transaction.atomic
 def build_final_export(pk: UUID | str, *, by: User) -> Export:
-    """Have the final export of a suspended tenant built, again if usage arrived since the last one.
+    """Queue the final export of a suspended tenant. Call it again if usage arrived after the last export.
 
-    It covers the whole ledger, however long, and its file is kept.
+    The export covers the whole ledger, however long, and its file is kept.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose its closing.
-        Conflict: the tenant is not suspended, its closing is proposed already, or one is being built.
+        Conflict: the tenant is not suspended, its closing is already proposed, or an export is being built.
     """
     tenant = lock_tenant(pk, by=by)
     build_final_export.require(by, tenant)
@@ -76,9 +76,9 @@ def latest_final_export(tenant: Tenant) -> Export | None:
 
 
 def verify_final_export(tenant: Tenant, export_id: UUID) -> str:
-    """The SHA-256 of a final export that is the ledger's last word: built anew it would be the same, to the byte.
+    """The SHA-256 of a final export that still matches the ledger: a new build would be the same, byte for byte.
 
-    Raises Conflict, with what to do, unless it is.
+    Raises Conflict if the export does not match. The message says what to do.
     """
     export = Export.objects.in_tenant(tenant).filter(pk=export_id, is_final=True, project=None).first()
     if export is None or tenant.suspended_at is None or export.created_at < tenant.suspended_at:
@@ -112,7 +112,7 @@ def _ledger_days(tenant: Tenant) -> tuple[date | None, date | None]:
 
 
 def _ledger_sha256(tenant: Tenant, export: Export) -> str:
-    """The digest that the export's file would have if it were built now."""
+    """The SHA-256 that the export's file would have if it were built now."""
     digest = hashlib.sha256(mark_of(export.csv_format))
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS pg_temp.cost_report")

@@ -1,4 +1,4 @@
-"""The page on which a tenant is closed: suspended, exported, proposed, confirmed by somebody else."""
+"""The page that closes a tenant: suspend, export, propose, then confirm by someone else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tenants.views.mixins import TenantPageMixin
 
 @dataclass(frozen=True)
 class ClosingFacts:
-    """What the page of a tenant's closing shows."""
+    """What the page shows about the closing of a tenant."""
 
     closing: TenantClosing | None
     export: Any
@@ -39,7 +39,7 @@ class ClosingFacts:
 
 
 class ClosingPage(TenantPageMixin, TemplateView):
-    """Where the closing stands, and the next step for who may take it."""
+    """The progress of the closing, and the next step for people who may take it."""
 
     template_name = "billing/closing.html"
 
@@ -48,7 +48,7 @@ class ClosingPage(TenantPageMixin, TemplateView):
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """One step. What cannot be undone wants the tenant's slug typed; the actions ask everything else."""
+        """Take one step. Irreversible steps require the tenant's slug. The actions check everything else."""
         self._require_some_action()
         step = request.POST.get("step", "")
         action = {

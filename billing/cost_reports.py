@@ -1,4 +1,4 @@
-"""Cost reports: asked for as one of the kinds of export, their rows written by PostgreSQL itself.
+"""Cost reports: a kind of export whose rows PostgreSQL itself writes.
 
 One row per day, project, model, token kind and unit price; docs/billing.md explains every column. Priced rows sum to
 the dashboard's total exactly. Usage without a price has status `unpriced` and neither price nor amount.
@@ -43,8 +43,8 @@ def ask_for_cost_report(
 ) -> Export:
     """Queue a cost report of the days from `start_day` to `end_day`, both included.
 
-    `project` narrows it to one project. `csv_format` says for whom the file is written (`Export.Format`); the rows
-    are the same.
+    `project` limits the report to one project. `csv_format` selects the file format (`Export.Format`); the rows are
+    the same in every format.
 
     Raises:
         PermissionDenied: `by` may not export this tenant's costs. Conflict: the tenant is not active.
@@ -59,7 +59,7 @@ def ask_for_cost_report(
 
 
 def cost_report_of(tenant: Tenant, start_day: date, end_day: date, **fields: Any) -> Export:
-    """An export that is not queued yet: the costs of those days, both included, in the tenant's currency."""
+    """An export that is not queued yet. It covers the costs of those days, both included, in the tenant's currency."""
     return Export(
         tenant=tenant,
         kind=COSTS.name,
@@ -71,7 +71,7 @@ def cost_report_of(tenant: Tenant, start_day: date, end_day: date, **fields: Any
 
 
 def prepare_rows(cursor: psycopg.Cursor[Any] | CursorWrapper, export: Export) -> Prepared:
-    """Collect a cost report's rows: how many, their sum, and the statement that writes them."""
+    """Collect a cost report's rows. Returns their number, their sum, and the statement that writes them."""
     scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
     cursor.execute(COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day})
     cursor.execute(COUNT)
@@ -121,7 +121,7 @@ def _of_kinds(table: str) -> str:
     return ", ".join(f"('{kind}', {table}.{kind})" for kind in TOKEN_KINDS)
 
 
-# The temporary table lets rows be counted before the first is written.
+# The temporary table makes it possible to count the rows before the first is written.
 COLLECT: Final = f"""
 CREATE TEMPORARY TABLE cost_report ON COMMIT DROP AS
 WITH {DETAIL}, estimated AS MATERIALIZED (
@@ -154,7 +154,7 @@ COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"
 
 
 def _of_project(name: str) -> str:
-    """What `Project.accounting` says of a project, in SQL."""
+    """A value from `Project.accounting`, in SQL."""
     return f"coalesce(nullif(p.{name}, ''), t.{name})" if name in Tenant.EDITABLE else f"p.{name}"
 
 

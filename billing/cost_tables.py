@@ -1,4 +1,4 @@
-"""What the cost page's tiles and tables show of a report."""
+"""The parts of a report that the cost page's tiles and tables show."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from billing.costs import CostReport, Totals
 from billing.kinds import Kind
 from core.templatetags.qm import share
 
-# Of a table; the others are one row together.
+# Most rows in a table, apart from the row that sums up the others.
 MOST_ROWS: Final = 25
 
 
 @dataclass
 class NowAndBefore:
-    """A number beside the same weekdays four weeks earlier; `before` None: there is no comparison."""
+    """A number beside that of the same weekdays four weeks earlier. `before` None: there is no comparison."""
 
     now: Decimal | int | None
     before: Decimal | int | None
@@ -30,7 +30,7 @@ class NowAndBefore:
 
 @dataclass(frozen=True)
 class CostFigures:
-    """The figures at the head of the page of costs."""
+    """The figures at the top of the cost page."""
 
     currency: str
     spend: NowAndBefore
@@ -65,7 +65,7 @@ def figures_of(report: CostReport) -> CostFigures:
 
 
 def dearest(by_project: Mapping[tuple[str, str], Totals]) -> list[tuple[tuple[str, str], Totals]]:
-    """Projects (slug, name) with their figures, dearest first."""
+    """Projects (slug, name) with their figures, most expensive first."""
     return sorted(by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
 
 
@@ -81,7 +81,7 @@ class CostTables:
 
 
 def tables_of(report: CostReport, project_address: Any, other_projects: str) -> CostTables:
-    """The rows of the page's tables: the dearest each, and the others together, so that they still add up."""
+    """The rows of the page's tables: the most expensive ones, then the others as one row, so the sums stay right."""
 
     def others(
         rest: list[tuple[Totals, Totals | None]], label: Callable[[int], str], **also: Any

@@ -1,7 +1,7 @@
 """What a tenant spent: the one query layer behind tiles, chart, tables, API and forecasts.
 
-Everything is read from the rollups, never from events, and by the tenant's own days. Amounts are exact. A cost of
-None means that nothing in it is priced; unpriced calls are counted apart and are in no sum of money.
+All queries read the rollups, never events, and use days in the tenant's time zone. Amounts are exact. A cost of None
+means that none of the calls are priced. Unpriced calls are counted separately and never add to a cost.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ DIMENSIONS: Final = ("day", "month", "model", "project", "key")
 
 @dataclass
 class Totals:
-    """What some calls used and cost."""
+    """The usage and cost of a set of calls."""
 
-    # None: there are calls, and none of them is priced.
+    # None: there are calls, but none of them is priced.
     cost: Decimal | None = Decimal(0)
     calls: int = 0
     tokens: int = 0
@@ -49,7 +49,7 @@ class Totals:
 
     @property
     def unit_cost(self) -> Decimal | None:
-        """Money per million tokens, of the priced calls."""
+        """Cost per million tokens of the priced calls."""
         if self.cost is None or not self.priced_tokens:
             return None
         return self.cost * 1_000_000 / self.priced_tokens
@@ -74,7 +74,7 @@ class Totals:
             self.cost = (self.cost or Decimal(0)) + (amount or Decimal(0))
 
     def plus(self, other: Totals) -> Totals:
-        """Both together; unpriced as a whole only where both are."""
+        """The sum of both. Its cost is None only if both costs are None."""
         costs = [figures.cost for figures in (self, other) if figures.cost is not None]
         return Totals(
             sum(costs, Decimal(0)) if costs else None,
@@ -87,7 +87,7 @@ class Totals:
 
 @dataclass
 class CostPeriod:
-    """Totals of a run of days."""
+    """Totals of consecutive days."""
 
     total: Totals = field(default_factory=Totals)
     by_day: dict[date, Totals] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class CostReport:
     now: CostPeriod
     before: CostPeriod
     by_kind: list[KindCost]
-    # Usage up to here is in; None: there never was any.
+    # The ledger has all usage up to this moment; None: it has none.
     metered_to: datetime | None
     # The last day whose cost lines are posted.
     final_up_to: date | None
@@ -119,19 +119,19 @@ class CostReport:
 
     @property
     def unpriced(self) -> list[tuple[str, int]]:
-        """Models with unpriced calls, and how many."""
+        """Models with unpriced calls, and the number of these calls."""
         return [(name, f.unpriced_calls) for name, f in sorted(self.now.by_model.items()) if f.unpriced_calls]
 
     @property
     def has_comparison(self) -> bool:
-        """Whether four weeks earlier there was anything to compare with."""
+        """True if there was usage four weeks earlier to compare with."""
         return bool(self.before.total.calls)
 
 
 def cost_report(
     tenant: Tenant, start_day: date, end_day: date, *, project: Project | None = None
 ) -> CostReport:
-    """Everything the cost page shows. Five queries, whatever the tenant's size; no events are read.
+    """Everything the cost page shows. Takes five queries, whatever the tenant's size, and reads no events.
 
     Args:
         tenant: whose costs.
@@ -172,9 +172,9 @@ def cost_rows(
     after: Sequence[Any] | None = None,
     most: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Costs and quantities grouped by any of DIMENSIONS, in that order; one query. Without any: one row or none.
+    """Costs and quantities grouped by any of DIMENSIONS, in that order; one query.
 
-    `after` names the group after which to begin, `most` how many rows to return at most.
+    Without dimensions, the result is one row, or none if there was no usage.
 
     Args:
         tenant: whose costs.
@@ -235,7 +235,7 @@ def cost_rows(
 def _source_of(
     tenant: Tenant, start: date, end: date, group_by: Sequence[str], project: Project | None
 ) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """The smallest sums that can be grouped so, as `… r WHERE …`; by which columns; and the parameters."""
+    """The smallest set of sums that fits the grouping, as `… r WHERE …`, with its columns and parameters."""
     ids = {"day": "r.day", "month": MONTH_OF_DAY, "key": "r.key_id"}
     ids |= {"model": "r.model_id", "project": "r.project_id"}
     by_key_and_month = _is_by_key_and_month(group_by, project)
@@ -254,14 +254,14 @@ def _source_of(
 
 
 def _is_by_key_and_month(group_by: Sequence[str], project: Project | None) -> bool:
-    """Whether sums of months by key are read. Of projects, whose days the primary key finds, days are."""
+    """True if the query reads key months. For projects it reads days, which the primary key finds."""
     return "key" in group_by and "day" not in group_by and group_by[0] != "project" and project is None
 
 
 def _leads_of_a_page(source: str, ids: dict[str, str], group_by: Sequence[str], *, is_first: bool) -> str:
-    """A condition that leaves out days or keys which are not on the page, where the groups are in their order.
+    """A condition that leaves out days or keys that cannot be on the page, if the groups are sorted by them.
 
-    Of the days or keys after that of the cursor, so many follow that they alone would fill it.
+    It keeps just enough days or keys after the cursor's to fill the page.
     """
     lead = group_by[0] if group_by else ""
     if lead not in ("day", "key"):
@@ -275,7 +275,7 @@ def _leads_of_a_page(source: str, ids: dict[str, str], group_by: Sequence[str], 
 
 
 def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:
-    """Up to when usage is in (an hour's end, or now), and the last day whose cost lines are posted."""
+    """The end of the last hour with usage (at most now), and the last day whose cost lines are posted."""
     rows = _ask(
         """
         SELECT (SELECT r.hour + interval '1 hour' FROM rollup_hour r
@@ -293,7 +293,7 @@ def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:
 
 
 def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Totals:
-    """A tenant's figures over some days, in one query: for a home page."""
+    """A tenant's totals for a few days, in one query, for the home page."""
     total = Totals()
     for row in cost_rows(tenant, start_day, end_day, ()):
         tokens = sum(row["quantities"][kind] for kind in TOKEN_KINDS)
@@ -304,7 +304,7 @@ def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Totals:
 def spend_by_key(
     tenant: Tenant, start_day: date, end_day: date, keys: Sequence[UUID]
 ) -> dict[UUID, Decimal | None]:
-    """Money per key of `keys` over some days; None where no call is priced; keys without calls are absent.
+    """Cost of each key in `keys` over the given days. None: no call is priced. Keys without calls are absent.
 
     Args:
         tenant: whose keys.
@@ -324,7 +324,7 @@ def spend_by_key(
 
 
 def months_with_usage(tenant: Tenant) -> list[date]:
-    """First days of the months in which the tenant used anything, newest first."""
+    """First days of the months in which the tenant had usage, newest first."""
     rows = _ask(
         """
         WITH RECURSIVE months AS (
@@ -342,14 +342,14 @@ def months_with_usage(tenant: Tenant) -> list[date]:
 
 
 def today_of(tenant: Tenant, moment: datetime | None = None) -> date:
-    """The day it is for the tenant, now or at `moment`; by UTC where its time zone is unknown."""
+    """The tenant's local date, now or at `moment`. Uses UTC if the tenant's time zone is unknown."""
     return day_at(moment or now(), tenant.timezone)
 
 
 def _by_day_and_model(
     tenant: Tenant, start: date, end: date, project: Project | None
 ) -> list[tuple[Any, ...]]:
-    """Sums by day and model from four weeks earlier on; days may belong to both spans that are compared."""
+    """Sums by day and model, starting four weeks earlier. A day can belong to both compared periods."""
     narrowed, parameters = of_project(project, start - FOUR_WEEKS)
     source = (
         f"{'rollup_day' if project else 'rollup_tenant_day'} r "
@@ -362,7 +362,7 @@ def _by_day_and_model(
 
 
 def _by_project(tenant: Tenant, start: date, end: date, project: Project | None) -> list[tuple[Any, ...]]:
-    """Sums by project: of the days asked for, and of those four weeks earlier."""
+    """Sums by project for the requested days and for those four weeks earlier."""
     today = today_of(tenant)
     source, parameters = sums_between(start, end, today=today, project=project, prefix="now_")
     before, those = sums_between(

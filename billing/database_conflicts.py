@@ -1,4 +1,4 @@
-"""What people are told when the ledger's triggers refuse what usage or a closing overtook."""
+"""Messages for people when a ledger trigger rejects a change that new usage or a closing has overtaken."""
 
 from django.utils.translation import gettext_lazy as _
 

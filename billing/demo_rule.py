@@ -1,17 +1,17 @@
 """How the demo spreads real traces over three tenants, nine projects, five models and the last months.
 
-The traces name no tenant and no model and cover an hour or a day. Everything below is drawn from the SHA-256 of a
-call's line, or of its client's name where the trace has clients, so the same file gives the same demo everywhere:
+The traces name no tenant and no model and cover an hour or a day. The rule derives everything below from the SHA-256
+of a call's line, or of its client's name if the trace has clients. So the same file gives the same demo everywhere:
 
 - **project**: bytes 0-1 of the client's digest (of the line's, without clients) pick one of nine.
 - **model**: bytes 2-3 of the same digest pick one of five; every fifth call (byte 4 of the line's) uses the
   project's second model instead, so that projects mix.
 - **day**: bytes 5-12 of the line's digest pick a day from the first of the third month before `until` up to the day
-  of `until`. Days weigh 10 Monday to Friday and 3 at weekends, and up to half as much again towards the end.
-- **time of day**: the call's place in the trace, stretched so that the whole trace is one day. A call that
-  would come after `until` comes a week earlier.
+  of `until`. Weekdays have weight 10, weekend days 3. Weights grow by up to one half toward the end.
+- **time of day**: the call's position in the trace, which is stretched to one whole day. A call that would come
+  after `until` moves to one week earlier.
 
-Tokens are those of the trace, untouched.
+Token counts are those of the trace, unchanged.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ DEMO_PROJECTS: Final = tuple(
 
 
 class DemoRule:
-    """Says where a call of a trace belongs in the demo."""
+    """Assigns each call of a trace to a tenant, project, model and time of the demo."""
 
     def __init__(self, *, until: datetime, first_moment: int, last_moment: int) -> None:
         self.until = until.astimezone(UTC)
@@ -87,7 +87,7 @@ class DemoRule:
         self.steps = list(accumulate(weights))
 
     def place(self, row: TraceRow) -> tuple[str, str, str]:
-        """The tenant's slug, the project's slug and the model's name of a call."""
+        """The tenant's slug, the project's slug and the model's name for a call."""
         digest = _digest(row.client) if row.client else row.digest
         project = int.from_bytes(digest[0:2], "big") % len(DEMO_PROJECTS)
         model = int.from_bytes(digest[2:4], "big")
@@ -96,7 +96,7 @@ class DemoRule:
         return *DEMO_PROJECTS[project], DEMO_MODELS[model % len(DEMO_MODELS)]
 
     def moment(self, row: TraceRow) -> datetime:
-        """When the demo says the call arrived."""
+        """When the call arrives in the demo."""
         drawn = int.from_bytes(row.digest[5:13], "big") % self.steps[-1]
         at = self.start + timedelta(
             days=bisect_right(self.steps, drawn),

@@ -1,5 +1,6 @@
-"""Priced usage by kind, as the view `cost_detail` defines it, for one tenant and some days: written so that even
-a planner without statistics reads the tenant's hours once and meets only the prices of models it used.
+"""Priced usage by kind for one tenant and a range of days, as the view `cost_detail` defines it.
+
+Even without statistics, the planner reads the tenant's hours once, and only the prices of models the tenant used.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ HOURS: Final = """
 def detail(hours: str = HOURS) -> str:
     """The common table expressions `hours`, which is the statement `hours`, `tariff` and `detail`.
 
-    Parameters: tenant; for HOURS also first_day, last_day, project (or null), and period (or null: all that may hold
-    those days).
+    Parameters: tenant; for HOURS also first_day, last_day, project (or null), and period (or null: all periods that
+    may hold those days).
     """
     return f"""
 hours AS MATERIALIZED ({hours}), tariff AS MATERIALIZED (

@@ -1,4 +1,4 @@
-"""How much of a tenant's usage was estimated, because its backend did not say, or said what cannot be true."""
+"""How much of a tenant's usage was estimated because its backend reported no counts or impossible ones."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _COLUMNS: Final = {
 
 @dataclass(frozen=True)
 class Estimated:
-    """The calls that were estimated, in whole or in part, with all of their tokens."""
+    """Calls whose tokens were estimated, in whole or in part. `tokens` counts all of their tokens."""
 
     calls: int = 0
     tokens: int = 0
-    # Of the priced ones; None: none of them is priced.
+    # Of the priced calls; None: none of them is priced.
     cost: Decimal | None = Decimal(0)
 
 
@@ -38,9 +38,7 @@ def estimated_usage(
     project: Project | None = None,
     between: tuple[Any, Any] | None = None,
 ) -> dict[tuple[Any, ...], Estimated]:
-    """Estimated usage by the values of `group_by` (some of billing.costs.DIMENSIONS), in one query.
-
-    Groups without any are absent. `between` says from which to which value of the first grouping, both included.
+    """Estimated usage by the values of `group_by`, in one query. Groups without estimates are absent.
 
     Args:
         tenant: whose usage.
@@ -48,7 +46,7 @@ def estimated_usage(
         end_day: last day, included.
         group_by: names from DIMENSIONS; empty: one total.
         project: only this project; None: all.
-        between: first and last value of the first grouping.
+        between: first and last value of the first grouping, both included.
     """
     chosen = "".join(f"{_COLUMNS[name]}, " for name in group_by)
     grouping = f"GROUP BY {chosen[:-2]}" if chosen else "HAVING count(*) > 0"

@@ -1,9 +1,9 @@
-"""Bringing the rollups' newest sums home: from rollup_delta into the folded tables.
+"""Moving the newest sums of the rollups from rollup_delta into the folded tables.
 
 Recording usage adds to `rollup_delta` in its own transaction, and the views `rollup_hour`, `rollup_day` and
-`rollup_estimated` show folded rows and deltas together, so every reader sees each call once, from its commit on.
-Folding moves deltas in one statement: a reader sees them on the one side or on the other. Many calls of a key in one
-day are then one row, whose upsert is paid once in some seconds, not in the transaction that a gateway waits for.
+`rollup_estimated` show folded rows and deltas together. So every reader sees each call once, as soon as it commits.
+Folding moves deltas in one statement, so a reader sees each delta in exactly one place. Many calls of a key in one day
+then become one row. Its upsert runs once every few seconds, outside the transaction that a gateway waits for.
 """
 # ruff: noqa: S608
 
@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from billing.kinds import KINDS
 
-# Deltas in one transaction. What is folded at once leaves no older versions of rows behind.
+# Deltas in one transaction. Deltas folded together leave no dead row versions behind.
 MOST: Final = 500_000
 
 _KINDS: Final = ", ".join(KINDS)
@@ -23,7 +23,7 @@ _SUMS: Final = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
 
 
 def _fold(table: str, columns: str, where: str = "") -> str:
-    """Add what was taken to a folded table, in the order of its key: all who write it take that order."""
+    """Add the taken deltas to a folded table in the order of its key. All writers of the table use that order."""
     add = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*KINDS, "calls", "amount"))
     order = ", ".join(str(number) for number in range(1, columns.count(",") + 2))
     return f"""
@@ -48,7 +48,7 @@ SELECT count(*) FROM taken
 
 
 def fold_rollups() -> int:
-    """Fold every delta of the scope that is committed; return how many. Safe to repeat; one at a time, others wait."""
+    """Fold every committed delta in the scope; return their number. Safe to repeat. Concurrent calls wait."""
     folded = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:

@@ -1,8 +1,8 @@
-"""What a running month will probably cost.
+"""What the current month will probably cost.
 
-Rule: each day that is left, and the rest of today, costs what the same weekday cost on average over the last four
-weeks. The likely range takes the cheapest and the dearest of those weekdays instead. With fewer than seven complete
-days there is no forecast: some weekday would be a guess.
+Rule: each remaining day, and the rest of today, costs the average of the same weekday over the last four weeks. The
+likely range uses the cheapest and the most expensive of those weekdays instead. With fewer than seven complete days
+there is no forecast, because at least one weekday would be a guess.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WINDOW: Final = 28
 
 @dataclass(frozen=True)
 class Forecast:
-    """A month's expected spend. `days` holds what is expected on top of what is there, from today on."""
+    """A month's expected spend. `days` holds the additional spend expected on each day from today on."""
 
     amount: Decimal
     low: Decimal
@@ -29,10 +29,10 @@ class Forecast:
 
 
 def forecast_month(spend_by_day: Mapping[date, Decimal], *, today: date, month_end: date) -> Forecast | None:
-    """Forecast the month that `today` is in; None when there are too few days to learn from.
+    """Forecast the month of `today`. None if there are too few past days.
 
-    `spend_by_day` holds the days of the month and of the four weeks before today; a day that is missing after the
-    first one cost nothing.
+    `spend_by_day` holds the days of the month and of the four weeks before today. A missing day after the first one
+    cost nothing.
     """
     learned = [today - timedelta(days=back) for back in range(1, WINDOW + 1)]
     first = min(spend_by_day, default=today)

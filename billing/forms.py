@@ -1,4 +1,4 @@
-"""Forms of billing's pages and of the admin."""
+"""Forms of the billing pages and of the admin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenants.models import Project, Tenant
 
 
 def month_choices(tenant: Tenant) -> list[date]:
-    """The months one can ask about: this one, and every one with usage; newest first."""
+    """The months a person can choose: this month and every month with usage, newest first."""
     this_month = today_of(tenant).replace(day=1)
     return sorted({this_month, *months_with_usage(tenant)}, reverse=True)
 
@@ -32,7 +32,7 @@ def month_choice(month: date) -> tuple[str, str]:
 
 
 class CostReportForm(forms.Form):
-    """Which costs a report is about: a month, and all projects or one."""
+    """The costs that a report covers: a month, and one project or all."""
 
     month = forms.TypedChoiceField(label=_("Month"), coerce=read_month)
     project = PickField(
@@ -55,7 +55,7 @@ class CostReportForm(forms.Form):
 
 
 class StaffCostReportForm(forms.Form):
-    """A controller's question: whose costs, of which month."""
+    """The tenant and month of a controller's cost report."""
 
     tenant = PickField(Tenant, by="slug", label=_("Tenant"))
     month = forms.CharField(
@@ -75,7 +75,7 @@ class StaffCostReportForm(forms.Form):
 
 
 class PriceForm(forms.Form):
-    """A model's next price list, per million, from a whole hour on."""
+    """A model's next price list, per million, starting at a whole hour."""
 
     model = forms.CharField(label=_("Model"), max_length=120, help_text=_("Public name."))
     valid_from = forms.DateTimeField(
@@ -94,6 +94,6 @@ class PriceForm(forms.Form):
             )
 
     def per_million(self) -> dict[str, Decimal]:
-        """The kinds that were filled in."""
+        """The prices that were entered, by kind."""
         prices = {kind.value: self.cleaned_data[f"price_{kind.value}"] for kind in Kind}
         return {kind: price for kind, price in prices.items() if price is not None}
