@@ -1,4 +1,4 @@
-"""Bringing a usage file into the ledger."""
+"""Importing a usage file into the ledger."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _1970: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BadFile(Exception):
-    """The file has lines that cannot be imported; nothing was."""
+    """The file has lines that cannot be imported. Nothing was imported."""
 
     def __init__(self, bad_lines: list[BadLine]) -> None:
         super().__init__(f"{len(bad_lines)} bad lines. Nothing was imported.")
@@ -52,11 +52,11 @@ class BadFile(Exception):
 
 
 class Assignment(Protocol):
-    """Where the calls of a file belong, and when they happened."""
+    """Decides where the calls of a file belong and when they happened."""
 
     @property
     def tenant(self) -> Tenant | None:
-        """Whose calls they are, all of them; None when they are dealt out."""
+        """The tenant of all the calls; None if several tenants share them."""
 
     def describe(self) -> dict[str, str]: ...
 
@@ -65,7 +65,7 @@ class Assignment(Protocol):
 
 @dataclass(frozen=True)
 class OneProject:
-    """All calls belong to one project; undated ones count from `start`. A jsonl line may name model and project."""
+    """All calls belong to one project. Undated calls count from `start`. A jsonl line may name model and project."""
 
     tenant: Tenant
     project: Project | None
@@ -114,7 +114,7 @@ class OneProject:
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo's rule (billing/demo_rule.py). Tenants and projects that are missing are made."""
+    """The demo's rule (billing/demo_rule.py). Creates missing tenants and projects."""
 
     until: datetime
     tenant: None = None
@@ -136,14 +136,14 @@ class Demo:
 
 
 def import_usage(path: Path, format_name: str, assignment: Assignment) -> tuple[UsageImport, Receipt]:
-    """Bring every call of a file into the ledger, or none of it when a line is bad. Safe to repeat.
+    """Import every call of a file into the ledger, or none if a line is bad. Safe to repeat.
 
-    The whole file is read and checked first. Then it goes in, oldest call first, `IMPORT_BATCH` to a transaction;
-    when that is cut short, running it again adds what is missing. A repetition adds nothing.
+    The import first reads and checks the whole file. Then it records the calls, oldest first, `IMPORT_BATCH` per
+    transaction. If it is interrupted, running it again adds what is missing. Repeating a complete import adds nothing.
 
     Raises:
         BadFile: with every bad line, its number and the reason.
-        Conflict: this file is in the ledger already, with another assignment.
+        Conflict: this file is already in the ledger with another assignment.
     """
     rows: list[TraceRow] = []
     bad: list[BadLine] = []
@@ -172,8 +172,8 @@ def import_usage(path: Path, format_name: str, assignment: Assignment) -> tuple[
 
 
 def _tell_the_planner() -> None:
-    """Fold what came in and renew the statistics that a bulk load made wrong; until autovacuum came by, posting lines
-    took minutes."""
+    """Fold the imported usage and renew the statistics, which a bulk load makes wrong. Otherwise posting cost lines
+    takes minutes until autovacuum runs."""
     fold_rollups()
     with connection.cursor() as cursor:
         cursor.execute("SELECT analyze_ledger()")
@@ -182,7 +182,7 @@ def _tell_the_planner() -> None:
 def record_all(
     source: str, records: Iterable[UsageRecord], *, batch_size: int = IMPORT_BATCH
 ) -> Iterator[Receipt]:
-    """Record many calls, a receipt per batch; the next batch is encoded while the database works on this one."""
+    """Record many calls; yield a receipt per batch. Encodes the next batch while the database works on this one."""
     with ThreadPoolExecutor(max_workers=1) as encoder, _quick_turns():
         waiting: Batch | None = None
         for chunk in chain(in_batches(records, batch_size), [None]):
@@ -194,7 +194,7 @@ def record_all(
 
 @contextmanager
 def _quick_turns() -> Iterator[None]:
-    """Let threads hand over to each other after 0.3 ms, not 5: every answer of the database waits for its turn."""
+    """Make threads switch after 0.3 ms instead of 5, because every database response waits for its thread to run."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(0.0003)
     try:
@@ -204,14 +204,14 @@ def _quick_turns() -> Iterator[None]:
 
 
 def earlier_assignment(path: Path, format_name: str) -> dict[str, Any] | None:
-    """What decided where this file's calls went when it was imported before; None when it was not."""
+    """The assignment of an earlier import of this file; None if there was none."""
     imports = UsageImport.objects.across_tenants()
     known = imports.filter(source=f"trace:{format_name}", file_sha256=_sha256(path)).first()
     return dict(known.assignment) if known else None
 
 
 def demo_projects() -> dict[tuple[str, str], Project]:
-    """The demo's projects by slugs, made where missing."""
+    """The demo's projects by slugs. Creates missing ones."""
     projects = {}
     for wanted in DEMO_TENANTS:
         tenant = Tenant.objects.filter(slug=wanted.slug).first() or create_tenant(
@@ -226,7 +226,7 @@ def demo_projects() -> dict[tuple[str, str], Project]:
 
 @transaction.atomic
 def import_key(project: Project) -> ApiKey:
-    """The project's key for imported usage, which opens nothing: it is born revoked and has no secret."""
+    """The project's key for imported usage. It gives no access: it is created revoked and has no secret."""
     keys = ApiKey.objects.in_tenant(project.tenant).filter(project=project, name=KEY_NAME)
     key = keys.first()
     if key is None:
@@ -242,7 +242,7 @@ def import_key(project: Project) -> ApiKey:
 
 
 def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
-    """Write down what this import decides; refuse to decide otherwise than an earlier one of the same file."""
+    """Record the assignment of this import. Raises Conflict if an earlier import of the file had another one."""
     known: UsageImport
     known, is_new = UsageImport.objects.across_tenants().get_or_create(
         source=source,
@@ -270,7 +270,7 @@ def _record(source: str, row: TraceRow, key: UUID, model: str, at: datetime) -> 
 
 
 def undated(format_name: str) -> bool:
-    """Whether the format only says how long after the beginning a call came."""
+    """True if the format states only how long after the start of the trace a call came."""
     return format_name not in DATED
 
 

@@ -1,7 +1,7 @@
 """The ingest transaction: usage becomes events, rollups and money together, or not at all.
 
-Lock order, the same for every writer: prices (shared), periods (shared, sorted), identities of events (sorted), days to
-post (sorted). What the rollups gain is appended and locks nothing.
+Every writer locks in the same order: prices (shared), periods (shared, sorted), event identities (sorted), days to post
+(sorted). Additions to the rollups are appended rows and need no lock.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 10_000  # events in one transaction
 ATTEMPTS: Final = 6
-# Where more of a batch's calls are of another key or day, sums would be of hardly two calls each.
+# Above this ratio of (key, day) pairs to calls, sums would cover barely two calls each.
 MANY_PLACES: Final = 0.3
 Reason = QuarantinedEvent.Reason
 
 
 def record_usage(source: str, events: Iterable[UsageRecord]) -> Receipt:
-    """Add calls to the ledger, priced; returns after the commit. The same call again changes nothing.
+    """Add calls to the ledger with their prices; return after the commit. Sending a call again changes nothing.
 
-    Every event is recorded once, or is kept in quarantine (unknown key, malformed, or an id already recorded with
-    other content), which never holds up the others. More than `BATCH` events are several transactions: when a
-    later one fails, the earlier stand, and sending all of them again adds only what is missing.
+    Each event is recorded once or kept in quarantine (unknown key, malformed, or an id already recorded with other
+    content). Quarantined events never hold up the others. More than `BATCH` events take several transactions: if a
+    later one fails, the earlier ones stand, and sending all of them again adds only what is missing.
 
-    Inside a transaction of the caller's, a deadlock is the caller's to retry; otherwise it is retried here.
+    If the caller has a transaction open, the caller must retry deadlocks; otherwise this function retries them.
 
     Raises:
-        django.db.DatabaseError: the database is away or refuses; nothing of the current batch is kept.
+        django.db.DatabaseError: the database is unavailable or rejects the batch. The current batch is not kept.
     """
     receipt = Receipt()
     for records in in_batches(events, BATCH):
@@ -54,7 +54,7 @@ def record_usage(source: str, events: Iterable[UsageRecord]) -> Receipt:
 
 
 def record_batch(source: str, batch: Batch) -> Receipt:
-    """Ingest one encoded batch in one transaction, again from the start after a deadlock."""
+    """Ingest one encoded batch in one transaction. After a deadlock, start the transaction again."""
     is_ours = not connection.in_atomic_block
     if is_ours:
         make_partitions(batch)
@@ -73,7 +73,7 @@ def record_batch(source: str, batch: Batch) -> Receipt:
 
 
 def _is_worth_another_try(error: BaseException | None) -> bool:
-    """Whether `error`, or what it came from, is a deadlock (40P01) or a serialization failure (40001)."""
+    """True if `error` or its cause is a deadlock (40P01) or a serialization failure (40001)."""
     while error is not None:
         if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
             return True
@@ -82,7 +82,7 @@ def _is_worth_another_try(error: BaseException | None) -> bool:
 
 
 def make_partitions(batch: Batch) -> None:
-    """Make the monthly partitions that the batch needs, in transactions of their own."""
+    """Create the monthly partitions that the batch needs, each in its own transaction."""
     for month in sorted({_day(days).replace(day=1) for _, days in batch.places}):
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s)", [f"usage_event_{month:%Y_%m}"])
@@ -110,12 +110,12 @@ class Slice(NamedTuple):
 
     @property
     def month(self) -> date:
-        """The first of the month of `day`."""
+        """The first day of the month of `day`."""
         return self.day.replace(day=1)
 
 
 class _Ingest:
-    """One batch inside its transaction."""
+    """Ingests one batch inside its transaction."""
 
     def __init__(self, cursor: psycopg.Cursor[Any], source: str, batch: Batch) -> None:
         self.cursor, self.source, self.batch = cursor, source, batch
@@ -158,7 +158,7 @@ class _Ingest:
         return Receipt(claimed, repeated, self.quarantined)
 
     def lock_periods(self, wanted: set[tuple[UUID, date]]) -> dict[tuple[UUID, date], date]:
-        """Make the periods that are missing, lock them all, and say to which month each one's usage is posted."""
+        """Create missing periods, lock all of them, and return the month to which each one's usage is posted."""
         asked = sorted(wanted)
         arrays = [[tenant for tenant, _ in asked], [month for _, month in asked]]
         self.cursor.execute(sql.OPEN_PERIODS, arrays)
@@ -173,14 +173,14 @@ class _Ingest:
         return posting
 
     def open_next_period(self, tenant: UUID, last: date) -> date:
-        """All known periods from here on are closed: open and lock the one after the last."""
+        """Open and lock the period after `last`, because all known periods from here on are closed."""
         following = (last + timedelta(days=32)).replace(day=1)
         self.cursor.execute(sql.OPEN_PERIODS, [[tenant], [following]])
         self.cursor.execute(sql.LOCK_PERIODS, [[tenant], [following]])
         return following
 
     def number_backends(self) -> list[int]:
-        """The ledger's number of each backend of the batch, in the batch's order. New ones get one."""
+        """The ledger's number of each backend in the batch, in the batch's order. New backends get a number."""
         if not self.batch.backends:
             return []
         self.cursor.execute(sql.NAME_BACKENDS, [sorted(self.batch.backends)])
@@ -189,7 +189,7 @@ class _Ingest:
         ]
 
     def forget_unknown_keys(self) -> int:
-        """Quarantine events of keys that nobody has; return how many."""
+        """Quarantine events of unknown keys; return their number."""
         places = [place for (place,) in self.cursor.execute(sql.UNKNOWN_PLACES).fetchall()]
         numbers = sorted(n for (n,) in self.cursor.execute(sql.FORGET_PLACES, [places]).fetchall())
         for n in numbers:
@@ -205,7 +205,7 @@ class _Ingest:
         moved: list[tuple[UUID, date, date]],
         currencies: list[str],
     ) -> None:
-        """Insert the events that are left in staging, priced, and what the rollups gain by them."""
+        """Price and insert the events left in staging, and add them to the rollups."""
         tariffs = self.batch.tariffs
         rates = {
             "tariff": list(tariffs.values()),
@@ -229,10 +229,10 @@ class _Ingest:
             raise AssertionError(f"{claimed} events were claimed and {recorded} recorded")
 
     def claim_all(self) -> bool:
-        """Claim every staged id at once, or none: False when one of them was sent before.
+        """Claim every staged id at once. If one of them was sent before, claim none and return False.
 
-        An insert that may fail is twice as fast as one that looks out for conflicts, and repetitions are rare. A
-        batch that is sent again as a whole shows it by its first or last event, without an error.
+        An insert that may fail is twice as fast as one that handles conflicts, and repetitions are rare. The first or
+        last event of a batch shows without an error that the whole batch was sent before.
         """
         cursor, records = self.cursor, self.batch.records
         ends = [UUID(str(records[0].event_id)), UUID(str(records[-1].event_id))]
@@ -248,7 +248,7 @@ class _Ingest:
         return True
 
     def claim_what_is_new(self, known: int) -> tuple[int, int]:
-        """Some ids were sent before: claim the others, quarantine contradictions, count repetitions."""
+        """After some ids were sent before, claim the others, quarantine contradictions and count repetitions."""
         cursor = self.cursor
         claimed: list[int] = cursor.execute(sql.CLAIM_SOME, [self.source]).fetchone()[0]  # type: ignore[index]
         different = [n for (n,) in cursor.execute(sql.DIFFERENT, [self.source, claimed]).fetchall()]
@@ -259,7 +259,7 @@ class _Ingest:
         return len(claimed), known - len(claimed) - len(different)
 
     def quarantine(self, record: UsageRecord, reason: str, **also: str) -> None:
-        """Keep the event aside and raise the alarm; the same event again adds nothing."""
+        """Put the event in quarantine and log an error. The same event again adds nothing."""
         payload = as_json(record) | also
         text = json.dumps(payload, sort_keys=True)
         self.cursor.execute(
@@ -285,7 +285,7 @@ class _Ingest:
 
 
 def _slices(timezone: str, days: int) -> list[Slice]:
-    """Cut a day (UTC) where midnight falls in a time zone."""
+    """Split a day (UTC) at the midnights of a time zone."""
     if not is_known(timezone):
         log.error("tenant_time_zone_unknown", timezone=timezone, used_instead="UTC")
     start = EPOCH + timedelta(days=days)

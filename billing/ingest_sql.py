@@ -1,6 +1,6 @@
 """The statements of the ingest transaction (billing/ingest.py), in the order in which they run.
 
-Column names are woven in from billing.kinds; values are always parameters.
+Column names come from billing.kinds; values are always parameters.
 """
 # ruff: noqa: S608
 
@@ -11,8 +11,9 @@ from typing import Final
 from billing.kinds import KINDS, TOKEN_KINDS
 from billing.usage import STAGING_COLUMNS
 
-# Costs are estimated high enough for just-in-time compilation, which would take longer than the work. Of temporary
-# tables the planner knows only the size, and would rather sort thousands of wide rows than hash a few narrow ones.
+# Cost estimates are high enough to trigger just-in-time compilation, which would take longer than the work itself. The
+# planner knows only the size of temporary tables, and would sort thousands of wide rows instead of hashing a few narrow
+# ones.
 PREPARE: Final = "; ".join(
     [
         "SET LOCAL jit = off",
@@ -48,7 +49,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS usage_tariff (
     lacks_some boolean NOT NULL
 ) ON COMMIT DELETE ROWS
 """,
-        # What an earlier batch of the same transaction left. Empty as a rule, where TRUNCATE would make new files.
+        # Remove rows of earlier batches in this transaction. Usually there are none; TRUNCATE would create new files.
         *(
             f"DELETE FROM {table}"
             for table in ("usage_staging", "usage_place", "usage_owner", "usage_tariff")
@@ -59,7 +60,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS usage_tariff (
 
 STAGE_PLACES: Final = "COPY usage_place (place, key_id, days) FROM STDIN (FORMAT binary)"
 
-# Looked up one by one, because a hash of all keys there are would take longer than the whole batch.
+# Keys are looked up one by one: a hash of all existing keys would take longer than the whole batch.
 OWN: Final = """
 INSERT INTO usage_owner (place, days, key_id, tenant_id, project_id, timezone, currency)
 SELECT p.place, p.days, p.key_id, k.tenant_id, k.project_id, t.timezone, t.currency
@@ -84,7 +85,7 @@ SELECT gen_random_uuid(), tenant_id, month, 'open', ''
 ON CONFLICT (tenant_id, month) DO NOTHING
 """
 
-# A month that is closed posts to the oldest later one that is open; all of those are locked, too.
+# Usage of a closed month is posted to the oldest later open month; all of those are locked, too.
 LOCK_PERIODS: Final = """
 SELECT p.tenant_id, p.month, p.state
   FROM billing_period p
@@ -119,13 +120,13 @@ FORGET_PLACES: Final = "DELETE FROM usage_staging WHERE place = ANY(%s) RETURNIN
 
 IS_REPEATED: Final = "SELECT EXISTS (SELECT FROM event_key WHERE source = %s AND event_id = ANY(%s))"
 
-# Fast: succeeds for every row, or is rolled back to its savepoint.
+# Fast path: succeeds for every row, or is rolled back to its savepoint.
 CLAIM_ALL: Final = """
 INSERT INTO event_key (event_id, source, payload_sha)
 SELECT event_id, %s, payload_sha FROM usage_staging ORDER BY event_id
 """
 
-# Slow, when some were sent before: keep in staging only what this transaction claims.
+# Slow path, if some events were sent before: staging keeps only the events that this transaction claims.
 CLAIM_SOME: Final = """
 WITH first AS (
     SELECT DISTINCT ON (event_id) n, event_id, payload_sha FROM usage_staging ORDER BY event_id, n
@@ -150,7 +151,7 @@ _COMMON: Final = tuple(kind for kind in TOKEN_KINDS if kind not in _RARE)
 
 
 def _cost(kinds: tuple[str, ...], unit: str = "") -> str:
-    """Null when there are tokens of a kind and no price for it, which makes the whole sum null: unpriced."""
+    """SQL for the cost. It is null (unpriced) if any kind has tokens but no price."""
     return " + ".join(f"CASE WHEN u.{kind} = 0 THEN 0 ELSE u.{kind} * t.{kind}{unit} END" for kind in kinds)
 
 
@@ -158,8 +159,8 @@ def _cost(kinds: tuple[str, ...], unit: str = "") -> str:
 _REQUEST: Final = "CASE WHEN u.status = 'error' THEN 0 ELSE 1 END"
 _BITS: Final = " | ".join(f"u.{kind}" for kind in TOKEN_KINDS)
 
-# The same sum twice. In whole 10^-14 (`_e8`: prices in 10^-8 per million) it is fast, and fits 64 bits while every
-# count is below 2^26 and every price at most 100; in numeric it is right for any.
+# The same sum in two ways. Integers in units of 10^-14 (`_e8`: prices in 10^-8 per million) are fast, and fit 64 bits
+# if every count is below 2^26 and every price is at most 100. Numeric is right for any values.
 _AMOUNT: Final = f"""CASE WHEN t.is_small AND ({_BITS}) < 67108864
     THEN ({_cost(_COMMON, "_e8")}
         + CASE WHEN {" | ".join(f"u.{kind}" for kind in _RARE)} = 0 THEN 0 ELSE {_cost(_RARE, "_e8")} END
@@ -193,11 +194,11 @@ SELECT used.tariff, money.currency, m.id, used.hour,
  GROUP BY used.tariff, money.currency, m.id, used.hour
 """
 
-# From here on everything is small or read as a whole; the planner thinks of far fewer rows than there are.
+# From here on, every table is small or read in full. The planner expects far fewer rows than there are.
 HASH: Final = "SET LOCAL enable_nestloop = off"
 
-# `slice`: the part of a day (UTC) that falls on one day of a time zone. `moved`: months that are closed, and to which
-# month their usage is posted.
+# `slice`: the part of a day (UTC) that falls on one day of a time zone. `moved`: closed months, and the month to which
+# their usage is posted.
 _FACTS: Final = """
 WITH slice AS MATERIALIZED (
     SELECT * FROM unnest(%(slice)s::int[], %(timezone)s::text[], %(days)s::int[], %(starts)s::timestamptz[],
@@ -224,10 +225,10 @@ _GAINED: Final = "period, tenant_id, project_id, key_id, model_id, day, hour"
 
 
 def record(*, each: bool, is_moved: bool) -> str:
-    """The statement that inserts staged events, priced, and what the rollups gain; it answers how many events.
+    """The statement that prices and inserts staged events, adds them to the rollups, and returns their number.
 
-    What is gained is written beside the rollups (billing/folding.py brings it home), a row for `each` call or one for
-    all calls of a key, model and hour. `is_moved`: some of the months are closed. Without those a join less.
+    It writes the additions to `rollup_delta` (billing/folding.py moves them on): a row for `each` call, or one for all
+    calls of a key, model and hour. `is_moved`: some months are closed. If none are, the statement omits a join.
     """
     period = "coalesce(m.period, s.month) AS period" if is_moved else "s.month AS period"
     moved = "LEFT JOIN moved m ON m.tenant_id = o.tenant_id AND m.month = s.month" if is_moved else ""
@@ -241,7 +242,7 @@ def record(*, each: bool, is_moved: bool) -> str:
            count(*) FILTER (WHERE u.status <> 'error') AS request
       FROM {_USED}
      GROUP BY 1, 2, 3, 4, 5, 6"""
-    # Sums of tokens times prices are, to the last digit, the sums of the events' amounts.
+    # Sums of tokens times prices equal the sums of the events' amounts, to the last digit.
     summed = f"""
     SELECT {period}, o.tenant_id, o.project_id, o.key_id, t.model_id, s.day, t.hour, u.is_unpriced, u.is_exact, u.calls,
            {", ".join(f"u.{kind}" for kind in KINDS)}, CASE WHEN NOT u.is_unpriced THEN

@@ -1,9 +1,9 @@
-"""Sums of months by key: adding the days that are over, and reading them beside the days that are not summed yet.
+"""Monthly sums by key: adding days that are over, and reading the sums together with days not summed yet.
 
-A key's months are not kept by folding, which would write a second row for each key and day. Once a day is over for a
-tenant, a task adds it to `rollup_key_month` and moves `KeyMonthsSummed.through`. From then on the trigger
-`add_to_rollups_of_days` adds late usage of that day, as it does for the other sums. So the sums of a key's months, its
-folded days after `through` and the deltas are at any moment the sums of its days, and one statement sees one moment.
+Folding does not update a key's months, because it would write a second row for each key and day. Once a day is over for
+a tenant, a task adds it to `rollup_key_month` and advances `KeyMonthsSummed.through`. From then on, the trigger
+`add_to_rollups_of_days` adds late usage of that day, as it does for the other sums. So a key's months, its folded
+days after `through` and the deltas add up to the sums of its days at any moment. One statement sees one moment.
 """
 # ruff: noqa: S608
 
@@ -23,16 +23,16 @@ from core.local_days import ONE_DAY, day_at
 _COLUMNS: Final = "tenant_id, month, key_id, model_id, project_id, period, is_unpriced"
 FIRST_KEY: Final = "00000000-0000-0000-0000-000000000000"
 LAST_KEY: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-# Those in which days from %(start)s on can be posted: their own month, or a later one.
+# Periods to which usage of days from %(start)s on can be posted: their own month or a later one.
 PERIODS: Final = """
     AND r.period = ANY (ARRAY(SELECT month FROM billing_period WHERE tenant_id = %(tenant)s
                                  AND month >= date_trunc('month', %(start)s::timestamp)::date))"""
 MONTH: Final = "date_trunc('month', day::timestamp)::date"
 
-# Alone with this lock: whoever changes folded days holds it shared until the change is committed.
+# This lock is exclusive. Transactions that change folded days hold it shared until they commit.
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('billing.key_months'))"
 
-# A tenant's first folded day that is not summed, where there is one before %(before)s.
+# Each tenant's first folded day that is not summed yet, if it is before %(before)s.
 UNSUMMED: Final = """
 SELECT t.id, t.timezone, unsummed.day
   FROM tenants_tenant t
@@ -62,9 +62,9 @@ ON CONFLICT (tenant_id) DO UPDATE SET through = excluded.through WHERE key_month
 
 
 def tenants_to_sum(tenant_id: UUID | None = None) -> Iterator[tuple[UUID, date]]:
-    """Tenants with folded days that are over and not summed by key, each with the last day to sum next.
+    """Tenants with folded days that are over but not summed by key, each with the last day of the next step.
 
-    That is yesterday, or the end of the month of the first such day, so that no step is of more than a month.
+    That day is yesterday, or the end of the month of the first such day, so that no step exceeds a month.
     """
     with connection.cursor() as cursor:
         cursor.execute(UNSUMMED, {"before": now().date() + ONE_DAY, "tenant": tenant_id})
@@ -76,25 +76,25 @@ def tenants_to_sum(tenant_id: UUID | None = None) -> Iterator[tuple[UUID, date]]
 
 
 def sum_key_months(tenant_id: UUID) -> None:
-    """Add the tenant's days that are over to its months by key. Safe to repeat; one at a time, others wait.
+    """Add the tenant's days that are over to its monthly sums by key. Safe to repeat. Concurrent calls wait.
 
-    A transaction for each month. Whoever folds waits for it, and no reader does.
+    Each month takes one transaction. Folding waits for it; readers do not.
     """
     while due := next(tenants_to_sum(tenant_id), None):
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(LOCK)
             cursor.execute("SET LOCAL jit = off")
-            # Another may have summed these days while this one waited: then there is nothing to add.
+            # If another process summed these days during the wait, this adds nothing.
             cursor.execute(ADD, {"tenant": tenant_id, "through": due[1]})
             cursor.execute(MOVE, {"tenant": tenant_id, "through": due[1]})
 
 
 def page_of(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> tuple[str, str, dict[str, Any]]:
-    """What leaves out sums by key that are not on a page of groups: common table expressions, a condition on the sums
-    `r` that may use them, and their parameters.
+    """SQL that leaves out sums by key that are not on a page of groups: common table expressions, a condition on the
+    sums `r` that may use them, and their parameters.
 
-    Counted are keys that certainly have a group. There may be more groups, so that the condition lets too much through,
-    and never too little.
+    It counts only keys that certainly have a group. There may be more groups, so the condition may keep too many rows
+    but never too few.
     """
     if group_by[0] in ("key", "month"):
         return _page_of_keys_or_months(pieces, group_by, is_first=is_first)
@@ -106,14 +106,14 @@ def _page_of_keys_or_months(
 ) -> tuple[str, str, dict[str, Any]]:
     """`page_of` where the groups begin with a key or a month.
 
-    Counted are keys of months of which no day is taken away, and those of days that are not summed yet; by day a key
-    once for each such month and day.
+    It counts the keys of months from which no day is subtracted, and the keys of days not summed yet. Grouped by day,
+    a key counts once for each such month and day.
     """
     lead = group_by[0]
     removed: dict[date, date] = {}
     for first, _ in pieces.removed:
         removed.setdefault(first.replace(day=1), first)
-    # A running month counts while it holds none of the days to come, which are taken away.
+    # The current month counts as long as it holds none of the future days, which are subtracted.
     parameters: dict[str, Any] = {
         "leads": pieces.months,
         "removed_from": [removed.get(month) for month in pieces.months],
@@ -143,16 +143,16 @@ def _page_of_keys_or_months(
         SELECT lead FROM ({counted}) leads ORDER BY lead OFFSET %(before_last)s LIMIT 1), '{highest}'::{kind})"""
     if is_by_day:
         return *_days_of_keys(f"SELECT {after}::uuid AS first, {last} AS last"), parameters
-    # Both ends are sub-selects as a whole, for the reasons of `unsummed`.
+    # Both ends are whole sub-selects, for the reasons given in `unsummed`.
     condition = f"AND r.{column} BETWEEN (SELECT {after}::{kind}) AND (SELECT {last})"
     return "", condition, parameters
 
 
 def _days_of_keys(bounds: str) -> tuple[str, str]:
-    """Expressions and a condition that lead to the days of the keys from `first` to `last`, which `bounds` selects.
+    """Expressions and a condition that find the days of the keys from `first` to `last`, which `bounds` selects.
 
-    The primary key of the days begins with period, tenant and project: so the projects of those keys are looked up,
-    wherever the keys have usage.
+    The primary key of the days begins with period, tenant and project. So the query first looks up all projects in
+    which those keys have usage.
     """
     keys = "r.key_id BETWEEN (SELECT first FROM bounds) AND (SELECT last FROM bounds)"
     expressions = f"""WITH bounds AS MATERIALIZED ({bounds}), places AS MATERIALIZED (
@@ -174,8 +174,8 @@ def _page_of_names(
 ) -> tuple[str, str, dict[str, Any]]:
     """`page_of` where the groups begin with a project or a model.
 
-    Counted are keys of the newest month of which no day is taken away; without one nothing is left out. Keys are left
-    out of a page that is of one project or model alone.
+    It counts the keys of the newest month from which no day is subtracted. Without such a month, nothing is left out.
+    Individual keys are left out only if the page covers a single project or model.
     """
     lead = group_by[0]
     removed = {first.replace(day=1) for first, _ in pieces.removed}
@@ -204,7 +204,7 @@ def _page_of_names(
          WHERE {used} {later} AND n.{name} <= coalesce((SELECT {name} FROM last), n.{name})
     )"""
     condition = f"AND r.{lead}_id = ANY (ARRAY(SELECT id FROM named))"
-    # So that the primary key of the days, which begins with the period, leads to them.
+    # The primary key of the days begins with the period, so a condition on it lets the index find them.
     if lead == "project":
         condition += PERIODS
     if is_next_by_key:

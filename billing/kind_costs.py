@@ -1,4 +1,4 @@
-"""What each kind of usage cost: input, cached input, output and the like."""
+"""The cost of each kind of usage: input, cached input, output and so on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.models import Project, Tenant
 
 @dataclass(frozen=True)
 class KindCost:
-    """One kind of usage: all of it in `quantity`, and what its priced part costs."""
+    """One kind of usage: its total `quantity`, and the `cost` of its priced part."""
 
     kind: str
     quantity: int
@@ -27,10 +27,11 @@ class KindCost:
 def costs_by_kind(
     tenant: Tenant, start_day: date, end_day: date, project: Project | None, *, today: date
 ) -> list[KindCost]:
-    """Quantities and costs by kind of usage, dearest first; kinds without usage are left out.
+    """Quantities and costs by kind of usage, most expensive first; kinds without usage are left out.
 
-    Where a price changes on a day, or for a project within the days, hours are priced one by one, as the calls in
-    them were; else sums are, which is the same to the last digit. Calls (`request`) appear where they have a price.
+    If a price changes during a day (or, for a project, within the days), each hour is priced separately, as its calls
+    were. Otherwise sums are priced, with the same result to the last digit. Calls (`request`) appear if they have a
+    price.
 
     Args:
         tenant: whose costs.
@@ -102,7 +103,7 @@ def costs_by_kind(
 
 @dataclass(frozen=True)
 class _Slices:
-    """How usage is cut where a price may change: `source` of rows `r`, which days a slice holds, how it is grouped."""
+    """How usage is split where a price may change: the `source` of rows `r`, the days of a slice, and its grouping."""
 
     source: str
     days: str
@@ -112,7 +113,7 @@ class _Slices:
 def _slices(
     start_day: date, end_day: date, project: Project | None, today: date
 ) -> tuple[_Slices, str, dict[str, Any]]:
-    """Cut a tenant's usage by day, a project's not at all. Also the hours of what varies, and the parameters."""
+    """Split a tenant's usage by day, a project's not at all. Also returns the SQL for varying hours and parameters."""
     if project is None:
         source = "rollup_tenant_day r WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(first_day)s AND %(last_day)s"
         return _Slices(source, "r.day AS first_day, r.day AS last_day", ", r.day"), _HOURS_OF_DAYS, {}
@@ -121,7 +122,7 @@ def _slices(
     return _Slices(f"{months} r", days, ""), _HOURS_OF_MODELS, parameters
 
 
-# The pairs are looked up, not joined: there are few, of few days.
+# There are few pairs on few days, so a lookup replaces the join.
 _HOURS_OF_DAYS: Final = """
     SELECT r.* FROM rollup_hour r
      WHERE r.tenant_id = %(tenant)s AND r.day = ANY (ARRAY(SELECT DISTINCT last_day FROM varying))

@@ -1,4 +1,4 @@
-"""What is counted and priced: kinds of tokens, disjoint at the edge, and the call itself."""
+"""The kinds of usage that are counted and priced: disjoint kinds of tokens, and the call itself."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Kind(models.TextChoices):
 KINDS: Final[tuple[str, ...]] = tuple(Kind.values)
 TOKEN_KINDS: Final[tuple[str, ...]] = tuple(kind for kind in KINDS if kind != Kind.REQUEST)
 
-# A kind that a price list does not name costs what its wider kind costs. Publishing writes that down as a
-# price of its own (`same_as`), so that a missing price always means: not priced.
+# A kind that a price list does not name costs as much as its wider kind. Publishing stores that as a separate
+# price (`same_as`), so a missing price always means: not priced.
 FALLBACKS: Final[dict[str, str]] = {
     Kind.CACHE_READ: Kind.INPUT,
     Kind.CACHE_WRITE: Kind.INPUT,
