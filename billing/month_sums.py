@@ -1,8 +1,8 @@
-"""Reading a run of days as whole months and the days at its ends, so that a year is summed from its months.
+"""Reading a range of days as whole months plus the days at its ends, so that a year is the sum of its months.
 
-The days at an end are added to the months, or taken from the month they end in, whichever are fewer. Both are exact:
-the view `rollup_month` is at any moment the sum of `rollup_day`, and one statement sees one moment of both. By key,
-months are read as billing.key_months keeps them.
+At each end, the query adds the days of the range or subtracts the other days of the month, whichever are fewer. Both
+ways are exact: the view `rollup_month` is at any moment the sum of `rollup_day`, and one statement sees one moment of
+both. Months by key come from the sums that billing.key_months maintains.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from tenants.models import Project, Tenant
 
 SUMS: Final = (*KINDS, "calls", "amount")
 MONTH_OF_DAY: Final = (
-    # Of a rollup's rows, which are always `r`.
+    # Rows of a rollup always have the alias `r`.
     "date_trunc('month', r.day::timestamp)::date"
 )
 TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
-# Up to which day months by key hold the folded days (billing.key_months).
+# The last folded day that the monthly sums by key include (billing.key_months).
 SUMMED_THROUGH: Final = (
     "coalesce((SELECT through FROM key_months_summed WHERE tenant_id = %(tenant)s), '-infinity')"
 )
 
-# The first and the last, both included.
+# The first and the last day, both included.
 Days = tuple[date, date]
 
 
 @dataclass
 class Pieces:
-    """What a run of days is made of."""
+    """The parts of a range of days."""
 
     # First days of consecutive months.
     months: list[date] = field(default_factory=list)
@@ -46,9 +46,9 @@ class Pieces:
 
 
 def pieces_of(start: date, end: date, *, today: date) -> Pieces:
-    """Cut the days from `start` to `end` into as few days as possible beside whole months.
+    """Split the days from `start` to `end` into whole months and as few single days as possible.
 
-    Days after `today` hold no usage to speak of, so that a running month is read as a whole, without them.
+    Days after `today` have almost no usage and do not count here. So the current month is read as a whole, minus them.
     """
     pieces = Pieces()
     for month in months_of(start, end):
@@ -78,8 +78,8 @@ def sums_between(
 ) -> tuple[str, dict[str, Any]]:
     """A sub-select of the sums from `start` to `end` of %(tenant)s, by project, model, month and `is_unpriced`.
 
-    Returns the sub-select with its parameters. Rows repeat, and some are negative: sum them, and leave out groups whose
-    calls sum to nothing. An amount of 0 means none if no priced calls are left.
+    Returns the sub-select with its parameters. Groups may have several rows, and some are negative: sum them, and leave
+    out groups with no calls in sum. An amount of 0 means no amount if no priced calls are left.
 
     Args:
         start: first day.
@@ -103,7 +103,7 @@ def sums_between(
         if table == "rollup_month":
             month, those = "r.month", f"r.month BETWEEN %({first})s AND %({last})s"
         elif table == "rollup_key_month":
-            # Each month by name: an index then reads of each only the keys of a page.
+            # With an explicit list of months, the index reads only the keys of the page for each month.
             parameters[f"{prefix}months"] = pieces.months
             month, those = "r.month", f"r.month = ANY (%({prefix}months)s::date[])"
         elif is_unsummed:
@@ -132,8 +132,8 @@ def named_sums(
 ) -> list[Any]:
     """Sums of a rollup by `ids` and `is_unpriced`: the `chosen` names, whether unpriced, amount, calls, tokens.
 
-    Summed first and named afterwards, by the join with `names`: there are fewer groups than rows. Groups whose calls
-    sum to nothing are left out. `source` is `… r`, with a condition that may use %(tenant)s and the parameters.
+    The query sums first and then joins `names`, because there are fewer groups than rows. It leaves out groups with no
+    calls in sum. `source` is `… r`, with a condition that may use %(tenant)s and the parameters.
     """
     sql = f"""
         SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens
@@ -149,10 +149,10 @@ def named_sums(
 
 
 def of_project(project: Project | None, start: date, prefix: str = "") -> tuple[str, dict[str, Any]]:
-    """A condition on the rows `r` of a rollup that one project's from `start` on fulfil, with its parameters.
+    """A condition that selects one project's rows `r` of a rollup from `start` on, with its parameters.
 
-    Usage is posted to the month of its day or to a later one. Said here, so that the rollup's primary key, which
-    begins with period, tenant and project, leads to them.
+    Usage is posted to the month of its day or to a later one. The condition states these periods, so that the rollup's
+    primary key, which begins with period, tenant and project, finds the rows.
     """
     if project is None:
         return "", {}
@@ -164,10 +164,10 @@ def of_project(project: Project | None, start: date, prefix: str = "") -> tuple[
 
 
 def unsummed(first: str, last: str) -> str:
-    """A condition on folded days `r` from `first` to `last` that months by key do not hold yet.
+    """A condition on folded days `r` from `first` to `last` that the monthly sums by key do not include yet.
 
-    Both ends are sub-selects as a whole: row-level security lets an index be asked for no other expression than a
-    value. And the planner, which does not know them, expects few days, as there are.
+    Both ends are whole sub-selects: with row-level security, an index accepts only a value, no other expression. And
+    because the planner does not know these values, it rightly expects few days.
     """
     return f"r.day BETWEEN (SELECT greatest({first}::date, {SUMMED_THROUGH} + 1)) AND (SELECT {last}::date)"
 
@@ -177,7 +177,7 @@ def last_of_month(day: date) -> date:
 
 
 def months_of(start: date, end: date) -> Iterator[date]:
-    """First days of the months from that of `start` to that of `end`."""
+    """First days of the months from the month of `start` to the month of `end`."""
     for number in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
         yield date(number // 12, number % 12 + 1, 1)
 

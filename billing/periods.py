@@ -19,9 +19,9 @@ from core.errors import Conflict
 from core.local_days import end_of_month
 from tenants.models import Tenant
 
-# What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines
-# that are there, so two posters at once write the same reference, and one of them finds it taken. Both sides are
-# summed together: joined, the planner expects one row of each and compares each with each, 90,000 in a large month.
+# The rollups' costs minus the posted costs, per project, SKU, price and day. The reference counts the existing lines,
+# so two concurrent posters write the same reference, and one of them finds it taken. Both sides are summed together: in
+# a join, the planner expects one row on each side and compares each row with each, 90,000 in a large month.
 POST: Final = f"""
 WITH {DETAIL}, wanted AS (
     SELECT project_id, sku_id, price_id, day, per_million, sum(quantity)::bigint AS quantity
@@ -52,11 +52,11 @@ ON CONFLICT (source_ref) DO NOTHING
 
 
 def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
-    """Post what the rollups want and the lines do not have, of days before `before`; return how many lines.
+    """Post the costs of days before `before` that the rollups have and the lines lack; return the number of lines.
 
-    `before` defaults to the tenant's today: finished days. Reads only days whose usage changed since they were posted
-    (UnpostedDay), however many months are open. Late usage adds lines beside the earlier ones. Safe to repeat: the
-    second time there is nothing to post.
+    `before` defaults to the tenant's current day, so only finished days are posted. Reads only days whose usage changed
+    after they were posted (UnpostedDay), however many months are open. Late usage adds lines to the earlier ones. Safe
+    to repeat: the second time there is nothing to post.
     """
     before = before or today_of(tenant)
     changed = UnpostedDay.objects.in_tenant(tenant).filter(day__lt=before)
@@ -64,7 +64,7 @@ def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
     for month in sorted(set(changed.values_list("period", flat=True))):
         with transaction.atomic():
             _advisory_lock(tenant)
-            # Locked before the rollups are read: usage that is being recorded is either waited for or comes after.
+            # Lock before reading the rollups: usage in progress either commits first or comes afterwards.
             days = changed.filter(period=month).order_by("day").select_for_update()
             if found := list(days.values_list("day", flat=True)):
                 posted += _post(tenant, month, found[0], found[-1])
@@ -74,8 +74,8 @@ def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
 
 
 def _note_posted(tenant: Tenant, before: date) -> None:
-    """Write on open periods up to which day they are posted. One after the other, holding nothing else: recording
-    usage locks periods as well."""
+    """Store on each open period the last posted day. Updates one period at a time and holds no other lock, because
+    recording usage locks periods as well."""
     yesterday = before - timedelta(days=1)
     for period in BillingPeriod.objects.in_tenant(tenant).filter(state="open").order_by("month"):
         done = min(yesterday, end_of_month(period.month))
@@ -86,7 +86,7 @@ def _note_posted(tenant: Tenant, before: date) -> None:
 
 
 def tenants_to_post() -> list[Tenant]:
-    """Tenants with finished days whose usage changed, or whose periods do not say yet that they are posted."""
+    """Tenants with finished days whose usage changed, or whose open periods do not yet show them as posted."""
     todays = {tenant.pk: today_of(tenant) for tenant in Tenant.objects.only("pk", "timezone")}
     changed = UnpostedDay.objects.across_tenants().filter(day__lt=max(todays.values(), default=date.min))
     due = {pk for pk, day in changed.values_list("tenant_id", "day").iterator() if day < todays[pk]}
@@ -100,13 +100,13 @@ def tenants_to_post() -> list[Tenant]:
 
 @transaction.atomic
 def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeriod:
-    """Post what is missing, freeze the totals with their SHA-256, and let nothing more in.
+    """Post missing cost lines, freeze the totals with their SHA-256, and close the period to further usage.
 
     Usage that arrives later is posted to the oldest open later period, at the price of its own hour.
 
     Raises:
         BillingPeriod.DoesNotExist: the tenant has no such period.
-        Conflict: it is closed, or the month is not over.
+        Conflict: the period is already closed, or the month is not over.
     """
     _advisory_lock(tenant)
     period = BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
@@ -134,7 +134,7 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
 
 
 def _advisory_lock(tenant: Tenant) -> None:
-    """One poster or closer of a tenant at a time; always before locking a period."""
+    """Let only one process at a time post or close for a tenant. Always call this before locking a period."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cost lines'), hashtext(%s))", [str(tenant.pk)])
 

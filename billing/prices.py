@@ -1,4 +1,4 @@
-"""Publishing prices, and asking for them."""
+"""Publishing prices and reading them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from core.ids import uuid7
 from tenants.revision import raise_revision
 
 HOUR: Final = timedelta(hours=1)
-# What a million of a kind may cost. A price per token typed into a field per million is below the band, a
-# price per million typed into a field per token (and multiplied) is above it. Zero is free, and allowed.
+# Allowed price range per million. A price per token entered into a field per million falls below it; a price per
+# million entered into a field per token (and multiplied) lies above it. Zero means free and is allowed.
 LEAST_PER_MILLION: Final = Decimal("0.0001")
 MOST_PER_MILLION: Final = Decimal(100_000)
-# That is 10 per call.
+# Equals 10 per call.
 MOST_PER_MILLION_REQUESTS: Final = Decimal(10_000_000)
 
 
 @dataclass
 class PriceBookReport:
-    """What publishing did, in numbers of prices; refused models with the reason."""
+    """The result of publishing: numbers of prices, and rejected models with the reason."""
 
     first: int = 0
     changed: int = 0
@@ -85,12 +85,12 @@ def publish_prices(
     Safe to repeat. The audit log keeps the `reason`.
 
     Kinds that the list does not name are withdrawn, except those that fall back to a wider kind: cache reads and
-    writes cost what input costs, reasoning what output costs. `by` None means the platform (an import).
+    writes cost as much as input, reasoning as much as output. `by` None means the platform (an import).
 
     Raises:
         PermissionDenied: `by` may not publish prices.
-        ValidationError: a price is outside the sane band, `valid_from` is no whole hour, or usage (or a later
-            price) stands in the way; the message says from when on it is possible.
+        ValidationError: a price is outside the allowed range, `valid_from` is not a whole hour, or usage (or a later
+            price) prevents it; the message gives the earliest possible time.
     """
     publish_prices.require(by, None)
     if valid_from != hour_of(valid_from):
@@ -128,7 +128,7 @@ def publish_prices(
 
 
 def _prices_at(moment: datetime, model_name: str) -> dict[str, str]:
-    """A model's own prices (those that copy no other kind's) at a moment, for the audit log."""
+    """A model's own prices at a moment, without those copied from another kind, for the audit log."""
     prices = Price.objects.filter(sku__model__name=model_name, valid__contains=moment, same_as=None)
     return {kind: f"{price.normalize():f}" for kind, price in prices.values_list("sku__kind", "per_million")}
 
@@ -143,12 +143,12 @@ def publish_price_book(
 ) -> PriceBookReport:
     """Publish the price lists of many models, `entries` of (public name, money per million by kind). Safe to repeat.
 
-    They are in `currency`, and the audit log keeps the `reason`. `by` None means the platform.
+    Prices are in `currency`, and the audit log keeps the `reason`. `by` None means the platform.
 
-    A model's first prices hold from `valid_from` (rounded down to the hour; default: the next hour) on. What
-    changed since closes at the next hour and is followed by its next version; what is the same stays untouched.
-    Where usage is priced already, a price begins after it. A model with a price outside the sane band is refused
-    as a whole, and reported.
+    A model's first prices apply from `valid_from` on (rounded down to the hour; default: the next hour). Changed
+    prices end at the next hour, when their next version begins; other prices stay unchanged. If usage is already
+    priced, a price begins after it. A model with any price outside the allowed range is rejected as a whole and
+    reported.
     """
     publish_prices.require(by, None)
     next_hour = hour_of(now()) + HOUR
@@ -183,14 +183,14 @@ def publish_price_book(
 
 
 def lock_prices() -> None:
-    """Let nobody publish prices until the caller's transaction ends: what is read of them stays true. Others may hold
-    them too; who publishes waits."""
+    """Prevent publishing until the caller's transaction ends, so that prices it reads stay valid. The lock is shared:
+    several transactions may hold it, and publishing waits for all of them."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('billing.prices'))")
 
 
 def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
-    """Why this price list cannot be published, in a sentence; None when it can."""
+    """A sentence that says why this price list cannot be published; None if it can."""
     for kind, price in per_million.items():
         if kind not in KINDS:
             return f"{kind!r} is not a kind of usage. The kinds are {', '.join(KINDS)}."
@@ -208,12 +208,12 @@ def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
 
 
 def hour_of(moment: datetime) -> datetime:
-    """The beginning of its hour."""
+    """The start of the hour that contains `moment`."""
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def current_prices(model_names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
-    """Money per million by kind, of this moment. Models without prices are absent; one query."""
+    """Current money per million, by model and kind. Models without prices are absent. Takes one query."""
     prices: dict[str, dict[str, Decimal]] = {}
     rows = Price.objects.in_force().filter(sku__model__name__in=list(model_names))
     for name, kind, per_million in rows.values_list("sku__model__name", "sku__kind", "per_million"):
@@ -224,13 +224,13 @@ def current_prices(model_names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
 def estimate_monthly_cost(
     model_name: str, tokens_per_day: int, *, input_share: Decimal = Decimal("0.75")
 ) -> Estimate | None:
-    """What 30 days of `tokens_per_day` would cost at the dearest prices that are published; None when there is none.
+    """What 30 days of `tokens_per_day` would cost at the highest published prices; None if there is no price.
 
-    Prices of this moment count, and those that are to begin: an import changes prices from the next hour on. None, too,
-    for a model whose price is to end. One that is to be priced in another currency counts in that one.
+    Current and future prices count, because an import changes prices from the next hour on. The result is also None
+    if the model's price is going to end. If a future price is in another currency, the estimate uses that currency.
 
-    Rule: `input_share` of the tokens is uncached input, the rest output. The likely range is what the same tokens
-    cost with 90 % and with 50 % of them input. A model without an output price (embeddings) has input only.
+    Rule: `input_share` of the tokens is uncached input, the rest output. The likely range is the cost of the same
+    tokens with 90 % and with 50 % of them input. A model without an output price (embeddings) has input only.
     """
     lists = _published_lists(model_name)
     if not all(Kind.INPUT in prices for prices in lists):
@@ -254,7 +254,7 @@ def estimate_monthly_cost(
 
 
 def _published_lists(model_name: str) -> list[dict[str, tuple[Decimal, str]]]:
-    """Input and output prices with their currency, by kind: of this moment first, then of each later change."""
+    """Input and output prices with their currency, by kind: the current ones first, then those after each change."""
     moment = now()
     rows = list(
         Price.objects.in_force_or_later()
@@ -269,7 +269,7 @@ def _published_lists(model_name: str) -> list[dict[str, tuple[Decimal, str]]]:
 
 
 def integer_prices_for_gateway() -> list[GatewayPrice]:
-    """Prices of this moment as gateways use them for money limits. The ledger prices every call itself, exactly."""
+    """Current prices as gateways use them for money limits. The ledger itself prices every call exactly."""
     prices: dict[tuple[str, str], dict[str, int]] = {}
     rows = Price.objects.in_force().order_by("sku__model__name", "sku__kind")
     for name, kind, per_million, currency in rows.values_list(
@@ -289,7 +289,7 @@ def _publish(
     reason: str,
     by: User | None,
 ) -> tuple[PriceBookReport, datetime | None]:
-    """Close and insert what differs; also returns the latest hour at which something of it begins or ends."""
+    """Close and insert changed prices. Also returns the latest hour at which any of them begins or ends."""
     wanted = [
         _Wanted(model, kind, price, None if kind in prices else FALLBACKS[kind])
         for model, prices in lists.items()
@@ -300,7 +300,7 @@ def _publish(
     insert: list[tuple[int, datetime, Decimal, str | None]] = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.prices'))")
-        # No usage is recorded now; then the last hour of each model stands in one index.
+        # The lock stops new usage. After folding, one index has the last hour of each model.
         fold_rollups()
         present = _standing(cursor, lists, wanted)
         keep = {(price.model, price.kind): price for price in wanted}
@@ -333,7 +333,7 @@ def _with_fallbacks(prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
 def _standing(
     cursor: CursorWrapper, lists: Mapping[str, Mapping[str, Decimal]], wanted: Sequence[_Wanted]
 ) -> list[tuple[Any, ...]]:
-    """Make missing SKUs; then every SKU of these models with its open price and what stands in the way."""
+    """Create missing SKUs; return every SKU of these models with its open price and the facts that limit changes."""
     names = sorted(lists)
     cursor.execute(
         "INSERT INTO billed_model (name, created_at) SELECT name, now() FROM unnest(%s::text[]) AS name "

@@ -1,4 +1,4 @@
-"""Questions about prices. Costs have their own query layer: billing/costs.py."""
+"""Queries for prices. Costs have their own query layer: billing/costs.py."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from core.tenant_managers import Row
 
 
 class PriceQuerySet(models.QuerySet[Row]):
-    """Questions about prices; they are the platform's, and no secret to anybody signed in."""
+    """Queries for prices. Prices belong to the platform, and every signed-in person may see them."""
 
     def in_force(self) -> Self:
-        """Prices of this moment."""
+        """Prices that apply now."""
         return self.filter(valid__contains=now())
 
     def in_force_or_later(self) -> Self:
-        """Prices of this moment and those that begin later."""
+        """Prices that apply now or begin later."""
         return self.filter(Q(valid__endswith__gt=now()) | Q(valid__upper_inf=True))
 
     def with_names(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the HTTP API says about costs and prices. Money and prices are strings, exact."""
+"""Costs and prices in the HTTP API. Money and prices are exact strings."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class CostsSerializer(UsageSerializer):
 
 
 class CostPlaceSerializer(serializers.Serializer[Any]):
-    """Whose costs."""
+    """The tenant and project whose costs are shown."""
 
     tenant = serializers.SlugField(help_text="slug")
     project = serializers.SlugField(required=False, help_text="slug; default: all projects")
 
 
 class CostQuerySerializer(CostPlaceSerializer):
-    """The question behind costs/ and usage/."""
+    """The query parameters of costs/ and usage/."""
 
     start = serializers.DateField(help_text="first day, in the tenant's time zone")
     end = serializers.DateField(help_text="last day, included")

@@ -1,4 +1,4 @@
-"""Comparing the sums that are kept beside a tenant's days with those days, and naming every one that differs."""
+"""Comparing the stored sums of a tenant's days with those days, and listing every sum that differs."""
 # ruff: noqa: S608
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tenants.models import Tenant
 
 _MONTH: Final = "date_trunc('month', day::timestamp)::date"
 
-# Each table of sums: what identifies a row beside model, period and `is_unpriced`; the same of a folded day; and which
-# of the folded days it holds.
+# For each table of sums: the columns that identify a row besides model, period and `is_unpriced`; the same columns of a
+# folded day; and a condition on the folded days that it includes.
 _KEPT: Final = {
     "rollup_month_folded": (("month", "project_id"), (_MONTH, "project_id"), ""),
     "rollup_tenant_day_folded": (("day",), ("day",), ""),
@@ -36,7 +36,7 @@ _NAMES: Final = {
 
 @dataclass(frozen=True)
 class WrongSum:
-    """A kept sum that is not that of its days, or that they lack."""
+    """A stored sum that differs from the sum of its days. One of the two may be missing."""
 
     table: str
     place: str  # which row, in words
@@ -53,10 +53,10 @@ class WrongSum:
 
 
 def wrong_sums(tenant: Tenant) -> Iterator[WrongSum]:
-    """Every sum by month, tenant's day, or key and month that its folded days contradict, in any of its numbers.
+    """Every sum by month, tenant day, or key and month that differs from its folded days in any number.
 
-    One statement for each table, which sees one moment: whoever records or folds meanwhile disturbs nothing. It reads
-    all of the tenant's days.
+    Each table takes one statement, which sees one moment, so concurrent recording and folding do not affect the result.
+    The statement reads all of the tenant's days.
     """
     for table in _KEPT:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What billing does when a tenant is suspended, and what it says is at stake before."""
+"""What billing does when a tenant is suspended, and the impact that it reports beforehand."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tenants.signals import Impact
 
 
 def stop_cost_reports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
-    """End the cost reports that wait or are being built; their workers notice when they next say how far they are.
+    """End cost reports that are queued or being built. Their workers notice when they next report progress.
 
-    Files of the audit log go on: who looks into why a tenant was suspended needs them.
+    Exports of the audit log continue, because people who investigate the suspension need them.
     """
     stop_exports(
         Export.objects.in_tenant(tenant).of_kinds(COSTS.name),
@@ -31,7 +31,7 @@ def stop_cost_reports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
 
 
 def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
-    """How busy the tenant is: its calls of the last 24 hours, and its unfinished reports."""
+    """The tenant's calls in the last 24 hours and its unfinished reports."""
     since = now() - timedelta(days=1)
     months = {today_of(tenant, moment).replace(day=1) for moment in (since, now())}
     hours = RollupHour.objects.in_tenant(tenant).filter(

@@ -1,4 +1,4 @@
-"""Billing by the clock. A message is a hint: every task may run twice, and a sweep repairs what a message lost."""
+"""Scheduled tasks of billing. Every task may run twice. A later run makes up for a lost message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 @shared_task
 def post_all_cost_lines() -> None:
-    """Post finished days of the tenants that have some to post. One that cannot be posted holds up no other."""
+    """Post the finished days of all tenants with days to post. A failure for one tenant does not hold up the others."""
     with platform_scope("find days to post"):
         tenants = periods.tenants_to_post()
     for tenant in tenants:
@@ -31,14 +31,14 @@ def post_all_cost_lines() -> None:
 
 @shared_task
 def fold_rollups() -> None:
-    """Bring the rollups' newest sums home. Until then readers add them up themselves."""
+    """Move the newest sums into the rollups' folded tables. Until then, readers add them up."""
     with platform_scope("fold rollups", is_routine=True):
         folding.fold_rollups()
 
 
 @shared_task
 def sum_key_months() -> None:
-    """Add days that are over to the months by key. A tenant whose days cannot be added holds up no other."""
+    """Add days that are over to the monthly sums by key. A failure for one tenant does not hold up the others."""
     with platform_scope("find days to sum by key", is_routine=True):
         tenants = {tenant_id for tenant_id, _ in key_months.tenants_to_sum()}
     for tenant_id in sorted(tenants):
@@ -51,7 +51,7 @@ def sum_key_months() -> None:
 
 @shared_task
 def make_partitions_ahead() -> None:
-    """Make this month's partition of the events and the next two, and raise the alarm over misplaced events."""
+    """Create the event partitions of this month and the next two. Log an error about misplaced events."""
     month = now().astimezone(UTC).date().replace(day=1)
     with connection.cursor() as cursor:
         for _ in range(3):
@@ -62,7 +62,7 @@ def make_partitions_ahead() -> None:
 
 
 def events_without_partition() -> list[date]:
-    """Months whose events lie in the default partition: their own was missing when they came. Normally none."""
+    """Months with events in the default partition, because their own was missing on arrival. Normally none."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT month FROM months_without_usage_partition() AS month")
         return sorted(month for (month,) in cursor.fetchall())
@@ -70,7 +70,7 @@ def events_without_partition() -> list[date]:
 
 @shared_task
 def note_last_use_of_keys() -> None:
-    """Write on each key when it was last used, from the calls of the last quarter of an hour."""
+    """Store on each key when it was last used, based on the calls of the last 15 minutes."""
     with platform_scope("note last use of keys", is_routine=True), connection.cursor() as cursor:
         cursor.execute(
             """
@@ -83,7 +83,7 @@ def note_last_use_of_keys() -> None:
 
 
 SCHEDULE = {
-    # A message that waited longer than until the next one is worth nothing: this drops it.
+    # Drop a message that has waited until the next one is due.
     "billing-fold-rollups": {
         "task": "billing.tasks.fold_rollups",
         "schedule": 5.0,

@@ -1,6 +1,6 @@
-"""Readers of usage files: each format exactly as its publisher writes it, anything else a bad line with its number.
+"""Readers of usage files. They accept each format exactly as published; any other line is a numbered bad line.
 
-All readers look at a line, say what it holds, and know nothing of tenants, models or prices.
+A reader parses one line. It knows nothing about tenants, models or prices.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ class TraceRow(NamedTuple):
     """One call of a file. Tokens are disjoint by kind."""
 
     line: int
-    # SHA-256 of the line: what rules draw from.
+    # SHA-256 of the line. Rules derive their choices from it.
     digest: bytes
-    # Microseconds: since 1970 where the format has dates, else since the trace began.
+    # Microseconds since 1970 if the format has dates, otherwise since the start of the trace.
     moment: int
-    # "" where the format names none.
+    # "" if the format has no clients.
     client: str
     input: int
     cache_read: int
     output: int
     reasoning: int
     image: int
-    # Jsonl only: the fields of a UsageRecord that it states.
+    # Jsonl only: the fields of a UsageRecord that the line states.
     facts: dict[str, Any] | None = None
 
 
 class BadLine(NamedTuple):
-    """A line that is not what the format says, and why."""
+    """A line that does not match the format, and why."""
 
     line: int
     reason: str
 
 
 def open_trace(path: Path) -> IO[bytes]:
-    """A file as bytes, unpacked by its ending (.gz, .xz)."""
+    """Open a file for reading bytes. Unpacks .gz and .xz files, recognized by extension."""
     if path.suffix == ".gz":
         return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.suffix == ".xz":
@@ -63,9 +63,9 @@ def open_trace(path: Path) -> IO[bytes]:
 
 
 def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
-    """Every line of a file in order: what it says, or why it cannot be read. Blank lines are bad lines.
+    """Every line of a file in order: its call, or the reason it cannot be read. Blank lines are bad lines.
 
-    The byte order mark that Windows tools write before UTF-8 is no part of the first line.
+    Skips the byte order mark that Windows tools write before UTF-8.
 
     Raises:
         OSError, EOFError, lzma.LZMAError: the file cannot be read or unpacked.
@@ -97,9 +97,9 @@ def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
 
 
 def event_id(source: str, row: TraceRow) -> UUID:
-    """The same for the same line of the same source, whoever imports it: UUID version 8 (RFC 9562, section 5.8).
+    """An id that is always the same for a line of a source: UUID version 8 (RFC 9562, section 5.8).
 
-    The line's number comes first, so that ids grow as the file does and land side by side in the index.
+    The line number comes first, so ids increase with the file and are adjacent in the index.
     """
     spread = hashlib.sha256(b"%s\0%d\0%s" % (source.encode(), row.line, row.digest)).digest()
     value = (row.line & (2**48 - 1)) << 80 | int.from_bytes(spread[:10], "big")
@@ -211,5 +211,5 @@ FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Reader]]]] = {
     ),
     "jsonl": (None, _jsonl),
 }
-# Formats whose lines say the date.
+# Formats whose lines include the date.
 DATED: Final = frozenset({"azure", "jsonl"})

@@ -1,4 +1,4 @@
-"""What a source reports about one call, and how a batch of it travels to the database."""
+"""A source's report of one call, and the encoding of a batch of calls for the database."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from core.names import is_seen
 
 
 class UsageRecord(NamedTuple):
-    """One call. Tokens are disjoint by kind: their sum is the total.
+    """One call. Kinds of tokens are disjoint, so their sum is the total.
 
-    The same `event_id` of the same source always comes with the same content.
+    A source always sends the same `event_id` with the same content.
     """
 
     event_id: UUID | str  # minted by the source
@@ -49,12 +49,12 @@ class UsageRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a batch; the three add up to the number of events sent."""
+    """The result of a batch. The three numbers add up to the number of events sent."""
 
     recorded: int = 0  # new in the ledger
-    # There already, with the same content.
+    # Already in the ledger with the same content.
     repeated: int = 0
-    # Kept, not billed: unknown key, same id with other content, or malformed.
+    # Kept but not billed: unknown key, same id with other content, or malformed.
     quarantined: int = 0
 
     def __add__(self, other: Receipt) -> Receipt:
@@ -67,20 +67,20 @@ class Receipt:
 
 @dataclass
 class Batch:
-    """Records in PostgreSQL's binary COPY format, and what must be known before they are ingested.
+    """Records in PostgreSQL's binary COPY format, and the facts that ingest needs before it reads them.
 
-    `places`, `tariffs` and `backends` number what many records share; rows carry the numbers, so that the database
-    looks up tenant, day, prices and the backend's own number once for all of them.
+    `places`, `tariffs` and `backends` number the values that many records share. Rows carry only these numbers, so the
+    database looks up tenant, day, prices and the backend's number once for all of them.
     """
 
     rows: bytearray = field(default_factory=bytearray)
-    # Of well-formed records, which are numbered from 0 in `rows`.
+    # Number of well-formed records; `rows` numbers them from 0.
     count: int = 0
     records: list[UsageRecord] = field(default_factory=list)  # by that number
     malformed: list[tuple[UsageRecord, str]] = field(default_factory=list)  # with what is wrong
-    # Key, days (UTC) since 2000.
+    # Number by (key, days since 2000, in UTC).
     places: dict[tuple[UUID, int], int] = field(default_factory=dict)
-    # Model, hours (UTC) since 2000.
+    # Number by (model, hours since 2000, in UTC).
     tariffs: dict[tuple[str, int], int] = field(default_factory=dict)
     backends: dict[str, int] = field(default_factory=dict)
 
@@ -92,9 +92,9 @@ class Batch:
 
 
 OLDEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
-# An event later than that in the future is malformed.
+# An event further in the future than this is malformed.
 CLOCKS_DIFFER_BY: Final = timedelta(days=1)
-# Tokens or milliseconds of one call; all bits set. What PostgreSQL's integer holds.
+# Maximum tokens or milliseconds of one call: the largest PostgreSQL integer. All its bits are set.
 LARGEST: Final = 2**31 - 1
 LONGEST_NAME: Final = 120
 LONGEST_TEXT: Final = 200
@@ -104,7 +104,7 @@ _HOUR: Final = 3_600_000_000
 # PostgreSQL counts microseconds from here.
 _2000: Final = 946_684_800_000_000
 
-# One staged row: the number of fields; then each field as its length and its bytes, in this order.
+# One staged row: the number of fields, then the length and bytes of each field, in this order.
 STAGING_COLUMNS: Final = (
     "n", "place", "tariff", "backend", "event_id", "occurred_at", "input", "cache_read", "cache_write", "output",
     "reasoning", "image", "audio", "latency_ms", "first_token_ms", "config_revision", "http_status", "is_exact",
@@ -113,7 +113,7 @@ STAGING_COLUMNS: Final = (
 NO_BACKEND: Final = -1
 _PLACE: Final = struct.Struct(">hiii16sii")
 _ROW: Final = struct.Struct(">h" + "ii" * 4 + "i16siq" + "ii" * 9 + "iqih" + "i?" * 2)  # up to is_stream
-# Where in a row the event's own content begins.
+# The offset in a row at which the event's own content begins.
 _CONTENT: Final = struct.calcsize(">h" + "ii" * 4)
 _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
@@ -126,7 +126,7 @@ _COPY_TRAILER: Final = b"\xff\xff"
 
 
 def encode(records: Iterable[UsageRecord]) -> Batch:
-    """Check and encode records; the malformed ones are set aside with what is wrong with them."""
+    """Check and encode records. Malformed records are set aside, each with an error message."""
     batch = Batch()
     rows, kept, places, tariffs = batch.rows, batch.records, batch.places, batch.tariffs
     earliest, latest = _microseconds(OLDEST), _microseconds(now() + CLOCKS_DIFFER_BY)
@@ -199,7 +199,7 @@ def in_batches(records: Iterable[UsageRecord], size: int) -> Iterable[list[Usage
 
 
 def as_json(record: UsageRecord) -> dict[str, Any]:
-    """A record as it is kept in quarantine; what JSON or PostgreSQL cannot hold is written as text, cut short."""
+    """A record as quarantine stores it. Values that JSON or PostgreSQL cannot hold become shortened text."""
     return {
         name: value
         if value is None or isinstance(value, bool | int)
@@ -209,7 +209,7 @@ def as_json(record: UsageRecord) -> dict[str, Any]:
 
 
 def key_of(record: UsageRecord) -> UUID | None:
-    """The key that a record names; None when that can be no key."""
+    """The key that a record names; None if the value cannot be a key."""
     try:
         return _uuid(record.key_id)
     except ValueError:
@@ -236,8 +236,8 @@ def _model_name(value: str) -> bytes:
 
 
 def _ids(event_id: UUID | str, request: str | None, trace: str | None) -> bytes:
-    """The call's other ids, as small as they are said: a request id that repeats the event's own is left out, and a
-    trace id of 32 hexadecimal digits takes 16 bytes; any other is kept as text."""
+    """The call's other ids, encoded compactly. A request id equal to the event id is left out. A trace id of 32
+    hexadecimal digits takes 16 bytes; any other is kept as text."""
     own = event_id if type(event_id) is str else str(event_id)
     own_request = _NULL if request is None or request == own else _text(request)
     if trace is None:

@@ -1,4 +1,4 @@
-"""Cost pages of a tenant, and the list of its cost reports."""
+"""The cost pages of a tenant, and the list of its cost reports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True)
 class PeriodPage:
-    """What the page of costs shows of its period, besides figures and tables."""
+    """What the cost page shows about its period, besides figures and tables."""
 
     period: dict[str, Any]
     forecast: Forecast | None
@@ -51,7 +51,7 @@ class PeriodPage:
 
 
 class CostPage(PartialMixin, TenantPageMixin, TemplateView):
-    """What a month has cost, or the last twelve, of all projects or one: `?month=2026-10&project=slug`."""
+    """The costs of a month or the last twelve, for one project or all: `?month=2026-10&project=slug`."""
 
     template_name = "billing/cost.html"
     partial_name = "billing/_cost_body.html"
@@ -83,7 +83,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         )
 
     def of_a_month(self, project: Project | None) -> tuple[CostReport, PeriodPage, str]:
-        """The report, what the page shows of it, and how its address names the month."""
+        """The report, the page's facts about its period, and the value of `month` in the address."""
         today = today_of(self.tenant)
         month = self.chosen_month(today)
         end = min(end_of_month(month), today)
@@ -107,7 +107,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         return report, shown, f"{month:%Y-%m}"
 
     def of_a_year(self, project: Project | None) -> tuple[CostReport, PeriodPage, str]:
-        """The same of the last twelve months."""
+        """The same for the last twelve months."""
         report = year_report(self.tenant, project=project)
         months = months_of_year(report.end_day)
         shown = PeriodPage(
@@ -121,7 +121,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         return report, shown, YEAR
 
     def months(self, chosen: str) -> list[dict[str, Any]]:
-        """What one can choose: the last twelve months, this month, and every one with usage."""
+        """The options: the last twelve months, this month, and every month with usage."""
         found = {month_choice(month) for month in month_choices(self.tenant)}
         if chosen != YEAR:
             found.add(month_choice(read_month(chosen)))
@@ -162,7 +162,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
     def scope(
         self, month: str, project: Project | None, projects: QuerySet[Project], report: CostReport
     ) -> dict[str, Any]:
-        """What the page is narrowed to, and the dearest projects to narrow it to.
+        """The page's current filters, and the most expensive projects to filter by.
 
         Args:
             month: the `month` parameter of the address.
@@ -186,7 +186,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
 
 
 class CostReportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # type: ignore[type-arg]
-    """A tenant's reports, newest first, by keyset: `?before=<id>` leads to older ones."""
+    """A tenant's reports, newest first, paged by keyset: `?before=<id>` shows older ones."""
 
     model = Export
     template_name = "billing/cost_report_list.html"
@@ -218,7 +218,7 @@ class CostReportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # ty
 
 
 class NewCostReport(TenantPageMixin, FormView):  # type: ignore[type-arg]
-    """Ask for a month's costs as a file."""
+    """Request a month's costs as a file."""
 
     form_class = CostReportForm
     template_name = "billing/cost_report_new.html"
@@ -260,7 +260,7 @@ def _period_label(first: date, last: date) -> str:
 
 
 def _finding(report: CostReport) -> str:
-    """The chart in one sentence, for those who cannot see it."""
+    """The chart in one sentence, for people who cannot see it."""
     days = {at: figures.cost for at, figures in report.now.by_day.items() if figures.cost is not None}
     if not days:
         return _("No priced usage in these days.")

@@ -1,4 +1,4 @@
-"""Twelve months of costs, month by month, from the months' own sums."""
+"""Twelve months of costs, month by month, from the monthly sums."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from billing.kind_costs import costs_by_kind
 from billing.month_sums import named_sums, sums_between
 from tenants.models import Project, Tenant
 
-# Where a page's address names a month.
+# The value of `month` in a page's address that selects the last twelve months.
 YEAR: Final = "last-12"
 MONTHS: Final = 12
 
 
 def months_of_year(today: date) -> list[date]:
-    """The first days of the twelve months that end with this one."""
+    """The first days of the last twelve months, the current one included."""
     last = today.year * 12 + today.month - 1
     return [date(number // 12, number % 12 + 1, 1) for number in range(last - MONTHS + 1, last + 1)]
 
 
 def year_report(tenant: Tenant, *, project: Project | None = None) -> CostReport:
-    """What the last twelve months cost, this one included. Five queries, whatever the tenant's size.
+    """The costs of the last twelve months, this one included. Takes five queries, whatever the tenant's size.
 
-    `now.by_day` and `now.by_day_and_model` have the first day of each month for its whole. Nothing is compared.
+    In `now.by_day` and `now.by_day_and_model`, the first day of a month stands for the whole month. The report has no
+    comparison.
     """
     today = today_of(tenant)
     start = months_of_year(today)[0]

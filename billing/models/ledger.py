@@ -1,4 +1,4 @@
-"""HOW MUCH: what was used, what it costs, and what has been posted. Rows are added, never changed.
+"""HOW MUCH: usage, its cost, and the posted cost lines. Rows are added, never changed.
 
 Amounts are exact: whole tokens x price per million (8 decimals) / 10^6 fits 14 decimals.
 """
@@ -25,12 +25,12 @@ def amount_field(**options: object) -> models.DecimalField:  # type: ignore[type
 
 
 def unchecked(to: type[models.Model]) -> models.ForeignKey:  # type: ignore[type-arg]
-    """A reference that is resolved when the row is made, and that RollupDay's foreign keys keep from dangling."""
+    """A reference without a constraint. It is resolved on creation; RollupDay's foreign keys keep it valid."""
     return models.ForeignKey(to, models.PROTECT, db_index=False, db_constraint=False, related_name="+")
 
 
 class BilledModel(models.Model):
-    """A model's public name as the ledger knows it; it stays when the catalog forgets the model."""
+    """A model's public name in the ledger. It stays when the model leaves the catalog."""
 
     id = models.AutoField(primary_key=True)
     name = models.CharField(max_length=120, unique=True)
@@ -44,7 +44,7 @@ class BilledModel(models.Model):
 
 
 class UsageBackend(models.Model):
-    """What a gateway calls a place that served calls: said once, so that each call needs only its number."""
+    """A gateway's name for a backend that served calls. It is stored once, so each call needs only its number."""
 
     id = models.AutoField(primary_key=True)
     name = models.CharField(max_length=200, unique=True)
@@ -58,7 +58,7 @@ class UsageBackend(models.Model):
 
 
 class Sku(models.Model):
-    """What a price is set for: one kind of usage of one model."""
+    """The unit that has a price: one kind of usage of one model."""
 
     id = models.AutoField(primary_key=True)
     model = models.ForeignKey(BilledModel, models.PROTECT, related_name="skus")
@@ -73,19 +73,19 @@ class Sku(models.Model):
 
 
 class Price(models.Model):
-    """Money per million of a SKU for a range of whole hours. Never edited: closed, and followed by the next.
+    """Money per million of a SKU for a range of whole hours. Prices are never edited: one is closed, the next follows.
 
-    The database refuses overlapping ranges, edits, deletions, and ranges that begin before usage that is
-    priced already (migration 0005).
+    The database rejects overlapping ranges, edits, deletions, and ranges that begin before usage that is already
+    priced (migration 0005).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     sku = models.ForeignKey(Sku, models.PROTECT, related_name="prices")
-    # [from, until); until is open for the price in force.
+    # [from, until); the price in force has no end.
     valid = DateTimeRangeField()
     per_million = models.DecimalField(max_digits=18, decimal_places=8)
     currency = models.CharField(max_length=3)
-    # The kind whose price this one copies.
+    # The kind whose price this price copies.
     same_as = models.CharField(max_length=12, choices=Kind, null=True)
     reason = models.CharField(max_length=300)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the platform
@@ -106,7 +106,7 @@ class Price(models.Model):
 
 
 class BillingOwned(TenantOwned):
-    """A tenant's billing facts; controllers see them all, as operators and auditors do."""
+    """A tenant's billing facts. Controllers, operators and auditors see those of all tenants."""
 
     visible_to_staff = TenantOwned.visible_to_staff | {StaffRole.CONTROLLER}
 
@@ -115,7 +115,7 @@ class BillingOwned(TenantOwned):
 
 
 class Quantities(models.Model):
-    """How much of each kind; disjoint, so their sum is all there was."""
+    """Quantities of each kind. The kinds are disjoint, so their sum is the total."""
 
     input = models.BigIntegerField(default=0)
     cache_read = models.BigIntegerField(default=0)
@@ -133,7 +133,7 @@ class Quantities(models.Model):
 class UsageEvent(BillingOwned):
     """One call, as its source reported it. Append-only, partitioned by month of `occurred_at`.
 
-    Uniqueness is EventKey's work. `amount` is null exactly when some of it had no price (`is_unpriced`).
+    EventKey ensures uniqueness. `amount` is null if and only if part of the call had no price (`is_unpriced`).
     """
 
     pk = CompositePrimaryKey("source", "event_id")
@@ -169,11 +169,11 @@ class UsageEvent(BillingOwned):
     backend = models.ForeignKey(
         UsageBackend, models.PROTECT, null=True, db_index=False, db_constraint=False, related_name="+"
     )
-    # Null: the same as `event_id`.
+    # Null: same as `event_id`.
     request_id = models.TextField(null=True)
-    # Of W3C Trace Context: 32 hexadecimal digits.
+    # A W3C Trace Context id: 32 hexadecimal digits.
     trace_id = models.UUIDField(null=True)
-    # What else a caller named its trace.
+    # The caller's trace id in any other format.
     trace_text = models.TextField(null=True)
 
     class Meta(BillingOwned.Meta):
@@ -184,7 +184,7 @@ class UsageEvent(BillingOwned):
 
 
 class EventKey(models.Model):
-    """An event's identity and the fingerprint of its content: what makes the second sending change nothing."""
+    """An event's identity and the fingerprint of its content. They make sure that a repeated event changes nothing."""
 
     pk = CompositePrimaryKey("source", "event_id")
     event_id = models.UUIDField()
@@ -200,9 +200,10 @@ class EventKey(models.Model):
 
 
 class QuarantinedEvent(BillingOwned):
-    """An event that was not billed, kept as it came until somebody has looked.
+    """An event that was not billed, kept as received until someone reviews it.
 
-    It is the tenant's whose key it names; of no tenant, and the platform's to see, when there is no such key.
+    It belongs to the tenant whose key it names. If there is no such key, it has no tenant and only the platform sees
+    it.
     """
 
     class Reason(models.TextChoices):
@@ -215,7 +216,7 @@ class QuarantinedEvent(BillingOwned):
     source = models.CharField(max_length=40)
     event_id = models.CharField(max_length=200)
     reason = models.CharField(max_length=20, choices=Reason)
-    # The event as the source sent it: the fields of UsageRecord, or what it sent in their place.
+    # The event as the source sent it: the fields of UsageRecord, or whatever it sent instead.
     payload = models.JSONField()
     payload_sha = models.BinaryField()
     recorded_at = models.DateTimeField(default=now, editable=False)
@@ -233,7 +234,7 @@ class QuarantinedEvent(BillingOwned):
 
 
 class BillingPeriod(BillingOwned):
-    """A tenant's billing month. Closed, its totals are frozen; late usage goes to the next open one."""
+    """A tenant's billing month. Closing freezes its totals; late usage goes to the next open month."""
 
     class State(models.TextChoices):
         OPEN = "open", _("Open")
@@ -247,7 +248,7 @@ class BillingPeriod(BillingOwned):
     posted_up_to = models.DateField(null=True)
     total = amount_field(null=True)
     lines = models.BigIntegerField(null=True)
-    # Of its cost lines, in order.
+    # SHA-256 of its cost lines, in order.
     sha256 = models.CharField(max_length=64, blank=True)
     closed_at = models.DateTimeField(null=True)
 
@@ -268,8 +269,8 @@ class BillingPeriod(BillingOwned):
 
 
 class UnpostedDay(BillingOwned):
-    """A tenant's day whose usage changed since its cost lines were posted: written by ingest in the transaction of the
-    usage itself, deleted by whoever posts the day. A day without a row has nothing to post."""
+    """A tenant's day whose usage changed after its cost lines were posted. Ingest writes the row in the transaction of
+    the usage; posting the day deletes it. A day without a row has nothing to post."""
 
     pk = CompositePrimaryKey("tenant", "period", "day")
     tenant = models.ForeignKey(Tenant, models.CASCADE, db_index=False, related_name="+")
@@ -288,7 +289,7 @@ class UnpostedDay(BillingOwned):
 
 
 class CostLine(BillingOwned):
-    """Usage x price, posted. A correction is another line (`reverses`); lines are never changed."""
+    """Usage x price, posted. Lines are never changed; a correction is another line (`reverses`)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     period = models.DateField()
@@ -313,9 +314,9 @@ class CostLine(BillingOwned):
 
 
 class UsageImport(BillingOwned):
-    """A usage file that was imported, with what decided where its calls went: a repetition must decide the same.
+    """An imported usage file, with the options that assigned its calls. A repeated import must use the same options.
 
-    The demo's rule deals one file out to several tenants; such an import is the platform's.
+    The demo's rule spreads one file over several tenants; such an import belongs to the platform.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -10,7 +10,7 @@ from tenants.models import ApiKey, Project, Tenant
 
 
 class OfProject(models.Model):
-    """Of which project and model a sum is. No foreign keys: those of a key's days keep billed things from deletion."""
+    """The project and model of a sum. Needs no foreign keys: those of RollupDay already prevent deletion."""
 
     tenant = unchecked(Tenant)
     project = unchecked(Project)
@@ -21,7 +21,7 @@ class OfProject(models.Model):
 
 
 class OfHour(OfProject):
-    """Of which hour (UTC) a sum is, and of which day of the tenant, because midnight may fall inside an hour."""
+    """The hour (UTC) of a sum, and the tenant's day, because midnight may fall inside an hour."""
 
     day = models.DateField()
     hour = models.DateTimeField()
@@ -31,9 +31,9 @@ class OfHour(OfProject):
 
 
 class RollupDelta(OfHour, BillingOwned, Quantities):
-    """What the rollups gained and do not hold yet; written with the usage, moved by billing.folding within seconds.
+    """Additions that the rollups do not hold yet. Written with the usage; billing.folding moves them within seconds.
 
-    The database keeps no unique index on it: several rows may have the same key (`pk`).
+    The table has no unique index: several rows may have the same key (`pk`).
     """
 
     pk = CompositePrimaryKey(
@@ -57,8 +57,8 @@ class RollupDelta(OfHour, BillingOwned, Quantities):
 class Rollup(BillingOwned, Quantities):
     """Sums of events. Priced and unpriced calls never share a row.
 
-    What Django reads is a view: the table `…_folded` of the same columns, and what RollupDelta adds. So the sums are
-    right at any moment, and a key (`pk`) may stand in several rows: sum them.
+    Django reads a view that combines the table `…_folded`, with the same columns, and the rows of RollupDelta. So the
+    sums are right at any moment. A key (`pk`) may occur in several rows: sum them.
     """
 
     period = models.DateField()
@@ -88,7 +88,7 @@ class RollupHour(OfHour, Rollup):
 
 
 class RollupDay(Rollup):
-    """Per project, key, model and day of the tenant. Its foreign keys keep billed things from deletion."""
+    """Per project, key, model and day of the tenant. Its foreign keys prevent deletion of whatever was billed."""
 
     pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "is_unpriced")
     tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
@@ -107,7 +107,7 @@ class RollupDay(Rollup):
 
 
 class RollupMonth(OfProject, Rollup):
-    """Per project, model and month of the tenant: the sums of its days, kept by a trigger of theirs."""
+    """Per project, model and month of the tenant: the sums of its days. A trigger on the days maintains them."""
 
     pk = CompositePrimaryKey("tenant", "month", "project", "model", "period", "is_unpriced")
     month = models.DateField()  # its first day
@@ -121,7 +121,7 @@ class RollupMonth(OfProject, Rollup):
 
 
 class RollupTenantDay(Rollup):
-    """Per model and day of a whole tenant: the sums of its days over all projects and keys, kept like its months."""
+    """Per model and day of a tenant, over all projects and keys. A trigger on the days maintains these sums, too."""
 
     pk = CompositePrimaryKey("tenant", "day", "model", "period", "is_unpriced")
     tenant = unchecked(Tenant)
@@ -139,7 +139,7 @@ class RollupTenantDay(Rollup):
 class RollupKeyMonth(OfProject, Rollup):
     """Per key, model and month of the tenant: the sums of its folded days up to `KeyMonthsSummed.through`.
 
-    Unlike the other rollups this is the table itself. billing.key_months says how it is read and filled.
+    Unlike the other rollups, this is the table itself. billing.key_months explains how it is read and filled.
     """
 
     pk = CompositePrimaryKey("tenant", "month", "key", "model", "project", "period", "is_unpriced")
@@ -154,7 +154,7 @@ class RollupKeyMonth(OfProject, Rollup):
 
 
 class KeyMonthsSummed(BillingOwned):
-    """Up to which day a tenant's folded days are in RollupKeyMonth. A tenant without a row: none are."""
+    """The last day of a tenant whose folded sums are in RollupKeyMonth. For a tenant without a row, none are."""
 
     tenant = models.OneToOneField(Tenant, models.PROTECT, primary_key=True, related_name="+")
     through = models.DateField()
@@ -167,7 +167,7 @@ class KeyMonthsSummed(BillingOwned):
 
 
 class RollupEstimated(OfHour, Rollup):
-    """Of the other rollups, the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
+    """Sums of the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
 
     pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced")
     key = unchecked(ApiKey)

@@ -21,7 +21,7 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    """The same report, permissions and audit lines as the pages; it is built here and now."""
+    """The same report, permission checks and audit entries as on the pages, built immediately."""
 
     help = __doc__
 

@@ -17,12 +17,12 @@ from billing.traces import FORMATS
 from core.errors import Conflict
 from tenants.models import Project, Tenant
 
-# Bad lines that are listed; all are counted.
+# Maximum number of bad lines to list; all are counted.
 SHOWN = 50
 
 
 class Command(BaseCommand):
-    """Reads .gz, .xz and plain files. All of a file goes in, or, when any line is bad, nothing."""
+    """Reads .gz, .xz and plain files. Imports the whole file, or nothing if any line is bad."""
 
     help = __doc__
 
@@ -65,7 +65,7 @@ class Command(BaseCommand):
         )
 
     def assignment(self, **options: Any) -> Assignment:
-        """What the options say about where the calls belong."""
+        """The assignment of the calls that the options describe."""
         if options["assign"] == "demo":
             earlier = earlier_assignment(options["file"], options["format"]) or {}
             if options["until"] is None and earlier.get("rule") == "demo":

@@ -1,4 +1,4 @@
-"""manage.py verify_rollups: compare the sums by month, tenant's day, and key and month with the days they are of."""
+"""manage.py verify_rollups: compare sums by month, tenant day, and key and month with their days."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing.sum_checks import wrong_sums
 from core.scope import platform_scope, tenant_scope
 from tenants.models import Tenant
 
-# Wrong sums that are named.
+# Maximum number of wrong sums to list.
 MOST: Final = 50
 
 
