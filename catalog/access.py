@@ -1,4 +1,4 @@
-"""What a person may do with a model now, in words: use it, claim its key, wait, ask, or why not."""
+"""What a person may do with a model now, in words: use it, claim its key, wait, request it, or why not."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Access:
     url: str = ""
     action_label: str = ""
     reason: str = ""
-    # For another project, where one has access or waits.
+    # True if the person has access or waits, but may still ask for another project.
     may_ask_again: bool = False
 
 
 def accesses(
     user: User, tenant: Tenant, models: Iterable[CatalogModel], *, project: Project | None = None
 ) -> dict[UUID, Access]:
-    """By model, what `user` may do with it in `tenant` (in `project`, if given). Two questions to the database.
+    """What `user` may do with each model in `tenant` (in `project`, if given). Takes two database queries.
 
     Args:
         user: the person.
@@ -48,7 +48,7 @@ def accesses(
     requests = (
         AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(mine, model__in=models)
     )
-    # The newest of each model: a large tenant has a thousand of each.
+    # Only the newest grant of each model, because a large tenant has a thousand grants per model.
     newest = (
         grants.select_related("key__project", "project")
         .order_by("model_id", "-created_at")

@@ -51,7 +51,7 @@ Models = CatalogModelQuerySet[CatalogModel]
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Filters of the catalog; each may be given several times: any of the values (capabilities: all of them)."""
+    """Filters of the catalog. Each may be repeated and matches any of the values (capabilities: all of them)."""
 
     q = django_filters.CharFilter(
         method="search", label="Beginnings of words in name, title, maker or provider"
@@ -74,7 +74,7 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
         return models.filter(capabilities__contains=dict.fromkeys(self._values(name), True))
 
     def _values(self, name: str) -> list[str]:
-        """Every value that was given; the field itself has looked at the last one only."""
+        """Every given value. The field itself validates only the last one."""
         values: list[str] = self.data.getlist(name)
         if any("\0" in value for value in values):
             raise ValidationError({name: ["Null characters are not allowed."]})
@@ -124,9 +124,9 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
 
 
 def _access_of(user: User, models: Sequence[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
-    """By model, projects of this person that may use it or have asked for it: one more than is shown, at most.
+    """By model, the person's projects that may use or have requested it: at most one more than the API shows.
 
-    Two questions, and as many rows as are shown, however many projects there are.
+    Takes two queries and reads only that many rows per model, however many projects there are.
     """
     access: dict[UUID, list[dict[str, Any]]] = {}
     mine = Q(tenant__in=user.own_tenants(), model__in=models)
@@ -155,7 +155,7 @@ def _as_access(row: Grant | AccessRequest) -> dict[str, Any]:
 
 
 class AccessRequestFilter(InProjectFilter):
-    """Narrow requests to a tenant, project, state or model."""
+    """Filter requests by tenant, project, state or model."""
 
     state = django_filters.ChoiceFilter(choices=AccessRequest.State.choices)
     model = django_filters.CharFilter(field_name="model__name")
@@ -174,7 +174,7 @@ _IDEMPOTENT = OpenApiParameter(
     list=extend_schema(description="Requests of your tenants (reviewers: of all), newest first.")
 )
 class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessRequest]):
-    """A project asks for a model; reviews decide."""
+    """Requests of projects to use a model. Reviews decide them."""
 
     model, serializer_class, filterset_class = AccessRequest, AccessRequestSerializer, AccessRequestFilter
     token_scope = TokenScope.REQUESTS
@@ -210,7 +210,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         ],
     )
     def create(self, request: Request) -> Response:
-        """Ask for a model."""
+        """Request a model."""
         named = ProjectNameSerializer(data=request.data)
         named.is_valid(raise_exception=True)
         project, user = _find_project(request, named.validated_data["project"]), signed_in(request)
@@ -263,7 +263,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
 
 
 def _find_project(request: Request, said: str) -> Project:
-    """A project by id, or by a slug that is not ambiguous. 404 for what is not visible."""
+    """A project by id or by an unambiguous slug. Raises 404 if the person cannot see it."""
     projects = Project.objects.visible_to(request.user).select_related("tenant")
     try:
         found = list(projects.filter(pk=UUID(said)))
@@ -277,7 +277,7 @@ def _find_project(request: Request, said: str) -> Project:
 
 
 class GrantFilter(InProjectFilter):
-    """Narrow grants to a tenant, project or model, and to those with which a model may be used now."""
+    """Filter grants by tenant, project or model, or keep only those in force now."""
 
     model = django_filters.CharFilter(field_name="model__name", label="Public name of a model")
     in_force = django_filters.BooleanFilter(
@@ -289,7 +289,7 @@ class GrantFilter(InProjectFilter):
 
 
 class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
-    """Dated rights of your projects to use models."""
+    """Grants: the dated rights of your projects to use models."""
 
     model, serializer_class, filterset_class = Grant, GrantSerializer, GrantFilter
     token_scope = TokenScope.KEYS
@@ -300,7 +300,7 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     @extend_schema(request=RevokeSerializer, responses=GrantSerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """End a grant now, with the key that came with it."""
+        """End a grant now, and revoke the key that was made with it."""
         found = self.subject_of(revoke_grant)
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)

@@ -1,7 +1,7 @@
 """Finding models: words, facets whose counts follow the selection, sorting, and pages by keyset.
 
-Everything that is chosen lives in the URL. A request asks the database a constant number of questions,
-however many models there are.
+The URL holds the whole selection. A request takes a constant number of database queries, however many models
+there are.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FACETS = ("access", "mode", "data_class", "capability", "hosting", "provider")
 
 @dataclass(frozen=True)
 class Selection:
-    """What the URL says: words, chosen facet values, sort, view, project and page."""
+    """The content of the URL: words, chosen facet values, sort, view, project and page."""
 
     query: str = ""
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Selection:
 
 
 def _readable(values: list[str]) -> tuple[str, ...]:
-    """The values without repetition; more than a person ticks would only make the query long."""
+    """The values without duplicates, limited to a number that a person would select, so the query stays short."""
     return tuple(dict.fromkeys(v[:60] for v in values if v and "\0" not in v))[:MOST_CHOSEN]
 
 
@@ -87,7 +87,7 @@ _ORDERS: dict[str, tuple[str, ...]] = {
 
 
 class Browser:
-    """The catalog as `user` sees it in `tenant` (in `project`, if given) under a selection."""
+    """The catalog that `user` sees in `tenant` (in `project`, if given) for a selection."""
 
     def __init__(self, user: User, tenant: Tenant, selection: Selection, project: Project | None) -> None:
         self.tenant, self.selection = tenant, selection
@@ -110,7 +110,7 @@ class Browser:
         return _ORDERS[self.selection.sort]
 
     def models(self) -> CatalogModelQuerySet[CatalogModel]:
-        """The models of the whole selection, with what `order` sorts by."""
+        """The models that match the whole selection, with the fields that `order` sorts by."""
         return self._narrowed().annotate(
             fit=self._fit(),
             standing=self._standing(),
@@ -119,7 +119,7 @@ class Browser:
         )
 
     def _fit(self) -> Case | Value:
-        """How well the name fits the words: the whole name, its beginning, or something else."""
+        """How well the name matches the words: the whole name, its beginning, or neither."""
         name = "-".join(self.selection.query.lower().split())
         if not name:
             return Value(0)
@@ -131,7 +131,7 @@ class Browser:
         )
 
     def _standing(self) -> Case:
-        """What comes first when nothing else decides: what one may use, our own clusters, priced chat models."""
+        """The default order: granted models first, then models on our own clusters, then priced chat models."""
         return Case(
             When(self._granted, then=3),
             When(hosting=CatalogModel.Hosting.OURS, then=2),
@@ -145,7 +145,7 @@ class Browser:
         for key, values in self.selection.chosen.items():
             if key == except_for or not values:
                 continue
-            # A model must have all of them.
+            # A model must have all selected capabilities.
             if key == "capability":
                 for value in values:
                     models = models.filter(self._condition(key, value))
@@ -182,7 +182,7 @@ class Browser:
             return Q(pk__isnull=False)
         allowed = Q(hosting=CatalogModel.Hosting.OURS)
         for region in self.tenant.regions:
-            # a region lies inside another when its name goes on after it: eu-central-1 in eu
+            # A region lies inside another if its name starts with it: eu-central-1 is in eu.
             inside = Func(F("regions"), Value(","), function="array_to_string", output_field=_TEXT)
             allowed |= Q(regions__contains=[region]) | Q(
                 pk__in=CatalogModel.objects.alias(joined=inside)
@@ -192,7 +192,7 @@ class Browser:
         return allowed
 
     def facets(self) -> list[dict[str, Any]]:
-        """Every facet with its options; each option's count follows what is chosen in the other facets."""
+        """Every facet with its options. Each option's count depends on the selection in the other facets."""
         return [
             self._fixed("access", _("Access"), {
                 "granted": _("You can use"), "in_review": _("In review"), "requestable": _("You can request"),
@@ -247,7 +247,7 @@ class Browser:
         }
 
     def chips(self, facets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What is chosen, each with the address that takes it away."""
+        """The selected values, each with the address that removes it."""
         return [
             {"label": facet["label"], "value": option["label"], "remove_url": option["url"]}
             for facet in facets

@@ -1,4 +1,4 @@
-"""Capabilities in words. The flags are the price map's; those without a word here are kept but not shown."""
+"""Capabilities in words. The flags come from the price map; flags without words here are kept but not shown."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ WORDS: Final[dict[str, tuple[Any, str]]] = {
 
 
 def words(capabilities: dict[str, bool], *, most: int | None = None) -> list[str]:
-    """The capabilities a model is known to have, in words, the commonest first."""
+    """The known capabilities of a model, in words, most common first."""
     return [str(word) for flag, (word, _icon) in WORDS.items() if capabilities.get(flag)][:most]

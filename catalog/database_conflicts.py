@@ -1,4 +1,4 @@
-"""What people are told when the catalog's triggers refuse a decision that somebody else overtook."""
+"""Messages for people when a catalog trigger rejects a decision that someone else's change has overtaken."""
 
 from django.utils.translation import gettext_lazy as _
 

@@ -1,4 +1,4 @@
-"""What a reviewer sees beside the decision: the model, the request, the tenant's status, the other tracks."""
+"""The evidence that a reviewer sees beside the decision: model, request, tenant status, and other tracks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.models import DataClass
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a reviewer sees beside the decision."""
+    """The evidence that a reviewer sees beside the decision."""
 
     groups: list[dict[str, Any]]
     tracks: list[presentation.ReviewRow]
@@ -29,9 +29,9 @@ class Evidence:
 
 
 def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
-    """Facts in groups, as they are now, every review of the request with what was said, and the rules that chose them.
+    """The current facts in groups, with the version of the rules, and every review of the request with its comments.
 
-    `seen` has the facts, for the decision; `changed` says what of the review's own has become worse than was asked.
+    `seen` has the facts for the decision. `changed` says which of the review's own facts are worse than in the request.
     """
     is_open = access_request.state == AccessRequest.State.PENDING
     facts = facts_now(access_request)
@@ -55,7 +55,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
 
 
 def _asked(access_request: AccessRequest, facts: rules.Facts | None) -> list[Fact]:
-    """What was asked; the cost by `facts`, or as it was when the request was decided."""
+    """The request. Its cost comes from `facts`, or is the stored one if the request is decided."""
     cost, currency = access_request.expected_monthly_cost, access_request.currency
     if facts is not None:
         cost, currency = facts.expected_monthly_cost, facts.currency

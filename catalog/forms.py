@@ -1,4 +1,4 @@
-"""The forms with which a project asks for a model, a reviewer decides, and somebody claims a key."""
+"""Forms for requesting a model, deciding a review, and claiming a key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HINTS = {
 
 
 class AccessRequestForm(forms.Form):
-    """Five questions; the rest of a request follows from who asks, for what and the rules."""
+    """Five questions. The rest of a request follows from the requester, the model and the rules."""
 
     project = PickField(Project, by="slug", label=_("Project"), empty_label=None)
     purpose = forms.CharField(
@@ -82,7 +82,7 @@ class AccessRequestForm(forms.Form):
         return DataClass.INTERNAL if is_allowed else DataClass.PUBLIC
 
     def data_class_options(self) -> list[Option]:
-        """Every data class; those that may not be chosen stay visible, with the reason."""
+        """Every data class. Classes that cannot be chosen stay visible, with the reason."""
         chosen = self["data_class"].value()
         options = []
         for data_class in DataClass:
@@ -103,7 +103,7 @@ class AccessRequestForm(forms.Form):
         return {kind: self.cleaned_data[kind] for kind in LIMITS if self.cleaned_data.get(kind) is not None}
 
     def send(self) -> AccessRequest | None:
-        """Raise the request; None when the rules refuse it, with the reasons as errors of the form."""
+        """Create the request. Returns None if the rules reject it; the form's errors then give the reasons."""
         answers = self.cleaned_data
         try:
             return raise_access_request(
@@ -123,16 +123,16 @@ class AccessRequestForm(forms.Form):
 
 
 class DecisionForm(forms.Form):
-    """A reviewer's verdict; a refusal needs a comment, which the action checks."""
+    """A reviewer's verdict. A rejection requires a comment; the action checks this."""
 
     verdict = forms.ChoiceField(choices=ReviewDecision.Verdict.choices)
-    # The facts on the page.
+    # The facts that the page shows.
     seen = forms.JSONField(required=False, widget=forms.HiddenInput)
     comment = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)
 
 
 class ClaimForm(forms.Form):
-    """Whose a key shall be: the claimer's own, or a service account's that may hold keys of the project."""
+    """The owner of a claimed key: the claimer, or a service account that may hold keys of the project."""
 
     owner = PickField(
         User,

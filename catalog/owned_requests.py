@@ -1,6 +1,6 @@
-"""What a departing member owns in the catalog: access requests that wait for a decision.
+"""Resources in the catalog that a departing member owns: access requests that wait for a decision.
 
-Somebody else cannot take a request over: four eyes count the person who asked.
+Nobody else can take over a request, because four eyes depend on the person who made it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tenants.models import Tenant
 
 
 class OpenRequests(OwnedKind[AccessRequest]):
-    """Requests that are not decided; they end by being withdrawn."""
+    """Undecided requests. Ending them means withdrawing them."""
 
     kind = "access_requests"
     label = gettext_lazy("Open access requests")

@@ -1,4 +1,4 @@
-"""A request as pages show it: badge, steps, tracks, timeline, and whose turn it is."""
+"""Presentation of a request on pages: badge, steps, tracks, timeline, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Badge:
 
 @dataclass(frozen=True)
 class RequestRow:
-    """A line of a list of requests."""
+    """A row in a list of requests."""
 
     pk: UUID
     reference: str
@@ -49,7 +49,7 @@ class RequestRow:
 
 
 def row_of(access_request: AccessRequest) -> RequestRow:
-    """A line of a list. Wants `with_names()` and, for claimable keys, `grant__key` selected."""
+    """A row of a list. Requires `with_names()` and, for claimable keys, a selected `grant__key`."""
     grant = getattr(access_request, "grant", None)
     key = grant.key if grant else None
     open_tracks = [
@@ -75,7 +75,7 @@ def row_of(access_request: AccessRequest) -> RequestRow:
 
 
 def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey | None) -> list[Words]:
-    """Sent, reviews, decision, key: which are done, which is now."""
+    """The steps sent, reviews, decision and key: the completed ones and the current one."""
     State = AccessRequest.State
     state = access_request.state
     is_open, is_approved = state == State.PENDING, state == State.APPROVED
@@ -110,7 +110,7 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """A line of the reviews of a request: one review, and what was said."""
+    """A row in the list of a request's reviews: one review and its comments."""
 
     label: str
     state: str
@@ -121,7 +121,7 @@ class ReviewRow:
 
 
 def review_rows(reviews: list[Review]) -> list[ReviewRow]:
-    """Every review: running first, then decided; with what the reviewer said. Wants decisions prefetched."""
+    """All reviews with the reviewers' comments, open ones first. Requires prefetched decisions."""
     kinds = {
         Review.State.PENDING: ("now", Badge("info", _("In review"))),
         Review.State.APPROVED: ("done", Badge("ok", _("Approved"))),
@@ -169,7 +169,7 @@ _ACTIONS = {
 
 
 def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Grant | None) -> list[Words]:
-    """What happened, newest first, from the audit log of the request, its reviews, its grant and its key."""
+    """Events, newest first, from the audit log of the request, its reviews, its grant and its key."""
     subjects = [access_request.pk, *(review.pk for review in reviews)]
     if grant is not None:
         subjects += [grant.pk, grant.key_id]
@@ -197,7 +197,7 @@ def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Gra
 
 
 def refusal_of(access_request: AccessRequest, reviews: list[Review]) -> Words | None:
-    """Why it was refused, in the reviewer's words, and what the requester can do; None unless refused."""
+    """Why the request was rejected, in the reviewer's words, and what to do next; None unless rejected."""
     if access_request.state != AccessRequest.State.REJECTED:
         return None
     for review in reviews:
@@ -211,7 +211,7 @@ def refusal_of(access_request: AccessRequest, reviews: list[Review]) -> Words | 
 
 
 def asked_of(access_request: AccessRequest, model_url: str) -> list[Fact]:
-    """What was asked for, as facts."""
+    """The content of the request, as facts."""
     return [
         Fact(_("Model"), access_request.model.title, model_url),
         Fact(_("Project"), access_request.project.name),
@@ -224,7 +224,7 @@ def asked_of(access_request: AccessRequest, model_url: str) -> list[Fact]:
 
 
 def limit_facts(access_request: AccessRequest) -> list[Fact]:
-    """The limits that were asked for, in words; money with its currency."""
+    """The requested limits in words; money with its currency."""
     facts = []
     for kind, value in access_request.limits.items():
         if kind in Limit.Kind.values:

@@ -1,4 +1,4 @@
-"""What the catalog asks billing: list prices of models, and what a volume would cost."""
+"""The catalog's queries to billing: list prices of models, and the cost of a volume."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def publish_list_prices(
 ) -> tuple[int, dict[str, str]]:
     """Publish list prices (US dollars per million, by model and token kind).
 
-    A model's first prices hold from the hour of `valid_from` on (default: the present hour); what changed is
-    followed by its next version from the next hour on. A model without prices stays as it is, and so does
-    one whose price a person has published. Returns how many prices are new or changed, and by model why
-    prices were refused.
+    A model's first prices apply from the hour of `valid_from` on (default: the current hour). Changed prices
+    apply from the next hour on. A model without prices stays unchanged, and so does a model whose price a person
+    has published. Returns the number of new or changed prices, and by model the reason for rejected prices.
     """
     wanted = {name: kinds for name, kinds in prices.items() if kinds}
     by_people = Price.objects.filter(valid__upper_inf=True, created_by__isnull=False)

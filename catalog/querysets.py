@@ -1,4 +1,4 @@
-"""Questions about models, requests and grants."""
+"""Queries for models, requests and grants."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 
 
 class CatalogModelQuerySet(models.QuerySet[Row]):
-    """Questions about models; the catalog is one for all tenants."""
+    """Queries for models. All tenants share one catalog."""
 
     def published(self) -> Self:
-        """Models a tenant may find and ask for: published, and not past their deprecation date."""
+        """Models that tenants may find and request: published, and not past their deprecation date."""
         return self.filter(lifecycle__in=VISIBLE_LIFECYCLES).filter(
             Q(deprecation_date=None) | Q(deprecation_date__gt=now().date())
         )
 
     def search(self, words: str) -> Self:
-        """Models with every one of these words, or words that begin so, in name, title, maker or providers."""
+        """Models with all of these words, or words that begin with them, in name, title, maker or providers."""
         if not words.strip():
             return self
         query = prefix_query(words)
@@ -32,13 +32,13 @@ class CatalogModelQuerySet(models.QuerySet[Row]):
 
 
 class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about access requests."""
+    """Queries for access requests."""
 
     def pending(self) -> Self:
         return self.filter(state="pending")
 
     def needing_a_claim(self) -> Self:
-        """Approved ones whose key nobody has claimed yet."""
+        """Approved requests whose key nobody has claimed yet."""
         return self.filter(state="approved", grant__key__state="claimable").filter(
             Q(grant__key__claim_by=None) | Q(grant__key__claim_by__gt=now())
         )
@@ -51,13 +51,13 @@ class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
 
 
 class GrantQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about grants."""
+    """Queries for grants."""
 
     def in_force(self) -> Self:
         return self.filter(_in_force())
 
     def not_in_force(self) -> Self:
-        """Grants that have ended, or are still to begin."""
+        """Grants that have ended or have not begun yet."""
         return self.exclude(_in_force())
 
 

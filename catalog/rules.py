@@ -1,10 +1,10 @@
-"""Which reviews a request needs, and why. Pure: facts in, tracks with their reasons out.
+"""The rules that decide which reviews a request needs, and why. Pure: facts in, tracks with reasons out.
 
-FACTS declares what the rules look at, and TRACKS the approval steps. What the actions do with facts and tracks follows
-from these two (CONTRIBUTING, "Add a review track").
+FACTS declares the facts that the rules consider, and TRACKS declares the approval steps. The actions handle facts and
+tracks according to these two (CONTRIBUTING, "Add a review track").
 
-The version is stored with every request together with what the rules said, so a decision can be explained
-later with the rules of its day. Changing a rule means raising VERSION.
+Every request stores the version together with the result of the rules, so a decision can be explained later with
+the rules of its day. If you change a rule, raise VERSION.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from accounts.roles import StaffRole
 
 VERSION: Final = "2026-11.1"
-# A month, in the currency of the prices.
+# Cost per month, in the currency of the prices.
 COST_WITHOUT_REVIEW: Final = Decimal(500)
 _AMOUNT: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)  # as `Facts.as_json` writes it
 
 
 class RiskTier(models.TextChoices):
-    """How much a model can harm, the lowest tier first: the rules compare tiers by this order."""
+    """How much harm a model can do, lowest tier first. The rules compare tiers by this order."""
 
     LOW = "low", gettext_lazy("Low")
     MODERATE = "moderate", gettext_lazy("Moderate")
@@ -38,7 +38,7 @@ class RiskTier(models.TextChoices):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules look at. `data_class_rank` rises from public (0) to restricted (3).
+    """The facts that the rules consider. `data_class_rank` rises from public (0) to restricted (3).
 
     FACTS declares every field but the rank, which follows from the data class.
     """
@@ -52,45 +52,45 @@ class Facts:
     currency: str = "USD"
 
     def as_json(self) -> dict[str, Any]:
-        """What is kept with requests and decisions: every declared fact, money as a string."""
+        """The form that requests and decisions store: every declared fact, money as a string."""
         return {fact.name: fact.as_json(getattr(self, fact.name)) for fact in FACTS.values()}
 
 
 @dataclass(frozen=True)
 class FactDeclaration:
-    """One fact: who looks at it, when a change of it is worse, and how people read that.
+    """One fact: the tracks that use it, which changes make it worse, and how pages show that.
 
-    Apart from `as_json`, the functions take values as `Facts.as_json` writes them.
+    Except for `as_json`, the functions take values in the form that `Facts.as_json` writes.
     """
 
-    # The field of `Facts`.
+    # The name of the field in `Facts`.
     name: str
-    # An approval on one of these tracks stands on it.
+    # Approvals on these tracks depend on the fact.
     tracks: tuple[str, ...]
-    # Whether a value that somebody sends back can be one of this fact.
+    # True if a submitted value is a valid value of the fact.
     is_readable: Callable[[Any], bool]
-    # Whether the second value is worse than the first. Asked only where they differ.
+    # True if the second value is worse than the first. Called only if they differ.
     is_worse: Callable[[Any, Any], bool]
-    # Says that it has become worse, with %(then)s and %(now)s.
+    # A sentence that the fact has become worse, with %(then)s and %(now)s.
     sentence: str
-    # One known value in that sentence, given all present facts.
+    # The text of one known value in that sentence, given all current facts.
     shown: Callable[[Any, Mapping[str, Any]], str] = lambda value, present: str(value)
-    # The value of the field, for JSON.
+    # Converts the value of the field for JSON.
     as_json: Callable[[Any], Any] = lambda value: value
 
 
 @dataclass(frozen=True)
 class TrackDeclaration:
-    """One approval step: when a request needs it, who decides it, and how long that usually takes."""
+    """One approval step: when a request needs it, who decides it, and how long the decision usually takes."""
 
-    # A value of `Review.Track`, where the names that follow from it are stated.
+    # A value of `Review.Track`, whose docstring lists the names derived from it.
     name: str
-    # Why a request with these facts needs it, as a sentence; empty when it does not.
+    # A sentence that says why a request with these facts needs the track; empty if it does not.
     rule: Callable[[Facts], str]
-    # Whoever holds this permission decides it, and this role gives the permission.
+    # People with this permission decide the track, and this role gives the permission.
     permission: str
     role: StaffRole
-    # Until a review is due.
+    # Time until a review is due.
     working_days: int
 
 
@@ -210,13 +210,13 @@ TRACKS: Final = {
         ),
     )
 }
-# Decides what no rule sends to anybody.
+# Decides the requests for which no rule requires a track.
 TRACK_OF_ALL_OTHERS: Final = TRACKS["security"]
 
 
 @dataclass(frozen=True)
 class NeededReview:
-    """One track, the sentence that explains it, and how long it usually takes."""
+    """One track, the sentence that explains why it is needed, and how long it usually takes."""
 
     track: str
     reason: str
@@ -224,7 +224,7 @@ class NeededReview:
 
 
 def needed_reviews(facts: Facts) -> list[NeededReview]:
-    """The reviews a request with these facts needs: always at least one."""
+    """The reviews that a request with these facts needs; always at least one."""
     needed = wanted_reviews(facts)
     if not needed:
         reason = _("Another person reviews every request.")
@@ -233,7 +233,7 @@ def needed_reviews(facts: Facts) -> list[NeededReview]:
 
 
 def wanted_reviews(facts: Facts) -> list[NeededReview]:
-    """The reviews that these facts want by themselves; none where any one will do."""
+    """The reviews that the rules require for these facts; empty if any one reviewer is enough."""
     return [
         NeededReview(track.name, reason, track.working_days)
         for track in TRACKS.values()
@@ -242,11 +242,11 @@ def wanted_reviews(facts: Facts) -> list[NeededReview]:
 
 
 def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The names of the facts of `track` that are worse `now` than `then`, both as `Facts.as_json` says them.
+    """The names of the facts of `track` that are worse `now` than `then`, both in the form of `Facts.as_json`.
 
-    An approval carries what it was made on and anything better. Worse is: a higher cost, even by a cent, or one that
-    is unknown; a cost that has become known, above what needs no review; another currency; a higher risk tier or data
-    class; a project that the model is new to. A fact that nobody wrote down is worse than any.
+    An approval covers its own facts and any better ones. These are worse: a higher cost, even by a cent; an unknown
+    cost; a cost that has become known and needs a review; another currency; a higher risk tier or data class; a project
+    that has not used the model before. A fact that was not recorded counts as worse.
     Raises KeyError for a track that is not in TRACKS.
     """
     name = TRACKS[track].name
@@ -263,7 +263,7 @@ def _is_worse(fact: FactDeclaration, then: Mapping[str, Any], now: Mapping[str, 
 
 
 def change_in_words(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The sentence that says how a fact became worse; both moments have it. Raises KeyError for one not in FACTS."""
+    """A sentence that says how a fact became worse. Both mappings have it. Raises KeyError if it is not in FACTS."""
     fact = FACTS[name]
     shown = {
         moment: _("unknown") if value is None else fact.shown(value, now)
@@ -273,7 +273,7 @@ def change_in_words(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) 
 
 
 def read_facts(said: Any) -> dict[str, Any]:
-    """Facts as somebody sends them back who has seen them; what cannot be one is left out, and so is worse than any."""
+    """Read submitted facts that a person has seen. Leaves out invalid values, which then count as worse."""
     return {
         name: value
         for name, value in (said if isinstance(said, Mapping) else {}).items()
@@ -282,7 +282,7 @@ def read_facts(said: Any) -> dict[str, Any]:
 
 
 def due_at(begins: datetime, working_days: int) -> datetime:
-    """The moment this many working days after `begins`; Saturdays and Sundays do not count."""
+    """The time that is `working_days` after `begins`. Saturdays and Sundays do not count."""
     moment, left = begins, working_days
     while left:
         moment += timedelta(days=1)

@@ -1,8 +1,8 @@
-"""How the catalog is searched: by the beginnings of words, in any order, however a name is punctuated.
+"""Searching the catalog by the beginnings of words, in any order, whatever the punctuation of a name.
 
-PostgreSQL's own text parsers read `gpt-4o` and `3.3-70b` as hyphenated words and signed numbers, so both
-sides are cut into words here. A model is found by each word of its name, title, maker and providers; by
-those words cut again where letters meet digits (`qwen3` is also `qwen`); and by its name without
+PostgreSQL's own text parsers read `gpt-4o` and `3.3-70b` as hyphenated words and signed numbers, so this module
+splits both sides into words. A search finds a model by each word of its name, title, maker and providers; by
+those words split again between letters and digits (`qwen3` is also `qwen`); and by its name without
 punctuation (`gpt4o`).
 """
 
@@ -19,7 +19,7 @@ LONGEST_WORD = 60
 
 
 class SearchLexemes(Func):
-    """The words by which a model is found, as a tsvector; immutable, so that PostgreSQL keeps it with the row."""
+    """The searchable words of a model, as a tsvector. Immutable, so that PostgreSQL can store it with the row."""
 
     arg_joiner = " || ' ' || "
     output_field = SearchVectorField()
@@ -33,7 +33,7 @@ class SearchLexemes(Func):
 
 
 class FoundBy(Func):
-    """Whether a row's words satisfy a query written by `prefix_query`."""
+    """True if a row's words match a query from `prefix_query`."""
 
     arg_joiner = " @@ "
     template = "%(expressions)s::tsquery"
@@ -44,7 +44,7 @@ class FoundBy(Func):
 
 
 def prefix_query(words: str) -> str | None:
-    """A tsquery that wants every word (the first eight), each as a beginning. None if there is no word."""
+    """A tsquery that requires every word (of the first eight) as the beginning of a word. None without words."""
     wanted = []
     for word in re.findall(r"[a-z0-9]+(?:\.[a-z0-9]+)*", words.lower())[:MOST_WORDS]:
         word = word[:LONGEST_WORD]

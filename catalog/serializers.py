@@ -1,4 +1,4 @@
-"""How models, access requests and grants look over HTTP."""
+"""Models, access requests and grants in the HTTP API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from tenants.models import DataClass, Project, Tenant
 
-# Projects that a model names.
+# Maximum number of projects listed with a model.
 MOST_ACCESS = 20
 
 
@@ -157,7 +157,7 @@ class ProjectNameSerializer(serializers.Serializer[Any]):
 
 
 class NewAccessRequestSerializer(ProjectNameSerializer):
-    """The content of a request. `project` is an id, or a slug that only one of your tenants has."""
+    """A new request. `project` is an id, or a slug that only one of your tenants has."""
 
     model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
     purpose = serializers.CharField(max_length=2000)

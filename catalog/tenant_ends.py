@@ -1,4 +1,4 @@
-"""What becomes of a tenant's requests and grants when it is closed, and how many are at stake before."""
+"""Ending a tenant's requests and grants when it is closed, and counting the impact beforehand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.signals import Impact
 
 
 def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: Any) -> None:
-    """Withdraw the open requests and revoke the grants in force, one audit line each."""
+    """Withdraw open requests and revoke unexpired grants. Each gets an audit entry."""
     open_requests = AccessRequest.objects.in_tenant(tenant).pending().order_by("pk")
     for access_request in open_requests.select_for_update(of=("self",)).select_related("tenant"):
         withdraw_locked_request(access_request, actor=by, reason="tenant closed")
@@ -26,5 +26,5 @@ def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: 
 
 
 def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
-    """Requests that wait for a decision."""
+    """The number of requests that wait for a decision."""
     return [Impact(_("Open requests"), AccessRequest.objects.in_tenant(tenant).pending().count())]

@@ -1,4 +1,4 @@
-"""Things people do with models, access requests and grants."""
+"""Actions on models, access requests and grants."""
 
 from catalog.actions.access_requests import (
     Preview,

@@ -1,4 +1,4 @@
-"""Asking for a model, and taking the question back."""
+"""Requesting access to a model, and withdrawing the request."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ MOST_TOKENS_PER_DAY = 10**13
 
 @dataclass(frozen=True)
 class Preview:
-    """What asking would mean: the reviews it needs and why, what it would cost, and what the rules refuse."""
+    """What a request would mean: the reviews it needs and why, its cost, and what the rules reject."""
 
     # None: the model has no price.
     estimate: Estimate | None
     reviews: list[rules.NeededReview]
-    # By field: why it cannot be asked for like this.
+    # By field: why the request is not possible with these values.
     problems: dict[str, str]
 
 
@@ -53,23 +53,22 @@ def raise_access_request(
     limits: Mapping[str, Any] | None = None,
     duration_days: int = 365,
 ) -> AccessRequest:
-    """Ask for a model for a project, and open the reviews that the rules want.
+    """Request a model for a project, and open the reviews that the rules require.
 
     Args:
         model_name: public name of the model.
         purpose: what the model is for; reviewers read it.
         expected_tokens_per_day: input and output together.
         data_class: the most sensitive data, from `DataClass`.
-        limits: wanted numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds
+        limits: requested numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds
         stay open.
-        duration_days: how long the grant shall last, 1 to 730.
+        duration_days: how long the grant will last, 1 to 730.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
         here. Conflict: the tenant is not active, or the project already has an open request for the model.
-        ValidationError: by field, what cannot be asked for: an unpublished model, data above what the model
-        or the
-            tenant allows, a region the tenant does not allow, limits or durations out of range.
+        ValidationError: by field, what cannot be requested: an unpublished model, data above what the model or
+            the tenant allows, a region the tenant does not allow, limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
     project.tenant = lock_tenant_shared(project.tenant)
@@ -160,12 +159,12 @@ def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:
 )
 @transaction.atomic
 def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
-    """Take an open request back; its open reviews are not needed any more.
+    """Withdraw an open request and cancel its open reviews.
 
     Raises:
         AccessRequest.DoesNotExist: `by` cannot see such a request.
         PermissionDenied: `by` neither made the request nor manages the tenant's members.
-        Conflict: it has been decided or withdrawn already.
+        Conflict: the request has already been decided or withdrawn.
     """
     access_request = (
         AccessRequest.objects.visible_to(by)
@@ -181,7 +180,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
 def withdraw_locked_request(access_request: AccessRequest, *, actor: User, reason: str = "") -> None:
     """Withdraw a request that the caller has locked, and cancel its open reviews.
 
-    Raises Conflict: it has been decided or withdrawn already.
+    Raises Conflict if the request has already been decided or withdrawn.
     """
     access_request.move_to(AccessRequest.State.WITHDRAWN)
     access_request.save(update_fields=["state"])
@@ -198,10 +197,10 @@ def preview_access_request(
     limits: Mapping[str, Any] | None = None,
     duration_days: int = 365,
 ) -> Preview:
-    """Say what `raise_access_request` would answer to these values, without asking. Changes nothing.
+    """Preview what `raise_access_request` would do with these values. Changes nothing.
 
     Args:
-        project: the project that would ask.
+        project: the project that would make the request.
         model: the model.
         expected_tokens_per_day: input and output together; None: not entered yet.
         data_class: the most sensitive data, from `DataClass`.
@@ -230,10 +229,10 @@ def find_problems(
     expected_tokens_per_day: int,
     duration_days: int,
 ) -> dict[str, str]:
-    """By field, why this cannot be asked for; empty when it can. Checked again when the last review approves.
+    """By field, why this request is not possible; empty if it is. Checked again when the last review approves.
 
     Args:
-        tenant: the tenant that asks.
+        tenant: the tenant that makes the request.
         model: the model.
         data_class: the most sensitive data, from `DataClass`.
         purpose: what the model is for.
@@ -262,7 +261,7 @@ def find_problems(
 
 
 def data_class_problem(tenant: Tenant, model: CatalogModel, data_class: str) -> str | None:
-    """Why data of this class may not go to the model, or None when it may."""
+    """Why data of this class may not go to the model; None if it may."""
     wanted = DataClass(data_class)
     for holder, highest in (
         (model.title, DataClass(model.highest_data_class)),
@@ -277,7 +276,7 @@ def data_class_problem(tenant: Tenant, model: CatalogModel, data_class: str) -> 
 
 
 def region_problem(tenant: Tenant, model: CatalogModel) -> str | None:
-    """Why the tenant's regions rule the model out, or None when they do not."""
+    """Why the tenant's regions rule out the model; None if they do not."""
     if not tenant.regions or model.hosting == CatalogModel.Hosting.OURS:
         return None
     if any(
@@ -294,7 +293,7 @@ def region_problem(tenant: Tenant, model: CatalogModel) -> str | None:
 
 
 def cancel_open_reviews(access_request: AccessRequest) -> None:
-    """Close the reviews that nobody needs to decide any more."""
+    """Close the open reviews, which no longer need a decision."""
     open_reviews = Review.objects.in_tenant(access_request.tenant).filter(
         access_request=access_request, state=Review.State.PENDING
     )
@@ -304,10 +303,10 @@ def cancel_open_reviews(access_request: AccessRequest) -> None:
 def facts_of(
     project: Project, model: CatalogModel, data_class: str, estimate: Estimate | None
 ) -> rules.Facts:
-    """What the rules look at, as it is now.
+    """The facts that the rules consider, as they are now.
 
     Args:
-        project: the project that asks.
+        project: the project that makes the request.
         model: the model.
         data_class: the most sensitive data, from `DataClass`.
         estimate: expected cost; None: the model has no price.

@@ -1,4 +1,4 @@
-"""The facts of an open request as they are now, and the reviews that are needed where they have changed."""
+"""The current facts of an open request, and the reviews that become necessary when facts have changed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from catalog.prices import lock_prices, monthly_cost
 
 
 def facts_now(access_request: AccessRequest) -> rules.Facts:
-    """What the rules look at for this request, at this moment. Changes nothing."""
+    """The current facts that the rules consider for this request. Changes nothing."""
     model = access_request.model
     estimate = monthly_cost(model.name, access_request.expected_tokens_per_day)
     return facts_of(access_request.project, model, access_request.data_class, estimate)
 
 
 def lock_facts(access_request: AccessRequest) -> rules.Facts:
-    """The facts of this moment, which stay true until the caller's transaction ends: model and prices are locked."""
+    """The current facts. Locks model and prices, so the facts stay true until the caller's transaction ends."""
     access_request.model = CatalogModel.objects.raw(
         "SELECT * FROM catalog_catalogmodel WHERE id = %s FOR SHARE", [access_request.model_id]
     )[0]
@@ -34,7 +34,7 @@ def lock_facts(access_request: AccessRequest) -> rules.Facts:
 
 
 def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -> str:
-    """What the review's track must look at again, in words; empty when nothing of it is worse than `then`."""
+    """What the review's track must check again, in words; empty if no fact of the track is worse than `then`."""
     present = facts.as_json()
     names = rules.worse(review.track, then, present)
     words = [rules.change_in_words(name, then, present) for name in names if name in then]
@@ -46,15 +46,16 @@ def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -
 def renew_facts(
     access_request: AccessRequest, facts: rules.Facts, *, by: User, opens_reviews: bool = True
 ) -> list[Review]:
-    """Let an open request, which the caller has locked, stand on `facts`; return the reviews that open by it.
+    """Update the facts of an open request, which the caller has locked; return the reviews that open as a result.
 
-    A track that the rules want now and that the request does not have is added. One that was approved, or by one of
-    several people, on facts that are worse now is asked again, in another round, whether the rules still want it or
-    not; so is one approved by somebody who could act for the asker since. The audit entry has old and new facts.
+    Adds tracks that the rules now require and the request lacks. Starts another round for a track if the facts are
+    now worse than those of an approval, even one of several, or if a person who approved it could act for the requester
+    in the meantime. This does not depend on whether the rules still require the track. The audit entry has the old and
+    new facts.
 
     Args:
         access_request: the locked request.
-        opens_reviews: False where the request is about to end, and only shows what was true then.
+        opens_reviews: False if the request is about to end. Then only the stored facts change.
     """
     before, present = dict(access_request.facts), facts.as_json()
     reviews = {
@@ -102,7 +103,7 @@ def renew_facts(
 
 
 def notice_of(reviews: list[Review]) -> str:
-    """That a request needs reviews it did not need, or not again, when it was asked; empty when it does not."""
+    """A notice about reviews that are new, or needed again, since the request was made; empty if there are none."""
     return " ".join(
         _("Now needs a %(track)s review: %(reason)s")
         % {"track": review.get_track_display().lower(), "reason": review.reason}
@@ -112,7 +113,7 @@ def notice_of(reviews: list[Review]) -> str:
 
 
 def _outdated(review: Review, facts: rules.Facts) -> str:
-    """Why the approvals of the review's present round carry no more, in words; empty when they do."""
+    """Why the approvals in the review's current round are no longer valid, in words; empty if they are valid."""
     approvals = ReviewDecision.objects.across_tenants().filter(
         review=review, round=review.round, verdict=ReviewDecision.Verdict.APPROVE
     )

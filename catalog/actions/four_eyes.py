@@ -1,4 +1,4 @@
-"""Whether somebody may decide a request at all: nobody who asked, or could act for who asked, then or since or now."""
+"""Four eyes: the requester, and anyone who could act for the requester at any time, may not decide the request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from catalog.models import AccessRequest, RequestDelegate
 
 
 def why_not_decide(user: User, access_request: AccessRequest) -> str:
-    """Why `user` is not the second pair of eyes for this request, in words; empty when they are.
+    """Why `user` may not decide this request, in words; empty if four eyes allow it.
 
-    What holds now is asked of roles; what held when it was asked, and while it was open, of the rows that the database
-    wrote down (`RequestDelegate`). A trigger asks the same of every decision.
+    Roles show who can act for the requester now. The database's own rows (`RequestDelegate`) show who could when the
+    request was made and while it was open. A trigger checks the same for every decision.
     """
     requester = access_request.requested_by
     if requester.pk == user.pk:

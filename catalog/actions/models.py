@@ -31,12 +31,12 @@ def _require_publishable(by: User | None, model: CatalogModel) -> None:
 @action(CatalogModel, permission="catalog.publish_model", state=_require_publishable)
 @transaction.atomic
 def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
-    """Let tenants find a model and ask for it. Later imports leave the lifecycle alone.
+    """Let tenants find and request a model. Later imports do not change its lifecycle.
 
     Raises:
         CatalogModel.DoesNotExist: there is no such model.
         PermissionDenied: `by` may not publish models.
-        Conflict: it is published already, or its deprecation date is past.
+        Conflict: the model is already published, or its deprecation date has passed.
     """
     model = CatalogModel.objects.select_for_update().get(pk=pk)
     publish_model.require(by, model)
@@ -51,12 +51,12 @@ def _require_not_retired(by: User | None, model: CatalogModel) -> None:
 @action(CatalogModel, permission="catalog.publish_model", state=_require_not_retired)
 @transaction.atomic
 def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
-    """Hide a model from tenants; grants in force stay. Later imports leave the lifecycle alone.
+    """Hide a model from tenants; grants in force stay. Later imports do not change its lifecycle.
 
     Raises:
         CatalogModel.DoesNotExist: there is no such model.
         PermissionDenied: `by` may not retire models.
-        Conflict: it is retired already.
+        Conflict: the model is already retired.
     """
     model = CatalogModel.objects.select_for_update().get(pk=pk)
     retire_model.require(by, model)

@@ -26,20 +26,20 @@ from catalog.prices import publish_list_prices
 from core.names import clean_name
 
 SOURCE = "litellm"
-# The import's own row names all of them.
+# The audit entry lists at most this many; the import's own row lists all.
 JUMPS_IN_AN_ENTRY = 100
-# What an entry states of an offer.
+# Fields of an offer that an entry states.
 _STATED = ("provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest")
 
 
 @dataclass
 class ImportReport:
-    """What an import did. Counts are of entries, except those that say models."""
+    """The result of an import. Counts are of entries, except those named for models or prices."""
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
-    # Offers of this source that the file no longer names; they stay as they are.
+    # Offers of this source that the file no longer names; they stay unchanged.
     absent: int = 0
     models_added: int = 0
     models_changed: int = 0
@@ -67,19 +67,19 @@ def import_price_map(
     today: date | None = None,
     prices_from: datetime | None = None,
 ) -> ImportReport:
-    """Bring the catalog up to a LiteLLM price map. Safe to repeat: the same file again changes nothing.
+    """Update the catalog from a LiteLLM price map. Safe to repeat: the same file again changes nothing.
 
-    Refused entries change nothing; an offer that was imported from an earlier state of the entry stays.
-    Offers the file no longer names stay too, so that a partial file takes nothing away. Title, lifecycle
-    and end date that an operator has edited are kept, as are description, risk tier and data class, which
-    the file does not state.
+    Rejected entries change nothing; an offer imported from an earlier state of the entry stays. Offers that the
+    file no longer names also stay, so a partial file removes nothing. The import keeps a title, lifecycle or end
+    date that an operator has edited. It also keeps description, risk tier and data class, which the file does
+    not state.
 
     Args:
         text: content of the price map.
         file_name: name of the file, for the report.
         by: None means the command line.
-        today: the day that decides which deprecation dates are past; by default the present one in UTC.
-        prices_from: since when a model's first list prices hold; by default the present hour.
+        today: the day that decides which deprecation dates have passed; default: the current day in UTC.
+        prices_from: when a model's first list prices begin to apply; default: the current hour.
 
     Raises:
         UnreadableFile: the file is not a JSON object. Nothing has changed.
@@ -90,7 +90,7 @@ def import_price_map(
     read = read_file(text)
     if not read.offers and not read.refused:
         raise UnreadableFile("The file names no models.")
-    # One import at a time.
+    # Only one import runs at a time.
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('catalog.import_price_map'))")
 
@@ -135,7 +135,7 @@ def import_price_map(
     report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
-    # They also jump because another offer leads now.
+    # List prices also jump when another offer becomes the primary one.
     for name, before in known_prices.items():
         if jumped := jumps_between(before, wanted_prices.get(name, {})):
             report.price_jumps[f"list price of {name}"] = jumped
@@ -160,7 +160,7 @@ def import_price_map(
 def _known_prices(
     offers: Iterable[Offer], names: Mapping[UUID, str], today: date
 ) -> dict[str, dict[str, Decimal]]:
-    """The list prices of models as the last import left them."""
+    """The list prices of models after the last import."""
     by_name: dict[str, list[Offer]] = defaultdict(list)
     for offer in offers:
         by_name[_name_of(offer, names)].append(offer)
@@ -168,12 +168,12 @@ def _known_prices(
 
 
 def _name_of(offer: Offer, names: Mapping[UUID, str]) -> str:
-    """What the model of `offer` is called; empty for an offer of no model."""
+    """The name of the model of `offer`; empty if the offer has no model."""
     return names.get(offer.model_id, "") if offer.model_id else ""
 
 
 def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportReport) -> set[str]:
-    """Bring `offers` up to what was read, counting; returns the keys that differ from the database."""
+    """Update `offers` from the entries and count the changes. Returns the keys that differ from the database."""
     touched = set()
     for said in read:
         offer = offers.get(said.source_key)
@@ -194,7 +194,7 @@ def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportRe
 
 
 def _describe(model: CatalogModel, gathered: Gathered) -> set[str]:
-    """Let `model` say what its offers say, except where a person has edited it. Returns the fields that changed."""
+    """Update `model` from its offers, except fields that a person has edited. Returns the changed fields."""
     wanted: dict[str, Any] = {
         "maker": gathered.maker,
         "mode": gathered.mode,
@@ -210,7 +210,7 @@ def _describe(model: CatalogModel, gathered: Gathered) -> set[str]:
         "imported": dict(model.imported),
     }
     ends = gathered.deprecation_date
-    # People edit these; the import follows only while the row still holds what it wrote there itself.
+    # People edit these fields. The import updates one only if it still has the value that the import last wrote.
     for name, stated in (
         ("title", gathered.title[:160]),
         ("lifecycle", gathered.lifecycle),
@@ -237,7 +237,7 @@ def _more_words(gathered: Gathered) -> str:
 
 
 def _write_offers(offers: list[Offer]) -> None:
-    """Insert new offers and update others, taking `is_primary` away before giving it, as its index wants."""
+    """Insert new offers and update others. Removes `is_primary` before setting it, as its unique index requires."""
     Offer.objects.filter(pk__in=[offer.pk for offer in offers], is_primary=True).update(is_primary=False)
     new = [offer for offer in offers if offer._state.adding]
     changed = [offer for offer in offers if not offer._state.adding]

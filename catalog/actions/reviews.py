@@ -1,4 +1,4 @@
-"""Deciding reviews, and what follows: the grant, its limits and its key, or the refusal."""
+"""Deciding reviews, and the result: a grant with its limits and key, or a rejection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 
 
 class _FactsChanged(Exception):
-    """The track's facts are worse than those that the request shows; nothing is decided."""
+    """The track's facts are worse than those that the request shows, so nothing is decided."""
 
 
 def tracks_decided_by(user: User) -> list[str]:
@@ -43,7 +43,7 @@ def tracks_decided_by(user: User) -> list[str]:
 
 
 def _permission_for(by: User, review: Review) -> str:
-    """That of the review's track; of any track, while a request to decide has not said one that there is."""
+    """The permission of the review's track, or of any track if the review does not name an existing one yet."""
     track = review.track if review.track in rules.TRACKS else [*tracks_decided_by(by), *rules.TRACKS][0]
     return rules.TRACKS[track].permission
 
@@ -82,36 +82,35 @@ def _require_open(by: User | None, review: Review) -> None:
 def decide_review(
     pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: Mapping[str, Any] | None = None
 ) -> Review:
-    """Approve or refuse one track of a request, on the facts of this moment.
+    """Approve or reject one track of a request, based on the current facts.
 
-    A refusal refuses the whole request. The approval that completes the last track brings forth, in the
-    same transaction, the grant, its limits and a key to be claimed. Deciding twice raises Conflict and
-    changes nothing.
+    A rejection rejects the whole request. The approval that completes the last track creates the grant, its
+    limits and a claimable key in the same transaction. Deciding twice raises Conflict and changes nothing.
 
-    The rules run again first. What they want now and nobody has decided is asked for, and an approval of facts that are
-    worse now is asked for again (`rules.worse`): then the request stays open. Where the facts of this very track are
-    worse than those that the request shows, nothing is decided: the request shows the new ones, and Conflict says so.
+    The rules run again first. They open reviews that are now required and not yet decided, and ask again for approvals
+    whose facts are now worse (`rules.worse`); the request then stays open. If the facts of this track are worse than
+    those that the request shows, nothing is decided: the request shows the new facts, and Conflict says so.
 
     Args:
         pk: id of the review.
         verdict: "approve" or "reject".
-        comment: the requester reads it; a refusal needs one.
-        seen: the facts that `by` has seen (`rules.read_facts`); None for those that the request shows.
+        comment: the requester reads it; a rejection requires one.
+        seen: the facts that `by` has seen (`rules.read_facts`); None: those that the request shows.
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
         PermissionDenied: `by` may not decide this track, made the request, can or could act for the service account
             that made it, or signed in without the second factor that approvals need here.
-        Conflict: the review or the request is decided, `by` has already spoken here, the facts are worse than shown,
-            or what was asked for is no longer allowed (the model was retired, the tenant suspended, a data class
+        Conflict: the review or the request is decided, `by` has already decided here, the facts are worse than shown,
+            or the request is no longer allowed (the model was retired, the tenant suspended, a data class
             lowered).
-        ValidationError: no such verdict, or a refusal without a reason.
+        ValidationError: the verdict is unknown, or a rejection has no reason.
     """
     try:
         return _decide_review(pk, by=by, verdict=verdict, comment=comment, seen=seen)
     except _FactsChanged as change:
         words = str(change)
-    # What was found is kept, though nothing is decided.
+    # Store the new facts even though nothing is decided.
     with transaction.atomic():
         access_request = _lock_review(pk, by)[1]
         if access_request.state == AccessRequest.State.PENDING:
@@ -159,10 +158,10 @@ def _decide_review(
 
 
 def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
-    """A review that `by` can see, with its request, both locked; the tenant is held."""
+    """A review that `by` can see, with its request. Locks both, and the tenant in shared mode."""
     found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
     lock_tenant_shared(found.tenant)
-    # Tenant, request, review: all who lock several take this order.
+    # Every action that locks several of these uses this order: tenant, request, review.
     access_request = (
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",), no_key=True)
@@ -190,10 +189,10 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
         constraint = constraint_of(error)
         if constraint == "review_decision_one_per_person":
             raise Conflict(_("You have already decided this review."), code="already_decided") from error
-        # A staff role ended meanwhile.
+        # The reviewer lost the staff role in the meantime.
         if constraint == "review_decision_by_reviewers":
             raise PermissionDenied(_("You may no longer decide these reviews.")) from error
-        # The database knows more than was asked above.
+        # The trigger also sees changes made after the check above.
         if constraint == "review_decision_four_eyes":
             raise PermissionDenied(
                 _("You asked for this access, or could act for the requester; someone else must decide it.")
@@ -213,12 +212,12 @@ def _require_revocable(by: User | None, grant: Grant) -> None:
 def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     """End a grant now, and revoke the key that was made with it; gateways refuse the model from the next revision on.
 
-    Limits that came with it stay: a limit opens nothing, and without it a later grant would be wider than before.
+    Limits that came with it stay: a limit gives no access, and without it a later grant would allow more than before.
 
     Raises:
         Grant.DoesNotExist: `by` cannot see such a grant.
         PermissionDenied: `by` may not revoke here.
-        Conflict: it was revoked already, or it has ended.
+        Conflict: the grant has already been revoked or has ended.
     """
     grant = (
         Grant.objects.visible_to(by)
@@ -236,16 +235,16 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
 
 
 def revoke_locked_grant(grant: Grant, *, actor: User, reason: str = "") -> None:
-    """End a grant that the caller has locked. The caller raises the revision, once for all."""
+    """End a grant that the caller has locked. The caller then raises the revision once for all grants."""
     grant.revoked_at = now()
     grant.save(update_fields=["revoked_at"])
     audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
 
 
 def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
-    """Whether the verdict is an approval, and the comment as it is kept.
+    """Whether the verdict is an approval, and the comment as stored.
 
-    Raises ValidationError for an unknown verdict, a refusal without a reason, and a comment with unseen characters.
+    Raises ValidationError for an unknown verdict, a rejection without a reason, or a comment with invisible characters.
     """
     if verdict not in ReviewDecision.Verdict.values:
         raise ValidationError({"verdict": _("Choose approve or reject.")})
@@ -262,12 +261,12 @@ def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
 
 
 def _require_still_allowed(access_request: AccessRequest) -> None:
-    """What was allowed when it was asked must be allowed now. Raises Conflict."""
+    """Raise Conflict unless the request would still be allowed now."""
     tenant, model = access_request.tenant, access_request.model
     in_active_tenant(None, lock_tenant_shared(tenant))
     asker = access_request.requested_by
     may_ask = asker.has_perm("tenants.request_access", access_request.project)
-    # What was asked by emergency access was asked for the tenant, whose own people claim the key.
+    # A request made with emergency access is on behalf of the tenant, whose own members claim the key.
     if not may_ask and not was_open(asker, tenant, access_request.created_at):
         raise Conflict(
             _("%(who)s may no longer request access here, but would get a key. Reject the request.")
@@ -304,7 +303,7 @@ def _refuse(access_request: AccessRequest, *, by: User, reason: str) -> None:
 
 
 def _approve(access_request: AccessRequest, *, by: User) -> None:
-    """Grant, limits, key and audit lines, all in the caller's transaction."""
+    """Create grant, limits, key and audit entries in the caller's transaction."""
     tenant, project, model = access_request.tenant, access_request.project, access_request.model
     access_request.move_to(AccessRequest.State.APPROVED)
     access_request.decided_at = now()

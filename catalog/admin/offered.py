@@ -1,4 +1,4 @@
-"""Staff pages: what is offered and published, and the imports that brought it."""
+"""Staff pages: models, offers, and the imports that brought them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff pages: the review queue and its decisions, and what has been asked for and granted."""
+"""Staff pages: the review queue and its decisions, access requests, and grants."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUEUES = {
 
 
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
-    """Those that wait for this person: open, on their tracks, and not barred to them by four eyes."""
+    """The reviews that wait for this person: open, on their tracks, and allowed by four eyes."""
     me = signed_in(request).pk
     barred = RequestDelegate.unscoped.filter(person=me).values("access_request")
     open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_decided_by(signed_in(request)))
@@ -51,7 +51,7 @@ def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review
 
 
 class QueueFilter(admin.SimpleListFilter):
-    """Which part of the queue: by default what waits for me."""
+    """Selects a part of the queue; by default, the reviews that wait for me."""
 
     title, parameter_name = _("queue"), "queue"
 
@@ -84,7 +84,7 @@ class QueueFilter(admin.SimpleListFilter):
 
 @admin.register(Review)
 class ReviewAdmin(ReadOnlyAdmin):
-    """The queue; and per review a page with the evidence beside the decision."""
+    """The review queue, and a page per review that shows the evidence beside the decision."""
 
     list_display = ["what", "track", "tenant", "asked_by", "data_class", "risk", "cost", "due", "state_label"]
     list_filter = [QueueFilter, "track"]
@@ -160,7 +160,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """The evidence and the decision; a POST decides."""
+        """Show the evidence and the decision form. A POST decides."""
         review = self.get_object(request, object_id)
         if review is None or not self.has_view_permission(request, review):
             gone: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -193,7 +193,7 @@ class ReviewAdmin(ReadOnlyAdmin):
     def _decide(
         self, request: HttpRequest, review: Review, form: DecisionForm
     ) -> tuple[HttpResponseRedirect | None, int]:
-        """Decide; the way on, or nothing and the status of the page that says what to mend."""
+        """Decide. Returns a redirect, or None and the status of the page that shows the errors."""
         decide_review.require_permission(signed_in(request), review)
         if not form.is_valid():
             return None, 400
@@ -230,7 +230,7 @@ class ReviewInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 class DelegateInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    """Who does not decide the request, because they could act for the service account that made it."""
+    """People who may not decide the request because they could act for the service account that made it."""
 
     model = RequestDelegate
     verbose_name_plural = _("Could act for the requester")

@@ -1,4 +1,4 @@
-"""What is offered: models, their offers and versions, and the imports that brought them."""
+"""Models, their offers and versions, and the imports that brought them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUBLIC_NAME = RegexValidator(
 
 
 class CatalogModel(models.Model):
-    """What a tenant sees and asks for, under a stable public name."""
+    """A model that tenants see and request, under a stable public name."""
 
     class Lifecycle(models.TextChoices):
         DRAFT = "draft", _("Draft")
@@ -42,13 +42,13 @@ class CatalogModel(models.Model):
     title = models.CharField(max_length=160)
     maker = models.CharField(max_length=80, blank=True)  # who made the weights
     description = models.TextField(blank=True)
-    # Chat, embedding, rerank, … as the price map words it.
+    # Chat, embedding, rerank, …, as named in the price map.
     mode = models.CharField(max_length=40)
     context_tokens = models.BigIntegerField(null=True)
     max_output_tokens = models.BigIntegerField(null=True)
     # {"function_calling": true}; an absent flag is unknown.
     capabilities = models.JSONField(default=dict)
-    # Of its offers, for facets.
+    # Providers of its offers, for facets.
     providers = ArrayField(models.CharField(max_length=60), default=list)
     regions = ArrayField(models.CharField(max_length=60), default=list)
     hosting = models.CharField(max_length=10, choices=Hosting, default=Hosting.VENDOR)
@@ -56,15 +56,15 @@ class CatalogModel(models.Model):
     deprecation_date = models.DateField(null=True)
     risk_tier = models.CharField(max_length=10, choices=RiskTier, default=RiskTier.MODERATE)
     highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
-    # Where the facts came from.
+    # Source of the facts.
     source = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
     updated_at = models.DateTimeField(default=now)
-    # Places that offer it now, variants aside.
+    # Number of places that offer it now, without variants.
     offer_count = models.PositiveIntegerField(default=0)
-    # For sorting; what is billed is billing's list price.
+    # Only for sorting. Calls are billed at billing's list price.
     list_input_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
-    # What the import last wrote to fields people edit.
+    # The values that the import last wrote to fields that people edit.
     imported = models.JSONField(default=dict, editable=False)
     search_text = models.TextField(blank=True, editable=False)  # more words: providers, capabilities
     search = GeneratedField(
@@ -85,7 +85,7 @@ class CatalogModel(models.Model):
 
     @property
     def is_visible(self) -> bool:
-        """Whether tenants may find it and ask for it; the same as `published()` of the queryset."""
+        """True if tenants may find and request the model, as in the queryset's `published()`."""
         is_over = self.deprecation_date is not None and self.deprecation_date <= now().date()
         return self.lifecycle in VISIBLE_LIFECYCLES and not is_over
 
@@ -99,7 +99,7 @@ class CatalogModel(models.Model):
 
     @property
     def summary(self) -> str:
-        """One sentence about the model: an operator's description, else what the facts say."""
+        """One sentence about the model: an operator's description, or else a summary of the facts."""
         if self.description:
             return self.description
         made = _("%(kind)s model by %(maker)s.") % {"kind": self.mode_label, "maker": self.maker}
@@ -118,13 +118,13 @@ class Offer(models.Model):
     region = models.CharField(max_length=60, blank=True)
     # {"input": "2.50000000"} US dollars per million, as strings.
     prices = models.JSONField(default=dict)
-    # The rest of what the source says, by our names.
+    # The other facts that the source states, under our names.
     facts = models.JSONField(default=dict)
     source_url = models.URLField(max_length=500, blank=True)
     deprecation_date = models.DateField(null=True)
-    # SHA-256 of the entry: unchanged entries are skipped by it.
+    # SHA-256 of the entry. The import uses it to skip unchanged entries.
     digest = models.CharField(max_length=64)
-    # Its prices are the model's list prices.
+    # True if its prices are the model's list prices.
     is_primary = models.BooleanField(default=False)
 
     class Meta:
@@ -138,7 +138,7 @@ class Offer(models.Model):
 
 
 class CatalogImport(models.Model):
-    """One run of an import: what it read, what changed, and why entries were refused."""
+    """One run of an import: its file, the changes, and the reasons for rejected entries."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     source = models.CharField(max_length=120)
@@ -167,7 +167,7 @@ class ModelVersion(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="versions")
     version = models.CharField(max_length=60)
-    # What the engine calls it.
+    # Its name in the engine.
     upstream_name = models.CharField(max_length=200)
     # "sha256:…" of the weights' manifest.
     digest = models.CharField(max_length=80, blank=True)
@@ -175,7 +175,7 @@ class ModelVersion(models.Model):
     gpus_per_replica = models.PositiveIntegerField(default=0)
     memory = models.CharField(max_length=20, default="512Mi")
     image = models.CharField(max_length=300)
-    # Beside its model's mode.
+    # In addition to its model's mode.
     endpoints = ArrayField(models.CharField(max_length=20), default=list, blank=True)
     # May hold {port} and {model}
     command = ArrayField(models.CharField(max_length=300), default=list)

@@ -23,7 +23,7 @@ NO_FACTS = models.Value({}, models.JSONField())
 
 
 class AccessRequest(TenantOwned):
-    """A project asks for a model. Decided by its reviews; approved, it has brought forth one grant."""
+    """A project's request to use a model. Its reviews decide it; approval creates one grant."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("In review")
@@ -47,14 +47,14 @@ class AccessRequest(TenantOwned):
     duration_days = models.PositiveIntegerField(
         default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
     )
-    # Null: not priced.
+    # Null: the model has no price.
     expected_monthly_cost = models.DecimalField(max_digits=20, decimal_places=8, null=True)
     currency = models.CharField(max_length=3, default="USD")
-    # Which rules chose the tracks.
+    # The version of the rules that chose the tracks.
     rule_version = models.CharField(max_length=40)
     # [{"track": "cost", "reason": "…"}]
     rule_trace = models.JSONField(default=list)
-    # What the rules last looked at.
+    # The facts that the rules last considered.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -79,7 +79,7 @@ class AccessRequest(TenantOwned):
 
     @property
     def reference(self) -> str:
-        """Its name for people: the random end of its id."""
+        """A short name for people: the random end of the request's id."""
         return f"REQ-{self.pk.hex[-6:].upper()}"
 
     def require_move(self, state: str) -> None:
@@ -97,13 +97,13 @@ class AccessRequest(TenantOwned):
 
 
 class Review(TenantOwned):
-    """One track of a request: what must be decided, by whom, why it is needed."""
+    """One track of a request: what must be decided, by whom, and why the review is needed."""
 
     class Track(models.TextChoices):
         """The approval steps; TRACKS of catalog/rules.py declares each.
 
         Two names follow from a track. The permission to decide it is `review_{track}` (a trigger of
-        catalog/migrations/0005_four_eyes.py asks for it), and the staff role that has it is `{track}-reviewer`.
+        catalog/migrations/0005_four_eyes.py checks it), and the staff role that has it is `{track}-reviewer`.
         """
 
         SECURITY = "security", _("Security")
@@ -125,7 +125,7 @@ class Review(TenantOwned):
     quorum = models.PositiveSmallIntegerField(default=1)
     # Decisions of earlier rounds do not count.
     round = models.PositiveSmallIntegerField(default=1, db_default=1)
-    # They changed after it was asked.
+    # True if facts that changed after the request was made opened the review.
     opened_by_facts = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -153,9 +153,10 @@ class Review(TenantOwned):
 
 
 class ReviewDecision(TenantOwned):
-    """What one person said on one track, on which facts; one word a person and round.
+    """One person's decision on one track, with the facts it is based on. Each person decides once per round.
 
-    Triggers refuse whoever asked, whoever could act for the asker, and whoever does not decide the track.
+    Triggers reject decisions by the requester, by anyone who could act for the requester, and by anyone without
+    permission to decide the track.
     """
 
     class Verdict(models.TextChoices):
@@ -169,9 +170,9 @@ class ReviewDecision(TenantOwned):
     reviewer = models.ForeignKey(User, models.PROTECT, related_name="+")
     verdict = models.CharField(max_length=8, choices=Verdict)
     comment = models.TextField(max_length=2000, blank=True)
-    # Of the review, when it was made.
+    # The round of the review at the time of the decision.
     round = models.PositiveSmallIntegerField(default=1, db_default=1)
-    # On which it was made.
+    # The facts on which the decision is based.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
     at = models.DateTimeField(default=now, editable=False)
 
@@ -188,9 +189,10 @@ class ReviewDecision(TenantOwned):
 
 
 class RequestDelegate(TenantOwned):
-    """Somebody who could act for the service account that made a request, when it asked or while the request was open.
+    """A person who could act for the service account that made a request, at that time or while the request was open.
 
-    Written by triggers, never changed: they do not decide the request, whatever they are later.
+    Triggers write these rows, and nothing changes them. The person may never decide the request, whatever their role
+    is later.
     """
 
     class Capacity(models.TextChoices):
@@ -228,7 +230,7 @@ class Grant(TenantOwned):
     project = models.ForeignKey(Project, models.PROTECT, related_name="grants")
     model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="grants")
     access_request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant")
-    # Made with it, to be claimed.
+    # The key that was made with the grant, to be claimed.
     key = models.ForeignKey(ApiKey, models.PROTECT, related_name="grants")
     valid_from = models.DateTimeField(default=now)
     valid_until = models.DateTimeField()

@@ -1,10 +1,9 @@
-"""One entry of the price map becomes one offer, or is refused with the reason.
+"""Turns one entry of the price map into one offer, or rejects it with a reason.
 
-Prices are read as decimals, never through floats. The file states US dollars per unit; an offer keeps US
-dollars per million units with eight decimals, rounded half to even where the file has more (its floats
-carry noise such as
-0.00000030000000000000004). What is not stated stays unknown: an absent price is no price and an absent flag is
-no flag. A stated 0 is kept as 0. An entry with a wrong value is refused as a whole, because a half-read
+Prices are read as decimals, never through floats. The file states US dollars per unit. An offer has US dollars
+per million units with eight decimals, rounded half to even if the file has more (its floats contain noise such
+as 0.00000030000000000000004). Facts that are not stated stay unknown: an absent price is no price, and an absent
+flag is no flag. A stated 0 stays 0. An entry with a wrong value is rejected as a whole, because a half-read
 price is worse than none.
 """
 
@@ -24,22 +23,22 @@ from catalog.price_map.names import read_key
 from core.names import clean_name, is_seen
 
 RULES_VERSION: Final = (
-    # Raised when the same entry would be read differently: then every offer is compared anew.
+    # Raise this when the same entry would be read differently. Every offer is then compared again.
     "1"
 )
 IGNORED: Final = {"sample_spec": "it explains the format"}
 MILLION: Final = Decimal(1_000_000)
 EXACTLY: Final = Decimal("0.00000001")
-# US dollars per million tokens; above, somebody mistook the unit.
+# US dollars per million tokens. A higher price means that someone used the wrong unit.
 DEAREST_TOKEN: Final = Decimal(1_000)
-# US dollars per million requests: 10 each.
+# US dollars per million requests, which is 10 per request.
 DEAREST_REQUEST: Final = Decimal(10_000_000)
 MOST_TOKENS: Final = 1_000_000_000  # of a context window
 LONGEST_KEY: Final = 200
-# Why an entry was refused.
+# Maximum length of the reason for a rejected entry.
 LONGEST_REASON: Final = 500
 
-# The file's word for a price, and the kind of unit that the ledger counts.
+# The file's name for a price, and the ledger's kind of usage.
 PRICES: Final = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
@@ -49,7 +48,7 @@ PRICES: Final = {
     "input_cost_per_request": "request",
     "input_cost_per_query": "request",
 }
-# Two directions share one kind in the ledger: it has a list price only if the stated directions agree.
+# Two directions share one kind in the ledger. The kind has a list price only if the stated prices agree.
 SHARED_PRICES: Final = {
     "image": ("input_cost_per_image_token", "output_cost_per_image_token"),
     "audio": ("input_cost_per_audio_token", "output_cost_per_audio_token"),
@@ -60,7 +59,7 @@ _COST: Final = re.compile(r"[a-z0-9_]*cost[A-Za-z0-9_.]*")
 
 @dataclass(frozen=True)
 class ReadOffer:
-    """What one entry says, in our words. `prices` are strings: US dollars per million of a token kind."""
+    """The content of one entry, under our names. `prices` are strings: US dollars per million of a token kind."""
 
     source_key: str
     name: str
@@ -75,7 +74,7 @@ class ReadOffer:
 
 @dataclass
 class ReadFile:
-    """A whole price map: its offers, and per refused or ignored key the reason."""
+    """A whole price map: its offers, and the reason for each rejected or ignored key."""
 
     offers: list[ReadOffer] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -83,15 +82,15 @@ class ReadFile:
 
 
 class Refused(ValueError):
-    """Why an entry cannot be read, as the end of a sentence that begins with its key."""
+    """An entry cannot be read. The message is the end of a sentence that begins with its key."""
 
 
 class UnreadableFile(ValueError):
-    """The file as a whole is not a price map."""
+    """The file is not a price map at all."""
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers which names it stated more than once."""
+    """A JSON object that remembers which of its names occurred more than once."""
 
     repeated: frozenset[str] = frozenset()
 
@@ -105,7 +104,7 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
 
 
 def read_file(text: str) -> ReadFile:
-    """Read a price map. Raises UnreadableFile unless it is one JSON object; bad entries are only refused."""
+    """Read a price map. Raises UnreadableFile unless it is one JSON object. Bad entries are only rejected."""
     try:
         entries = json.loads(
             text.removeprefix("\ufeff"), parse_float=Decimal, object_pairs_hook=_object, parse_constant=str
@@ -212,14 +211,14 @@ def _prices(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _other_prices(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Prices that no token kind of the ledger has (tiers, batches, seconds, pages), as stated: per unit."""
+    """Prices without a token kind in the ledger (tiers, batches, seconds, pages), per unit, as stated."""
     for name, value in entry.items():
         if name not in PRICES and value is not None and is_other_price(name) and not isinstance(value, dict):
             yield name, format(_number(name, value), "f")
 
 
 def is_other_price(name: str) -> bool:
-    """Say whether a field is a price in money; Databricks also states its own units (dbu), which are none."""
+    """True if a field is a price in money. Databricks also states its own units (dbu), which are not money."""
     return _COST.fullmatch(name) is not None and "_dbu_" not in name
 
 
@@ -230,12 +229,12 @@ def _count(entry: dict[str, Any], name: str) -> int | None:
     number = _number(name, value)
     if number != number.to_integral_value() or number > MOST_TOKENS:
         raise Refused(f"has {number:f} in {name}, which is not a whole number of tokens")
-    # Some entries say 0 for "does not apply".
+    # Some entries use 0 for "does not apply".
     return int(number) or None
 
 
 def _flags(entry: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """What the entry says the model can and cannot do. Flags we have never heard of are kept by their own name."""
+    """The capabilities that the entry states as true or false. Unknown flags keep their own name."""
     for name, value in entry.items():
         flag = _FLAG.fullmatch(name)
         if flag is None or value is None:
@@ -255,7 +254,7 @@ def _words(entry: dict[str, Any], name: str) -> list[str]:
 
 
 def _url(entry: dict[str, Any]) -> str:
-    """The page the prices come from; a source that is not an http address is a remark and is left out."""
+    """The page that the prices come from. Omits a source that is not an http address, because it is only a remark."""
     value = entry.get("source") or ""
     if not isinstance(value, str):
         raise Refused("has a source that is not text")

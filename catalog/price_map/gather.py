@@ -1,14 +1,14 @@
-"""Offers that share a public name make one model: which facts it has, and whose prices are its list prices.
+"""Combining offers with the same public name into one model: its facts, and its list prices.
 
 **The primary offer** sets the list prices. It is the first in this order: not past its deprecation date; with
 a price above 0; with both an input and an output price; not a variant; by the model's own maker; without a
 region; the cheapest for one input and one output token; by key. An offer that states only zeros is usually
-"included in a subscription", so its prices are shown with the offer but never become list prices: a call to
-such a model is unpriced until an operator publishes a price.
+"included in a subscription". Its prices are shown with the offer but never become list prices: a call to such
+a model is unpriced until an operator publishes a price.
 
-**Capabilities** are true if any offer says true, false if one says false and none true, else unknown.
-**Lifecycle**: published; deprecated if every offer that still stands has an end date (the last of them is the
-model's); retired if every date is past.
+**Capabilities** are true if any offer says true, false if one says false and none says true, otherwise unknown.
+**Lifecycle**: published; deprecated if every current offer has an end date (the latest one is the model's);
+retired if every date has passed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-# The provider through which a maker itself sells.
+# The provider through which each maker sells its own models.
 _OWN_PROVIDER: Final = {
     "AI21": "ai21",
     "Alibaba": "dashscope",
@@ -53,7 +53,7 @@ _SPELLED: Final = {
 
 
 class StatedOffer(Protocol):
-    """What gathering needs of an offer: a row of catalog.Offer has it."""
+    """The attributes of an offer that `gather` reads. A row of catalog.Offer has them."""
 
     source_key: str
     provider: str
@@ -65,7 +65,7 @@ class StatedOffer(Protocol):
 
 @dataclass(frozen=True)
 class Gathered:
-    """A model as its offers describe it. `list_prices`: US dollars per million by token kind; empty: unpriced."""
+    """A model, as described by its offers. `list_prices`: US dollars per million by token kind; empty: unpriced."""
 
     title: str
     maker: str
@@ -84,7 +84,7 @@ class Gathered:
 
 
 def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered:
-    """Make one model of its offers (at least one)."""
+    """Combine the offers of a model (at least one) into one description."""
     first, *others = sorted(offers, key=lambda offer: _rank(offer, today))
     facts = [offer.facts for offer in [first, *others]]
     current = [offer for offer in offers if not _is_past(offer, today)]

@@ -1,4 +1,4 @@
-"""Jumped prices against the last known ones: somebody should look whether a unit slipped."""
+"""Large price changes since the last import. Someone should check whether a unit is wrong."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
-# Providers cut prices by half or two thirds. Five-fold in one step is rare, and a slip of a unit is a thousandfold.
+# Providers cut prices by half or two thirds. A fivefold step is rare, and a wrong unit changes a price a thousandfold.
 FACTOR: Final = Decimal(5)
 
 
 def jumps_between(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> str:
-    """What changed by `FACTOR` or more in either direction, became free or priced, appeared or vanished; by kind.
+    """A text with the prices, by kind, that changed by `FACTOR` or more, became free or priced, appeared or vanished.
 
-    Prices are per million. Empty where nothing jumped, and for what had no price at all before.
+    Prices are per million. The text is empty if nothing jumped or if there was no price at all before.
     """
     return "; ".join(_jumps(before, after)) if before else ""
 
@@ -35,7 +35,7 @@ def _jumps(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> Itera
 
 
 def decimals(prices: Mapping[str, str]) -> dict[str, Decimal]:
-    """Prices as an offer keeps them, as numbers."""
+    """An offer's prices, converted from strings to numbers."""
     return {kind: Decimal(price) for kind, price in prices.items()}
 
 

@@ -1,20 +1,20 @@
-"""Which provider, region and model an entry's key means.
+"""Finding the provider, region and model that an entry's key names.
 
 A key is the name under which LiteLLM calls a provider, such as `azure/eu/gpt-4o-2024-08-06`,
 `bedrock/us-east-1/anthropic.claude-v2:1` or `fireworks_ai/accounts/fireworks/models/llama-v3p3-70b-instruct`.
-Many keys mean the same model, so a key is taken apart in this order:
+Many keys name the same model, so a key is split in this order:
 
-1. the provider: what the entry says, with the provider's several APIs under one name (`vertex_ai-*` is
-`vertex_ai`);
+1. the provider: the one that the entry states, with all APIs of a provider under one name (`vertex_ai-*` is
+   `vertex_ai`);
 2. leading segments that repeat the provider, name a region, or name a variant (`high`, `1024-x-1536`,
    `1-month-commitment`): a variant is another price of the same model, not another model;
 3. segments that are only a provider's folders (`accounts`, `models`, `@cf`) and the maker's organization
-(`meta-llama`);
-4. what is left, joined by hyphens and lower-cased, spelled as most of the file spells it (`llama-v3p3` and
+   (`meta-llama`);
+4. the rest, joined by hyphens, in lower case, and spelled as in most of the file (`llama-v3p3` and
    `Meta-Llama-3.3` are `llama-3.3`), is the public name.
 
-A name that is one bare word without a digit (`search`, `fast`) says too little alone and is prefixed by its
-provider.
+A name that is one word without a digit (`search`, `fast`) is too vague by itself, so its provider is added as a
+prefix.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-# One provider under several headings of the file.
+# Providers that the file lists under several names.
 _ONE_PROVIDER: Final = {
     "azure_text": "azure",
     "bedrock_converse": "bedrock",
@@ -48,7 +48,7 @@ _VARIANT: Final = re.compile(
 _PUBLIC_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LONGEST_NAME: Final = 120
 
-# Organizations as the keys spell them (lower case), and who they are.
+# Organizations, in lower case as in the keys, and the makers they stand for.
 MAKERS: Final = {
     "ai21": "AI21",
     "alibaba": "Alibaba",
@@ -98,7 +98,7 @@ MAKERS: Final = {
     "zai": "Z.ai",
     "zai-org": "Z.ai",
 }
-# Families whose name gives the maker away, wherever they are hosted.
+# Model families whose name identifies the maker, wherever they are hosted.
 _FAMILIES: Final = [
     (re.compile(pattern), maker)
     for pattern, maker in [
@@ -135,7 +135,7 @@ _FAMILIES: Final = [
 
 @dataclass(frozen=True)
 class Place:
-    """What a key says: where the model is offered, under which public name, and as which variant."""
+    """The parts of a key: where the model is offered, its public name, and its variant."""
 
     provider: str
     region: str
@@ -145,7 +145,7 @@ class Place:
 
 
 def read_key(key: str, said_provider: str) -> Place | None:
-    """Take a key apart, given the provider its entry names. None when no public name comes out of it."""
+    """Split a key, given the provider that its entry names. None if the key has no public name."""
     provider = one_provider(said_provider)
     segments = [segment for segment in key.split("/") if segment]
     while len(segments) > 1 and _is_provider(segments[0], {provider, said_provider}):
@@ -180,7 +180,7 @@ def read_key(key: str, said_provider: str) -> Place | None:
 
 
 def one_provider(said: str) -> str:
-    """The provider behind a heading of the file: `vertex_ai-llama_models` is `vertex_ai`."""
+    """The provider behind a name in the file: `vertex_ai-llama_models` is `vertex_ai`."""
     if said in _ONE_PROVIDER:
         return _ONE_PROVIDER[said]
     for start in ("vertex_ai-", "fireworks_ai-"):
@@ -195,9 +195,9 @@ def _is_provider(segment: str, providers: set[str]) -> bool:
 
 
 def spell(name: str, provider: str) -> str:
-    """Spell a model's name as most of the file does, so that offers of one model meet under it."""
+    """Spell a model's name as most of the file does, so that all offers of a model share one name."""
     if provider == "bedrock":
-        # The revision; other revisions stay, as in "-v2:1".
+        # Remove revision 0. Other revisions stay, as in "-v2:1".
         name = re.sub(r":0(:\w+)?$", "", name)
         name = re.sub(r"(?<=\db)-1$", "", name)  # gpt-oss-120b-1:0
         if (shorter := re.sub(r"-v1$", "", name)) != name and re.search(r"\d", shorter):
@@ -226,7 +226,7 @@ def spell(name: str, provider: str) -> str:
 
 
 def maker_of(name: str, organization: str = "") -> str:
-    """Who made the model, if its family or its organization says so; else an empty string."""
+    """The maker of the model, if its family or organization identifies it; otherwise an empty string."""
     for family, maker in _FAMILIES:
         if family.match(name):
             return maker

@@ -3,7 +3,7 @@
     pip download --no-deps litellm && python -m catalog.price_map.vendor litellm-*.whl
 
 Writes catalog/data/litellm-prices.json.gz (entries trimmed to the fields that the import reads; the same wheel
-always gives the same bytes) and catalog/data/NOTICE.md, which says where it comes from and what was left out.
+always gives the same bytes) and catalog/data/NOTICE.md, which states the origin and what was left out.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _KEPT = frozenset(
 
 
 def read_text(path: Path) -> str:
-    """The text of a price map, plain or packed, as Windows tools save it too. Raises OSError or UnreadableText."""
+    """The text of a price map, plain or compressed, also as saved by Windows. Raises OSError or UnreadableText."""
     return text_of(path.read_bytes())
 
 
 def trim(entry: dict[str, Any]) -> dict[str, Any]:
-    """Keep what the import reads: provider, mode, prices, windows, capability flags, dates and sources."""
+    """Keep only the fields that the import reads: provider, mode, prices, windows, capabilities, dates and sources."""
     return {
         name: value
         for name, value in entry.items()
@@ -72,7 +72,7 @@ def main(wheel: Path) -> None:
 
 
 class _AsWritten(Decimal):
-    """A number that is written again with the digits it was read with."""
+    """A number that keeps the digits with which it was read when it is written again."""
 
     def __new__(cls, text: str) -> _AsWritten:
         number = super().__new__(cls, text)
@@ -81,7 +81,7 @@ class _AsWritten(Decimal):
 
 
 def _dump(entries: dict[str, Any]) -> str:
-    """JSON with one entry a line and every number as the original writes it."""
+    """JSON with one entry per line and every number written as in the original."""
 
     def value(given: Any) -> str:
         if isinstance(given, _AsWritten):

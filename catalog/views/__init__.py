@@ -1,1 +1,1 @@
-"""Pages of a tenant that know of models: the catalog, requests, keys, and the tenant's home."""
+"""A tenant's pages about models: the catalog, requests, keys, and the tenant's home page."""

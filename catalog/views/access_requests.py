@@ -1,4 +1,4 @@
-"""Asking for a model and following what becomes of it."""
+"""Pages for requesting a model and following the request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PAGE_SIZE = 25
 
 
 class RequestNew(TenantPageMixin, TemplateView):
-    """The request form as a page, and where it is sent to."""
+    """The request form as a page. A POST submits it."""
 
     template_name = "catalog/request_new.html"
 
@@ -84,7 +84,7 @@ class RequestNew(TenantPageMixin, TemplateView):
 
 
 class RequestPreview(TenantPageMixin, TemplateView):
-    """What would happen if the form were sent as it is now. Changes nothing."""
+    """Shows what would happen if the form were submitted now. Changes nothing."""
 
     template_name = "catalog/_request_preview.html"
 
@@ -99,7 +99,7 @@ class RequestPreview(TenantPageMixin, TemplateView):
 
 
 def read_preview(form: AccessRequestForm) -> Preview | None:
-    """The preview of a form that may be half filled in; None until it says how many tokens."""
+    """The preview of a form that may be incomplete; None until it has a number of tokens."""
     form.is_valid()
     answers = form.cleaned_data
     project: Project | None = answers.get("project") or pick_field(form, "project").preferred
@@ -131,7 +131,7 @@ class PreviewWords:
 
 
 def preview_words(preview: Preview | None) -> PreviewWords | None:
-    """A preview as the template wants it."""
+    """A preview in the form that the template needs."""
     if preview is None:
         return None
     estimate = preview.estimate
@@ -161,7 +161,7 @@ def preview_words(preview: Preview | None) -> PreviewWords | None:
 
 
 class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], TemplateView):
-    """Requests of the tenant's projects: those that wait for you, open ones, closed ones."""
+    """Requests of the tenant's projects: those waiting for you, open ones, and closed ones."""
 
     model = AccessRequest
     template_name = "catalog/accessrequest_list.html"
@@ -210,7 +210,7 @@ class RequestPage:
 
 
 class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]
-    """One request: whose turn it is, what each track says, and everything that happened."""
+    """One request: whose turn it is, the state of each track, and the timeline."""
 
     model = AccessRequest
     template_name = "catalog/accessrequest_detail.html"
@@ -261,7 +261,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
 
 
 class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]
-    """Ask whether to withdraw, and withdraw."""
+    """Ask for confirmation, then withdraw the request."""
 
     model = AccessRequest
     template_name = "catalog/accessrequest_withdraw.html"

@@ -1,4 +1,4 @@
-"""A tenant's first page: what needs you, what is open, and how to begin."""
+"""A tenant's home page: tasks that need you, open requests, and how to get started."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 
 class TenantHome(TenantPageMixin, TemplateView):
-    """Never more than a handful of rows; the lists behind have the rest."""
+    """Shows only a few rows of each kind. The linked lists have the rest."""
 
     template_name = "tenants/home.html"
 
@@ -39,7 +39,7 @@ class TenantHome(TenantPageMixin, TemplateView):
         }
 
     def _week(self) -> dict[str, Any] | None:
-        """What the last seven days cost and the seven before; None for those who may not see costs."""
+        """The costs of the last seven days and of the seven days before; None for people who may not see costs."""
         if not signed_in(self.request).has_perm("tenants.view_cost", self.tenant):
             return None
         today = today_of(self.tenant)

@@ -1,4 +1,4 @@
-"""Keys: which there are, claiming one, revoking one."""
+"""Pages for listing, claiming and revoking keys."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE_SIZE = 25
 
 
 class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateView):
-    """The keys in use and waiting, or those that have ended; `?q=` finds what begins so."""
+    """Keys that are active or waiting, or those that have ended. `?q=` searches by prefix."""
 
     model = ApiKey
     template_name = "tenants/apikey_list.html"
@@ -77,7 +77,7 @@ class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateV
 
 
 def _cost_of(key: ApiKey, costs: Mapping[UUID, Decimal | None] | None) -> Decimal | None:
-    """This month's cost; 0 for a key that made no calls, None where there is none to tell."""
+    """This month's cost; 0 for a key without calls, None if the cost is unknown or not shown."""
     if costs is None or key.state == ApiKey.State.CLAIMABLE:
         return None
     return costs.get(key.pk, Decimal(0))
@@ -85,7 +85,7 @@ def _cost_of(key: ApiKey, costs: Mapping[UUID, Decimal | None] | None) -> Decima
 
 @dataclass(frozen=True)
 class KeyRow:
-    """A line of the list of keys."""
+    """A row in the list of keys."""
 
     pk: UUID
     name: str
@@ -137,7 +137,7 @@ def badge_of(key: ApiKey) -> Badge:
 
 
 class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: ignore[type-arg]
-    """Before the secret is made, and the one page that shows it. Neither is kept by caches."""
+    """The page before the secret is created, and the one page that shows it. Caches store neither."""
 
     model = ApiKey
     template_name = "tenants/apikey_claim.html"
@@ -167,7 +167,7 @@ class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: 
             key, secret = claim_api_key(self.object.pk, by=signed_in(request), owner=named)
         except ValidationError as refused:
             form = self._form(request.POST)
-            # The account was disabled since.
+            # The account was disabled in the meantime.
             if form.is_valid():
                 form.add_error("owner", refused.message_dict["owner"])
             return self._ask(form, status=400)
@@ -191,7 +191,7 @@ class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: 
 
 
 class KeyRevoke(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: ignore[type-arg]
-    """Ask whether to revoke, saying what stops; and revoke."""
+    """Show the impact and ask for confirmation, then revoke the key."""
 
     model = ApiKey
     template_name = "tenants/apikey_revoke.html"

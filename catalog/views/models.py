@@ -1,4 +1,4 @@
-"""The catalog's pages: finding a model, and everything about one."""
+"""The catalog's pages: finding a model, and the details of one model."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tenants.models import DataClass, Project
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")
-# Tokens of the worked example.
+# Number of tokens in the cost example.
 _EXAMPLE = {"input": 2_000, "output": 500}
-# To choose from; any other may stand in the address.
+# Maximum number of projects to choose from. The address may name any other.
 MOST_PROJECTS = 25
 
 
 @dataclass(frozen=True)
 class ModelListPage:
-    """What the page of the catalog shows: the models found, and how to find others."""
+    """What the catalog page shows: the models found, and the filters."""
 
     projects: list[Project]
     project: Project | None
@@ -57,7 +57,7 @@ class ModelListPage:
 
 
 class ModelList(PartialMixin, TenantPageMixin, TemplateView):
-    """Search, facets, cards. The same address serves the page and, for htmx, the results."""
+    """Search, facets and cards. The same address serves the page and, for htmx, only the results."""
 
     template_name = "catalog/model_list.html"
     partial_name = "catalog/_model_results.html"
@@ -108,7 +108,7 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
 
 @dataclass(frozen=True)
 class Card:
-    """What a card or a line of the table shows of a model."""
+    """What a card or a table row shows about a model."""
 
     model: CatalogModel
     prices: dict[str, Decimal | None]
@@ -124,7 +124,7 @@ class Card:
 def cards(
     request: HttpRequest, page: TenantPageMixin, models: list[CatalogModel], project: Project | None
 ) -> list[Card]:
-    """What a card shows of each model: prices and access for all of them in three queries.
+    """The cards of the models. Loads prices and access for all of them in three queries.
 
     Args:
         request: the request of the page.
@@ -151,7 +151,7 @@ def cards(
 
 
 def badge_of(model: CatalogModel) -> Badge | None:
-    """A model's one badge: the normal state has none."""
+    """A model's badge; None in the normal state."""
     if model.lifecycle == CatalogModel.Lifecycle.PREVIEW:
         return Badge("new", _("Preview"), "sparkles")
     if not model.is_visible:
@@ -164,7 +164,7 @@ def badge_of(model: CatalogModel) -> Badge | None:
 
 @dataclass(frozen=True)
 class ModelPage:
-    """What the page of one model shows."""
+    """What a model's page shows."""
 
     tab: str
     access: Access
@@ -183,7 +183,7 @@ class ModelPage:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """A line of the versions of a model."""
+    """A row in the list of a model's versions."""
 
     label: str
     precision: str
@@ -194,7 +194,7 @@ class VersionRow:
 
 @dataclass(frozen=True)
 class OfferRow:
-    """A line of the offers of a model."""
+    """A row in the list of a model's offers."""
 
     provider: str
     name: str
@@ -205,7 +205,7 @@ class OfferRow:
 
 
 class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
-    """One model: what it is, what it costs, what data it may see, and what I may do with it."""
+    """One model: its facts, its prices, the data it may receive, and what the person may do with it."""
 
     model = CatalogModel
     slug_field, slug_url_kwarg = "name", "name"
@@ -318,7 +318,7 @@ def _facts(model: CatalogModel) -> list[Fact]:
 
 @dataclass(frozen=True)
 class PriceRow:
-    """A line of the prices of a model."""
+    """A row in the list of a model's prices."""
 
     label: str
     price: Decimal | None

@@ -1,4 +1,4 @@
-"""`manage.py import_catalog [FILE]`: bring the catalog up to a LiteLLM price map."""
+"""`manage.py import_catalog [FILE]`: update the catalog from a LiteLLM price map."""
 
 from __future__ import annotations
 
