@@ -55,6 +55,8 @@ def renew_facts(
 
     Args:
         access_request: the locked request.
+        facts: the current facts.
+        by: the person whose action updates the facts.
         opens_reviews: False if the request is about to end. Then only the stored facts change.
     """
     before, present = dict(access_request.facts), facts.as_json()
