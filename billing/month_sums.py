@@ -1,4 +1,4 @@
-"""Reading a range of days as whole months plus the days at its ends, so that a year is the sum of its months.
+"""Reading a range of days as whole months plus the days at its ends, so that a year is summed from its months.
 
 At each end, the query adds the days of the range or subtracts the other days of the month, whichever are fewer. Both
 ways are exact: the view `rollup_month` is at any moment the sum of `rollup_day`, and one statement sees one moment of
@@ -79,7 +79,7 @@ def sums_between(
     """A sub-select of the sums from `start` to `end` of %(tenant)s, by project, model, month and `is_unpriced`.
 
     Returns the sub-select with its parameters. Groups may have several rows, and some are negative: sum them, and leave
-    out groups with no calls in sum. An amount of 0 means no amount if no priced calls are left.
+    out groups whose calls add up to zero. An amount of 0 means no amount if no priced calls are left.
 
     Args:
         start: first day.
@@ -132,8 +132,8 @@ def named_sums(
 ) -> list[Any]:
     """Sums of a rollup by `ids` and `is_unpriced`: the `chosen` names, whether unpriced, amount, calls, tokens.
 
-    The query sums first and then joins `names`, because there are fewer groups than rows. It leaves out groups with no
-    calls in sum. `source` is `… r`, with a condition that may use %(tenant)s and the parameters.
+    The query sums first and then joins `names`, because there are fewer groups than rows. It leaves out groups
+    whose calls add up to zero. `source` is `… r`, with a condition that may use %(tenant)s and the parameters.
     """
     sql = f"""
         SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens

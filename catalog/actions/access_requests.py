@@ -61,7 +61,7 @@ def raise_access_request(
         expected_tokens_per_day: input and output together.
         data_class: the most sensitive data, from `DataClass`.
         limits: requested numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds
-        stay open.
+            get no limit.
         duration_days: how long the grant will last, 1 to 730.
 
     Raises:

@@ -125,7 +125,7 @@ class Review(TenantOwned):
     quorum = models.PositiveSmallIntegerField(default=1)
     # Decisions of earlier rounds do not count.
     round = models.PositiveSmallIntegerField(default=1, db_default=1)
-    # True if facts that changed after the request was made opened the review.
+    # True if a change of facts after the request opened the review, or opened it again.
     opened_by_facts = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
