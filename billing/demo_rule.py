@@ -41,7 +41,7 @@ class DemoTenant:
     slug: str
     name: str
     timezone: str
-    projects: tuple[tuple[str, str, str], ...]  # slug, name, cost centre
+    projects: tuple[tuple[str, str, str], ...]  # slug, name, cost center
 
 
 DEMO_TENANTS: Final = (

@@ -23,7 +23,7 @@ HOURS: Final = """
 
 
 def detail(hours: str = HOURS) -> str:
-    """The common table expressions `hours`, which is the statement `hours`, `tariff` and `detail`.
+    """The common table expressions `hours` (the given statement `hours`), `tariff` and `detail`.
 
     Parameters: tenant; for HOURS also first_day, last_day, project (or null), and period (or null: all periods that
     may hold those days).

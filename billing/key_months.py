@@ -104,7 +104,7 @@ def page_of(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> tuple
 def _page_of_keys_or_months(
     pieces: Pieces, group_by: Sequence[str], *, is_first: bool
 ) -> tuple[str, str, dict[str, Any]]:
-    """`page_of` where the groups begin with a key or a month.
+    """`page_of` for groups that begin with a key or a month.
 
     It counts the keys of months from which no day is subtracted, and the keys of days not summed yet. Grouped by day,
     a key counts once for each such month and day.
@@ -172,7 +172,7 @@ def _days_of_keys(bounds: str) -> tuple[str, str]:
 def _page_of_names(
     pieces: Pieces, group_by: Sequence[str], *, is_first: bool
 ) -> tuple[str, str, dict[str, Any]]:
-    """`page_of` where the groups begin with a project or a model.
+    """`page_of` for groups that begin with a project or a model.
 
     It counts the keys of the newest month from which no day is subtracted. Without such a month, nothing is left out.
     Individual keys are left out only if the page covers a single project or model.

@@ -23,7 +23,7 @@ from core.text_files import UnreadableText, utf_8_of
 MICROSECONDS: Final = 1_000_000
 # Tokens of one prefix block.
 MOONCAKE_BLOCK: Final = 512
-# Line number, its digest, its text.
+# Takes the line number, the digest of the line and its text.
 Reader = Callable[[int, bytes, bytes], "TraceRow"]
 
 
@@ -115,7 +115,7 @@ def _azure() -> Reader:
             raise ValueError("expected YYYY-MM-DD HH:MM:SS.fffffff,ContextTokens,GeneratedTokens")
         date, clock, fraction, context, generated = found.groups()
         seconds = datetime.fromisoformat(f"{date.decode()}T{clock.decode()}+00:00")
-        # The seventh digit is cut off.
+        # Drop the seventh digit.
         moment = int(seconds.timestamp()) * MICROSECONDS + int(fraction[:6])
         return TraceRow(number, digest, moment, "", int(context), 0, int(generated), 0, 0)
 

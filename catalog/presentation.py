@@ -20,7 +20,7 @@ Words = dict[str, Any]
 
 
 def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Badge:
-    """The state in the vocabulary of the portal."""
+    """The badge of a request, in the words that all pages use."""
     state = access_request.state
     if state == AccessRequest.State.APPROVED and key is not None and key.state == ApiKey.State.CLAIMABLE:
         return Badge("warn", _("Claim your key"), "key")

@@ -121,7 +121,7 @@ def _row(key: ApiKey, month_cost: Decimal | None, *, can_claim: bool, can_revoke
 
 
 def badge_of(key: ApiKey) -> Badge:
-    """The key's state in the vocabulary of the portal."""
+    """The badge of a key, in the words that all pages use."""
     if key.state == ApiKey.State.REVOKED:
         return Badge("", _("Revoked"))
     if key.expires_at and key.expires_at <= now():
