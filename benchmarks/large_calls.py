@@ -59,29 +59,29 @@ def serve(there: Any, stop: Event) -> None:
 
 def measure(options: argparse.Namespace, backend: Any, directory: Path) -> None:
     from gateway.contract import RouteConfig, SettingsConfig
-    from tests.gateway.proxy_fixtures import MODEL, Road
+    from tests.gateway.proxy_fixtures import MODEL, Rig
 
-    road = Road(directory)
+    rig = Rig(directory)
     try:
-        road.routes = [RouteConfig(model=MODEL, modes=["chat"], backends=[backend])]
-        road.settings = SettingsConfig(max_body_bytes=8 * 1024 * 1024)
-        secret = road.new_key()
+        rig.routes = [RouteConfig(model=MODEL, modes=["chat"], backends=[backend])]
+        rig.settings = SettingsConfig(max_body_bytes=8 * 1024 * 1024)
+        secret = rig.new_key()
         large = body(MODEL, "Once upon a time. " * int(options.megabytes * 1_000_000 / 18))
-        call(road.gateway.port, secret, large)
+        call(rig.gateway.port, secret, large)
         found: dict[str, list[tuple[float, float, float, float]]] = {"alone": [], "beside large calls": []}
         processes = multiprocessing.get_context("spawn")
         for _ in range(options.rounds):
             for name, rounds in found.items():
                 stop, sent = processes.Event(), processes.Value("i", 0)
                 sender = processes.Process(
-                    target=send, args=(road.gateway.port, secret, large, stop, sent), daemon=True
+                    target=send, args=(rig.gateway.port, secret, large, stop, sent), daemon=True
                 )
                 if name != "alone":
                     sender.start()
                     while not sent.value:
                         time.sleep(0.05)
                 before, began = sent.value, time.perf_counter()
-                waits = ask(road.gateway.port, secret, body(MODEL, "Hello"), options.seconds)
+                waits = ask(rig.gateway.port, secret, body(MODEL, "Hello"), options.seconds)
                 through = (sent.value - before) / (time.perf_counter() - began)
                 if name != "alone":
                     stop.set()
@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace, backend: Any, directory: Path) -> None:
             most, median, slowest, through = min(rounds)
             print(f"{name:22}{median:>9.1f}{most:>9.1f}{slowest:>9.1f}{through:>15.1f}")
     finally:
-        road.close()
+        rig.close()
 
 
 def body(model: str, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP API, version 1: each app registers its routes, in the order of the import arrows."""
+"""The HTTP API, version 1: each app registers its routes, in the order of the import layers."""
 
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView

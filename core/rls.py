@@ -88,7 +88,7 @@ def install_policies(sender: AppConfig | None = None, using: str = "default", **
         _make_role(cursor)
         cursor.execute(FUNCTIONS)
         for table in [*protected_tables(cursor), *_tables_of_a_person(cursor)]:
-            _raise_wall(cursor, table)
+            _install_policy(cursor, table)
         cursor.execute(GRANTS)
         grant_functions(cursor, CONSOLE_ROLE)
 
@@ -135,7 +135,7 @@ def _make_role(cursor: Any) -> None:
         )
 
 
-def _raise_wall(cursor: Any, table: str) -> None:
+def _install_policy(cursor: Any, table: str) -> None:
     name = sql.Identifier(table)
     cursor.execute("SELECT relrowsecurity FROM pg_class WHERE oid = %s::regclass", [f'"{table}"'])
     if not cursor.fetchone()[0]:

@@ -44,7 +44,7 @@ MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)
 SEEN_EVERY = timedelta(seconds=15)
 
 
-class ImpossibleWishError(Exception):
+class ImpossibleSpecError(Exception):
     """No cluster would accept the objects of the desired state."""
 
 
@@ -209,7 +209,7 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDriver | None = None) -> None:
         except TemporaryClusterError as error:
             observation.record_unreachable(wanted, str(error))
             raise
-        except (PermanentClusterError, ImpossibleWishError) as error:
+        except (PermanentClusterError, ImpossibleSpecError) as error:
             _refuse(wanted, error)
         else:
             observation.record(wanted, observed, is_applied=True)
@@ -339,7 +339,7 @@ def _possible_manifests(wanted: Deployment) -> list[Manifest]:
     try:
         return manifests_of(wanted)
     except ValueError as error:
-        raise ImpossibleWishError(str(error)) from error
+        raise ImpossibleSpecError(str(error)) from error
 
 
 def _lock_name(pk: UUID | str) -> str:

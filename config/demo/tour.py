@@ -37,7 +37,7 @@ class Difference(Exception):
 
 
 @dataclass
-class Road:
+class Visit:
     """What the tour carries from step to step."""
 
     installation: dict[str, Any]
@@ -104,16 +104,16 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
         time.sleep(0.1)
 
 
-def browse_and_request(road: Road) -> str:
-    me = road.account("developer", "aurora-bank")
-    road.developer.sign_in(me["email"], me["password"])
-    catalog = road.developer.open("/t/aurora-bank/models/")
+def browse_and_request(visit: Visit) -> str:
+    me = visit.account("developer", "aurora-bank")
+    visit.developer.sign_in(me["email"], me["password"])
+    catalog = visit.developer.open("/t/aurora-bank/models/")
     expect("Model catalog" in catalog.text, "The catalog page has another title.")
-    found = road.developer.open(f"/t/aurora-bank/models/?q={DEMO_MODEL}")
-    model = road.developer.open(found.link(f"/models/{DEMO_MODEL}/"))
+    found = visit.developer.open(f"/t/aurora-bank/models/?q={DEMO_MODEL}")
+    model = visit.developer.open(found.link(f"/models/{DEMO_MODEL}/"))
     expect("$0.15" in model.text, "The model's page does not show its input price.")
-    form = road.developer.open(f"/t/aurora-bank/models/{DEMO_MODEL}/request/")
-    sent = road.developer.submit(
+    form = visit.developer.open(f"/t/aurora-bank/models/{DEMO_MODEL}/request/")
+    sent = visit.developer.submit(
         form,
         form.form("purpose", "expected_tokens_per_day"),
         purpose="Draft replies to account letters. A clerk reads and sends every one.",
@@ -122,26 +122,24 @@ def browse_and_request(road: Road) -> str:
         requests_per_minute="3",
     )
     expect("/requests/" in sent.url, f"Sending the request led to {sent.url}.")
-    road.request_path = urlsplit(sent.url).path
-    shown = road.api(me, f"access-requests/{road.request_path.rstrip('/').rsplit('/', 1)[-1]}/")
-    road.tracks = [review["track"] for review in shown["reviews"]]
-    expect("cost" in road.tracks, f"So many tokens need a cost review; the request names {road.tracks}.")
-    for track in road.tracks:
+    visit.request_path = urlsplit(sent.url).path
+    shown = visit.api(me, f"access-requests/{visit.request_path.rstrip('/').rsplit('/', 1)[-1]}/")
+    visit.tracks = [review["track"] for review in shown["reviews"]]
+    expect("cost" in visit.tracks, f"So many tokens need a cost review; the request names {visit.tracks}.")
+    for track in visit.tracks:
         expect(track in sent.text.lower(), f"The page of the request does not name its {track} review.")
-    return (
-        f"{me['email']} found {DEMO_MODEL} in the catalog and asked for it; reviews: {', '.join(road.tracks)}"
-    )
+    return f"{me['email']} found {DEMO_MODEL} in the catalog and asked for it; reviews: {', '.join(visit.tracks)}"
 
 
-def review(road: Road) -> Iterator[str]:
+def review(visit: Visit) -> Iterator[str]:
     """A reviewer for each track that the rules asked for."""
-    for track in road.tracks:
+    for track in visit.tracks:
         role = f"{track}-reviewer"
-        account = road.account(role)
-        reviewer = Browser(road.console)
+        account = visit.account(role)
+        reviewer = Browser(visit.console)
         reviewer.sign_in(account["email"], account["password"], at="/admin/login/?next=/admin/")
         queue = reviewer.open("/admin/catalog/review/")
-        request_id = road.request_path.rstrip("/").rsplit("/", 1)[-1]
+        request_id = visit.request_path.rstrip("/").rsplit("/", 1)[-1]
         page = _find_review(reviewer, queue, request_id)
         for fact in ("Risk tier", "Data class", "Expected monthly cost"):
             expect(fact.lower() in page.text.lower(), f"The review page does not show: {fact}.")
@@ -164,30 +162,30 @@ def _find_review(reviewer: Browser, queue: Page, request_id: str) -> Page:
     raise Difference("The reviewer's queue does not hold the request.")
 
 
-def claim(road: Road) -> str:
+def claim(visit: Visit) -> str:
     def ready() -> Page | None:
-        page = road.developer.open(road.request_path)
+        page = visit.developer.open(visit.request_path)
         return page if any("/claim/" in link for link in page.links) else None
 
-    page = wait_for(ready, "The approved request offers a key to claim", PATIENCE_SECONDS * road.patience)
+    page = wait_for(ready, "The approved request offers a key to claim", PATIENCE_SECONDS * visit.patience)
     path = page.link("/claim/")
-    confirm = road.developer.open(path)
-    claimed = road.developer.submit(confirm, confirm.forms[-1])
+    confirm = visit.developer.open(path)
+    claimed = visit.developer.submit(confirm, confirm.forms[-1])
     found = re.search(r"qm_[A-Za-z0-9_-]{40,}", claimed.html)
     expect(found is not None, "The page after claiming shows no secret.")
     assert found is not None
-    road.secret = found.group()
-    road.key_id = path.rstrip("/").split("/")[-2]
+    visit.secret = found.group()
+    visit.key_id = path.rstrip("/").split("/")[-2]
     expect(
         claimed.response.headers.get("Cache-Control", "").find("no-store") >= 0, "The secret may be cached."
     )
-    again = road.developer.open("/t/aurora-bank/keys/")
-    expect(road.secret not in again.html, "The list of keys shows the secret again.")
-    return f"the key {road.secret[:8]}… was claimed: its secret was shown once"
+    again = visit.developer.open("/t/aurora-bank/keys/")
+    expect(visit.secret not in again.html, "The list of keys shows the secret again.")
+    return f"the key {visit.secret[:8]}… was claimed: its secret was shown once"
 
 
-def call(road: Road) -> Iterator[str]:
-    client = road.openai()
+def call(visit: Visit) -> Iterator[str]:
+    client = visit.openai()
 
     def first_answer() -> Any:
         try:
@@ -203,7 +201,7 @@ def call(road: Road) -> Iterator[str]:
     started = time.monotonic()
     answer = wait_for(first_answer, "The gateway accepts the key", 75)
     waited = time.monotonic() - started
-    _count(road, answer.usage.total_tokens)
+    _count(visit, answer.usage.total_tokens)
     said = answer.choices[0].message.content[:60]
     yield f"plain chat after {waited:.1f} s: {said!r}, {answer.usage.total_tokens} tokens"
 
@@ -216,17 +214,17 @@ def call(road: Road) -> Iterator[str]:
         usage = chunk.usage or usage
     expect(usage is not None, "The stream told no usage.")
     assert usage is not None
-    _count(road, usage.total_tokens)
+    _count(visit, usage.total_tokens)
     yield f"streamed chat in {len(pieces)} pieces, {usage.total_tokens} tokens"
 
     vectors = client.embeddings.create(model=DEMO_MODEL, input=["account letter", "reminder"])
-    _count(road, vectors.usage.total_tokens)
+    _count(visit, vectors.usage.total_tokens)
     yield f"embeddings: {len(vectors.data)} vectors of {len(vectors.data[0].embedding)} numbers"
 
     names = [model.id for model in client.models.list()]
     expect(names == [DEMO_MODEL], f"The key lists the models {names}.")
-    operator = road.account("operator")
-    deployments = road.api(operator, "deployments/")["results"]
+    operator = visit.account("operator")
+    deployments = visit.api(operator, "deployments/")["results"]
     served = next((each for each in deployments if each["model"] == DEMO_MODEL), None)
     expect(
         served is not None and served["state"] == "healthy",
@@ -235,31 +233,31 @@ def call(road: Road) -> Iterator[str]:
     assert served is not None
     yield f"models: {names[0]}, served by {served['name']} on cluster {served['cluster']}, {served['state']}"
 
-    staff = Browser(road.console)
+    staff = Browser(visit.console)
     staff.sign_in(operator["email"], operator["password"], at="/admin/login/?next=/admin/")
 
     def caught_up() -> bool:
         # The columns Service and Lag.
         return "in service none" in staff.open("/admin/gateway/gateway/").text
 
-    wait_for(caught_up, "The gateway acknowledges the newest revision", PATIENCE_SECONDS * road.patience)
+    wait_for(caught_up, "The gateway acknowledges the newest revision", PATIENCE_SECONDS * visit.patience)
     yield "the gateway has acknowledged the newest revision of its configuration"
 
 
-def _count(road: Road, tokens: int) -> None:
-    road.tokens += tokens
-    road.calls += 1
+def _count(visit: Visit, tokens: int) -> None:
+    visit.tokens += tokens
+    visit.calls += 1
 
 
-def refuse(road: Road) -> Iterator[str]:
+def refuse(visit: Visit) -> Iterator[str]:
     try:
-        road.openai("qm_nobody").models.list()
+        visit.openai("qm_nobody").models.list()
         raise Difference("An unknown key was accepted.")
     except openai.AuthenticationError as error:
         expect(error.code == "invalid_api_key", f"401 came with code {error.code}.")
         yield f"an unknown key: 401 {error.code}"
     try:
-        road.openai().chat.completions.create(model="gpt-4o", messages=PROMPT)
+        visit.openai().chat.completions.create(model="gpt-4o", messages=PROMPT)
         raise Difference("A model that was not granted answered.")
     except openai.NotFoundError as error:
         expect(error.code == "model_not_found", f"404 came with code {error.code}.")
@@ -267,46 +265,46 @@ def refuse(road: Road) -> Iterator[str]:
     try:
         # Three calls a minute are allowed; the tour has made some already.
         for _ in range(4):
-            answer: Any = road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
-            _count(road, answer.usage.total_tokens)
+            answer: Any = visit.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
+            _count(visit, answer.usage.total_tokens)
         raise Difference("More than three calls a minute were answered.")
     except openai.RateLimitError as error:
         wait = error.response.headers.get("retry-after")
         expect(bool(wait), "429 came without Retry-After.")
-        expect(road.calls == 3, f"The limit of 3 refused call number {road.calls + 1}.")
-        yield f"call number {road.calls + 1} within a minute: 429 {error.code}, Retry-After {wait} s"
+        expect(visit.calls == 3, f"The limit of 3 refused call number {visit.calls + 1}.")
+        yield f"call number {visit.calls + 1} within a minute: 429 {error.code}, Retry-After {wait} s"
 
 
-def cost(road: Road) -> str:
+def cost(visit: Visit) -> str:
     """The same total on the page, in the API, by usage; and within two seconds of the last call."""
-    me = road.account("developer", "aurora-bank")
-    today = road.today(me)
+    me = visit.account("developer", "aurora-bank")
+    today = visit.today(me)
     window = {"tenant": "aurora-bank", "start": today.isoformat(), "end": today.isoformat()}
 
     def mine() -> dict[str, Any] | None:
-        for row in road.api(me, "costs/", group_by="model,key", **window)["rows"]:
-            if row["key"] == road.key_id and row["calls"] == road.calls:
+        for row in visit.api(me, "costs/", group_by="model,key", **window)["rows"]:
+            if row["key"] == visit.key_id and row["calls"] == visit.calls:
                 return dict(row)
         return None
 
     began = time.monotonic()
-    row = wait_for(mine, f"{road.calls} calls in the ledger", LEDGER_SECONDS * road.patience)
+    row = wait_for(mine, f"{visit.calls} calls in the ledger", LEDGER_SECONDS * visit.patience)
     waited = time.monotonic() - began
     tokens = sum(count for kind, count in row["quantities"].items() if kind != "request")
-    expect(tokens == road.tokens, f"The ledger holds {tokens} tokens, the engine said {road.tokens}.")
+    expect(tokens == visit.tokens, f"The ledger holds {tokens} tokens, the engine said {visit.tokens}.")
     expect(row["unpriced_calls"] == 0, f"{row['unpriced_calls']} calls are not priced.")
 
     month = window | {"start": today.replace(day=1).isoformat()}
-    by_api = road.api(me, "costs/", group_by="day,model", **month)
+    by_api = visit.api(me, "costs/", group_by="day,model", **month)
     total = Decimal(by_api["total"]["cost"])
     in_rows = sum((Decimal(row["cost"]) for row in by_api["rows"]), Decimal(0))
     expect(in_rows == total, f"The API's rows sum to {in_rows}, its total is {total}.")
-    finance, account = Browser(road.console), road.account("finance", "aurora-bank")
+    finance, account = Browser(visit.console), visit.account("finance", "aurora-bank")
     finance.sign_in(account["email"], account["password"])
     by_page = _spend_on(finance.open("/t/aurora-bank/cost/"))
     expect(total == by_page, f"The page says {by_page}, the API {total}.")
     return (
-        f"{road.calls} calls in the ledger after {waited:.1f} s: {tokens} tokens cost {row['cost']} USD; "
+        f"{visit.calls} calls in the ledger after {waited:.1f} s: {tokens} tokens cost {row['cost']} USD; "
         f"{account['email']} sees {total} USD this month, as the API says"
     )
 
@@ -318,12 +316,12 @@ def _spend_on(page: Page) -> Decimal:
     return Decimal(found.group(1))
 
 
-def report(road: Road) -> str:
+def report(visit: Visit) -> str:
     """The controller's CSV of the last full month sums to the page's total."""
-    last = road.today(road.account("developer", "aurora-bank")).replace(day=1) - timedelta(days=1)
+    last = visit.today(visit.account("developer", "aurora-bank")).replace(day=1) - timedelta(days=1)
     month = f"{last:%Y-%m}"
-    controller = Browser(road.console)
-    account = road.account("controller")
+    controller = Browser(visit.console)
+    account = visit.account("controller")
     controller.sign_in(account["email"], account["password"], at="/admin/login/?next=/admin/")
     form = controller.open("/admin/exports/export/new/")
     sent = controller.submit(
@@ -335,9 +333,9 @@ def report(road: Road) -> str:
         page = controller.open(detail)
         return page if any("/download/" in link for link in page.links) else None
 
-    done = wait_for(finished, f"The report of {month}", PATIENCE_SECONDS * road.patience)
+    done = wait_for(finished, f"The report of {month}", PATIENCE_SECONDS * visit.patience)
     link = done.link("/download/")
-    file = controller.session.get(f"{road.console}{link}" if link.startswith("/") else link, timeout=60)
+    file = controller.session.get(f"{visit.console}{link}" if link.startswith("/") else link, timeout=60)
     rows = list(csv.DictReader(io.StringIO(file.content.decode("utf-8-sig"))))
     total = sum((Decimal(row["amount"]) for row in rows if row["amount"]), Decimal(0))
     page = _spend_on(controller.open(f"/t/aurora-bank/cost/?month={month}"))
@@ -353,7 +351,7 @@ def _choice(page: Page, label: str) -> str:
     return found.group(1)
 
 
-STEPS: list[tuple[str, Callable[[Road], str | Iterator[str]]]] = [
+STEPS: list[tuple[str, Callable[[Visit], str | Iterator[str]]]] = [
     ("2", browse_and_request),
     ("3", review),
     ("4", claim),
@@ -370,9 +368,9 @@ def walk(installation: dict[str, Any], *, patience: float = 1.0) -> Iterator[str
     Raises:
         Difference, UnexpectedAnswer: what was seen is not what must be.
     """
-    road = Road(installation, patience)
+    visit = Visit(installation, patience)
     for number, step in STEPS:
-        seen = step(road)
+        seen = step(visit)
         for line in [seen] if isinstance(seen, str) else seen:
             yield f"{number}  {line}"
 

@@ -28,7 +28,7 @@ IS_DEMO = env_bool("DEMO", False)  # says so on the sign-in page; opens nothing 
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127.0.0.1")
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
-OUR_APPS = [  # in the order of the import arrows
+OUR_APPS = [  # in the order of the import layers
     "core", "audit", "accounts", "tenants", "directory", "exports", "privacy", "billing", "catalog", "deployments",
     "gateway",
 ]  # fmt: skip

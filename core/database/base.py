@@ -98,17 +98,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super()._rollback()  # type: ignore[misc]
 
     def _savepoint(self, sid: str) -> None:
-        self._in_peace(super()._savepoint, sid)  # type: ignore[misc]
+        self._savepoint_step(super()._savepoint, sid)  # type: ignore[misc]
 
     def _savepoint_commit(self, sid: str) -> None:
-        self._in_peace(super()._savepoint_commit, sid)  # type: ignore[misc]
+        self._savepoint_step(super()._savepoint_commit, sid)  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
-        self._in_peace(super()._savepoint_rollback, sid)  # type: ignore[misc]
+        self._savepoint_step(super()._savepoint_rollback, sid)  # type: ignore[misc]
         # What was set since the savepoint is gone.
         self._transaction_scope = Scope(tenants=("unknown",))
 
-    def _in_peace(self, step: Any, sid: str) -> None:
+    def _savepoint_step(self, step: Any, sid: str) -> None:
         """Take a step that a failed transaction still allows: sending a scope before it would not be."""
         self._is_unwinding = True
         try:

@@ -10,7 +10,7 @@ _MOST = 5
 _LONGEST = 60  # characters of a value
 
 
-def is_same_wish(before: Manifest | None, wanted: Manifest) -> bool:
+def is_same_spec(before: Manifest | None, wanted: Manifest) -> bool:
     """Whether `before` was made from the same generation and specification as `wanted`."""
     if before is None:
         return False

@@ -28,7 +28,7 @@ from deployments.cluster.base import (
     is_anothers,
     require_ours,
 )
-from deployments.cluster.drift import is_same_wish, put_back
+from deployments.cluster.drift import is_same_spec, put_back
 from deployments.cluster.kubernetes_answers import (
     Asked,
     failure_in,
@@ -109,7 +109,7 @@ class KubernetesCluster:
             raise TemporaryClusterError(
                 f"{namespace}/{name} is still being deleted. Create it again when it is gone."
             )
-        changed = put_back(manifests, before) if is_same_wish(had, deployment) else ()
+        changed = put_back(manifests, before) if is_same_spec(had, deployment) else ()
         return replace(self._explained(stored), is_created=is_known and had is None, put_back=changed)
 
     def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:

@@ -18,7 +18,7 @@ from deployments.cluster.base import (
     is_anothers,
     require_ours,
 )
-from deployments.cluster.drift import is_same_wish, put_back
+from deployments.cluster.drift import is_same_spec, put_back
 from deployments.cluster.summary import counts_as_change, summarize
 from deployments.engine_host.engine import LOOPBACK
 from deployments.engine_host.plan import plan_engine
@@ -58,7 +58,7 @@ class LocalCluster:
             raise TemporaryClusterError(f"{name} was deleted while it was being applied; try again.")
         held = before["manifests"] if before else []
         had = find_deployment(held) if held else None
-        changed = put_back(manifests, held) if is_same_wish(had, deployment) else ()
+        changed = put_back(manifests, held) if is_same_spec(had, deployment) else ()
         return replace(observed, is_created=had is None, put_back=changed)
 
     def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:

@@ -18,7 +18,7 @@ from deployments.cluster.base import (
     is_anothers,
     require_ours,
 )
-from deployments.cluster.drift import is_same_wish, put_back
+from deployments.cluster.drift import is_same_spec, put_back
 from deployments.cluster.summary import counts_as_change, summarize
 
 
@@ -71,7 +71,7 @@ class MemoryCluster:
             self.changes += 1
         held = before.manifests if before else []
         had = find_deployment(held) if held else None
-        healed = put_back(manifests, held) if is_same_wish(had, deployment) else ()
+        healed = put_back(manifests, held) if is_same_spec(had, deployment) else ()
         return replace(self._observed(key), is_created=had is None, put_back=healed)
 
     def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:

@@ -131,7 +131,7 @@ class RedisLimiter:
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         """As the protocol says."""
-        reservation = self._wish(limits, LEAST, tenant_id)
+        reservation = self._reservation_for(limits, LEAST, tenant_id)
         try:
             await self._to_its_end(self._begin(self._ask_for(reservation, only_look=True)))
         except _Away:
@@ -143,7 +143,7 @@ class RedisLimiter:
         """As the protocol says. Without the server, only calls without a hard limit pass."""
         if not limits:
             return Reservation()
-        reservation = self._wish(limits, estimate, tenant_id)
+        reservation = self._reservation_for(limits, estimate, tenant_id)
         asking = self._begin(self._ask_for(reservation))
         try:
             await self._to_its_end(asking)
@@ -188,7 +188,7 @@ class RedisLimiter:
             await asyncio.wait(set(self._working), timeout=_CLOSE_SECONDS)
         await self._line.close()
 
-    def _wish(
+    def _reservation_for(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> SharedReservation:
         reservation = SharedReservation(tenant_id=tenant_id, call=next(self._names))

@@ -10,9 +10,9 @@ from playwright.sync_api import expect
 
 from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
-from billing.forms import last_day
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
+from core.local_days import end_of_month
 from tenants.actions import revoke_api_key
 from tenants.models import ApiKey
 from tests.browser.conftest import OTHER
@@ -40,7 +40,7 @@ def paths(house):
     revoke_api_key(ended.pk, by=house.people["owner"], reason="Left on a train")
     action = AuditEntry.objects.in_tenant(house.tenant).filter(verb="api_key.revoked").latest("pk")
     month = now().date().replace(day=1)
-    ask_for_cost_report(house.tenant, start_day=month, end_day=last_day(month), by=house.people["owner"])
+    ask_for_cost_report(house.tenant, start_day=month, end_day=end_of_month(month), by=house.people["owner"])
     return [
         "", "models/", "models/?view=table", "models/?q=nothing+fits+this",
         # The first holds them all.
