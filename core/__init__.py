@@ -1,1 +1,1 @@
-"""What every app stands on: ids, errors, names, secrets, row-level security. Knows no model of ours."""
+"""The base of every app: ids, errors, names, secrets, row-level security. It knows none of our models."""

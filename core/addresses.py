@@ -1,7 +1,8 @@
-"""E-mail addresses: the one rule that reads them, wherever they come from.
+"""E-mail addresses: one rule reads them, wherever they come from.
 
-Two spellings that mail delivers to one mailbox become one here. A spelling that some program takes for another
-address (the Kelvin sign for a "k", a full-width "@") is refused, never mended: who verified it meant something else.
+Two spellings that mail delivers to one mailbox become one here. A spelling that a program may take for another
+address (the Kelvin sign for a "k", a full-width "@") is rejected, never corrected: whoever verified the address
+meant a different one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _LOCAL: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_
 # "_" for the addresses of programs, whose domain is their tenant's slug.
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
 _LOCALHOST: Final = "localhost"
-# What every row must look like; the whole rule needs IDNA, which PostgreSQL does not know.
+# The form of every row in the database. The whole rule needs IDNA, which PostgreSQL does not know.
 STORED: Final = (
     r"^[!#$\u0025&''*+/0-9=?^_`a-z{|}~-]+(\.[!#$\u0025&''*+/0-9=?^_`a-z{|}~-]+)*"
     rf"@[^@A-Z\U00000020{in_postgresql(UNSEEN + SPACES)}]+$"
@@ -39,10 +40,10 @@ STORED: Final = (
 
 
 def read_address(said: object) -> str:
-    """The address in its one form: small letters, an international domain in its own script.
+    """Return the address in its canonical form: lowercase, with an international domain in its own script.
 
-    Raises ValidationError for everything that is no address. Quoted local parts, local parts beyond ASCII, domains
-    by number, trailing dots and every character that is another one in compatibility form are none.
+    Raises ValidationError for anything else. Quoted local parts, local parts beyond ASCII, numeric domains, trailing
+    dots, and characters that compatibility normalization changes are not accepted.
     """
     if not isinstance(said, str):
         raise _no_address()
@@ -60,7 +61,7 @@ def read_address(said: object) -> str:
 
 
 def read_mail_address(said: object) -> str:
-    """The same of an address that mail can reach: not one of those that stand for programs and former people."""
+    """Like `read_address`, but rejects addresses that mail cannot reach: those of programs and former people."""
     address = read_address(said)
     if address.endswith(".invalid"):
         raise ValidationError(_("No mail can reach this address."), code="invalid")
@@ -68,7 +69,7 @@ def read_mail_address(said: object) -> str:
 
 
 def mail_address_or_none(said: object) -> str | None:
-    """The same, or None."""
+    """Like `read_mail_address`, but returns None instead of raising."""
     try:
         return read_mail_address(said)
     except ValidationError:
@@ -76,7 +77,7 @@ def mail_address_or_none(said: object) -> str | None:
 
 
 def address_or_none(said: object) -> str | None:
-    """The same, for look-ups: None for what is no address, which nobody has."""
+    """Like `read_address`, for look-ups: returns None for a text that is not an address, since nobody has it."""
     try:
         return read_address(said)
     except ValidationError:
@@ -84,7 +85,7 @@ def address_or_none(said: object) -> str | None:
 
 
 def address_key(said: object) -> str:
-    """What failures are counted under (accounts/lockout.py): the address, or a folded spelling of what is none."""
+    """The key for counting failures (accounts/lockout.py): the address, or the case-folded text if it is not one."""
     address = address_or_none(said)
     if address is not None:
         return address
@@ -93,13 +94,13 @@ def address_key(said: object) -> str:
 
 
 def to_wire(address: str) -> str:
-    """How mail servers want it: the domain as ASCII (IDNA 2008; Django's own way makes "ß" another domain)."""
+    """The address as mail servers need it: an ASCII domain (IDNA 2008; Django's own way makes "ß" another domain)."""
     local, _at, domain = address.rpartition("@")
     return f"{local}@{'.'.join(_to_ascii(label) for label in domain.split('.'))}"
 
 
 def _means_another(character: str) -> bool:
-    """Whether programs take it for another character, or for several: the Kelvin sign, "ﬁ", "İ"."""
+    """Whether programs may take it for another character or for several, such as the Kelvin sign, "ﬁ", or "İ"."""
     return unicodedata.normalize("NFKC", character) != character or len(character.lower()) > 1
 
 
@@ -112,7 +113,7 @@ def _read_domain(said: str) -> str:
 
 
 def _read_label(label: str) -> str:
-    """One label: ASCII as it is, everything else as IDNA 2008 allows it, an A-label as what it stands for."""
+    """Read one label: keep ASCII, accept what IDNA 2008 allows, and decode an A-label."""
     if label.isascii() and not label.startswith("xn--"):
         if not _LABEL.fullmatch(label) or len(label) > 63:
             raise _no_address()
@@ -137,7 +138,7 @@ def _no_address() -> ValidationError:
 
 
 class AddressField(_EmailField):
-    """An address in its one form. Nothing else is written; an unreadable one raises ValidationError."""
+    """An address, always written in its canonical form. An unreadable one raises ValidationError."""
 
     default_validators: Final = []  # type: ignore[misc]  # the rule is `read_address` alone
 
@@ -149,7 +150,7 @@ class AddressField(_EmailField):
 
 
 class AddressFormField(forms.EmailField):
-    """An address that somebody types."""
+    """An address that a person types."""
 
     default_validators: Final = []  # type: ignore[misc]
 
@@ -166,7 +167,7 @@ class IsAddress(Func):
 
 
 def is_address(field: str, *, of: str) -> CheckConstraint:
-    """The constraint that holds `field` of the table `of` to addresses in their one form; empty stays empty."""
+    """The constraint that requires a canonical address in `field` of the table `of`; empty is allowed."""
     return CheckConstraint(
         name=f"{of}_{field}_is_address", condition=Q(**{field: ""}) | Q(IsAddress(F(field)))
     )

@@ -1,4 +1,4 @@
-"""Choosing one row of a table that may be long: a select box while there are few, else its name, with suggestions."""
+"""Choose one row of a table that may be long: from a select box if it is short, else by name with suggestions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from core.addresses import address_or_none
 from core.ids import is_uuid
 
 HINT = _("Enter the beginning of a name and choose a suggestion.")
-# Rows that a select box or a list of suggestions offers.
+# The most rows that a select box or a list of suggestions offers.
 MOST = 25
 
 
 class SuggestingInput(forms.TextInput):
-    """A text field with a list of suggestions below it; htmx renews the list while somebody types.
+    """A text field with a list of suggestions below it; htmx updates the list as the person types.
 
-    `options` stand there from the beginning; `source` answers with others for what begins as typed so far.
+    The list starts with `options`; `source` returns those that begin with the text typed so far.
     """
 
     def __init__(self, attrs: Any = None, *, source: str = "", options: Any = ()) -> None:
@@ -52,12 +52,12 @@ class SuggestingInput(forms.TextInput):
 
 
 def as_options(rows: Any) -> SafeString:
-    """`<option>` elements for a list of suggestions, of pairs of what is typed and what it is called."""
+    """`<option>` elements for a list of suggestions, from pairs of the text to type and its label."""
     return format_html_join("", '<option value="{}">{}</option>', rows)
 
 
 def pick_field(form: forms.BaseForm, name: str) -> PickField:
-    """A form's field of that name. Raises TypeError if it is no `PickField`."""
+    """The form's field of that name. Raises TypeError if it is not a `PickField`."""
     field = form.fields[name]
     if not isinstance(field, PickField):
         raise TypeError(f"{name} is a {type(field).__name__}")
@@ -65,21 +65,21 @@ def pick_field(form: forms.BaseForm, name: str) -> PickField:
 
 
 def offer(form: forms.BaseForm, name: str, rows: QuerySet[Any], *, source: str = "") -> None:
-    """Let one of `rows` be chosen in a form's field, which is a `PickField`.
+    """Offer `rows` in a form's `PickField`.
 
     Args:
         form: the form.
         name: name of its field.
         rows: rows that the field accepts.
-        source: address of suggestions; empty: none.
+        source: URL of suggestions; empty: none.
     """
     pick_field(form, name).offer(rows, source=source)
 
 
 class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
-    """One of the rows that `offer` was given: from a select box, or by what people call it where there are many.
+    """One of the rows passed to `offer`: chosen from a select box, or typed by name if there are many.
 
-    Either way both are understood: a row's key, and its `by`, a column that tells the offered rows apart.
+    Both ways accept a row's key and its `by`, a column that tells the offered rows apart.
     """
 
     default_error_messages = {
@@ -89,7 +89,7 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
     def __init__(self, model: type[Model], *, by: str, **kwargs: Any) -> None:
         self.by = by
-        # What a select box that must have something begins with.
+        # The initial choice of a required select box.
         self.preferred: Any = None
         self.offered: list[tuple[Any, Any]] = []
         self.rows: QuerySet[Any] = model._base_manager.none()  # what may be chosen
@@ -98,7 +98,7 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def offer(self, rows: QuerySet[Any], *, source: str = "", valid: QuerySet[Any] | None = None) -> None:
         """Offer `rows` in their order: as a select box if they are few, else by suggestions from `source`.
 
-        Reads a select box full. `valid` are all that may be chosen, if that is more than what is offered.
+        Reads no more rows than a select box holds. `valid` are the rows that may be chosen, if more than are offered.
         """
         self.queryset = self.rows = rows if valid is None else valid
         few = list(rows[: MOST + 1])
@@ -115,7 +115,7 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
         self.help_text = format_lazy("{} {}", self.help_text, HINT) if self.help_text else HINT
 
     def show(self, row: Model) -> None:
-        """Let a select box show this row as well, which is chosen already and not among those offered."""
+        """Add to a select box a row that is already chosen but not offered."""
         pair = (self.prepare_value(row), self.label_from_instance(row))
         if not self.is_typed and pair not in self.offered:
             self.offered.append(pair)
@@ -127,12 +127,12 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
     @property
     def has_any(self) -> bool:
-        """Whether anything is offered at all."""
+        """Whether any row is offered."""
         return bool(self.offered)
 
     @property
     def is_typed(self) -> bool:
-        """Whether there are too many for a select box."""
+        """Whether there are too many rows for a select box."""
         return isinstance(self.widget, SuggestingInput)
 
     def prepare_value(self, value: Any) -> Any:
@@ -141,11 +141,11 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
         return self._name_of(value) if isinstance(value, Model) else self._typed_for(value)
 
     def _name_of(self, row: Model) -> str:
-        """What people type for a row; its key, where it is called nothing."""
+        """The text that people type for a row; its key if it has no name."""
         return str(getattr(row, self.by, "") or row.pk)
 
     def _typed_for(self, value: Any) -> Any:
-        """A row's key, as a link or an earlier form gives it, in the words that people type."""
+        """Turn a row's key, from a link or an earlier form, into the text that people type."""
         row = self.rows.filter(pk=UUID(str(value))).first() if is_uuid(str(value)) else None
         return value if row is None else self._name_of(row)
 

@@ -1,4 +1,4 @@
-"""Whose address a request came from, when proxies stand in between."""
+"""The caller's address of a request that came through proxies."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The caller's address; None when the server does not know one.
+    """The caller's address; None if the server does not know it.
 
-    Every proxy appends whom it heard from to `X-Forwarded-For`, so with n trusted proxies (TRUSTED_PROXIES)
-    the n-th entry from the right was written by one of ours; everything left of it anybody may have made up.
-    Without proxies the header means nothing. A header that is too short or no address counts as none.
+    Every proxy appends the address of its client to `X-Forwarded-For`. With n trusted proxies (TRUSTED_PROXIES), one
+    of ours wrote the n-th entry from the right; anybody may have made up the entries left of it. Without proxies the
+    header means nothing. If the header is too short or not an address, the result is None.
     """
     direct = _readable(request.META.get("REMOTE_ADDR", ""))
     if not settings.TRUSTED_PROXIES:
@@ -25,9 +25,9 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def caller_place(request: HttpRequest) -> str | None:
-    """Where tries are counted: the caller's address, of IPv6 its /64 network, which is the least that one caller gets.
+    """The key for counting tries: the caller's address, or for IPv6 its /64 network, the least that one caller gets.
 
-    Counted by whole IPv6 addresses every try could come from another of 2^64.
+    With whole IPv6 addresses, a caller could make every try from another of 2^64.
     """
     address = client_address(request)
     if address is None or ":" not in address:
@@ -36,7 +36,7 @@ def caller_place(request: HttpRequest) -> str | None:
 
 
 def _readable(text: str) -> str | None:
-    """The address in its one canonical spelling, without brackets, port or zone."""
+    """The address in its canonical spelling, without brackets, port or zone."""
     bare = text.strip().partition("%")[0]
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]

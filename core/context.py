@@ -1,4 +1,4 @@
-"""Who is asking and from where, for audit lines and logs; set per request, absent in tasks and commands."""
+"""The origin of a request, for audit entries and logs; set for each request, absent in tasks and commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an action came from: the request's and trace's ids, the caller's address, user agent and assurance.
+    """The origin of an action: the ids of request and trace, the caller's address, user agent and assurance.
 
     `session` is the digest of the browser's session; a request with a token has none.
     """
@@ -28,6 +28,6 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}"
 
 
 def trace_id_of(traceparent: str) -> str:
-    """The trace id of a W3C `traceparent` header; empty for none, a malformed one, or one of zeros."""
+    """The trace id of a W3C `traceparent` header; empty if the header is missing, malformed, or all zeros."""
     found = _TRACEPARENT.match(traceparent)
     return found[1] if found and found[1].strip("0") else ""

@@ -1,4 +1,4 @@
-"""Numbers beside a link: exact while small, then "99+", so that a menu does not read everything there is."""
+"""Numbers beside a link: exact up to 99, then "99+", so that a menu does not count every row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ MOST = 99
 
 
 def count_of(rows: QuerySet[Any]) -> int | str:
-    """How many rows there are, "99+" beyond 99; reads a hundred at most."""
+    """The number of rows, or "99+" beyond 99; reads at most a hundred."""
     found = len(rows.order_by().values_list("pk", flat=True)[: MOST + 1])
     return found if found <= MOST else f"{MOST}+"

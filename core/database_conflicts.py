@@ -1,7 +1,7 @@
-"""What the database refuses because somebody else was first, as the Conflict that people are shown.
+"""Turn a database error caused by a concurrent change into the Conflict that people see.
 
-An action asks first and writes afterwards. What it asked about may change in between; then a constraint or trigger of
-ours refuses the row. That is nobody's fault, and not a server error: pages, the admin, the API and SCIM answer 409.
+An action checks first and writes afterwards. If the data changes in between, one of our constraints or triggers
+rejects the row. That is nobody's fault and not a server error: pages, the admin, the API and SCIM answer 409.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OF_RACES = (UniqueViolation, ExclusionViolation, ForeignKeyViolation, DeadlockDe
 
 
 class Sentence(NamedTuple):
-    """What people are told when the constraint refuses, and the code that programs get."""
+    """The message for people when the constraint rejects a row, and the code for programs."""
 
     words: str | StrPromise
     code: str = "changed_meanwhile"
@@ -59,23 +59,23 @@ _sentences: dict[str, Sentence] = {
 
 
 def register(sentences: Mapping[str, Sentence]) -> None:
-    """Add what an app's triggers refuse, by the name that they give as CONSTRAINT. Safe to repeat."""
+    """Add the messages of an app's triggers, by the name that they give as CONSTRAINT. Safe to repeat."""
     _sentences.update(sentences)
 
 
 def known_constraints() -> frozenset[str]:
-    """The triggers' constraints that have a sentence of their own."""
+    """The constraints of triggers that have a message of their own."""
     return frozenset(_sentences)
 
 
 def constraint_of(error: BaseException) -> str:
-    """The name of the constraint that refused, as the database gives it; empty where it gives none."""
+    """The name of the constraint that rejected the row, as the database reports it; empty if it reports none."""
     cause = error.__cause__
     return (cause.diag.constraint_name or "") if isinstance(cause, PostgresError) else ""
 
 
 def conflict_of(error: BaseException) -> Conflict | None:
-    """The Conflict that a database error means; None where it is a fault of ours, which stays an error (500)."""
+    """The Conflict that a database error means; None if the error is our fault and stays an error (500)."""
     if not isinstance(error, Error):
         return None
     constraint = constraint_of(error)
@@ -92,15 +92,15 @@ def conflict_of(error: BaseException) -> Conflict | None:
 
 
 def conflict_for(request: HttpRequest, error: BaseException) -> Conflict | None:
-    """`conflict_of`, except for gateways: they repeat what is answered 500, and set aside what is answered 409."""
+    """Like `conflict_of`, except for gateways: they retry after a 500 but set an event aside after a 409."""
     return None if request.path_info.startswith("/internal/") else conflict_of(error)
 
 
 @contextmanager
 def conflicts_of_database() -> Generator[None]:
-    """Raise what the database refuses in the block as the Conflict that it means. Also decorates an action.
+    """Raise Conflict if the database rejects a row in the block because of a concurrent change.
 
-    Goes around the action's transaction, never into it: the transaction is over once the database has refused.
+    Also decorates an action. Put it around the action's transaction, never inside: the rejection ends the transaction.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Fields that people edit: a model lists them once, in `EDITABLE`, and forms, API, admin and audit entries follow."""
+"""Fields that people edit: a model lists them once, in `EDITABLE`; forms, API, admin and audit entries use the list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Editable(Protocol):
 
 
 def assign(row: Editable, values: Mapping[str, Any]) -> None:
-    """Set fields of a row in memory. Raises TypeError for a name that is not in its `EDITABLE`, and sets none then."""
+    """Set fields of a row in memory. Raises TypeError, and sets none, if a name is not in its `EDITABLE`."""
     if unknown := values.keys() - set(row.EDITABLE):
         raise TypeError(f"Not in EDITABLE of {type(row).__name__}: {', '.join(sorted(unknown))}.")
     for name, value in values.items():
@@ -23,10 +23,10 @@ def assign(row: Editable, values: Mapping[str, Any]) -> None:
 
 
 def sent_values(form: BaseForm) -> dict[str, Any]:
-    """The cleaned values of the fields that were sent to a valid form.
+    """The cleaned values of the fields that a valid form received.
 
-    A page that was open before a release does not send the release's new fields. They are left out here, so the
-    action keeps them; cleaned, each of them would be empty.
+    A page that was open before a release does not send the release's new fields. This function leaves them out, so
+    the action keeps their values; cleaning would make each of them empty.
     """
     return {
         name: value

@@ -1,7 +1,7 @@
-"""Secrets that must be read again, such as those of authenticator apps, encrypted in the database.
+"""Encryption in the database of secrets that must be read again, such as those of authenticator apps.
 
-A key for each purpose is derived from SECRET_KEY (HKDF, SHA-256); old ones in SECRET_KEY_FALLBACKS still read.
-A backup of the database alone therefore opens nothing.
+The key for each purpose is derived from SECRET_KEY (HKDF, SHA-256); keys from SECRET_KEY_FALLBACKS still decrypt.
+A backup of the database alone therefore reveals no secret.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from django.conf import settings
 
 
 class CannotDecrypt(Exception):
-    """Encrypted for another purpose or under a SECRET_KEY that is gone, or no ciphertext at all."""
+    """The text was encrypted for another purpose or under a lost SECRET_KEY, or is not a ciphertext."""
 
 
 def encrypt(secret: bytes, purpose: str) -> bytes:
-    """Encrypt and authenticate `secret`; only the same `purpose` reads it again."""
+    """Encrypt and authenticate `secret`; only the same `purpose` decrypts it."""
     return _keys(purpose).encrypt(secret)
 
 
 def decrypt(ciphertext: bytes | memoryview, purpose: str) -> bytes:
-    """The secret again. Raises CannotDecrypt."""
+    """Return the decrypted secret. Raises CannotDecrypt."""
     try:
         return _keys(purpose).decrypt(bytes(ciphertext))
     except InvalidToken as error:

@@ -1,4 +1,4 @@
-"""What an action raises besides Django's PermissionDenied, ValidationError and DoesNotExist."""
+"""Exceptions of actions, besides Django's PermissionDenied, ValidationError and DoesNotExist."""
 
 from rest_framework.exceptions import PermissionDenied
 
@@ -6,7 +6,7 @@ REALM = 'Bearer realm="quartermaster"'
 
 
 class Conflict(Exception):
-    """The action is allowed but does not fit the present state: somebody was faster, or it is over. HTTP 409."""
+    """The action is permitted but the current state does not allow it, perhaps after a concurrent change. HTTP 409."""
 
     def __init__(self, message: str, *, code: str = "conflict") -> None:
         super().__init__(message)
@@ -14,7 +14,7 @@ class Conflict(Exception):
 
 
 class TooManyRequests(Exception):
-    """Somebody tries something too often (core/rate_limits.py). HTTP 429 with Retry-After."""
+    """The caller tries something too often (core/rate_limits.py). HTTP 429 with Retry-After."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         self.retry_after_seconds = retry_after_seconds
@@ -23,7 +23,7 @@ class TooManyRequests(Exception):
 
 
 class InsufficientScope(PermissionDenied):
-    """The token is good, but not for this (RFC 6750, 3.1). HTTP 403."""
+    """The token is valid, but its scopes do not allow this (RFC 6750, 3.1). HTTP 403."""
 
     default_code = "insufficient_scope"
 

@@ -1,8 +1,8 @@
-"""Who may call the database's functions: the console those it needs, nobody else any.
+"""The right to execute database functions: the console has it for the functions it needs, nobody else for any.
 
-PostgreSQL lets everybody execute a new function. One that runs with its owner's rights (`SECURITY DEFINER`) sees past
-row-level security, so after each `migrate` all of ours are taken from PUBLIC, and the console's role is given those
-that are named here. Triggers fire without a right to execute their function.
+PostgreSQL lets everybody execute a new function. A function that runs with its owner's rights (`SECURITY DEFINER`)
+bypasses row-level security. So after each `migrate` we revoke all of ours from PUBLIC, and grant the console's role
+those named here. Triggers fire without a right to execute their function.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from psycopg import sql
 
-# With their owner's rights, and the console calls them. Each checks what it is asked for.
+# Functions that the console calls and that run with their owner's rights. Each checks its arguments.
 FOR_THE_CONSOLE: Final = (
     # Statistics; takes nothing, returns nothing.
     "analyze_ledger",
-    # Asks for a record in the audit log, and for an age of 180 days.
+    # Requires a record in the audit log, and an age of 180 days.
     "audit_prune",
-    # Asks for a record in the audit log.
+    # Requires a record in the audit log.
     "audit_redact",
-    # An empty partition of a month.
+    # Makes an empty partition of a month.
     "make_usage_partition",
     "months_without_usage_partition",  # months, of no tenant
 )
@@ -36,10 +36,10 @@ SELECT p.oid::regprocedure::text, p.proname, p.prosecdef, p.prorettype = 'trigge
 
 
 def grant_functions(cursor: Any, console_role: str) -> None:
-    """Take every function of ours from PUBLIC and give the console its own. Safe to repeat.
+    """Revoke all our functions from PUBLIC and grant the console those it needs. Safe to repeat.
 
     A function that runs with its caller's rights gets the search path `public, pg_temp`, so that a temporary table
-    cannot take the place of one of ours. One that runs with its owner's rights must bring it itself: a test asks.
+    cannot shadow one of ours. A function that runs with its owner's rights must set it itself; a test checks this.
     """
     cursor.execute(_FUNCTIONS)
     for signature, name, is_definer, is_trigger, is_pinned in cursor.fetchall():
@@ -50,7 +50,7 @@ def grant_functions(cursor: Any, console_role: str) -> None:
 
         if not is_definer and not is_pinned:
             run("ALTER ROUTINE {function} SET search_path = public, pg_temp")
-        # First: a console may be running.
+        # Grant before revoking from PUBLIC: a console may be running.
         if name in FOR_THE_CONSOLE or not (is_definer or is_trigger):
             run("GRANT EXECUTE ON ROUTINE {function} TO {role}")
         else:

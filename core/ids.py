@@ -1,4 +1,4 @@
-"""Identifiers that reveal no count and sort by the time they were made."""
+"""Identifiers that reveal no count and sort by time of creation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAST_MILLISECOND: Final = 253_402_300_799_000  # 31 December 9999
 def uuid7() -> UUID:
     """A UUID of version 7: 60 bits of time, down to a quarter of a microsecond, then 62 random bits.
 
-    (RFC 9562, sections 5.7 and 6.2, method 3: what one process makes in a row sorts in that order.)
+    (RFC 9562, sections 5.7 and 6.2, method 3: ids that one process makes in a row sort in that order.)
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000
@@ -23,17 +23,17 @@ def uuid7() -> UUID:
 
 
 def time_of_id(one: UUID) -> datetime:
-    """The millisecond in which an id of version 7 was made; the last one there is for ids beyond the calendar."""
+    """The millisecond in which an id of version 7 was made; the calendar's last millisecond for ids beyond it."""
     return datetime.fromtimestamp(min(one.int >> 80, _LAST_MILLISECOND) / 1000, UTC)
 
 
 def smallest_id(moment: datetime) -> UUID:
-    """What every id made from `moment` on is not smaller than: lists by id are narrowed to a time with it."""
+    """The lower bound of all ids made from `moment` on; it narrows lists by id to a time."""
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 def is_uuid(text: str) -> bool:
-    """Whether `text` is written like an id, which people do not type."""
+    """Whether `text` has the form of an id, which people do not type."""
     try:
         UUID(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, whose connections say whose rows they may touch (settings: ENGINE)."""
+"""Django's PostgreSQL backend with connections that state whose rows they may touch (settings: ENGINE)."""

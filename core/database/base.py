@@ -1,9 +1,9 @@
-"""A connection that carries `core.scope.current_scope` to PostgreSQL before each statement.
+"""A connection that sends `core.scope.current_scope` to PostgreSQL before each statement.
 
 Row-level security (core/rls.py) reads the scope from two settings of the session. Within a transaction they are
-set for that transaction alone, so they end with it, whatever happens. For a statement outside a transaction they are
-set for the session and compared again before the next one. A new connection has nobody's scope, and one
-goes back to Django's pool without any: what cannot be told so is closed.
+set for that transaction alone, so they always end with it. For a statement outside a transaction they are set for
+the session and compared again before the next statement. A new connection has no scope. A connection loses its scope
+before it returns to Django's pool; if that fails, it is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db.backends.postgresql import base
 from core.scope import NOBODY, Scope, current_scope, person_scope
 
 PLATFORM = "*"
-# Just-in-time compilation would take longer than the work: conditions of policies make statements look dear.
+# Just-in-time compilation would take longer than the work: conditions of policies make statements look expensive.
 SET_SCOPE = (
     "SELECT set_config('quartermaster.tenants', %s, %s), set_config('quartermaster.person', %s, %s), "
     "set_config('jit', 'off', %s)"
@@ -24,19 +24,19 @@ ENTER_PERSON_SCOPE = "SELECT enter_person_scope(%s, %s, %s)"  # core/rls.py
 
 
 def forget_scope(connection: Any) -> None:
-    """Leave nobody's scope on a connection that returns to the pool, out of a request's way."""
+    """Clear the scope of a connection that returns to the pool; no request waits for this."""
     connection.execute(SET_SCOPE, ("", False, "", False, False))
     if not connection.autocommit:
         connection.commit()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Sends the scope when it differs from what the server knows; never after a transaction has failed."""
+    """Sends the scope if it differs from the one that the server has; never after a transaction has failed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._session_scope = NOBODY
-        # None: none of its own, the session's holds.
+        # None: the transaction has none of its own, so the session's applies.
         self._transaction_scope: Scope | None = None
         self._is_unwinding = False
 
@@ -56,15 +56,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().create_cursor(name)
 
     def carry_scope(self) -> None:
-        """Tell the server the current scope, unless it knows. For those who go on with the bare connection."""
+        """Send the server the current scope if it has another one. For callers that use the bare connection next."""
         wanted = current_scope.get()
         if wanted != (self._transaction_scope or self._session_scope) and not self._is_unwinding:
             self._send(wanted)
 
     def enter_person_scope(self, person: str, *, tenant_slug: str | None) -> Scope:
-        """Find and tell the scope of a person's request in one statement, and return it.
+        """Find and set the scope of a person's request in one statement, and return it.
 
-        It is the tenants they belong to; with a `tenant_slug` that one of them, or none.
+        The scope is the person's tenants; with a `tenant_slug`, only the one of them with that slug, or none.
         """
         self.ensure_connection()
         (tenants,) = self._execute(ENTER_PERSON_SCOPE, person, tenant_slug, not self.get_autocommit())
@@ -105,11 +105,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _savepoint_rollback(self, sid: str) -> None:
         self._savepoint_step(super()._savepoint_rollback, sid)  # type: ignore[misc]
-        # What was set since the savepoint is gone.
+        # Settings made since the savepoint are gone.
         self._transaction_scope = Scope(tenants=("unknown",))
 
     def _savepoint_step(self, step: Any, sid: str) -> None:
-        """Take a step that a failed transaction still allows: sending a scope before it would not be."""
+        """Run a step that a failed transaction still allows, without sending a scope first, which it does not allow."""
         self._is_unwinding = True
         try:
             step(sid)
