@@ -1,4 +1,4 @@
-"""Pages of a list by the last row's own values: flat cost however long the list, and no page numbers."""
+"""Pages of a list, found by the last row's values: constant cost at any length, and no page numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.core import signing
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
-# Cursors are signed, so that only ours are read.
+# Cursors are signed, so that we accept only our own.
 _SALT = "keyset"
 
 _READ: dict[str, Callable[[str], Any]] = {
@@ -28,18 +28,18 @@ _READ: dict[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class KeysetPage:
-    """Some rows, and the cursors to those before and after; an empty cursor means there are none."""
+    """The rows of one page, and the cursors to the pages before and after; an empty cursor means there is none."""
 
     rows: list[Any]
     before: str
     after: str
 
     def links(self, *, fragment: str = "", **here: str) -> dict[str, str]:
-        """The addresses that `components/pager.html` reads; empty where there is no such page.
+        """The URLs that `components/pager.html` reads; empty if there is no such page.
 
         Args:
             fragment: the id of the part of the page that the links lead to.
-            here: what else the address says of the list, by name; what is empty is left out.
+            here: other parameters of the list's URL, by name; empty ones are left out.
         """
         said = {name: value for name, value in here.items() if value}
         end = f"#{fragment}" if fragment else ""
@@ -52,7 +52,7 @@ class KeysetPage:
 def requested_page(
     request: HttpRequest, rows: QuerySet[Any], order: Sequence[str], *, size: int
 ) -> KeysetPage:
-    """The page of `rows` that the address of `request` names with `before` or `after`.
+    """The page of `rows` that the URL of `request` names with `before` or `after`.
 
     `order` and `size` are as in `keyset_page`.
     """
@@ -65,7 +65,7 @@ def keyset_page(
 ) -> KeysetPage:
     """A page of `rows` in `order`: names of fields or annotations, "-" for descending, together unique and never null.
 
-    `before` and `after` are cursors of an earlier page; one that cannot be read counts as none.
+    `before` and `after` are cursors of an earlier page; an unreadable cursor is ignored.
 
     Args:
         rows: all rows of the list.
@@ -80,10 +80,10 @@ def keyset_page(
 def page_of_parts(
     parts: Sequence[tuple[QuerySet[Any], Sequence[str]]], *, size: int, before: str = "", after: str = ""
 ) -> KeysetPage:
-    """A page of several lists one after the other, each with an order of its own, as in `keyset_page`.
+    """A page of several consecutive lists, each with its own order, as in `keyset_page`.
 
-    For rows that no one index sorts, such as those that have a key after those that have none. At most one query a
-    part; a page ends in the part where it is full.
+    For rows that no single index sorts, such as rows without a key followed by rows with one. It runs at most one
+    query per part; a page ends in the part where it is full.
 
     Args:
         parts: rows and order of each list.
@@ -121,7 +121,7 @@ def page_of_parts(
 
 
 def _place(cursor: str, orders: Sequence[Sequence[str]]) -> tuple[int, list[Any] | None]:
-    """The part that a cursor lies in and the row it stands for; the beginning, where it cannot be read."""
+    """The part and the row that a cursor stands for; the beginning if it is unreadable."""
     for number, order in enumerate(orders):
         text = cursor.removeprefix(f"{number}.") if number else cursor
         if (edge := _read(text, order)) is not None:
@@ -134,9 +134,9 @@ def _turned(name: str) -> str:
 
 
 def _beyond(order: Sequence[str], edge: Sequence[Any]) -> Q:
-    """Rows that come after `edge`: later in the first name, or equal there and later in the second, and so on."""
+    """Rows after `edge`: later by the first name, or equal there and later by the second, and so on."""
     first = f"{order[0].lstrip('-')}__{'lte' if order[0].startswith('-') else 'gte'}"
-    # Says no more than the rest, but an index can begin there.
+    # Redundant, but it lets an index scan start there.
     bound = Q(**{first: edge[0]})
     condition = Q()
     equal = Q()

@@ -1,6 +1,6 @@
-"""What never enters the audit log or a log: secrets, and what people write to models.
+"""Keep secrets, and what people write to models, out of the audit log and the logs.
 
-Imports neither Django nor the database, so that the tests' scanner asks the same questions of every log line.
+Imports neither Django nor the database, so that the tests' scanner can apply the same checks to every log line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from core.secrets import looks_like
 
-# Names under which nothing is recorded, whatever it is.
+# Values under these names are never recorded.
 NAMES: Final = frozenset(
     {
         *(
@@ -41,7 +41,7 @@ _FOREIGN: Final = {
 
 
 def secret_in(text: str) -> str:
-    """What kind of secret `text` holds, in words; empty when none is recognized."""
+    """The kind of secret in `text`, in words; empty if none is recognized."""
     if "qm" in text:
         for found in _OURS.finditer(text):
             if looks_like(found[1], found[0]):
@@ -53,7 +53,7 @@ def secret_in(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """`text` with every secret in it cut down to its recognizable beginning; for what callers send unasked."""
+    """`text` with every secret cut down to its recognizable beginning; for unsolicited text from callers."""
 
     def shortened(found: re.Match[str]) -> str:
         return f"{found[0][:8]}…"

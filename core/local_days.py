@@ -1,9 +1,9 @@
-"""When days and months begin in a time zone. Known without Django, for gateways and the ledger must agree.
+"""The beginning of days and months in a time zone. Needs no Django, because gateways and the ledger must agree.
 
-A day begins at its first instant: where the clock is put back across midnight and midnight comes twice, at the first
-one; where the clock is put forward across midnight, when the clock first shows the new day. It lasts until the next
-day begins, even if the clock shows the old day once more. So days neither overlap nor leave a gap, and each instant
-is in exactly one. A day that a place skipped is empty.
+A day begins at its first instant. If the clock goes back across midnight and midnight comes twice, that is the first
+one; if the clock goes forward across midnight, it is when the clock first shows the new day. A day lasts until the
+next day begins, even if the clock shows the old day once more. So days neither overlap nor leave a gap, and each
+instant is in exactly one. A day that a place skipped is empty.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ ONE_SECOND = timedelta(seconds=1)
 
 @lru_cache(maxsize=4096)
 def zone_named(name: str) -> tzinfo:
-    """The time zone of that IANA name; UTC where this machine does not know it, so that nothing stops."""
+    """The time zone of that IANA name; UTC if this machine does not know it, so that nothing fails."""
     try:
         return ZoneInfo(name)
-    # OSError: a name that is a directory of zones.
+    # OSError: the name is a directory of zones.
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
 
 
 def zones_to_choose() -> set[str]:
-    """The names that a tenant's time zone may have: those that mean the same on every machine."""
+    """The time zones that a tenant may choose: names that mean the same on every machine."""
     return available_timezones() - {"localtime", "Factory"}
 
 
@@ -40,7 +40,7 @@ def is_known(name: str) -> bool:
 def start_of_day(day: date, zone: str) -> datetime:
     """The first instant of `day` in that time zone, in UTC."""
     where = zone_named(zone)
-    # fold=0: the first, where there are two.
+    # fold=0: the first midnight if there are two.
     midnight = datetime.combine(day, time.min, where)
     start = midnight.astimezone(UTC)
     if start.astimezone(where).replace(tzinfo=None) == midnight.replace(tzinfo=None):
@@ -65,19 +65,19 @@ def day_at(moment: datetime, zone: str) -> date:
 
 
 def day_window(moment: datetime, zone: str) -> tuple[datetime, datetime]:
-    """When the day of `moment` began, and when the next one begins; in UTC."""
+    """The beginnings of the day of `moment` and of the next day, in UTC."""
     day = day_at(moment, zone)
     return start_of_day(day, zone), start_of_day(day + ONE_DAY, zone)
 
 
 def month_window(moment: datetime, zone: str) -> tuple[datetime, datetime]:
-    """When the month of `moment` began, and when the next one begins; in UTC."""
+    """The beginnings of the month of `moment` and of the next month, in UTC."""
     first = day_at(moment, zone).replace(day=1)
     return start_of_day(first, zone), start_of_day(end_of_month(first) + ONE_DAY, zone)
 
 
 def read_month(text: str) -> date:
-    """A month written as 2026-10, as its first day. Raises ValueError for anything else."""
+    """The first day of a month written as 2026-10. Raises ValueError for anything else."""
     if len(text) != 7:
         raise ValueError("write a month as 2026-10")
     return date.fromisoformat(f"{text}-01")

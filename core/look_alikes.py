@@ -1,8 +1,8 @@
-"""When two names look alike: their skeletons are equal (after Unicode Technical Standard 39, section 4).
+"""Two names look alike if their skeletons are equal (after Unicode Technical Standard 39, section 4).
 
-The tables hold letters of other scripts that look like a Latin one in the fonts of browsers and mail programs. They
-are shorter than the standard's: scripts that nobody writes today stand in no new name (core/letters.py). Case,
-accents, spaces, punctuation and symbols, which the standard tells apart, do not tell two names apart here.
+The tables hold letters of other scripts that look like a Latin letter in the fonts of browsers and mail programs.
+They are shorter than the standard's, because new names cannot use scripts that nobody writes today
+(core/letters.py). Unlike the standard, we ignore case, accents, spaces, punctuation and symbols.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 
 
 def _table(like: dict[str, str]) -> dict[int, str]:
-    """By letter, and by what `_small` makes of it: folding makes small Cherokee letters large."""
+    """Map each letter and its form from `_small`, because case folding makes small Cherokee letters large."""
     pairs = [(letter, latin) for latin, letters in like.items() for letter in letters]
     return str.maketrans({form: latin for letter, latin in pairs for form in (letter, letter.casefold())})
 
 
-# For every word, also one that is Greek or Cyrillic throughout: no two letters of one script become the same.
-# Rarer ones, of which the like holds but for һ beside н, ь beside в and ӏ beside і.
+# For every word, even one entirely in Greek or Cyrillic. In the first table no two letters of one script become equal.
+# The second holds rarer letters; there only һ and н, ь and в, and ӏ and і become equal.
 _ALWAYS: Final = _table({
     "a": "аα", "b": "вβ", "c": "сϲ", "d": "ԁ", "e": "еε", "h": "нη", "i": "іι", "j": "јϳ", "k": "кκ", "m": "мμ",
     "n": "ν", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "и", "w": "ԝ", "x": "хχ",
@@ -28,9 +28,9 @@ _ALWAYS: Final = _table({
     "b": "ь", "f": "ғ", "g": "ցԍ", "h": "һհ", "j": "յ", "l": "ӏլ", "n": "пո", "o": "օ", "q": "զ", "s": "տ", "u": "ս",
     "v": "ѵ", "w": "шաω", "m": "ϻ",
 }) | _table(dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)))  # fmt: skip
-# Compatibility forms make another sigma of these, which has no such look.
+# Compatibility normalization turns these into another sigma, which does not look like a "c".
 _LUNATE: Final = str.maketrans("ϲϹ", "cC")
-# Besides, in words that mix scripts, where only the look can be meant.
+# In addition, for words that mix scripts, where only the look counts.
 _MIXED: Final = _table({
     "a": "ɑᴀꭺᎪⲁʌ", "b": "ьъƅʙᏏꮟᏴɓⲃ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼⲉ", "f": "ϝƒꜰẝք", "g": "ɡցɢᶃᏀ",
     "h": "һհʜꮒђћᎻⲏ", "i": "ɩɪӏꭵɨⲓ", "k": "ĸᴋⲕқҝᏦ", "l": "ӏǀ∣ʟⵏɭᏞןוا", "m": "ᴍⅿʍᎷⲙ", "n": "пηոռɴŋπɲɳⲛ",
@@ -39,13 +39,13 @@ _MIXED: Final = _table({
     "w": "шщɯաᴡꮃωѡᏔᏤ", "x": "×ⅹ᙮ҳⲭ", "y": "үγʏყꭚўᎩᎽⲩ", "z": "ᴢꮓʐƶᏃⲍ", "3": "ӡʒȝэ", "4": "чᏎ", "5": "ƽ", "6": "бᏮ",
     "j": "Ꭻᴊ",
 })  # fmt: skip
-# Scripts whose letters are mostly drawn as Latin ones: a word of them alone may be meant to be read as Latin.
+# Scripts whose letters mostly look Latin: a word entirely in one of them may be meant to be read as Latin.
 _DRAWN_AS_LATIN: Final = frozenset(("CHEROKEE", "COPTIC"))
-# Greek letters that look like another Latin one when they are small; in mixed words the capital is looked at first.
+# Greek letters whose small form looks like a different Latin letter; in mixed words the capital counts first.
 _GREEK_CAPITALS: Final = str.maketrans("ΗΝΥΡΜΙΧΛ", "HNYPMIXA")
-# Katakana that is drawn as a Chinese character is.
+# Katakana that look like a Chinese character.
 _KATAKANA: Final = str.maketrans("エトロニハタカ囗囯", "工卜口二八夕力口国")
-# Letters whose accent is no combining mark, beside those whose name says "with stroke" or the like.
+# Letters whose accent is not a combining mark, besides those whose name says "with stroke" or the like.
 _STROKES: Final = str.maketrans({"æ": "ae", "œ": "oe", "ı": "i", "ȷ": "j", "ð": "d", "ꝏ": "oo", "ɢ": "g"})
 _LATIN_WITH: Final = re.compile("LATIN (?:SMALL |CAPITAL )?LETTER ([A-Z]) WITH ")
 _ONE: Final = str.maketrans({"i": "l", "1": "l", "0": "o"} | dict.fromkeys("|!¦⎸⎹⏐│┃❘", "l"))
@@ -54,27 +54,27 @@ _IN_WORDS: Final = str.maketrans({
     "¢": "c", "£": "l", "¥": "y", "฿": "b",
 })  # fmt: skip
 _PAIRS: Final = (("rn", "m"), ("vv", "w"))
-# Letters by their category, which look like apostrophes, accents and colons beside a letter.
+# Letters by category that look like apostrophes, accents or colons beside a letter.
 _LIKE_APOSTROPHES: Final = frozenset(
     map(chr, (*range(0x2B9, 0x300), 0x374, 0x7F4, 0x7F5, 0xA78B, 0xA78C, 0xA78F, *range(0xA4F8, 0xA4FE)))
 )
-# Signs that stand for letters, and `+`, by which `C++` is another name than `C`.
+# Signs that stand for letters, and `+`, so that `C++` differs from `C`.
 _NO_SEPARATORS: Final = frozenset("|!$€@¦⎸⎹⏐│┃❘∣×+")
-# Marks on the sign before them.
+# Marks that modify the sign before them.
 _OF_EMOJI: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), 0x20E3)))
-# They say that the name is somebody's.
+# Trademark signs; they say that somebody owns the name.
 _OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")
 # In a word with Latin letters.
 _DASHES: Final = re.compile("[ーヽヾ]")
 _LATIN: Final = re.compile("[a-z]")
-# Scripts whose letters are compared without whatever marks stand on them.
+# Scripts whose letters are compared without their marks.
 _WITHOUT_MARKS: Final = frozenset(("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"))
 
 
 def skeleton(name: str) -> str:
-    """What is left of a name when everything is away that a reader may overlook; never empty for a name.
+    """A name without everything that a reader may overlook; never empty for a name.
 
-    Two names whose skeletons are equal look alike. A skeleton is for comparing and shown to nobody.
+    Two names with equal skeletons look alike. A skeleton is only for comparison and is never shown.
     """
     text, is_behind_digit = "", False
     for word in _words(unicodedata.normalize("NFKC", _OF_A_BRAND.sub(" ", name.translate(_LUNATE)))):
@@ -86,7 +86,7 @@ def skeleton(name: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """What stands between spaces, punctuation and symbols; signs that stand for letters are in words."""
+    """Split at spaces, punctuation and symbols; signs that stand for letters are part of words."""
     return "".join(" " if _separates(letter) else letter for letter in text).split()
 
 
@@ -100,9 +100,9 @@ def _separates(letter: str) -> bool:
 
 
 def _read(word: str) -> str:
-    """One word in small letters without accents, its look-alikes and the digits in it read as letters.
+    """Convert a word to small letters without accents, and its look-alikes and digits to letters.
 
-    A number stays a number, so that "Team 5" is not "Team S"; but nobody tells "Team 1" from "Team l".
+    A number stays a number, so that "Team 5" differs from "Team S"; but nobody can tell "Team 1" from "Team l".
     """
     word = word.rstrip("!")
     if word.isdecimal():
@@ -120,14 +120,14 @@ def _read(word: str) -> str:
 
 
 def _has_no_look(letter: str) -> bool:
-    """Whether it is a Greek or Cyrillic letter that looks like no Latin one: its word is meant in that script."""
+    """Whether it is a Greek or Cyrillic letter that looks like no Latin one; its word is then really in that script."""
     return letter.translate(_ALWAYS) == letter and unicodedata.name(letter, "").startswith(
         ("GREEK", "CYRILLIC")
     )
 
 
 def _plain(letter: str) -> str:
-    """A Latin letter without its stroke, hook or tail; a digit of any script as ours."""
+    """Strip stroke, hook or tail from a Latin letter; turn a digit of any script into ASCII."""
     if letter.isascii():
         return letter
     if letter.isdecimal():
@@ -137,7 +137,7 @@ def _plain(letter: str) -> str:
 
 
 def _small(word: str) -> str:
-    """Folded to small letters, without the accents of Latin, Greek and Cyrillic, and what else stands on these."""
+    """Fold a word to small letters, without the accents and other marks on Latin, Greek and Cyrillic letters."""
     text = unicodedata.normalize("NFKC", word.casefold()).casefold()
     kept, script = [], ""
     for letter in unicodedata.normalize("NFD", text):
@@ -154,9 +154,9 @@ def _is_accent(letter: str) -> bool:
 
 
 def _is_mixed(word: str) -> bool:
-    """Whether letters are of several scripts, or of Latin ones that not everybody knows: then the look is meant.
+    """Whether the letters are of several scripts, or include uncommon Latin ones: then only the look counts.
 
-    So it is where all are of a script that is drawn as Latin is.
+    Also true if all letters are of one script that looks Latin.
     """
     letters = [
         letter

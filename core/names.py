@@ -1,7 +1,7 @@
-"""Names, and whatever else is shown to somebody else in one line: what may stand in them.
+"""The characters that names, and other one-line texts shown to other people, may contain.
 
-People get an error for what they typed (`read_name`); what a provider, a directory or a file says is cleaned
-(`clean_name`), because nobody should be locked out by their own name. PostgreSQL refuses the rest (`OneLine`).
+People get an error for a bad name that they typed (`read_name`). A name from a provider, a directory or a file is
+cleaned (`clean_name`), because nobody should be locked out by their own name. PostgreSQL rejects the rest (`OneLine`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ else:
     # Takes no parameters at run time.
     _CharField = models.CharField
 
-# Characters that are not seen, change the order of others, or mean something else on every machine.
+# Characters that are invisible, change the order of others, or mean something different on each machine.
 UNSEEN: Final = (
     (0x0000, 0x001F), (0x007F, 0x009F),  # controls
     # Soft hyphen, grapheme joiner, Arabic mark.
@@ -32,9 +32,9 @@ UNSEEN: Final = (
     (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
     # Zero width, line separators, bidirectional.
     (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),
-    # Blanks that are no spaces.
+    # Blanks other than spaces.
     (0x2800, 0x2800), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
-    # Surrogates, private use, no characters.
+    # Surrogates, private use, noncharacters.
     (0xD800, 0xF8FF), (0xFDD0, 0xFDEF),
     # Variations, byte order mark, specials.
     (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFF0, 0xFFFF),
@@ -46,9 +46,9 @@ UNSEEN: Final = (
 SPACES: Final = (
     (0x00A0, 0x00A0), (0x1680, 0x1680), (0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)
 )  # fmt: skip
-# Combining marks on one letter.
+# The most combining marks on one letter.
 MOST_MARKS: Final = 4
-# How an emoji is drawn; keyboards add them by themselves.
+# They select how an emoji is drawn; keyboards add them automatically.
 VARIATIONS: Final = re.compile("[\ufe00-\ufe0f]")
 _LINE_ENDS: Final = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 
@@ -58,7 +58,7 @@ def _in_python(ranges: tuple[tuple[int, int], ...]) -> str:
 
 
 def in_postgresql(ranges: tuple[tuple[int, int], ...]) -> str:
-    """The same for a server whose texts hold neither NUL nor surrogates."""
+    """Like `_in_python`, for a server whose texts cannot contain NUL or surrogates."""
     parts = []
     for first, last in ranges:
         first = 0xE000 if 0xD800 <= first <= 0xDFFF else max(first, 1)
@@ -73,9 +73,9 @@ NOT_ONE_LINE: Final = f"[{in_postgresql(UNSEEN + SPACES)}]|^ | $|  "
 
 
 def read_name(said: str) -> str:
-    """A name as somebody typed it, in its one form: NFC, single spaces, trimmed; empty if it looks empty.
+    """Normalize a name that a person typed: NFC, single spaces, trimmed; empty if it looks empty.
 
-    Raises ValidationError, naming the character, for what must not stand in a name.
+    Raises ValidationError, naming the character, if a name may not contain it.
     """
     text = _folded(VARIATIONS.sub("", said.strip()))
     for place, character in enumerate(text):
@@ -91,7 +91,7 @@ def read_name(said: str) -> str:
 
 
 def clean_name(said: str, longest: int | None = None) -> str:
-    """A name as a program reported it, with whatever must not stand in it taken out, and no longer than `longest`."""
+    """Clean a name that a program reported: remove forbidden characters, and cut it to `longest`."""
     text = "".join(
         " " if _LINE_ENDS.match(character) else "" if _is_unseen(character) else character
         for character in unicodedata.normalize("NFC", said)
@@ -103,12 +103,12 @@ def clean_name(said: str, longest: int | None = None) -> str:
 
 
 def read_line(said: str) -> str:
-    """A reason or remark as somebody typed it: its lines become one. Raises ValidationError as `read_name` does."""
+    """Join the lines of a reason or remark that a person typed. Raises ValidationError as `read_name` does."""
     return read_name(_LINE_ENDS.sub(" ", said))
 
 
 def read_prose(said: str) -> str:
-    """A text of several lines: each as `read_line` leaves it, at most one empty line between two."""
+    """Normalize a text of several lines: each as in `read_line`, with at most one empty line between two."""
     lines = [read_line(line) for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", said)]
     return re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
@@ -116,12 +116,12 @@ def read_prose(said: str) -> str:
 def read_field(
     field: str, said: str, *, missing: Any, longest: int | None = None, is_line: bool = False
 ) -> str:
-    """A name, or a reason (`is_line`), that an action needs.
+    """Read a name, or a reason (`is_line`), that an action requires.
 
     Args:
         field: name of the field in errors.
         said: the text as sent.
-        missing: the error for an empty or long text.
+        missing: the error for an empty or too long text.
         longest: maximum number of characters; None: no limit.
         is_line: a reason or remark rather than a name.
 
@@ -137,12 +137,12 @@ def read_field(
 
 
 def show_unseen(said: str) -> str:
-    """A text that is evidence, lines and all: a mark stands where a character was that is not seen or turns others."""
+    """Show a text that is evidence, with its lines: a mark replaces characters that are invisible or reorder others."""
     return _TURNING_IN_TEXT.sub("\ufffd", VARIATIONS.sub("", said))
 
 
 def is_one_line(said: str) -> bool:
-    """Whether a text is a name as it stands; for names that are compared as written and so are never changed."""
+    """Whether a text is a valid name without changes; for names that are compared as written and never changed."""
     return bool(said) and clean_name(said) == said
 
 
@@ -151,7 +151,7 @@ def _folded(text: str) -> str:
 
 
 def is_seen(said: str) -> bool:
-    """Whether no character of a text is one that must not stand in a name."""
+    """Whether a name may contain every character of a text."""
     return not any(_is_unseen(character) for character in said)
 
 
@@ -169,13 +169,13 @@ def _with_few_marks(text: str) -> str:
 
 
 class NameField(_CharField):
-    """A name: validated as `read_name` does, and whatever is written without validation is cleaned."""
+    """A name: validated like `read_name`; a value written without validation is cleaned."""
 
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         return super().clean(self.read(value) if isinstance(value, str) else value, model_instance)
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        """Clean it on the row in memory too: the audit entry of the same action shows what is stored."""
+        """Clean the row in memory too, so that the action's audit entry shows the stored value."""
         value = getattr(model_instance, self.attname)
         if isinstance(value, str):
             setattr(model_instance, self.attname, self.cleaned(value))
@@ -193,7 +193,7 @@ class NameField(_CharField):
 
 
 class SkeletonField(models.CharField):  # type: ignore[type-arg]
-    """The skeleton of the row's `name` (core/look_alikes.py), computed whenever it is written."""
+    """The skeleton of the row's `name` (core/look_alikes.py), computed on every write."""
 
     def pre_save(self, model_instance: Any, add: bool) -> Any:
         setattr(model_instance, self.attname, skeleton(clean_name(model_instance.name))[: self.max_length])
@@ -201,24 +201,24 @@ class SkeletonField(models.CharField):  # type: ignore[type-arg]
 
 
 class LineField(NameField):
-    """A reason or remark in one line; line ends that somebody typed become spaces."""
+    """A reason or remark in one line; line breaks become spaces."""
 
     def read(self, value: str) -> str:
         return read_line(value)
 
 
 class OneLine(Func):
-    """True for a text that is NFC, trimmed, and holds nothing that must not stand in a name."""
+    """True for a text that is NFC, trimmed, and contains only characters that a name may contain."""
 
     template = f"(%(expressions)s IS NFC NORMALIZED AND %(expressions)s !~ '{NOT_ONE_LINE}')"
     output_field = BooleanField()
 
     def as_sql(self, compiler: Any, connection: Any, **options: Any) -> Any:  # type: ignore[override]
-        """The template names the expression twice, so its parameters are passed twice: forms check values by it."""
+        """Pass the parameters twice, because the template uses the expression twice; forms check values with it."""
         sql, parameters = super().as_sql(compiler, connection, **options)
         return sql, (*parameters, *parameters)
 
 
 def one_line(field: str, *, of: str) -> CheckConstraint:
-    """The constraint that holds `field` of the table `of` to one line."""
+    """The constraint that limits `field` of the table `of` to one line."""
     return CheckConstraint(name=f"{of}_{field}_is_one_line", condition=Q(OneLine(F(field))))

@@ -1,4 +1,4 @@
-"""Small parts that many pages show, as their templates read them."""
+"""Small parts that many pages share, in the form that their templates read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Badge:
-    """A state in a word (`components/badge.html`); `kind` is its color, empty for grey."""
+    """A state as one word (`components/badge.html`); `kind` is its color, empty for gray."""
 
     kind: str
     text: Words
@@ -22,7 +22,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Fact:
-    """A line of a list of facts; with `url` its value leads there."""
+    """A line of a list of facts; with `url`, its value is a link."""
 
     label: Words
     value: Words
@@ -32,7 +32,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Option:
-    """A choice of a form; one that cannot be taken stays visible, with the reason."""
+    """A choice in a form; an unavailable one stays visible, with the reason."""
 
     value: str
     label: Words

@@ -1,4 +1,4 @@
-"""Cursor pages: no counts, no page numbers, flat cost however long the list."""
+"""Cursor pages: no counts, no page numbers, constant cost at any length of the list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CursorPages(CursorPagination):
     max_page_size = 500
 
     def decode_cursor(self, request: Request) -> Any:
-        """The cursor of the request; 404, as for any cursor that is none of ours, where no row can be."""
+        """The cursor of the request; 404 for a position where no row can be, as for any invalid cursor."""
         cursor = super().decode_cursor(request)
         if cursor is not None and "\0" in str(cursor.position):
             raise NotFound(self.invalid_cursor_message)
@@ -53,9 +53,9 @@ PLAIN_PAGE_PARAMETERS = [
 def plain_page(
     request: Request, parts: Sequence[tuple[QuerySet[Any], Sequence[str]]], serializer: Any
 ) -> Response:
-    """A page of lists that follow each other (`page_of_parts`) as a plain list; the header `Link` leads to others.
+    """A page of consecutive lists (`page_of_parts`) as a plain list; the `Link` header leads to the others.
 
-    For what belongs to one row, such as a project's limits. The answer to anything but a GET is the first page.
+    For lists that belong to one row, such as a project's limits. Requests other than GET get the first page.
     """
     asked = request.query_params if request.method == "GET" else {}
     page = page_of_parts(

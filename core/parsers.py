@@ -1,4 +1,4 @@
-"""Reading the JSON that the HTTP API is sent."""
+"""The parser for JSON that clients send to the HTTP API."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rest_framework.parsers import JSONParser
 
 
 class StorableJSONParser(JSONParser):
-    """JSON that Python can nest and that can be written out again, if only in the words of a refusal.
+    """Parses JSON that Python can nest and write out again, even if only in an error message.
 
-    REST framework's own fails on nesting that exhausts the stack, and lets through half a surrogate pair,
-    which has no UTF-8.
+    REST framework's own parser fails on nesting that exhausts the stack, and accepts half a surrogate pair,
+    which UTF-8 cannot encode.
     """
 
     def parse(

@@ -1,8 +1,8 @@
-"""Search for what begins with a term, in a form that an index answers under row-level security.
+"""Search by the beginning of a text, in a form that can use an index under row-level security.
 
 `LIKE` and `lower()` are not leakproof: PostgreSQL checks a policy before it evaluates them, so they never become index
-conditions for the console's role. Comparisons of text are, and the indexes named `…_prefix` sort by code points, which
-keeps together what begins alike.
+conditions for the console's role. Comparisons of text are leakproof. The indexes named `…_prefix` sort by code
+points, which keeps texts with the same beginning together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LAST = "\U0010ffff"  # nothing sorts after it
 
 class _ByCodePoint(Lookup):
     operator: str
-    # Fields of names would clean the end of a range, which is no character, away.
+    # Otherwise name fields would clean away the end of a range, which is a noncharacter.
     prepare_rhs = False
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
@@ -46,7 +46,7 @@ class BeforeCodePoint(_ByCodePoint):
 def begins_with(term: str, names: Iterable[str]) -> Q:
     """The condition that one of these fields begins with `term`, as typed, in small letters or with a capital.
 
-    Nothing begins with an empty term, or with one that PostgreSQL cannot hold.
+    An empty term, or one that PostgreSQL cannot store, matches nothing.
     """
     if not term or "\0" in term:
         return Q(pk__in=[])

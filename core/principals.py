@@ -1,4 +1,4 @@
-"""Somebody signed in, as what lies below accounts knows them: accounts.models.User is one."""
+"""The interface of a signed-in person for packages below accounts; accounts.models.User implements it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 
 class Principal(Protocol):
-    """Who they are, and what decides what they may see."""
+    """A person's identity, and what determines what they may see."""
 
     @property
     def pk(self) -> UUID: ...

@@ -26,7 +26,7 @@ CODES = {
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn what an action or DRF raised into a problem document; None lets Django answer 500."""
+    """Turn an exception of an action or of DRF into a problem document; None lets Django answer 500."""
     error = conflict_for(context["request"], error) or error
     if isinstance(error, Conflict):
         return problem(409, error.message, code=error.code)
@@ -57,14 +57,14 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 
 def problem(status: int, detail: str, *, code: str | None = None, **extra: Any) -> Response:
-    """A problem document, as a view of the API answers it. `code` is stable; `detail` is for people."""
+    """A problem document as a response of an API view. `code` is stable; `detail` is for people."""
     return Response(
         _document(status, detail, code) | extra, status=status, content_type="application/problem+json"
     )
 
 
 def plain_problem(status: int, detail: str, *, code: str | None = None) -> HttpResponse:
-    """The same from middleware, error handlers and plain views, which know nothing of the API's renderers."""
+    """Like `problem`, for middleware, error handlers and plain views, which lack the API's renderers."""
     return JsonResponse(
         _document(status, detail, code), status=status, content_type="application/problem+json"
     )

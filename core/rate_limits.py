@@ -1,10 +1,10 @@
-"""How often something may be tried: sliding windows, shared by all console processes.
+"""Rate limits: sliding windows, shared by all console processes.
 
     limit_rate("sign_in", caller_place(request))
 
-The counters are in RATE_LIMIT_URL, a Redis or Valkey; without one each process counts by itself. While the
-server does not answer, each process counts by itself as well, and says so in the log: the console stays open to
-people and stay limited. (docs/security/rate-limits.md)
+The counters are in RATE_LIMIT_URL, a Redis or Valkey. Without one, or while the server does not answer, each process
+counts by itself; an outage is logged. So people can still use the console, and limits still apply.
+(docs/security/rate-limits.md)
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from core.errors import TooManyRequests
 log = structlog.get_logger(__name__)
 
 SERVER_TIMEOUT_SECONDS = 0.25
-# After the server did not answer, it is left alone that long.
+# Pause before the next attempt to reach a server that did not answer.
 ASK_AGAIN_SECONDS = 10
 _server_away_until = 0.0
 
 
 def limit_rate(name: str, key: str | None) -> None:
-    """Count one try of `name` by `key`, such as an address or an id; None counts as one unknown caller.
+    """Count one try of `name` by `key`, such as an address or an id; all tries with None count as one unknown caller.
 
     Raises:
-        TooManyRequests: the limit is reached; the try does not count, so waiting helps.
+        TooManyRequests: the limit is reached; this try does not count, so waiting helps.
         KeyError: no limit has that name (settings.RATE_LIMITS).
     """
     global _server_away_until
@@ -72,7 +72,7 @@ def _limiter(url: str) -> RateLimiter:
     if url.startswith("memory"):
         return SlidingWindowCounterRateLimiter(storage_from_string(url))
     storage = storage_from_string(
-        # The same protocol, and the one client we have.
+        # Valkey uses the same protocol, and we have only the client for Redis.
         url.replace("valkey", "redis", 1),
         wrap_exceptions=True,
         key_prefix="qm-rate",

@@ -1,4 +1,4 @@
-"""Whose rows a request looks at: noted while it is answered, for what staff read (audit/staff_reads.py)."""
+"""Note whose rows a request reads, for the record of what staff read (audit/staff_reads.py)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from django.db import models
 
 @dataclass
 class Reading:
-    """The tenants whose rows one request has asked for: their ids, and nothing of the rows."""
+    """The tenants whose rows one request has read: only their ids, no contents."""
 
     tenants: set[UUID] = field(default_factory=set)
-    # Who are nobody's rows, but members of tenants.
+    # People belong to no tenant as rows, but are members of tenants.
     people: set[UUID] = field(default_factory=set)
-    # A page of this tenant: then it alone was read.
+    # The tenant of the page, if any; then only this tenant counts as read.
     page_of: UUID | None = None
 
     def found(self) -> set[UUID]:
-        """The tenants that were read, each by its id."""
+        """The ids of the tenants that were read."""
         return {self.page_of} if self.page_of is not None else set(self.tenants)
 
 
@@ -29,28 +29,28 @@ current_reading: ContextVar[Reading | None] = ContextVar("current_reading", defa
 
 
 def note_tenant(tenant_id: UUID | None) -> None:
-    """Note that rows of this tenant are asked for. Outside of a request nothing happens."""
+    """Note that the request reads rows of this tenant. Does nothing outside a request."""
     if tenant_id is not None and (reading := current_reading.get()) is not None:
         reading.tenants.add(tenant_id)
 
 
 def note_person(person_id: UUID | None) -> None:
-    """Note that the row of a person is asked for."""
+    """Note that the request reads the row of a person."""
     if person_id is not None and (reading := current_reading.get()) is not None:
         reading.people.add(person_id)
 
 
 def note_page_of(tenant_id: UUID) -> None:
-    """Note that the whole page is this tenant's."""
+    """Note that the whole page belongs to this tenant."""
     if (reading := current_reading.get()) is not None:
         reading.page_of = tenant_id
 
 
 class Noted(models.Model):
-    """A row that notes whose it is, and of which person, when it is loaded."""
+    """A row that, when loaded, notes its tenant and the person it is about."""
 
     tenant_column: ClassVar[str] = "tenant_id"
-    # Of rows that say something of a person: a member of tenants, but no row of theirs.
+    # For rows about a person, who is a member of tenants but not a row of one.
     person_column: ClassVar[str] = ""
 
     class Meta:

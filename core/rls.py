@@ -1,9 +1,9 @@
-"""Row-level security: PostgreSQL shows and takes only rows of the connection's scope (core/scope.py).
+"""Row-level security: PostgreSQL shows and accepts only rows of the connection's scope (core/scope.py).
 
-Every table with a `tenant_id` gets policies by having that column, after each `migrate`; a table whose rows are one
-person's, whatever tenants they tell of, by being named here. The console's database role is a member of
-`quartermaster_console`, which owns nothing and may not create, alter or empty a table; partitions are reached through
-their parent alone. See docs/isolation.md, and PostgreSQL's chapter "Row Security Policies".
+After each `migrate`, every table with a `tenant_id` column gets policies. A table whose rows belong to one person,
+whatever tenants they mention, gets them if it is named here. The console's database role is a member of
+`quartermaster_console`, which owns nothing and may not create, alter or empty a table; it reaches partitions only
+through their parent. See docs/isolation.md, and PostgreSQL's chapter "Row Security Policies".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.function_rights import grant_functions
 CONSOLE_ROLE: Final = "quartermaster_console"
 TENANT_POLICY: Final = "tenant_wall"
 OWN: Final = "own_rows"
-# With a `user_id`: what the API answered to them.
+# Tables with a `user_id`: the API's answers to that person.
 OF_A_PERSON: Final = ("accounts_idempotencyrecord",)
 
 FUNCTIONS: Final = """
@@ -42,13 +42,13 @@ BEGIN
 END $$;
 """
 
-# Asked once a statement (a sub-select without references is an InitPlan), not once a row. Written out: the planner
-# would open a function of SQL anew for each table of each statement, which cost a short one a fifth of its time.
-# What is not set, empty or another kind of scope is null, and lets nothing through.
+# PostgreSQL evaluates this once per statement, not once per row, because a sub-select without references is an
+# InitPlan. It is not an SQL function: the planner would expand that for each table of each statement, which cost a
+# short statement a fifth of its time. A scope that is unset, empty or of another kind is null and matches nothing.
 _TENANTS = "current_setting('quartermaster.tenants', true)"
 _IS_PLATFORM = f"(SELECT {_TENANTS} = '*')"
-# "CASE … END IS NOT NULL" says no more than the OR in it, but the planner takes it to let 99.5 % of the rows through.
-# For the OR it assumes a hundredth, of every table anew, and plans for rows that are not few (docs/decisions/0019).
+# "CASE … END IS NOT NULL" means the same as the OR in it, but the planner assumes that it passes 99.5 % of the rows.
+# For the OR it assumes a hundredth, for every table again, and so plans for far too few rows (docs/decisions/0019).
 _PASSES = "CASE WHEN {} THEN true END IS NOT NULL"
 _INSIDE = (
     f"{_IS_PLATFORM} OR {{}} = ANY "
@@ -58,7 +58,7 @@ _MINE = "user_id = (SELECT nullif(current_setting('quartermaster.person', true),
 
 
 def policies(table: str) -> dict[str, str]:
-    """The policies of a table by name, each as it stands after `CREATE POLICY name ON table`."""
+    """The policies of a table by name, each as the text after `CREATE POLICY name ON table`."""
     if table == "tenants_tenant":
         own = f"FOR SELECT USING (id IN (SELECT tenant_id FROM tenants_membership WHERE {_MINE}))"
         return {TENANT_POLICY: f"USING ({_PASSES.format(_INSIDE.format('id'))})", OWN: own}
@@ -66,7 +66,7 @@ def policies(table: str) -> dict[str, str]:
         return {TENANT_POLICY: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
     inside = _PASSES.format(_INSIDE.format("tenant_id"))
     found = {TENANT_POLICY: f"USING ({inside})"}
-    # An action that is no tenant's is written down from any scope.
+    # An action of no tenant can be recorded from any scope.
     if table == "audit_auditentry":
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
@@ -77,10 +77,10 @@ def policies(table: str) -> dict[str, str]:
 
 
 def install_policies(sender: AppConfig | None = None, using: str = "default", **kwargs: Any) -> None:
-    """Give every tenant table its policies and the console's role its rights. After each migrate; safe to repeat.
+    """Give every tenant table its policies and the console's role its rights. Runs after each migrate; safe to repeat.
 
-    A policy that stands is not touched, so that a repeated migrate takes no lock. Who migrates must own the tables;
-    for anybody else, such as `flush` run by the console's role, this does nothing.
+    Existing policies are not touched, so that a repeated migrate takes no lock. Only the owner of the tables can
+    migrate; for any other role, such as the console's role running `flush`, this does nothing.
     """
     with connections[using].cursor() as cursor:
         if not _owns_the_tables(cursor):
@@ -94,7 +94,7 @@ def install_policies(sender: AppConfig | None = None, using: str = "default", **
 
 
 def protected_tables(cursor: Any) -> list[str]:
-    """Tables that hold rows of tenants, partitions left out: whatever has a `tenant_id`, and the tenants."""
+    """Tables that hold rows of tenants, without partitions: those with a `tenant_id`, and the tenants themselves."""
     cursor.execute(
         """
         SELECT c.relname FROM pg_class c
@@ -109,7 +109,7 @@ def protected_tables(cursor: Any) -> list[str]:
 
 
 def _tables_of_a_person(cursor: Any) -> list[str]:
-    """Those that exist by now: `migrate` can stop at an earlier state."""
+    """Tables of a person that already exist; `migrate` can stop at an earlier state."""
     cursor.execute(
         "SELECT name FROM unnest(%s::text[]) name WHERE to_regclass(name) IS NOT NULL", [[*OF_A_PERSON]]
     )
@@ -125,10 +125,10 @@ def _owns_the_tables(cursor: Any) -> bool:
 
 
 def _make_role(cursor: Any) -> None:
-    """Make the role that holds the console's rights, unless somebody has. It cannot sign in by itself."""
+    """Make the role that holds the console's rights, unless it exists. It cannot sign in by itself."""
     cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [CONSOLE_ROLE])
     if cursor.fetchone() is None:
-        # Two databases of one server may be migrated at once.
+        # Two databases on one server may migrate at once.
         cursor.execute(
             f"DO $$ BEGIN CREATE ROLE {CONSOLE_ROLE} NOLOGIN; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"

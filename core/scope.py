@@ -1,8 +1,8 @@
-"""Whose rows this thread may touch: row-level security, in the database (docs/isolation.md).
+"""The database scope: whose rows this thread may touch (docs/isolation.md).
 
-Every connection carries the scope to PostgreSQL, whose row-level security hides what lies outside it, from
-raw SQL too. Without a scope there are no rows of any tenant. A request gets its scope from its person
-(tenants/middleware.py); a task or command states one:
+Every connection sends the scope to PostgreSQL, whose row-level security hides rows outside it, even from raw SQL.
+Without a scope no tenant's rows are visible. A request gets its scope from its person (tenants/middleware.py); a
+task or command states one:
 
     with tenant_scope(export.tenant_id): ...
     with platform_scope("sweep of stale exports"): ...
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Scope:
-    """Tenants whose rows are visible, the person whose own rows are, or everything with a stated reason."""
+    """The tenants and the person whose rows are visible, or everything with a stated reason."""
 
     tenants: tuple[str, ...] = ()
     person: str = ""
@@ -41,7 +41,7 @@ current_scope: ContextVar[Scope] = ContextVar("current_scope", default=NOBODY)
 
 @contextmanager
 def scoped(scope: Scope) -> Iterator[None]:
-    """Work within `scope` until the block ends; then whatever was before holds again."""
+    """Work within `scope` until the block ends; then the previous scope applies again."""
     token = current_scope.set(scope)
     try:
         yield
@@ -51,9 +51,9 @@ def scoped(scope: Scope) -> Iterator[None]:
 
 @contextmanager
 def tenant_scope(*tenants: UUID | str, person: UUID | str = "") -> Iterator[None]:
-    """Work on rows of these tenants alone (and on rows of `person`'s own, such as their memberships).
+    """Work only on rows of these tenants (and on `person`'s own rows, such as their memberships).
 
-    Raises ValueError for what is no id: a message that says "*" would else open everything.
+    Raises ValueError for anything but an id: otherwise a message with "*" would open everything.
     """
     ids = tuple(str(UUID(str(tenant))) for tenant in tenants)
     with scoped(Scope(ids, str(UUID(str(person))) if person else "")):
@@ -62,16 +62,16 @@ def tenant_scope(*tenants: UUID | str, person: UUID | str = "") -> Iterator[None
 
 @contextmanager
 def platform_scope(reason: str, *, is_routine: bool = False) -> Iterator[None]:
-    """Work on rows of every tenant; `reason` says why, and is logged with every line within.
+    """Work on rows of every tenant; `reason` says why, and appears in every log line within.
 
-    What happens on every request or every few seconds `is_routine`, and has a line of its own only at level DEBUG.
+    Set `is_routine` for work on every request or every few seconds; its own log line then has level DEBUG.
 
     Raises ValueError without a reason.
     """
     if not reason:
         raise ValueError("Give the reason why this needs the rows of every tenant.")
     with structlog.contextvars.bound_contextvars(scope=f"platform: {reason}"):
-        # Not yet while `manage.py` reads its settings.
+        # It is not yet configured while `manage.py` reads its settings.
         if structlog.is_configured():
             log.log(logging.DEBUG if is_routine else logging.INFO, "platform_scope")
         with scoped(Scope(platform_reason=reason)):
@@ -79,5 +79,5 @@ def platform_scope(reason: str, *, is_routine: bool = False) -> Iterator[None]:
 
 
 def person_scope(person: UUID | str, tenants: Iterable[UUID | str]) -> Scope:
-    """The scope of somebody's request: the tenants they belong to, and their own rows."""
+    """The scope of a person's request: the tenants they belong to, and their own rows."""
     return Scope(tuple(str(tenant) for tenant in tenants), str(person))

@@ -1,12 +1,11 @@
-"""How bearer secrets look: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens,
+"""The form of bearer secrets: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens,
 `qms_` tokens of directories (SCIM).
 
-A secret is a prefix that says what it opens, 256 random bits, and six characters of checksum over everything
-before them. The checksum is no protection; it lets a check turn garbage away, and a scanner recognize a leaked
-key, without hashing or asking anybody. Only the SHA-256 is ever stored: enough for 256 random bits.
+A secret consists of a prefix that names its kind, 256 random bits, and a checksum of six characters over both. The
+checksum is not a protection. It lets a check reject garbage, and a scanner recognize a leaked key, without a hash
+or a query. We store only the SHA-256, which is enough for 256 random bits.
 
-The gateway process and the control plane both use this module, so it imports nothing but the standard
-library.
+The gateway process and the control plane both use this module, so it imports only the standard library.
 """
 
 import base64
@@ -21,7 +20,7 @@ SCIM_TOKEN = "qms"  # noqa: S105
 INVITATION = "qmi"
 
 _RANDOM_BYTES = 32
-# Of 32 bytes in unpadded base64url.
+# The length of 32 bytes in unpadded base64url.
 _BODY_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -34,7 +33,7 @@ def new_secret(prefix: str) -> str:
 
 
 def derived_secret(prefix: str, signature: bytes) -> str:
-    """Make the secret that 32 bytes stand for: whoever can compute the signature again needs no copy of it."""
+    """Make the secret that represents 32 bytes; a caller that can recompute the signature needs no copy of it."""
     if len(signature) != _RANDOM_BYTES:
         raise ValueError(f"A secret is made of {_RANDOM_BYTES} bytes, not {len(signature)}.")
     body = f"{prefix}_{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
@@ -61,12 +60,12 @@ def looks_like_key(secret: str) -> bool:
 
 
 def digest(secret: str) -> str:
-    """The SHA-256 of a secret in 64 hexadecimal digits: what is stored and compared."""
+    """The SHA-256 of a secret in 64 hexadecimal digits, which is stored and compared."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def visible_prefix(secret: str) -> str:
-    """The characters by which people recognize a secret; the only part that logs, pages and audit show."""
+    """The characters by which people recognize a secret; logs, pages and audit entries show only these."""
     return secret[: secret.index("_") + 6]
 
 

@@ -1,4 +1,4 @@
-"""Money in the HTTP API: strings, exact, never a float."""
+"""Money in the HTTP API: exact strings, never floats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def plain(amount: Decimal) -> str:
 
 
 class ExactField(serializers.Field[Any, Any, Any, Any]):
-    """A Decimal as a string; null where nothing is priced."""
+    """A Decimal as a string; null if there is no price."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(read_only=True, **kwargs)

@@ -1,6 +1,6 @@
-"""Tenant data cannot be asked for without saying whose (docs/style.md).
+"""Queries for tenant data must state whose data they want (docs/style.md).
 
-`objects` of a tenant-owned model has no `filter()` or `get()`: a question starts with `visible_to(user)`,
+`objects` of a tenant-owned model has no `filter()` or `get()`: a query starts with `visible_to(user)`,
 `in_tenant(tenant)` or, for work on nobody's behalf, `across_tenants()`.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Staff roles (accounts/roles.py) that see every row unless a model says otherwise.
 SEE_ALL_ROWS: Final = frozenset({"operator", "auditor"})
 
-# The rows that a queryset holds: any model's, or those of tenants.
+# The rows of a queryset: those of any model, or of tenant-owned models.
 Row = TypeVar("Row", bound=models.Model, covariant=True)
 OwnedRow = TypeVar("OwnedRow", bound="TenantOwned", covariant=True)
 Rows = TypeVar("Rows", bound="TenantQuerySet[Any]")
@@ -30,14 +30,14 @@ RowsOfOwner = TypeVar("RowsOfOwner", bound="TenantQuerySet[Any]", covariant=True
 
 
 class TenantQuerySet(models.QuerySet[OwnedRow]):
-    """Questions every tenant-owned model answers."""
+    """The queries that every tenant-owned model supports."""
 
     def in_tenant(self, tenant: models.Model) -> Self:
         note_tenant(tenant.pk)
         return self.filter(tenant=tenant)
 
     def visible_to(self, user: Principal | AnonymousUser) -> Self:
-        """Narrow to the rows `user` may know exist: their tenants', or all for the model's staff roles."""
+        """Narrow to the rows that `user` may see: those of their tenants, or all for the model's staff roles."""
         if isinstance(user, AnonymousUser) or not user.is_authenticated or not user.is_active:
             return self.none()
         if user.is_superuser or user.staff_roles & self.model.visible_to_staff:
@@ -46,21 +46,21 @@ class TenantQuerySet(models.QuerySet[OwnedRow]):
 
 
 class HasQuerySet(Protocol[RowsOfOwner]):
-    """A model that says which queryset answers for its rows."""
+    """A model that names the queryset for its rows."""
 
     @property
     def queryset_class(self) -> type[RowsOfOwner]: ...
 
 
 class TenantManager(BaseManager[OwnedRow], Generic[OwnedRow, Rows]):
-    """BaseManager, unlike Manager, brings no queryset methods: there is no unscoped question to forget.
+    """A manager without the methods of a queryset, as BaseManager has none: no query can lack a scope by mistake.
 
     `Rows` is the queryset that the model names as its `queryset_class`: `ApiKey.objects.in_tenant(tenant)` is an
-    `ApiKeyQuerySet`, and what it finds are keys.
+    `ApiKeyQuerySet` of keys.
     """
 
     if TYPE_CHECKING:
-        # Django answers `ApiKey.objects` with the manager itself; only the type is taken from the model here.
+        # At run time Django returns the manager itself for `ApiKey.objects`; here only the type comes from the model.
         def __get__(
             self, instance: Options[Any] | None, cls: type[HasQuerySet[RowsOfOwner]] | None = None
         ) -> TenantManager[OwnedRow, RowsOfOwner]: ...
@@ -79,7 +79,7 @@ class TenantManager(BaseManager[OwnedRow], Generic[OwnedRow, Rows]):
         return self.get_queryset()
 
     def none(self) -> Rows:
-        """No rows; nobody's."""
+        """No rows."""
         return self.get_queryset().none()
 
     def create(self, **fields: Any) -> OwnedRow:
@@ -93,14 +93,14 @@ class TenantManager(BaseManager[OwnedRow], Generic[OwnedRow, Rows]):
 
 
 class TenantOwned(Noted):
-    """A row of one tenant. Subclasses with their own questions set `queryset_class`, never `objects`."""
+    """A row of one tenant. Subclasses with their own queries set `queryset_class`, never `objects`."""
 
     queryset_class: ClassVar[type[TenantQuerySet[Self]]] = TenantQuerySet
     visible_to_staff: ClassVar[frozenset[str]] = SEE_ALL_ROWS
 
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT)
 
-    # First, hence Django's own: admin, uniqueness, reverse relations.
+    # Django uses the first manager itself: in the admin, for uniqueness and for reverse relations.
     unscoped = models.Manager()
     objects: ClassVar[TenantManager[Self, TenantQuerySet[Self]]] = TenantManager()  # never redeclared
 

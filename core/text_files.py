@@ -1,4 +1,4 @@
-"""Reading text files that people made elsewhere: Windows tools put a byte order mark in front, or write UTF-16."""
+"""Read text files from elsewhere: Windows tools put a byte order mark in front, or write UTF-16."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEDY = (
 
 
 class UnreadableText(ValueError):
-    """The bytes are no text that we read; the message says what to do."""
+    """We cannot read the bytes as text; the message says what to do."""
 
 
 def text_of(data: bytes) -> str:

@@ -1,8 +1,8 @@
-"""How the portal's pages write numbers, times and icons.
+"""Numbers, times and icons on the portal's pages.
 
 Amounts and counts are Decimal or int from the database to the page; a float raises TypeError.
-None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0. A number
-that the view forgot to hand over raises TypeError too; a time that is missing counts as None.
+None means "not applicable" or "unknown" and is written as a dash, never as 0. A number
+that the view forgot to pass raises TypeError too; a missing time counts as None.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CENT = Decimal("0.01")
 
 
 def _exact(value: Number) -> Decimal:
-    """`value` as a Decimal; refuses floats, which cannot hold money or be compared to the ledger."""
+    """`value` as a Decimal; rejects floats, which cannot represent money or be compared to the ledger."""
     if isinstance(value, bool) or not isinstance(value, Decimal | int):
         raise TypeError(f"A number on a page must be Decimal or int, not {type(value).__name__}: {value!r}")
     return Decimal(value)
@@ -136,7 +136,7 @@ def price(value: Number | None, currency: str = "USD") -> str:
 
 @register.filter
 def price_exact(value: Number | None, currency: str = "USD") -> str:
-    """A price with every digit it has, at least two decimals: what the price list itself says."""
+    """A price with all its digits, at least two decimals, as in the price list."""
     if value is None:
         return DASH
     amount = _exact(value)
@@ -177,7 +177,7 @@ def tokens(value: Number | None) -> str:
 
 @register.filter
 def context_size(value: int | None) -> str:
-    """A context window as its maker says it: 131072 is "128K", 200000 is "200K", 1048576 is "1M"."""
+    """A context window as its maker writes it: 131072 is "128K", 200000 is "200K", 1048576 is "1M"."""
     if value is None:
         return DASH
     for base in (1024, 1000):
@@ -197,13 +197,13 @@ def full(value: Number | None) -> str:
 
 @register.filter
 def digits(value: Number | None) -> str:
-    """Every digit, no separators, never an exponent: what a program reads from `<data value>`."""
+    """Every digit, no separators, never an exponent, for programs that read `<data value>`."""
     return "" if value is None else f"{_exact(value):f}"
 
 
 @register.filter
 def share(part: Number | None, whole: Number | None) -> str:
-    """A share as a whole per cent: "48%", "<1%" when it is there but small."""
+    """A share as a whole percentage: "48%", or "<1%" if it is small but not zero."""
     fraction = _fraction(part, whole)
     if fraction is None:
         return DASH
@@ -242,10 +242,10 @@ def _percent(now: Number, before: Number) -> Decimal:
 
 @register.simple_tag
 def delta(now: Number | None, before: Number | None, kind: str = "volume") -> str:
-    """A change as arrow, per cent and words for those who cannot see the arrow.
+    """A change as arrow, percentage, and words for people who cannot see the arrow.
 
-    Color only where good or bad is certain: `kind="unit_cost"` is green from 3% down, `kind="cost"` red from
-    25% up, `kind="volume"` is never colored.
+    It has a color only if good or bad is certain: `kind="unit_cost"` is green from 3% down, `kind="cost"` red
+    from 25% up, `kind="volume"` is never colored.
     """
     if now is None or before is None or _exact(before) == 0:
         return change(now, before)
@@ -289,7 +289,7 @@ def bytes_size(value: int | None) -> str:
 
 @register.filter
 def ago(value: datetime | None, now: datetime | None = None) -> str:
-    """When: relative under an hour, the clock today, the date before that. In the current time zone."""
+    """A past time: relative within the hour, the clock for today, else the date. In the current time zone."""
     if not value:
         return _("never")
     now = now or timezone.now()
@@ -305,7 +305,7 @@ def ago(value: datetime | None, now: datetime | None = None) -> str:
 
 @register.filter
 def day(value: date | None, today: date | None = None) -> str:
-    """A date: "18 Nov", with the year when it is not this one."""
+    """A date: "18 Nov", with the year if it is not the current one."""
     if not value:
         return DASH
     local = timezone.localtime(value) if isinstance(value, datetime) else value
@@ -319,7 +319,7 @@ def month_label(month: date) -> str:
 
 @register.filter
 def weekday(value: date | None) -> str:
-    """A date one plans by: "Wed 25 Nov"."""
+    """A date for planning: "Wed 25 Nov"."""
     if not value:
         return DASH
     local = timezone.localtime(value) if isinstance(value, datetime) else value
@@ -328,7 +328,7 @@ def weekday(value: date | None) -> str:
 
 @register.filter
 def clock(value: datetime | None) -> str:
-    """A time of today with its zone, "09:40 UTC"; with the date when it is not today."""
+    """A time of today with its zone, "09:40 UTC"; with the date if it is not today."""
     if not value:
         return DASH
     local = timezone.localtime(value)
@@ -338,7 +338,7 @@ def clock(value: datetime | None) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> str:
-    """A point in time in full: "18 Nov, 14:06", with the year when it is not this one."""
+    """A point in time in full: "18 Nov, 14:06", with the year if it is not the current one."""
     if not value:
         return DASH
     return f"{day(value)}, {date_format(timezone.localtime(value), 'H:i')}"
