@@ -1,1 +1,1 @@
-"""People: signing in, sessions, second factors, staff roles, and the question whether they may."""
+"""People: sign-in, sessions, second factors, staff roles, and permissions."""

@@ -17,11 +17,10 @@ class AccountsConfig(AppConfig):
 
 
 def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """Make the staff groups hold exactly what accounts/roles.py says, as soon as each app's permissions exist.
+    """Give the staff groups exactly the permissions in accounts/roles.py, as soon as each app's permissions exist.
 
-    Of our own apps' permissions a group also loses what its role no longer has. Those of other apps, which an operator
-    may have added, stay. Runs after every migrate, like Django's own creation of permissions, which it follows. Safe to
-    repeat.
+    A group also loses permissions of our own apps that its role no longer has. It keeps those of other apps, which an
+    operator may have added. Runs after every migrate, right after Django creates permissions. Safe to repeat.
     """
     from django.conf import settings
     from django.contrib.auth.models import Group, Permission
@@ -36,7 +35,7 @@ def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: 
     for role, names in STAFF_PERMISSIONS.items():
         wanted = {pk for pk, codename in ours.items() if f"{sender.label}.{codename}" in names}
         present = {pk for name, pk in held if name == role}
-        # With the console's role, which only reads them, nothing can differ: it migrates nothing.
+        # The console's database role can only read groups, but it never migrates, so they do not differ then.
         if wanted != present:
             group, _ = Group.objects.using(using).get_or_create(name=str(role))
             group.permissions.add(*wanted - present)

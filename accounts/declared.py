@@ -1,4 +1,4 @@
-"""What an action asks before it does anything, declared once, at the action.
+"""Declare once, at the action, what it checks before it does anything.
 
     @action(ApiKey, permission="tenants.revoke_key", on=lambda key: key.project, state=_require_not_revoked)
     @transaction.atomic
@@ -7,9 +7,9 @@
         revoke_api_key.require(by, key)
         ...
 
-The action asks this of the row that it has locked. Pages, the API and the admin ask the same of the row as they read
-it, before they look at a form: `revoke_api_key.require(user, key)`. So every entry point answers in one order: not
-visible 404, not permitted 403, wrong state 409, wrong data 400. `revoke_api_key(...)` calls the function as ever.
+The action checks the row that it has locked. Pages, the API and the admin check the row as they read it, before they
+look at a form: `revoke_api_key.require(user, key)`. So every entry point answers in the same order: not visible 404,
+not permitted 403, wrong state 409, wrong data 400. `revoke_api_key(...)` calls the function as usual.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ def action(
     rule: Callable[[User, S], None] | None = None,
     state: Callable[[User | None, S], None] | None = None,
 ) -> Callable[[Callable[P, R]], Action[S, P, R]]:
-    """Declare what the decorated action asks.
+    """Declare what the decorated action checks.
 
     Args:
-        subject: what it is done to. For something that is yet to be made, the place where it will be (a tenant, a
-            project), or its model, of which entry points hand in a draft. NoneType: the platform.
-        permission: the name of one; or of several, of which `which` chooses; or a function that raises PermissionDenied
-            for those who may not; or None, where `rule` alone decides.
-        which: the one permission that is asked of this person for this subject. "": none, it is their own.
-        on: the tenant or project on which the permission is asked. None: it is asked of staff.
-        rule: raises PermissionDenied for what a permission cannot say, such as "nobody decides their own request".
-        state: raises Conflict where the subject, as it was read, does not allow it now. None as user: the platform.
+        subject: the type of the object. For an object yet to be made, its future place (a tenant, a project), or its
+            model, of which entry points pass a draft. NoneType: the platform.
+        permission: the name of the permission; or several names, of which `which` chooses one; or a function that
+            raises PermissionDenied for people without the right; or None, if `rule` alone decides.
+        which: the one permission that this person needs for this subject. "": none, the subject is their own.
+        on: the tenant or project on which the permission is checked. None: the action requires a staff permission.
+        rule: raises PermissionDenied for a rule beyond permissions, such as "nobody decides their own request".
+        state: raises Conflict if the subject, as it was read, does not allow the action now. None as user: the
+            platform.
     """
 
     def declare(function: Callable[P, R]) -> Action[S, P, R]:
@@ -59,7 +60,7 @@ def action(
 
 
 class Action(Generic[S, P, R]):
-    """A function that people call, with what it asks of them first (see `action`)."""
+    """A function that people call, with the checks it makes first (see `action`)."""
 
     def __init__(
         self,
@@ -84,19 +85,14 @@ class Action(Generic[S, P, R]):
 
     @property
     def permissions(self) -> tuple[str, ...]:
-        """The names of all permissions that may be asked; none where a function says who may."""
+        """The names of all permissions that may be checked; none if a function decides instead."""
         if self._permission is None or callable(self._permission):
             return ()
         return (self._permission,) if isinstance(self._permission, str) else tuple(self._permission)
 
     @property
     def permission(self) -> str:
-        """The name of its permission, for questions about many rows at once (`tenants.permissions.projects_where`).
-
-        Raises TypeError for an action that declares none or several.
-        """
-        if len(self.permissions) != 1:
-            raise TypeError(f"{self!r} has no single permission: {self.permissions}")
+        """The name of its permission, for queries about many rows at once (`tenants.permissions.projects_where`)."""
         return self.permissions[0]
 
     def require_permission(self, by: User | None, subject: S) -> None:
@@ -117,7 +113,7 @@ class Action(Generic[S, P, R]):
             self._state(by, subject)
 
     def is_permitted(self, by: User, subject: S) -> bool:
-        """Whether `by` may do this to `subject`, in whatever state that is."""
+        """Whether `by` may do this to `subject`, whatever its state."""
         return _passes(self.require_permission, by, subject)
 
     def is_possible(self, by: User, subject: S) -> bool:

@@ -1,7 +1,7 @@
-"""A POST with an `Idempotency-Key` is done once; sent again, it gets the same answer.
+"""A POST with an `Idempotency-Key` runs once; a repetition gets the same answer.
 
 The answer is stored per user and key, in the transaction of the action. The same key with another body is a
-Conflict. Only answers that did something are kept: after an error the same key may be tried again.
+Conflict. Only successful answers are kept: after an error the client may try the same key again.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from core.errors import Conflict
 from core.scope import platform_scope
 
 LONGEST_KEY = 200
-# Whoever repeats a request does so sooner.
+# Clients repeat a request sooner than this.
 KEPT_FOR = timedelta(days=2)
 
 
 def idempotent(request: Request, action: Callable[[], Response]) -> Response:
-    """Do `action`, or answer as it was answered before. Without the header, just do it."""
+    """Run `action`, or return its earlier answer. Without the header, always run it."""
     key = request.headers.get("Idempotency-Key", "")
     if not key:
         return action()
     if len(key) > LONGEST_KEY:
         raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
     user = signed_in(request)
-    # To a token of one tenant no answer about another is repeated.
+    # A token bound to one tenant never gets an answer about another tenant.
     where = user.only_tenant_id or ""
     digest = hashlib.sha256(
         f"{where}{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
     ).hexdigest()
     with transaction.atomic():
-        # Two at once with the same key take turns.
+        # Concurrent requests with the same key run one after the other.
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user.pk}:{key}"])
         stored = IdempotencyRecord.objects.filter(user=user, key=key).first()
@@ -62,6 +62,6 @@ def idempotent(request: Request, action: Callable[[], Response]) -> Response:
 
 
 def clear_idempotency_records() -> int:
-    """Delete the answers older than KEPT_FOR; return how many. Safe to repeat."""
+    """Delete answers older than KEPT_FOR; return their number. Safe to repeat."""
     with platform_scope("sweep of idempotency records"):
         return IdempotencyRecord.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]

@@ -1,4 +1,4 @@
-"""Things people do with their own account, and operators with those of others."""
+"""Actions of people on their own account, and of operators on the accounts of others."""
 
 from accounts.actions.second_factor import (
     confirm_with_code,

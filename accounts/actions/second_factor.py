@@ -1,4 +1,4 @@
-"""Setting up a second factor, confirming with it, and taking it away."""
+"""Set up a second factor, confirm with it, and remove it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def enrol_authenticator(
 ) -> list[str] | None:
     """Make `secret` the second factor of `user` once `code` shows that their app has it.
 
-    Returns the new recovery codes, which are not stored: show them now. None: the code is wrong, nothing changed.
+    Returns the new recovery codes, which are not stored: show them now. Returns None, and changes nothing, if the code
+    is wrong.
 
     Args:
-        may_replace: whether it may take an earlier one's place, as from a session that has shown that one.
+        may_replace: whether it may replace an existing one, as in a session that has confirmed with that one.
 
-    Raises Conflict when there is one and it may not: somebody set it up since the page was opened.
+    Raises Conflict if there is one that it may not replace: it was set up since the page was opened.
     """
     user = User.objects.select_for_update().get(pk=user.pk)
     step = second_factor.matching_step(secret, code.strip().replace(" ", ""))
@@ -49,7 +50,7 @@ def enrol_authenticator(
 
 @transaction.atomic
 def confirm_with_code(user: User, code: str) -> Verdict:
-    """Look at a code (see `second_factor.check_code`) and write down what it was."""
+    """Check a code (see `second_factor.check_code`) and record the result."""
     verdict = second_factor.check_code(user, code)
     if verdict.is_right and verdict.is_recovery_code:
         left = RecoveryCode.objects.filter(second_factor__user=user, used_at=None).count()
@@ -63,9 +64,9 @@ def confirm_with_code(user: User, code: str) -> Verdict:
 
 @transaction.atomic
 def renew_recovery_codes(user: User) -> list[str]:
-    """Make new recovery codes; the old ones are void. They are not stored: show them now.
+    """Make new recovery codes; the old ones become void. The new ones are not stored: show them now.
 
-    Raises SecondFactor.DoesNotExist when `user` has no authenticator.
+    Raises SecondFactor.DoesNotExist if `user` has no authenticator.
     """
     factor = SecondFactor.objects.select_for_update().get(user=user)
     record_own("second_factor.recovery_codes_renewed", user)
@@ -74,11 +75,11 @@ def renew_recovery_codes(user: User) -> list[str]:
 
 @transaction.atomic
 def turn_off_second_factor(user: User) -> None:
-    """Take the authenticator of `user` away at their own wish.
+    """Remove the authenticator of `user` at their own request.
 
     Raises:
         PermissionDenied: staff must have one here.
-        SecondFactor.DoesNotExist: there is none.
+        SecondFactor.DoesNotExist: the user has none.
     """
     factor = SecondFactor.objects.select_for_update().get(user=user)
     if second_factor.is_required_of(user):
@@ -111,15 +112,15 @@ def _require_factor(by: User | None, person: User) -> None:
 @action(User, permission=_operators_only, rule=_require_other, state=_require_factor)
 @transaction.atomic
 def reset_second_factor(pk: UUID | str, *, by: User | None, reason: str) -> User:
-    """Take away the authenticator of somebody who lost it, and sign them out everywhere.
+    """Remove the authenticator of a person who lost it, and sign them out everywhere.
 
     Args:
-        by: None means whoever runs commands on the machine.
+        by: None means a person who runs commands on the machine.
 
     Raises:
         User.DoesNotExist: there is no such person.
-        PermissionDenied: `by` is no operator, is the person themselves, or stands below them.
-        Conflict: the person has none.
+        PermissionDenied: `by` is not an operator, is the person themselves, or ranks below them.
+        Conflict: the person has no authenticator.
     """
     user = User.objects.select_for_update().get(pk=pk)
     reset_second_factor.require(by, user)

@@ -1,4 +1,4 @@
-"""Ending sessions, by whose they are."""
+"""End one's own sessions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from accounts.sessions import device_of, end, end_sessions, find_session
 
 @transaction.atomic
 def end_session(user: User, handle: str) -> str:
-    """End one session of `user` at their own wish, named by its handle; return the device it was on.
+    """End the session of `user` with this handle at their own request; return its device.
 
-    Raises Session.DoesNotExist when `user` has no such session (any more).
+    Raises Session.DoesNotExist if `user` has no such session (any more).
     """
     session = find_session(user, handle)
     device = device_of(session.user_agent)
@@ -24,7 +24,7 @@ def end_session(user: User, handle: str) -> str:
 
 @transaction.atomic
 def sign_out_everywhere(user: User) -> int:
-    """End every session of `user`, this one too, at their own wish; return how many there were. Safe to repeat."""
+    """End every session of `user`, this one too, at their own request; return their number. Safe to repeat."""
     count = end_sessions(user)
     record_own("sessions.ended", user, sessions=count)
     return count

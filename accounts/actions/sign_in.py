@@ -1,4 +1,4 @@
-"""Passwords, lockouts, and the way in for the first administrator."""
+"""Passwords, lockouts, and the sign-in of the first administrator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SALT = "tenants.administrator-link"
 
 
 class LinkIsOver(Conflict):
-    """The administrator's link was used, is too old, or never was one."""
+    """The administrator's link is used, expired, or invalid."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,9 +42,9 @@ class LinkIsOver(Conflict):
 
 @transaction.atomic
 def change_password(user: User, password: str, *, keep_session: str | None) -> None:
-    """Give `user` a new password and end their other sessions, wherever they are. The caller validated it.
+    """Give `user` a new password, which the caller has validated, and end their other sessions everywhere.
 
-    Raises PermissionDenied where local accounts are off.
+    Raises PermissionDenied if local accounts are off.
     """
     if not settings.LOCAL_ACCOUNTS:
         raise PermissionDenied(_("Passwords are off here. Sign in with your organization's account."))
@@ -67,12 +67,12 @@ def _require_locked(by: User | None, person: User) -> None:
 @action(User, permission=_operators_only, state=_require_locked)
 @transaction.atomic
 def unlock_sign_in(pk: UUID | str, *, by: User) -> User:
-    """Let somebody whom failures locked out try again now.
+    """Let a person whom failures locked out try again now.
 
     Raises:
         User.DoesNotExist: there is no such person.
-        PermissionDenied: `by` is no operator.
-        Conflict: nothing keeps the person from signing in.
+        PermissionDenied: `by` is not an operator.
+        Conflict: the person is not locked out.
     """
     user = User.objects.select_for_update().get(pk=pk)
     unlock_sign_in.require(by, user)
@@ -85,11 +85,11 @@ def unlock_sign_in(pk: UUID | str, *, by: User) -> User:
 def create_administrator(email: str, *, reason: str, reset_factor: bool = False) -> tuple[User, str]:
     """Make `email` an active administrator, and return a link token that signs them in once, within 15 minutes.
 
-    This is done on the machine alone (`manage.py create_administrator`), for the first administrator and for
-    the day nobody else gets in. An administrator who exists keeps password and, unless `reset_factor`, the
-    second factor. Safe to repeat; a new link does not void an older one, using either voids both.
+    Only a command on the machine does this (`manage.py create_administrator`), for the first administrator or when
+    nobody else can sign in. An existing administrator keeps the password and, unless `reset_factor`, the second
+    factor. Safe to repeat; a new link does not void an older one, but using either voids both.
 
-    Raises ValidationError when `email` is no address; Conflict for a service account.
+    Raises ValidationError if `email` is not an address; Conflict for a service account.
     """
     email = read_address(email)
     user = User.objects.select_for_update().filter(email=email).first()
@@ -110,7 +110,7 @@ def create_administrator(email: str, *, reason: str, reset_factor: bool = False)
 
 
 def read_administrator_link(token: str) -> User:
-    """Whom the link signs in; changes nothing. Raises LinkIsOver."""
+    """Return the person whom the link signs in; changes nothing. Raises LinkIsOver."""
     try:
         pk, state = signing.loads(token, salt=_SALT, max_age=LINK_LIFE)
     except (signing.BadSignature, ValueError) as error:
@@ -123,15 +123,15 @@ def read_administrator_link(token: str) -> User:
 
 @transaction.atomic
 def use_administrator_link(token: str, *, password: str = "") -> User:
-    """Use up the link: it and any other of this person is over. Returns whom the caller may now sign in.
+    """Use up the link, and void all others of this person. Returns the person whom the caller may now sign in.
 
     Args:
-        password: the new password, where local accounts are on; ValidationError when it is too weak.
+        password: the new password, if local accounts are on; ValidationError if it is too weak.
 
-    Raises LinkIsOver, also for the second of two at the same time.
+    Raises LinkIsOver, also for the second of two concurrent calls.
     """
     User.objects.select_for_update().get(pk=read_administrator_link(token).pk)
-    # Again, now that nobody else can use it.
+    # Read it again, now that nobody else can use it.
     user = read_administrator_link(token)
     if settings.LOCAL_ACCOUNTS:
         validate_password(password, user)
@@ -144,6 +144,6 @@ def use_administrator_link(token: str, *, password: str = "") -> User:
 
 
 def _state_of(user: User) -> str:
-    """Changes with every sign-in and every new password, and so ends the links made before."""
+    """A value that changes with every sign-in and every new password, which voids earlier links."""
     seen = user.last_login.isoformat() if user.last_login else ""
     return salted_hmac(_SALT, f"{user.pk}{user.password}{seen}", algorithm="sha256").hexdigest()

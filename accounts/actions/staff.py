@@ -1,4 +1,4 @@
-"""Staff roles: assigned by an operator, or by a group mapping."""
+"""Staff roles, which an operator or a group mapping assigns."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def _require_other(by: User, person: User) -> None:
 @action(User, permission="accounts.assign_staff_role", rule=_require_other)
 @transaction.atomic
 def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
-    """Give `user` a platform-side role. `by` None means the platform (set-up). Safe to repeat.
+    """Give `user` a platform-side role. `by` None means the platform (setup). Safe to repeat.
 
-    A role that a group mapping gave becomes one that a person gave, and outlives the group.
+    A role from a group mapping becomes one that a person assigned, and outlives the group.
 
     Raises:
         PermissionDenied: `by` may not assign staff roles, or assigns one to themselves.
         Conflict: the account is not active.
-        ValidationError: `user` is a service account, which no person answers for.
+        ValidationError: `user` is a service account; only people can have staff roles.
     """
     make_staff.require(by, user)
     if not lock_person(user):
@@ -61,9 +61,9 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
 @action(User, permission="accounts.assign_staff_role", rule=_require_other)
 @transaction.atomic
 def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> None:
-    """Take a platform-side role from `user`, from their next request on; without any they are no longer staff.
+    """Take a platform-side role from `user`, from their next request on; without any role they are no longer staff.
 
-    Safe to repeat: taking what is not there changes nothing.
+    Safe to repeat: without the role nothing changes.
 
     Raises:
         PermissionDenied: `by` may not assign staff roles, or would end their own role.
@@ -72,11 +72,11 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     end_staff_role.require(by, user)
     role = StaffRole(role)
     lock_person(user)
-    # Who ends roles of this kind takes turns.
+    # Lock the group, so that transactions that end this role run one after the other.
     group = Group.objects.select_for_update().get(name=role)
     if by is not None:
         _forget(by)
-        # Meanwhile somebody may have ended theirs.
+        # Check again: somebody may have ended the role of `by` meanwhile.
         end_staff_role.require(by, user)
     assignment = StaffRoleAssignment.objects.filter(user=user, role=role).first()
     if assignment is None:
@@ -105,7 +105,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
 
 
 def operators_besides(user: User) -> bool:
-    """Whether somebody active is left who can assign staff roles."""
+    """Whether another active person can assign staff roles."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     operators = Q(is_staff=True, staff_role_assignments__role=StaffRole.OPERATOR)
     return others.filter(operators | Q(is_superuser=True)).exists()
@@ -116,6 +116,6 @@ def _announce(user: User, reason: str, by: User | None) -> None:
 
 
 def _forget(user: User) -> None:
-    """Let this instance ask anew: Django remembers permissions on it."""
+    """Drop the permissions that Django caches on this instance."""
     for name in ("staff_roles", "_perm_cache", "_user_perm_cache", "_group_perm_cache"):
         user.__dict__.pop(name, None)

@@ -1,4 +1,4 @@
-"""Operators' pages about people, and what all operators' pages share. Every module here is one of their rooms."""
+"""Operators' pages about people, and the parts that all operators' pages share."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""Schedules and results of background tasks: lists as ours are, in place of those that their libraries register."""
+"""Schedules and results of background tasks, as lists like ours instead of those that their libraries register."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from accounts.admin.keyset import KeysetListMixin
 
-# What a day leaves here is long. A filter by date would count it, one by name would read it all.
+# One day leaves many rows here. A filter by date would count them; one by name would read them all.
 _LISTS: dict[Any, dict[str, Any]] = {
     TaskResult: {"list_filter": ["status"], "search_fields": ["task_name", "task_id", "worker"]},
     GroupResult: {"list_filter": [], "search_fields": ["group_id"]},

@@ -1,4 +1,4 @@
-"""What all operators' pages share: they look; actions go through actions."""
+"""The base of all operators' pages: they show rows, and change them only through actions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
 class ReadOnly:
-    """No page adds, edits or deletes rows; state changes through actions only."""
+    """No page adds, edits or deletes rows; only actions change state."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -38,24 +38,24 @@ class ReadOnly:
 
 
 class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
-    """A read-only admin that shows what its reader may see: 25 rows a page, by keyset, in one order.
+    """A read-only admin that shows only rows its reader may see: 25 per page, by keyset, in one order.
 
-    No list offers tenants to choose from: there are thousands. A search finds what begins with the term: in the row's
-    own columns, and in those of what it refers to (`search_fields` such as "tenant__name").
+    No list has a filter by tenant, because there are thousands. A search finds rows where a column of their own, or of
+    a row they refer to (`search_fields` such as "tenant__name"), begins with the term.
     """
 
     list_per_page = 25
     show_full_result_count = False
     list_disable_select_all = True
     actions = None
-    # By name, what `get_ordering` sorts by beside the row's own columns.
+    # Expressions by name, which `get_ordering` sorts by besides the row's own columns.
     sort_columns: Mapping[str, Any] = {}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """No filter in the address on what no page shows: a digest can be guessed a character at a time.
+        """Forbid URL filters on columns that no page shows: they would reveal a digest one character at a time.
 
-        Django lets one step through a relation pass, in either direction: from a person to their sessions' keys.
-        Here a relation is compared with a whole key and nothing behind it.
+        Django allows one step through a relation, in either direction, such as from a person to their sessions' keys.
+        Here a filter can compare a relation only with a whole key.
         """
         first, *rest = lookup.split("__")
         if not SECRET_FIELDS.isdisjoint([first, *rest]):
@@ -77,7 +77,7 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         return visible
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """The buttons of a row's page, without those whose action, as it declares, is not possible for it now."""
+        """The buttons of a row's page, without those whose declared action is not possible for the row now."""
         row = self.get_object(request, object_id)
         buttons = super().get_actions_detail(request, object_id)
         return [button for button in buttons if _is_possible(request, button.method, row)]
@@ -91,9 +91,9 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         button: str | Promise,
         hint: str | Promise,
     ) -> HttpResponse:
-        """A page with one form, in the frame of the admin; a form that was refused comes back as 422.
+        """A page with one form, in the frame of the admin; an invalid form comes back with status 422.
 
-        `hint` stands above the form, and `button` is what its button says.
+        `hint` is the text above the form, and `button` the label of its button.
 
         Args:
             request: the request of the page.
@@ -111,7 +111,7 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
 
 
 def offers(action: Action[Any, ..., Any]) -> Callable[[Function], Function]:
-    """Say which action a button or page of the admin leads to; `Dialog` says it by itself."""
+    """Declare which action a button or page of the admin leads to; `Dialog` does so by itself."""
 
     def say(function: Function) -> Function:
         function.offers = action  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def _is_possible(request: HttpRequest, method: Any, row: Model | None) -> bool:
 
 
 def _is_plain(model: type[Model], name: str) -> bool:
-    """Whether `name` is a column of the model itself, and leads to no other table."""
+    """Whether `name` is a column of the model itself, not a relation to another table."""
     try:
         return not model._meta.get_field(name).is_relation
     except FieldDoesNotExist:
@@ -136,12 +136,12 @@ def _is_plain(model: type[Model], name: str) -> bool:
 
 
 def style(form: BaseForm, *names: str) -> None:
-    """Give the fields of a form of ours, or those that are named, the looks of the admin."""
+    """Give all fields of a form of ours, or the named ones, the look of the admin."""
     for field in [form.fields[name] for name in names or form.fields]:
         classes = SELECT_CLASSES if isinstance(field.widget, Select) else INPUT_CLASSES
         field.widget.attrs["class"] = " ".join(classes)
 
 
 def go_to(name: str, *args: object, status: int = 200) -> HttpResponse:
-    """The answer of a dialog that has tried its action: htmx goes to another page, whatever the status."""
+    """The response of a dialog after it tried its action: htmx goes to another page, whatever the status."""
     return HttpResponse(status=status, headers={"HX-Redirect": reverse(name, args=args)})

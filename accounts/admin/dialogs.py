@@ -1,4 +1,4 @@
-"""Dialogs of the admin: each says what an action does, asks for what the action needs, and calls it."""
+"""Dialogs of the admin: each explains an action, asks for its arguments, and calls it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     Words = str | StrPromise
 
-# Unfold's own field of every dialog.
+# Unfold adds this field to every dialog.
 SUBMITTED = "_form_submitted"
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]
-    """What a dialog asks. Alone it asks for nothing but the confirmation."""
+    """The form of a dialog. Without fields it asks only for confirmation."""
 
     def answers(self) -> dict[str, Any]:
         """The arguments of the action, by name: the fields of the form, each named like its argument."""
@@ -39,23 +39,24 @@ class DialogForm(BaseDialogForm):  # type: ignore[misc]
 
 
 def reason_field(*, max_length: int = 500, help_text: Words = "", rows: int = 1) -> forms.CharField:
-    """The field in which a dialog asks why, of one line or of `rows`."""
+    """The field in which a dialog asks for a reason, of one line or of `rows` lines."""
     widget = UnfoldAdminTextareaWidget(attrs={"rows": rows}) if rows > 1 else UnfoldAdminTextInputWidget()
     return forms.CharField(label=_("Reason"), max_length=max_length, help_text=help_text, widget=widget)
 
 
 class ReasonForm(DialogForm):
-    """Asks why."""
+    """Asks for a reason."""
 
     reason = reason_field()
 
 
 class Dialog:
-    """A button of the admin that opens a dialog, and does its action when the dialog is submitted.
+    """A button of the admin that opens a dialog, and calls its action when the person submits the dialog.
 
-    The name of the attribute goes into `actions_detail` of the admin, for an action on the row of the page, or into
-    `actions_list`. The action is called with the row's id, if there is one, with the answers of the form, and with
-    `by`. If it raises Conflict, PermissionDenied or ValidationError, the page shows why; the status is 409, 403 or 400.
+    Put the name of the attribute into `actions_detail` of the admin, for an action on the row of the page, or into
+    `actions_list`. The dialog calls the action with the row's id, if there is one, with the answers of the form, and
+    with `by`. If it raises Conflict, PermissionDenied or ValidationError, the page shows why, with status 409, 403 or
+    400.
     """
 
     def __init__(
@@ -78,19 +79,19 @@ class Dialog:
         """Describe the dialog.
 
         Args:
-            action: what is done; the button is for those who may do it everywhere, as it declares.
-            label: what the button says.
-            url_path: the end of the dialog's address.
+            action: the action; people who may do it everywhere, by its declaration, see the button.
+            label: the label of the button.
+            url_path: the end of the dialog's URL.
             title: the question at the top of the dialog.
-            text: what the action does, so that a person can decide.
-            button: what the button of the dialog says.
-            done: the message when it is done; `%(it)s` is what the action returned, and each answer has its name.
-            form: what the dialog asks; nothing unless given.
-            call: calls the action, where that takes more than the row's id, the answers and `by`.
+            text: the effect of the action, so that a person can decide.
+            button: the label of the dialog's own button.
+            done: the success message; `%(it)s` is the result of the action, and each answer is available by name.
+            form: the form of the dialog; by default it has no fields.
+            call: calls the action, if that takes more than the row's id, the answers and `by`.
             icon: the name of a symbol beside the label.
             is_dangerous: show the button in red.
-            ends_on: the page that follows when it is done: the row's, or the list.
-            show: instead of `done`, what the dialog itself shows of the action's result, such as a secret.
+            ends_on: the next page after success: the row's, or the list.
+            show: instead of `done`, makes the dialog show something of the action's result, such as a secret.
         """
         self.action, self.form, self.done, self.show, self.ends_on = action, form, done, show, ends_on
         self.call = call or action
@@ -108,7 +109,7 @@ class Dialog:
         }
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Put the method that Unfold expects in the dialog's place: it finds actions by the names of methods."""
+        """Replace the dialog by the method that Unfold expects, because it finds actions by the names of methods."""
 
         def method(admin: ModelAdmin, request: HttpRequest, form: DialogForm, **row: str) -> HttpResponse:
             return self.carry_out(admin, request, form, **row)
@@ -125,7 +126,7 @@ class Dialog:
     def carry_out(
         self, admin: ModelAdmin, request: HttpRequest, form: DialogForm, object_id: str | None = None
     ) -> HttpResponse:
-        """Do the action, say that it is done or why not, and go on to the page of the row or the list.
+        """Call the action, report success or the reason for failure, and go to the page of the row or the list.
 
         Args:
             admin: the admin class whose button opened the dialog.

@@ -1,4 +1,4 @@
-"""Filters of admin lists that offer a few of what there may be thousands of, and read no more than that."""
+"""Filters of admin lists that offer only a few of possibly thousands of values, and read no more than those."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from core.choices import MOST
 from core.ids import is_uuid
 
-# Rows whose values are offered.
+# The number of newest rows whose values are offered.
 LOOKED_AT = 1000
 
 
 class FewRelatedFilter(RelatedFieldListFilter):
-    """The first rows of another table, and the one that is chosen; a search finds what refers to the others."""
+    """Offers the first rows of another table and the chosen one; a search finds rows that refer to the others."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         rows = field.related_model._default_manager.all()
@@ -29,7 +29,7 @@ class FewRelatedFilter(RelatedFieldListFilter):
 
 
 class FewValuesFilter(FieldListFilter):
-    """The values that a column has in the newest rows; any other one can stand in the address."""
+    """Offers the values of a column in the newest rows; the URL accepts any other value."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Lists of the admin that cost the same however long they are: keyset pages, and a search by its beginning."""
+"""Lists of the admin with the same cost at any length: keyset pages, and search by the beginning of a text."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from unfold.views import ChangeList
 from core.keyset import requested_page
 from core.prefix import begins_with
 
-# Rows of another table that a search goes on with: tenants, people, models that begin so.
+# The most rows of another table, such as tenants, people or models, that a search follows.
 FOUND = 100
 
 
 class KeysetPages:
-    """What the template asks of a paginator: ways to the rows before and after, and no numbers."""
+    """The paginator for the template: it has links to the rows before and after, but no numbers."""
 
     template_name = "admin/keyset_pages.html"
 
@@ -30,12 +30,12 @@ class KeysetPages:
         self.newer_url, self.older_url = newer_url, older_url
 
     def get_elided_page_range(self, number: int) -> list[int]:
-        """No numbers; the template tag asks before it renders ours."""
+        """Return no numbers; the template tag calls this before it renders ours."""
         return []
 
 
 class KeysetChangeList(ChangeList):  # type: ignore[misc]
-    """Pages by the last row's own values. An order by other tables or by what may be empty falls back to Django's."""
+    """Pages by the last row's values. For an order by other tables or by nullable values it uses Django's pages."""
 
     def get_filters_params(self, params: Any = None) -> Any:
         asked = {
@@ -67,7 +67,7 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
 
 
 class KeysetListMixin:
-    """For a ModelAdmin: its list in one order, by keyset; nothing is counted, and a search is by beginnings."""
+    """Gives a ModelAdmin a list in one order, by keyset, without counts, and with search by beginnings."""
 
     model: Any
     search_fields: Any
@@ -89,9 +89,9 @@ PLACES = frozenset({"before", "after"})
 
 
 def _is_own(rows: QuerySet[Any], name: str) -> bool:
-    """Whether rows can be compared by this: a column of their own that is never null, or what they were given.
+    """Whether rows can be compared by this name: a column of their own that is never null, or an annotation.
 
-    What a list annotates its rows with to sort by is its own promise: never null.
+    A list that sorts by an annotation must make sure that it is never null.
     """
     if name == "pk" or name in rows.query.annotations:
         return True
@@ -103,9 +103,9 @@ def _is_own(rows: QuerySet[Any], name: str) -> bool:
 
 
 def found_by(model: type[Model], names: Iterable[str], term: str) -> Q:
-    """Rows of which one of `names` begins with `term`.
+    """The rows in which one of `names` begins with `term`.
 
-    Names behind a relation are looked up first, in the other table and by its own index; their ids narrow the list.
+    For names behind a relation, it first searches the other table by its own index; the ids narrow the list.
     """
     by_relation: dict[str, list[str]] = defaultdict(list)
     for name in names:

@@ -1,4 +1,4 @@
-"""What operators do for people who cannot sign in: unlocking, and resetting a lost second factor."""
+"""Operators' actions for people who cannot sign in: unlock them, and reset a lost second factor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accounts.second_factor import has_authenticator
 
 
 class SignInActions:
-    """For the admin of people: two columns to look at, two actions."""
+    """Adds two columns and two actions to the admin of people."""
 
     @display(description=_("Second factor"), boolean=True)
     def has_second_factor(self, user: User) -> bool:

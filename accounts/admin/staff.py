@@ -1,4 +1,4 @@
-"""Who works for the platform, and where each role comes from."""
+"""The platform's staff, and the source of each role."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core.errors import Conflict
 
 
 class AssignForm(forms.Form):
-    """Who gets which role. People have an account before they get a role."""
+    """A person and the role to assign. People need an account before they get a role."""
 
     email = AddressFormField(
         label=_("E-mail address"),
@@ -79,7 +79,7 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
 
     @action(description=_("Assign role"), url_path="assign", permissions=["assign"])
     def assign(self, request: HttpRequest) -> HttpResponse:
-        """Give somebody a staff role."""
+        """Give a person a staff role."""
         form = AssignForm(request.POST or None)
         if form.is_valid():
             person, role = form.cleaned_data["email"], form.cleaned_data["role"]
