@@ -1,8 +1,8 @@
-"""Guessing passwords ends soon: django-axes counts failures, this module says whose and what people read.
+"""Stop password guessing: django-axes counts failures; this module says for whom, and what people read.
 
-An address is locked at the place it was tried from after LOCKOUT_FAILURES failures, so that a
-stranger elsewhere cannot lock its owner out cheaply; and everywhere after LOCKOUT_FAILURES_ANYWHERE, so that
-many places together cannot go on guessing. Addresses that nobody has are locked alike: nothing tells them apart.
+After LOCKOUT_FAILURES failures from one place, an address is locked at that place only, so that an attacker
+elsewhere cannot easily lock its owner out. After LOCKOUT_FAILURES_ANYWHERE it is locked everywhere, so that many
+places together cannot go on guessing. Addresses that nobody has are locked too, so nothing reveals which exist.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ log = structlog.get_logger(__name__)
 
 
 def address_tried(request: Any, credentials: dict[str, Any] | None = None) -> str:
-    """The e-mail address of an attempt in the one spelling under which people are found and failures counted."""
+    """The e-mail address of an attempt, in the canonical spelling for finding people and counting failures."""
     given = credentials if credentials is not None else request.POST
     return address_key(given.get("username") or "")
 
 
 class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]
-    """First of the backends: refuses passwords of locked addresses. A provider's sign-in has no password to guess."""
+    """The first backend: rejects passwords of locked addresses. A provider's sign-in has no password to guess."""
 
     def authenticate(
         self, request: HttpRequest, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -45,10 +45,10 @@ class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]
 
 
 class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failures in the database, and writes failures and lockouts of known people into the audit log."""
+    """Counts failures in the database, and records failures and lockouts of known people in the audit log."""
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
-        """Failures here; or the limit itself once there were too many anywhere."""
+        """The number of failures here, or at least the limit if there were too many anywhere."""
         here, anywhere = (
             sum(attempts.values_list("failures_since_start", flat=True))
             for attempts in self.get_user_attempts(request, credentials)
@@ -61,16 +61,16 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any
     ) -> None:
         if "username" not in credentials:
-            # A provider's sign-in: its own entry point says what failed.
+            # A provider's sign-in: its own entry point reports the failure.
             return
         was_locked = bool(request and request.axes_locked_out)
         super().user_login_failed(sender, credentials, request, **kwargs)
         if was_locked:
-            # Said when it was locked; the audit log does not grow with every further attempt.
+            # The lockout is already recorded; the audit log must not grow with every further attempt.
             return
         person = User.objects.filter(email=address_or_none(credentials["username"])).first()
         is_locked = bool(request and request.axes_locked_out)
-        # Without what was typed: people type passwords there.
+        # Leave out the typed text: people type passwords into this field.
         log.info("sign_in_failed", person=str(person.pk) if person else None, locked=is_locked)
         if person is not None:
             with platform_scope("a failed sign-in is written down"):
@@ -84,7 +84,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
 def locked_out(
     request: HttpRequest, answer: HttpResponse | None = None, credentials: dict[str, Any] | None = None
 ) -> HttpResponse:
-    """The page of a locked address: when to try again, and who can help."""
+    """The page for a locked address: it says when to try again, and who can help."""
     until = _locked_until(request)
     response = render(request, "registration/locked_out.html", {"until": until}, status=429)
     response["Retry-After"] = str(max(1, int((until - now()).total_seconds())))
@@ -93,7 +93,7 @@ def locked_out(
 
 
 def is_locked(user: User) -> bool:
-    """Say whether too many failures keep `user` from signing in somewhere or everywhere."""
+    """Whether too many failures keep `user` from signing in somewhere or everywhere."""
     recent = _recent_failures(user).values_list("ip_address", "failures_since_start")
     here: dict[str | None, int] = {}
     for address, failures in recent:
@@ -105,7 +105,7 @@ def is_locked(user: User) -> bool:
 
 
 def forget_failures(user: User) -> int:
-    """Let `user` try again now; return how many records of failures went. Safe to repeat."""
+    """Let `user` try again now; return the number of deleted failure records. Safe to repeat."""
     forgotten: int = AxesProxyHandler.reset_attempts(username=user.email)
     return forgotten
 
@@ -117,7 +117,7 @@ def _recent_failures(user: User) -> Any:
 
 
 def _locked_until(request: Any) -> datetime:
-    """When the last counted failure of this address is long enough ago."""
+    """The time when the last counted failure of this address expires."""
     last = (
         AccessAttempt.objects.filter(username=address_tried(request))
         .order_by("-attempt_time")

@@ -1,7 +1,7 @@
-"""What every mail of ours shares: text and HTML of one message, and a server that may be away.
+"""Shared code of all our mail: one message as text and HTML, and a server that may be unavailable.
 
-A mail is claimed by its own row before the server gets it, so of two workers one sends; what fails before that is
-tried again, what the server refuses afterwards is noted on the row.
+A worker claims a mail in its row before it passes the mail to the server, so only one of two workers sends it. A
+failure before the claim is retried; a rejection by the server after it is noted on the row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.addresses import to_wire
 from core.names import clean_name
 
 REFUSED: Final = (OSError, SMTPException)
-# Characters of a name in a mail.
+# The most characters of a name in a mail.
 LONGEST_NAME: Final = 60
 LONGEST_SUBJECT: Final = 120
 _QUOTATION_MARKS: Final = re.compile('["“”„‟«»‹›〝〞〟＂❝❞]')
@@ -30,14 +30,14 @@ _DOTS_IN_WORDS: Final = re.compile(r"(?<=\S)[.\u2024\u3002\uff0e\uff61](?=\w)")
 
 
 class MailServerAwayError(Exception):
-    """No mail went out and none is claimed: trying again later is safe and may work."""
+    """No mail was sent and none is claimed: trying again later is safe and may work."""
 
 
 def quoted(said: object, longest: int = LONGEST_NAME) -> str:
-    """A name that somebody chose, or their reason, as a mail may show it: in quotation marks, on one line, bounded.
+    """Quote a name or reason that a person chose, for a mail: in quotation marks, on one line, with a maximum length.
 
-    It cannot end the quotation, and mail programs make no link of it: dots within words, "@" and "://" are written so
-    that no address is left.
+    The text cannot end the quotation, and mail programs cannot turn it into a link: dots within words, "@" and "://"
+    are rewritten so that no address is left.
     """
     text = _QUOTATION_MARKS.sub("'", clean_name(str(said)))
     text = text.replace("://", "[:]//").replace("@", "[at]")
@@ -46,14 +46,14 @@ def quoted(said: object, longest: int = LONGEST_NAME) -> str:
 
 
 def person_in_words(user: User) -> str:
-    """A person by name and address; the name is theirs to choose, the address is not."""
+    """A person's name and address; people choose their name but not their address."""
     return f"{quoted(user.name)} ({user.email})" if user.name else user.email
 
 
 def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlternatives:
-    """A mail from the templates `mail/<name>.txt` and `.html`."""
+    """Make a mail from the templates `mail/<name>.txt` and `.html`."""
     mail = EmailMultiAlternatives(
-        # A header has one line.
+        # A header must be one line.
         subject=clean_name(subject, LONGEST_SUBJECT),
         body=render_to_string(f"mail/{name}.txt", words),
         from_email=settings.DEFAULT_FROM_EMAIL,
@@ -78,5 +78,5 @@ def mail_server() -> Iterator[Any]:
 
 
 def refusal(error: Exception) -> str:
-    """What is noted of a mail that the server did not take."""
+    """The note on a mail that the server rejected."""
     return _("The mail server refused the mail (%(kind)s).") % {"kind": type(error).__name__}

@@ -1,4 +1,4 @@
-"""Locks on people: gaining and losing access at once would count on each other."""
+"""Locks on people, because gaining and losing access at the same time would interfere with each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from accounts.models import User
 
 
 def lock_person(user: User) -> bool:
-    """Lock `user` until commit against gaining and losing access at once; say whether they are active."""
+    """Lock `user` until commit against gaining and losing access at the same time; return whether they are active."""
     return bool(
         User.objects.select_for_update(of=("self",), no_key=True)
         .filter(pk=user.pk)
@@ -19,6 +19,6 @@ def lock_person(user: User) -> bool:
 
 
 def lock_people(ids: Iterable[UUID | str]) -> None:
-    """Lock several people until commit, in one order, so that two who do so at once take turns."""
+    """Lock several people until commit, always in the same order, so that concurrent callers cannot deadlock."""
     for person in User.objects.filter(pk__in=ids).order_by("pk"):
         lock_person(person)

@@ -1,4 +1,4 @@
-"""May they? One question for actions, pages, templates and the API."""
+"""One permission check for actions, pages, templates and the API."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ WORDS = {
 
 
 def signed_in(request: HttpRequest | Request) -> User:
-    """The person behind a request. Raises PermissionDenied for nobody; views are behind a sign-in anyway."""
+    """The person behind a request. Raises PermissionDenied if there is none; views require a sign-in anyway."""
     from accounts.models import User
 
     if not isinstance(request.user, User):
@@ -62,9 +62,9 @@ def signed_in(request: HttpRequest | Request) -> User:
 
 
 def require(user: User, permission: str, subject: models.Model | None = None) -> None:
-    """Raise PermissionDenied, in words, unless `user` holds `permission` (on `subject`, or as staff).
+    """Raise PermissionDenied, with a message, unless `user` holds `permission` (on `subject`, or as staff).
 
-    What belongs to a project is asked on the project: there a project role may answer otherwise than the tenant's.
+    For an object of a project, check the project: a project role may give other permissions than the tenant's role.
     """
     if user.has_perm(permission, subject):
         return
@@ -79,18 +79,18 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
 class StaffPermissionBackend(ModelBackend):
     """Local sign-in, and the permissions of staff roles.
 
-    Beside what Django's own backend does, a global permission answers questions about a particular tenant as
-    well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
+    Unlike in Django's own backend, a global permission also applies to each particular tenant. The roles of a person
+    who is no longer staff give nothing, because their groups hold global permissions.
     """
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
-        """Nobody, by any entry point, where local accounts are off."""
+        """Sign nobody in, through any entry point, if local accounts are off."""
         if not settings.LOCAL_ACCOUNTS:
             return None
         return super().authenticate(request, username=username, password=password, **kwargs)
 
     def user_can_authenticate(self, user: Any) -> bool:
-        """Nobody signs in to pages as a service account, and a session of one is nobody's."""
+        """Reject service accounts: they cannot sign in to pages, and a session of one is not signed in."""
         return not getattr(user, "is_service_account", False) and super().user_can_authenticate(user)
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:

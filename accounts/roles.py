@@ -1,7 +1,7 @@
-"""What the platform's staff may do.
+"""The permissions of the platform's staff.
 
-docs/roles.md reads the table aloud, and a test holds it against this one. A change here, be it a permission
-more or less, reaches the groups that carry the roles with the next `migrate` (accounts/apps.py).
+docs/roles.md describes the table in words, and a test compares the two. A permission added or removed here reaches
+the groups of the roles with the next `migrate` (accounts/apps.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StaffRole(models.TextChoices):
-    """A platform-side role; the value is also the name of the group that carries its permissions."""
+    """A platform-side role; the value is also the name of the group that holds its permissions."""
 
     OPERATOR = "operator", _("Operator")
     SECURITY_REVIEWER = "security-reviewer", _("Security reviewer")
@@ -27,7 +27,7 @@ REVIEWERS: Final = frozenset(
     {StaffRole.SECURITY_REVIEWER, StaffRole.COMPLIANCE_REVIEWER, StaffRole.COST_REVIEWER}
 )
 
-# Permissions in a tenant that are the platform's, whatever one's role there.
+# Permissions in a tenant that only the platform has, whatever a person's role there.
 PLATFORM_PERMISSIONS: Final = frozenset(
     {
         "create_tenant",
@@ -38,8 +38,8 @@ PLATFORM_PERMISSIONS: Final = frozenset(
     }
 )
 
-# Permissions in a tenant that decide about people, which no service account does: whoever knows its token would raise
-# themselves.
+# Permissions in a tenant to decide about people. Service accounts never have them: otherwise people who know the token
+# of one could raise their own role.
 PEOPLE_PERMISSIONS: Final = frozenset(
     {"manage_members", "manage_owners", "manage_service_accounts", "manage_tokens", "propose_closing"}
 )

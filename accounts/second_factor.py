@@ -1,4 +1,4 @@
-"""Second factors: whether one is wanted, and whether a code is right. What people do with theirs is in
+"""Second factors: whether one is required, and whether a code is correct. The actions of people are in
 accounts/actions/second_factor.py."""
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from core.encryption import decrypt, encrypt
 ISSUER = "Quartermaster"  # what authenticator apps show
 # RFC 4226, section 4: the length of a SHA-1.
 SECRET_BYTES = 20
-# A code counts half a minute longer: clocks differ, people type.
+# A code is valid half a minute longer, because clocks differ and people need time to type.
 TOLERANCE_STEPS = 1
-# Wrong codes before one has to wait, 2 seconds and twice that each time.
+# Wrong codes before a wait, which starts at 2 seconds and doubles each time.
 FREE_FAILURES = 3
 LONGEST_WAIT = timedelta(minutes=15)
 RECOVERY_CODES = 10
 _PURPOSE = "authenticator secret"
-# None that are mistaken for another; 31 ** 16 is above 2 ** 79.
+# No letters that people mistake for each other; 31 ** 16 is above 2 ** 79.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a code. `wait_until` says from when on another one is looked at, when not at once."""
+    """The result of a code. `wait_until` is the time before which no other code is accepted, if there is a wait."""
 
     is_right: bool
     is_recovery_code: bool = False
@@ -47,12 +47,12 @@ class Verdict:
 
 
 def is_required_of(user: User) -> bool:
-    """Say whether `user` does nothing here without a second factor."""
+    """Whether `user` must have a second factor to do anything here."""
     return bool(user.is_staff and settings.STAFF_SECOND_FACTOR == "required")
 
 
 def has_authenticator(user: User) -> bool:
-    """Say whether `user` has set one up here (a provider's own second factor is not ours to know)."""
+    """Whether `user` has set one up here (we do not know about a provider's own second factor)."""
     return SecondFactor.objects.filter(user=user).exists()
 
 
@@ -60,7 +60,7 @@ def require_second_factor(user: User, action: str) -> None:
     """Raise PermissionDenied unless the action comes from a sign-in with a second factor.
 
     Args:
-        action: what it is for, in words that follow "to": "approve requests". Access tokens never have one.
+        action: the purpose, in words that follow "to": "approve requests". Access tokens never have a second factor.
     """
     if not current_origin.get().has_second_factor:
         raise PermissionDenied(
@@ -78,18 +78,18 @@ def new_secret() -> bytes:
 
 
 def spelled(secret: bytes) -> str:
-    """The secret as apps take it by hand: base32, without padding."""
+    """The secret for typing into an app: base32, without padding."""
     return base64.b32encode(secret).decode().rstrip("=")
 
 
 def provisioning_uri(user: User, secret: bytes) -> str:
-    """What the QR code says (the Key URI format of authenticator apps)."""
+    """The content of the QR code (the Key URI format of authenticator apps)."""
     label = quote(f"{ISSUER}:{user.email}")
     return f"otpauth://totp/{label}?secret={spelled(secret)}&issuer={quote(ISSUER)}&algorithm=SHA1&digits=6&period=30"
 
 
 def matching_step(secret: bytes, code: str, *, after_step: int = 0) -> int | None:
-    """The time step whose code this is, if it is a present one later than `after_step`; else None."""
+    """The time step of this code, if it is a current one and later than `after_step`; else None."""
     if not (len(code) == 6 and code.isascii() and code.isdigit()):
         return None
     at = TOTP(secret)
@@ -104,28 +104,28 @@ def new_recovery_codes() -> list[str]:
 
 
 def digest_of(recovery_code: str) -> str:
-    """What is stored of a recovery code, however it was typed: capitals, dashes and spaces do not matter."""
+    """The stored digest of a recovery code; capitals, dashes and spaces do not matter."""
     letters = "".join(letter for letter in recovery_code.lower() if letter.isalnum())
     return hashlib.sha256(letters.encode()).hexdigest()
 
 
 def encrypt_secret(secret: bytes) -> bytes:
-    """The secret as it is stored."""
+    """The secret in its stored form."""
     return encrypt(secret, _PURPOSE)
 
 
 def decrypt_secret(ciphertext: bytes | memoryview) -> bytes:
-    """The secret again. Raises CannotDecrypt."""
+    """The decrypted secret. Raises CannotDecrypt."""
     return decrypt(ciphertext, _PURPOSE)
 
 
 @transaction.atomic
 def check_code(user: User, code: str) -> Verdict:
-    """Look at a code of the authenticator, or a recovery code; each is right once.
+    """Check a code of the authenticator, or a recovery code; each works once.
 
-    Wrong ones make the next wait: after the third 2 seconds, then twice as long each time, a quarter of an hour
-    at most. Whoever has no authenticator gets a wrong code. It returns rather than raises, so that a failure
-    is counted.
+    Wrong codes cause a wait: 2 seconds after the third, then twice as long each time, at most a quarter of an hour.
+    For a person without an authenticator every code is wrong. It returns instead of raising, so that a failure is
+    counted.
     """
     factor = SecondFactor.objects.select_for_update().filter(user=user).first()
     if factor is None:

@@ -1,4 +1,4 @@
-"""What happens to every session on its way: it is noted as seen, and staff show their second factor."""
+"""Middleware for every session: note that it was seen, and require a second factor of staff."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PROVIDER_BACKEND = "directory.oidc.backend.ProviderBackend"
 
 
 class SessionSeenMiddleware:
-    """Writes after the answer that the session was seen, so that its owner can tell a forgotten browser from a
-    used one: at most once a minute per session; a session that nobody asked for costs nothing."""
+    """Notes after the answer that the session was seen, so that its owner can tell a forgotten browser from an
+    active one. It writes at most once a minute per session, and nothing if the request did not use the session."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -34,9 +34,9 @@ class SessionSeenMiddleware:
 
 
 class LocalSessionMiddleware:
-    """Where local accounts are off, a session that a password opened is over, at its next request.
+    """Ends sessions that a password opened, at their next request, if local accounts are off.
 
-    One that an administrator's link opened goes on: it is the way in when the provider is away.
+    A session that an administrator's link opened continues: it is the way in when the provider is unavailable.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -51,10 +51,10 @@ class LocalSessionMiddleware:
 
 
 class SecondFactorGate:
-    """Staff who must have a second factor get no page without it: they are sent to confirm or set up theirs.
+    """Redirects staff who must have a second factor, but lack it in this session, to confirm or set up theirs.
 
-    That is their portal pages too, where staff see every tenant. The HTTP API answers 403 to their session; a
-    bearer token is judged by itself (docs/security/sign-in.md).
+    This includes portal pages, where staff see every tenant. The HTTP API answers 403 to their session; bearer tokens
+    have rules of their own (docs/security/sign-in.md).
     """
 
     OPEN = frozenset({

@@ -1,6 +1,6 @@
-"""Sessions in the database, each row saying whose it is, so that they can be listed and ended (SESSION_ENGINE).
+"""Sessions in the database (SESSION_ENGINE). Each row names its owner, so that we can list and end sessions.
 
-What a sign-in knows of itself it puts into the session under ORIGIN_KEYS; saving copies it to the row's columns.
+A sign-in puts its origin into the session under ORIGIN_KEYS; saving copies it to the row's columns.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DatabaseError, IntegrityError, router, transaction
 
 ORIGIN_KEYS = ("address", "user_agent", "issuer", "subject", "provider_session", "has_second_factor")
-# Of ORIGIN_KEYS within the session's data.
+# The prefix of ORIGIN_KEYS within the session's data.
 PREFIX = "qm_"
-# The session was opened by such a link.
+# Set if an administrator's link opened the session.
 BY_LINK = f"{PREFIX}administrator_link"
-# Written once, and by accounts/sessions.py. The end as well: who changes a session does not prolong it.
+# Written once, and later only by accounts/sessions.py. Changing a session does not extend it, so this includes its end.
 KEPT_AT_SAVING = ("created_at", "seen_at", "expire_date")
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's own, on our table. `seen_at` is the row's, as of when this request read it."""
+    """Django's session store, on our table. `seen_at` is the row's value when this request read it."""
 
     seen_at: datetime | None = None
 
@@ -48,10 +48,10 @@ class SessionStore(DatabaseSessionStore):
         return row
 
     def cycle_key(self) -> None:
-        """Go on under another key. Raises SessionInterrupted (400) when somebody ended the session meanwhile.
+        """Continue under another key. Raises SessionInterrupted (400) if somebody ended the session meanwhile.
 
-        Somebody's session began when it began and ends when it was to end. The person is held, as by whoever ends
-        sessions: else those would miss the row that takes the old one's place.
+        A signed-in session keeps its beginning and end. This locks the person, as code that ends sessions does;
+        otherwise that code would miss the row that replaces the old one.
         """
         person, key = self.get(SESSION_KEY), self.session_key
         sessions: Any = self.model.objects.using(router.db_for_write(self.model))
@@ -67,9 +67,9 @@ class SessionStore(DatabaseSessionStore):
                 sessions.filter(session_key=self.session_key).update(**times)
 
     def save(self, must_create: bool = False) -> None:
-        """Write the session; a row that exists keeps when it began, when it was last seen and when it ends.
+        """Write the session; an existing row keeps its times of beginning, last use and end.
 
-        Raises UpdateError when somebody ended the session meanwhile: ended stays ended.
+        Raises UpdateError if somebody ended the session meanwhile: an ended session stays ended.
         """
         if self.session_key is None:
             self.create()

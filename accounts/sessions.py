@@ -1,7 +1,7 @@
-"""Browsers' sessions: which a person has, when each was last seen, and ending them.
+"""Browsers' sessions: list those of a person, note when each was last seen, and end them.
 
-A session ends by deleting its row: the next request of that browser is nobody's. A request that is under way
-meanwhile cannot bring it back (accounts/session_store.py).
+Deleting its row ends a session: the browser's next request is not signed in. A request in progress cannot restore
+it (accounts/session_store.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from accounts.models import Session, User
 from accounts.session_store import PREFIX
 from core.client_address import client_address
 
-# Being seen is written at most this often.
+# We write at most this often that a session was seen.
 SEEN_EVERY = timedelta(minutes=1)
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -44,7 +44,7 @@ _SYSTEMS = (
 
 @dataclass(frozen=True)
 class SignedInBrowser:
-    """A session as its owner sees it. `handle` names it without being the secret that is its key."""
+    """A session as its owner sees it. `handle` names it without revealing its secret key."""
 
     handle: str
     device: str
@@ -57,7 +57,7 @@ class SignedInBrowser:
 
 
 def note_origin(request: HttpRequest, *, has_second_factor: bool = False) -> None:
-    """Put into the session from where it was opened. Keeps a second factor that a provider vouched for."""
+    """Store in the session where it was opened. Keeps a second factor that a provider vouched for."""
     request.session[f"{PREFIX}address"] = client_address(request)
     request.session[f"{PREFIX}user_agent"] = request.META.get("HTTP_USER_AGENT", "")[:300]
     if has_second_factor:
@@ -65,21 +65,21 @@ def note_origin(request: HttpRequest, *, has_second_factor: bool = False) -> Non
 
 
 def session_has_second_factor(request: HttpRequest) -> bool:
-    """Say whether the request's person signed in with a second factor. A bearer token has none, whatever
-    cookie comes with it."""
+    """Whether the request's person signed in with a second factor. A bearer token has none, even if the
+    request has a cookie too."""
     if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
         return False
     return request.session.get(f"{PREFIX}has_second_factor") is True
 
 
 def speaks_by_token(request: HttpRequest) -> bool:
-    """Whether the API asks a bearer token alone who speaks, whatever cookie comes with it."""
+    """Whether a bearer token identifies the caller to the API, even if the request has a cookie too."""
     has_bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
     return has_bearer and request.path.startswith("/api/")
 
 
 def digest_of_session(request: HttpRequest) -> str:
-    """What a row keeps of the session that a request comes in, SHA-256; empty without one, and beside a token."""
+    """The SHA-256 of the request's session, for a row to keep; empty without a session, or with a token."""
     if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
         return ""
     key = request.session.session_key
@@ -87,7 +87,7 @@ def digest_of_session(request: HttpRequest) -> str:
 
 
 def note_seen(request: HttpRequest) -> None:
-    """Write that the request's session was seen, unless that was written within the last minute."""
+    """Note that the request's session was seen, unless that was noted within the last minute."""
     seen_at: datetime | None = getattr(request.session, "seen_at", None)
     key = request.session.session_key
     if key and seen_at is not None and seen_at < now() - SEEN_EVERY:
@@ -102,7 +102,7 @@ def live_sessions(user: User) -> QuerySet[Any]:
 
 
 def signed_in_browsers(user: User, *, current_key: str | None) -> list[SignedInBrowser]:
-    """All live sessions of `user`, the current one first, then the last seen."""
+    """All live sessions of `user`: the current one first, then the most recently seen."""
     browsers = [
         SignedInBrowser(
             handle=handle_of(row.session_key),
@@ -129,7 +129,7 @@ def find_session(user: User, handle: str) -> Session:
 
 
 def handle_of(session_key: str) -> str:
-    """What pages call a session: 32 hexadecimal digits from which nobody learns its key."""
+    """The name of a session on pages: 32 hexadecimal digits that do not reveal its key."""
     return salted_hmac("accounts.sessions", session_key, algorithm="sha256").hexdigest()[:32]
 
 
@@ -145,7 +145,7 @@ def device_of(user_agent: str) -> str:
 def end_sessions(user: User, *, except_key: str | None = None) -> int:
     """End the sessions of `user`, all or all but one; return how many ended. Safe to repeat.
 
-    The caller's action writes the audit line: why they end is its to say.
+    The caller's action writes the audit entry, because it knows the reason.
     """
     sessions = Session.objects.filter(user=user)
     if except_key is not None:
@@ -154,7 +154,7 @@ def end_sessions(user: User, *, except_key: str | None = None) -> int:
 
 
 def end(sessions: QuerySet[Any]) -> int:
-    """Delete these rows; return how many. Their people are held, so that no session gets another key meanwhile."""
+    """Delete these rows; return how many. Locks their people, so that no session gets another key meanwhile."""
     with transaction.atomic():
         people = User.objects.filter(pk__in=sessions.values("user")).order_by("pk")
         list(people.select_for_update(of=("self",), no_key=True))
@@ -165,10 +165,10 @@ def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> i
     """End the sessions that an OpenID provider opened; return how many ended. Safe to repeat.
 
     Args:
-        sid: the provider's session; with it only the browsers of that one are signed out.
-        subject: the person at the provider; alone, all their sessions from there.
+        sid: the provider's session; if given, only its browsers are signed out.
+        subject: the person at the provider; if given alone, all their sessions from there end.
 
-    Raises ValueError when neither is given: a logout token names at least one.
+    Raises ValueError if neither is given: a logout token names at least one.
     """
     if not issuer or not (sid or subject):
         raise ValueError("A provider's sign-out must name its issuer, and a session or a subject.")
@@ -181,5 +181,5 @@ def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> i
 
 
 def clear_expired_sessions() -> int:
-    """Delete the rows of sessions that are over; return how many. Safe to repeat."""
+    """Delete the rows of expired sessions; return how many. Safe to repeat."""
     return Session.objects.filter(expire_date__lte=now()).delete()[0]

@@ -1,7 +1,7 @@
-"""Every sign-in and sign-out, whichever entry point it took, leaves a line in the audit log.
+"""Record every sign-in and sign-out in the audit log, whatever the entry point.
 
-Django sends these signals for the form, for the OpenID provider and for the administrator's link alike, so no
-entry point can forget. Failures are counted and written by accounts/lockout.py.
+Django sends these signals for the form, the OpenID provider and the administrator's link alike, so no entry point
+can forget. accounts/lockout.py counts and records failures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.scope import platform_scope
 
 
 def connect() -> None:
-    """Listen. Called once, when the app is ready; again changes nothing."""
+    """Connect the receivers. Called once, when the app is ready; a second call changes nothing."""
     user_logged_in.connect(write_sign_in, dispatch_uid="accounts.sign_in")
     user_logged_out.connect(write_sign_out, dispatch_uid="accounts.sign_out")
 

@@ -1,4 +1,4 @@
-"""What is cleared away by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Scheduled cleanup. A message is only a hint, and the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from accounts import idempotency, sessions
 
 @shared_task(soft_time_limit=120)
 def clear_expired_sessions() -> None:
-    """Delete the rows of sessions that are over."""
+    """Delete the rows of expired sessions."""
     sessions.clear_expired_sessions()
 
 
 @shared_task(soft_time_limit=120)
 def clear_idempotency_records() -> None:
-    """Delete the answers to idempotent requests that nobody will repeat any more."""
+    """Delete answers to idempotent requests that no client will repeat any more."""
     idempotency.clear_idempotency_records()
 
 

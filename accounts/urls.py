@@ -1,4 +1,4 @@
-"""Pages of one's own account: signing in, the second factor, the password, sessions."""
+"""Pages of a person's own account: sign-in, second factor, password, sessions."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Answers of the HTTP API, kept so that a repeated POST is answered as it was before."""
+"""Answers of the HTTP API, kept so that a repeated POST gets the same answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.ids import uuid7
 
 
 class IdempotencyRecord(models.Model):
-    """What the HTTP API answered to a POST that carried an Idempotency-Key."""
+    """The HTTP API's answer to a POST with an Idempotency-Key."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
@@ -19,7 +19,7 @@ class IdempotencyRecord(models.Model):
     # SHA-256 of path and body: the same key means the same request.
     digest = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField()
-    # The answer's JSON as it was sent, of whatever shape the route has.
+    # The answer's JSON as sent, in the format of the route.
     body = models.JSONField()
     at = models.DateTimeField(default=now, editable=False)
 

@@ -22,7 +22,7 @@ from core.reading import Noted
 
 
 class Source(models.TextChoices):
-    """Where a membership or staff role comes from; a rule takes away only what a rule gave."""
+    """The source of a membership or staff role; a rule removes only those that a rule gave."""
 
     PERSON = "person", _("Given by a person")
     GROUP = "group", _("Given by a group mapping")
@@ -30,7 +30,7 @@ class Source(models.TextChoices):
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """Make a person. Raises ValidationError if `email` is no address; that of a program is the caller's."""
+        """Make a person. Raises ValidationError if `email` is not an address; callers choose addresses of programs."""
         is_program = fields.get("service_of") is not None
         user = self.model(email=email.lower() if is_program else read_address(email), **fields)
         user.set_password(password)
@@ -38,7 +38,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def get_by_natural_key(self, email: str | None) -> User:
-        """Find a person by the address they typed. Raises DoesNotExist also for what is no address."""
+        """Find a person by the address they typed. Raises DoesNotExist also if the text is not an address."""
         return self.get(email=address_or_none(email) or "")
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
@@ -54,18 +54,18 @@ class User(Noted, AbstractUser):
     email = AddressField(_("e-mail address"), unique=True)
     name = NameField(_("name"), max_length=150, blank=True)
     external_id = models.CharField(max_length=200, blank=True, db_index=True)  # the directory's (SCIM)
-    # Set: no person, but an account for programs of this tenant, which never signs in to pages.
+    # If set, this is not a person but an account for programs of this tenant, which never signs in to pages.
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
     )
-    # Of a service account: the person who answers for it.
+    # The person who answers for a service account.
     responsible = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="answers_for")
     erased_at = models.DateTimeField(null=True, editable=False)
 
-    # A service account is its tenant's, a person is nobody's.
+    # A service account belongs to its tenant; a person belongs to none.
     tenant_column = "service_of_id"
     person_column = "id"
-    # While a token bound to one tenant speaks: the others are not theirs.
+    # The only tenant of the request if its token is bound to one.
     only_tenant_id: UUID | None = None
 
     USERNAME_FIELD = "email"
@@ -100,7 +100,7 @@ class User(Noted, AbstractUser):
 
     @cached_property
     def staff_roles(self) -> frozenset[str]:
-        """Names of this person's staff roles; empty for everybody who is not staff."""
+        """The names of this person's staff roles; empty for anyone who is not staff."""
         if not (self.is_staff and self.is_active):
             return frozenset()
         known = set(StaffRole.values)
@@ -111,18 +111,18 @@ class User(Noted, AbstractUser):
         return self.is_superuser or StaffRole.OPERATOR in self.staff_roles
 
     def own_tenants(self) -> models.QuerySet[Any, Any]:
-        """Ids of the tenants this person belongs to, as a subquery; through a bound token that one alone."""
+        """The ids of this person's tenants, as a subquery; only the token's tenant if the token is bound to one."""
         memberships = self.memberships.all()
         if self.only_tenant_id is not None:
             memberships = memberships.filter(tenant=self.only_tenant_id)
         return memberships.values("tenant")
 
     def act_without_staff_roles(self) -> None:
-        """Be nobody's staff for this request, in memory: a token without the scope for it speaks. Not to be saved."""
+        """Drop staff roles for this request, in memory: its token lacks the scope for them. Do not save afterwards."""
         self.is_staff = self.is_superuser = False
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
-        """Whether this person may; through a token bound to one tenant nothing outside it."""
+        """Whether this person has the permission; a token bound to one tenant has none outside it."""
         return self._may_touch(obj) and super().has_perm(perm, obj)
 
     def get_all_permissions(self, obj: Any = None) -> set[str]:
@@ -136,7 +136,7 @@ class User(Noted, AbstractUser):
 
 
 class StaffRoleAssignment(models.Model):
-    """Somebody's staff role and where it comes from; the group of that name carries the permissions."""
+    """A person's staff role and its source; the group of that name holds the permissions."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="staff_role_assignments")
@@ -153,7 +153,7 @@ class StaffRoleAssignment(models.Model):
 
 
 class Session(AbstractBaseSession):
-    """A browser's session, with what its owner needs to recognize it and what ends it (accounts/sessions.py)."""
+    """A browser's session, with data for its owner to recognize it and for us to end it (accounts/sessions.py)."""
 
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
     created_at = models.DateTimeField(default=now, editable=False)

@@ -1,4 +1,4 @@
-"""What a person has besides their password: an authenticator app, and codes for the day it is lost."""
+"""A person's second factor besides the password: an authenticator app, and codes in case they lose it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from core.ids import uuid7
 
 
 class SecondFactor(models.Model):
-    """A person's authenticator app (TOTP, RFC 6238). The row exists once a first code has been shown to work."""
+    """A person's authenticator app (TOTP, RFC 6238). The row exists once the app has shown a first correct code."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.OneToOneField(User, models.CASCADE, related_name="second_factor")
     secret = models.BinaryField(editable=False)  # encrypted (core/encryption.py)
-    # Time step of the newest code used; it and older ones are refused.
+    # Time step of the newest code used; it and older ones are rejected.
     last_step = models.BigIntegerField()
-    # Wrong codes since the last right one.
+    # Wrong codes since the last correct one.
     failures = models.PositiveSmallIntegerField(default=0)
-    # After wrong codes no code is looked at until then.
+    # After wrong codes, no code is accepted until then.
     refused_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=now, editable=False)
     used_at = models.DateTimeField(null=True)
@@ -30,7 +30,7 @@ class SecondFactor(models.Model):
 
 
 class RecoveryCode(models.Model):
-    """One of a few codes that stand in for the authenticator, once each; shown once, stored as a digest."""
+    """One of a few codes that replace the authenticator, once each; shown once, stored as a digest."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     second_factor = models.ForeignKey(SecondFactor, models.CASCADE, related_name="recovery_codes")

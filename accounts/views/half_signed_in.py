@@ -1,4 +1,4 @@
-"""Between the password and the code nobody is signed in: only the session knows whose password was right."""
+"""The state between password and code: nobody is signed in; only the session knows whose password was correct."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LOCAL_BACKEND = "accounts.permissions.StaffPermissionBackend"
 
 
 def begin_second_step(request: HttpRequest, user: User, *, then: str, by_link: bool = False) -> None:
-    """Remember for five minutes that the password (or link) of `user` was right, and where they wanted to go.
+    """Remember for five minutes that the password (or link) of `user` was correct, and where they wanted to go.
 
     Args:
         request: the request that carried the password or link.
         user: the person, not signed in yet.
-        then: address to open after the second step.
+        then: URL to open after the second step.
         by_link: an administrator's link opened this sign-in.
     """
     request.session.cycle_key()
     request.session[KEY] = {
         "user": str(user.pk),
-        # A new password meanwhile voids it.
+        # A new password set meanwhile voids it.
         "proof": user.get_session_auth_hash(),
         "until": int(time.time()) + LASTS_SECONDS,
         "then": then,
@@ -38,7 +38,7 @@ def begin_second_step(request: HttpRequest, user: User, *, then: str, by_link: b
 
 
 def half_signed_in(request: HttpRequest) -> User | None:
-    """Whose password was right in this browser, within the last five minutes; None otherwise."""
+    """The person whose password was correct in this browser within the last five minutes; otherwise None."""
     half: dict[str, Any] | None = request.session.get(KEY)
     if half is None or half["until"] < time.time():
         return None
@@ -53,7 +53,7 @@ def complete_second_step(request: HttpRequest, user: User) -> str:
     half = request.session.pop(KEY)
     request.session[f"{PREFIX}has_second_factor"] = True
     login(request, user, backend=LOCAL_BACKEND)
-    # Also if somebody else's session was flushed.
+    # Set it even if the sign-in flushed somebody else's session.
     request.session[f"{PREFIX}has_second_factor"] = True
     request.session[BY_LINK] = half["by_link"]
     return str(half["then"])

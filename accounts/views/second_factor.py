@@ -1,4 +1,4 @@
-"""A person's second factor: setting it up, confirming with a code, recovery codes, turning it off."""
+"""A person's second factor: set it up, confirm with a code, renew recovery codes, turn it off."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PENDING = f"{PREFIX}pending_authenticator"
 
 
 class CodeForm(forms.Form):
-    """Six digits of the app, or a recovery code."""
+    """Six digits from the app, or a recovery code."""
 
     code = forms.CharField(
         label=gettext_lazy("Code"),
@@ -58,7 +58,7 @@ class CodeForm(forms.Form):
 
 
 def _after(request: HttpRequest, otherwise: str) -> str:
-    """Where `next` leads, if it leads into this console."""
+    """The URL in `next`, if it leads into this console."""
     wanted = request.POST.get("next", request.GET.get("next", ""))
     is_ours = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -67,14 +67,14 @@ def _after(request: HttpRequest, otherwise: str) -> str:
 
 
 def _grant_second_factor(request: HttpRequest) -> None:
-    """From now on this session is one with a second factor; its key changes, as at a sign-in."""
+    """Mark this session as one with a second factor; its key changes, as at a sign-in."""
     request.session[f"{PREFIX}has_second_factor"] = True
     request.session.cycle_key()
 
 
 @method_decorator(never_cache, name="dispatch")
 class ConfirmSecondFactor(FormView):  # type: ignore[type-arg]
-    """Show a code: after the password, or later because a page wants it."""
+    """Ask for a code: after the password, or later because a page requires it."""
 
     template_name = "accounts/second_factor_confirm.html"
     form_class = CodeForm
@@ -127,7 +127,7 @@ class ConfirmSecondFactor(FormView):  # type: ignore[type-arg]
 
 
 class _OwnSecondFactor(LoginRequiredMixin):
-    """Pages that change the second factor open to a session that has it (or to whoever has none yet)."""
+    """Opens pages that change the second factor only to a session with it, or to people who have none yet."""
 
     request: HttpRequest
 
@@ -141,7 +141,7 @@ class _OwnSecondFactor(LoginRequiredMixin):
 
 
 class SecondFactorPage(LoginRequiredMixin, TemplateView):
-    """Whether one is set up, and what can be done about it."""
+    """Show whether a second factor is set up, and what the person can do with it."""
 
     template_name = "accounts/second_factor.html"
 
@@ -160,7 +160,7 @@ class SecondFactorPage(LoginRequiredMixin, TemplateView):
 
 
 class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
-    """Show the secret to the app, and have a first code shown back. Nothing changes before."""
+    """Show the secret to the app, and ask for a first code. Nothing changes before the code is correct."""
 
     template_name = "accounts/second_factor_enrol.html"
     form_class = CodeForm
@@ -197,7 +197,7 @@ class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
         return self.render_to_response(self.get_context_data(form=form), status=400)
 
     def _pending(self) -> bytes:
-        """The secret that this page shows: the same until a code of it was right, encrypted in the session."""
+        """The secret on this page, encrypted in the session; it stays the same until a code of it is correct."""
         if PENDING not in self.request.session:
             ciphertext = second_factor.encrypt_secret(second_factor.new_secret())
             self.request.session[PENDING] = b64encode(ciphertext).decode()
@@ -214,7 +214,7 @@ class RecoveryCodes(_OwnSecondFactor, TemplateView):
 
 
 class TurnOffSecondFactor(_OwnSecondFactor, TemplateView):
-    """Ask whether to do without, and take it away."""
+    """Ask for confirmation, and remove the second factor."""
 
     template_name = "accounts/second_factor_off.html"
 
@@ -232,7 +232,7 @@ def show_codes(request: HttpRequest, codes: list[str], *, then: str, is_new: boo
     Args:
         request: the request that created the codes.
         codes: the codes in clear text; they are shown only here.
-        then: address of the next page.
+        then: URL of the next page.
         is_new: the second factor is new, not only its codes.
     """
     context = {"codes": codes, "next": then, "is_new": is_new}

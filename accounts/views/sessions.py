@@ -1,4 +1,4 @@
-"""A person's own sessions: where they are signed in, and signing out there."""
+"""A person's own sessions: show where they are signed in, and sign out there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from accounts.permissions import signed_in
 
 @method_decorator(never_cache, name="dispatch")
 class SessionList(LoginRequiredMixin, TemplateView):
-    """Where the person is signed in."""
+    """Show where the person is signed in."""
 
     template_name = "accounts/session_list.html"
 

@@ -1,4 +1,4 @@
-"""Signing in and out, and one's password."""
+"""Sign-in, sign-out, and the person's own password."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from core.scope import platform_scope
 
 
 class TypedAddress(UsernameField):
-    """The address as it was typed. Django would make compatible characters one: the Kelvin sign a "k"."""
+    """The address as typed. Django would normalize compatible characters, such as the Kelvin sign to a "k"."""
 
     def to_python(self, value: Any) -> Any:
         return forms.CharField.to_python(self, value)
 
 
 class SignInForm(AuthenticationForm):
-    """Address and password. A text that is no address is nobody's, and counts as a failure like any other."""
+    """Address and password. A text that is not an address matches nobody, and counts as a failure like any other."""
 
     username = TypedAddress(widget=forms.TextInput(attrs={"autofocus": True}))
 
 
 @method_decorator(never_cache, name="dispatch")
 class SignIn(LoginView):
-    """E-mail address and password; then a code, for whoever has an authenticator.
+    """E-mail address and password; then a code, for people with an authenticator.
 
-    Who is signed in already goes on to their pages. Where local accounts are off there is no form.
+    People who are already signed in go to their pages. If local accounts are off, there is no form.
     """
 
     template_name = "registration/login.html"
@@ -66,7 +66,7 @@ class SignIn(LoginView):
 
 
 def _finish(request: HttpRequest, user: Any, then: str, *, by_link: bool = False) -> HttpResponseRedirect:
-    """Sign `user` in, or have them show a code first, and go to `then`."""
+    """Sign `user` in, or ask for a code first, and go to `then`."""
     if has_authenticator(user):
         begin_second_step(request, user, then=then, by_link=by_link)
         return HttpResponseRedirect(reverse("second-factor-confirm"))
@@ -77,7 +77,7 @@ def _finish(request: HttpRequest, user: Any, then: str, *, by_link: bool = False
 
 @method_decorator(never_cache, name="dispatch")
 class AdministratorLink(FormView):  # type: ignore[type-arg]
-    """The link of `manage.py create_administrator`. Looking changes nothing (mail scanners look too); sending does."""
+    """The link of `manage.py create_administrator`. GET changes nothing (mail scanners open links too); POST does."""
 
     template_name = "registration/administrator_link.html"
     form_class = SetPasswordForm
@@ -106,9 +106,9 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
 
 
 class PasswordChange(LoginRequiredMixin, PasswordChangeView):
-    """A new password, for whoever has one here; other sessions end.
+    """Set a new password, for people who have one here; their other sessions end.
 
-    The old one is asked for, so guessing it in a browser that was left open is limited for each person.
+    The form asks for the old one, so tries are limited per person: somebody may guess in a browser that was left open.
     """
 
     template_name = "registration/password_change.html"
@@ -134,12 +134,12 @@ class PasswordChange(LoginRequiredMixin, PasswordChangeView):
 
 
 def may_change_password(user: User) -> bool:
-    """Say whether `user` signs in with a password of this installation."""
+    """Whether `user` signs in with a password of this installation."""
     return settings.LOCAL_ACCOUNTS and user.has_usable_password()
 
 
 def staff_sign_in(request: HttpRequest) -> HttpResponse:
-    """The staff site has no sign-in of its own: lockout, second factor and rate limits are at the one."""
+    """Redirect staff to the only sign-in, which has lockout, second factor and rate limits."""
     wanted = request.GET.get("next") or reverse("admin:index")
     if request.user.is_authenticated and not request.user.is_staff:
         raise PermissionDenied(_("The administration is only for platform staff."))
@@ -147,7 +147,7 @@ def staff_sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def staff_password(request: HttpRequest) -> HttpResponse:
-    """Staff change their password where everybody does."""
+    """Redirect staff to the page where everybody changes their password."""
     if not request.user.is_authenticated or not request.user.is_staff:
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     return redirect("password-change")

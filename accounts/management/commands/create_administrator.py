@@ -1,4 +1,4 @@
-"""Make the first administrator, or let one in when nobody else gets in. Safe to repeat."""
+"""Make the first administrator, or let one in when nobody else can sign in. Safe to repeat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         "machine only to people you trust. The audit log records every link."
     )
 
-    # It must work where nobody else gets in.
+    # It must work even when nobody else can sign in.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
