@@ -1,6 +1,6 @@
-"""Checkpoints anchored where the operator of this database cannot reach: a file, or an S3-compatible store.
+"""Anchor checkpoints where the operator of this database cannot change them: a file, or an S3-compatible store.
 
-Whoever holds exported checkpoints can tell an audit log that was rewritten, or cut at its end, from the original.
+With exported checkpoints, an auditor can tell a rewritten or truncated audit log from the original.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ CHECKPOINTS_AT_ONCE: Final = 500
 
 
 class Destination(Protocol):
-    """A store of checkpoints: each is a line of JSON, put once, read in the order of numbers."""
+    """A store of checkpoints: each is a line of JSON, written once and read in the order of numbers."""
 
     name: str
 
-    # Putting the same again changes nothing.
+    # Repeating a put changes nothing.
     def put(self, lines: list[dict[str, Any]]) -> None: ...
     def lines(self) -> Iterator[dict[str, Any]]: ...
 
 
 class AnchorMismatch(Exception):
-    """The store holds less than was written there, or another checkpoint of the same number."""
+    """The store lacks checkpoints that were written there, or holds a different one of the same number."""
 
 
 def anchor_checkpoints() -> int:
-    """Write every checkpoint that AUDIT_ANCHOR does not hold yet; return how many. Safe to repeat and to kill."""
+    """Write every checkpoint that AUDIT_ANCHOR does not have yet; return how many. Safe to repeat and to kill."""
     if not settings.AUDIT_ANCHOR:
         return 0
     destination = destination_of(settings.AUDIT_ANCHOR)
@@ -61,7 +61,7 @@ def anchor_checkpoints() -> int:
 
 
 def checkpoint_lines(*, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
-    """Checkpoints after a number as they are exported: without ids and digests of entries, which the SHA-256 covers."""
+    """Checkpoints after a number in export form: without ids and digests of entries, which the SHA-256 covers."""
     rows = AuditCheckpoint.objects.filter(number__gt=after).order_by("number")
     heads = rows.values_list("number", "previous", "sha256", "created_at", "first_at", "last_at")
     return [
@@ -90,15 +90,15 @@ def destination_of(address: str) -> Destination:
 
 
 class AnchorFile:
-    """A file that only grows: one line a checkpoint. Put it on a volume that takes appends alone (chattr +a, WORM)."""
+    """An append-only file: one line per checkpoint. Put it on a volume that allows only appends (chattr +a, WORM)."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.as_uri()
 
     def put(self, lines: list[dict[str, Any]]) -> None:
-        """Append what the file does not hold yet; a line that a dying process left unfinished is completed.
+        """Append lines that the file does not have yet, and complete a line that a killed process left unfinished.
 
-        Raises AnchorMismatch when lines between the file's last and these are missing.
+        Raises AnchorMismatch if lines between the file's last and these are missing.
         """
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         with open(self.path, "a+b") as file:
@@ -125,7 +125,7 @@ class AnchorFile:
                     yield orjson.loads(line)
 
     def _end(self, file: IO[bytes]) -> tuple[int, bytes]:
-        """The number of the last whole line, and what follows it unfinished."""
+        """The number of the last complete line, and the unfinished text after it."""
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - 4096))
         whole, _, unfinished = file.read().rpartition(b"\n")
@@ -134,16 +134,16 @@ class AnchorFile:
 
 
 class AnchorBucket:
-    """An S3-compatible bucket: one object a checkpoint, keys that sort by number. Give the bucket an object lock."""
+    """An S3-compatible bucket: one object per checkpoint; keys sort by number. Give the bucket an object lock."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
         self.name = f"s3://{bucket}/{prefix}"
 
     def put(self, lines: list[dict[str, Any]]) -> None:
-        """Put what is not there yet, and nothing over what is: a rewritten chain would else prove itself.
+        """Put checkpoints that are not there yet, and overwrite none: otherwise a rewritten chain would pass.
 
-        Raises AnchorMismatch when the store holds another checkpoint of one of these numbers.
+        Raises AnchorMismatch if the store holds a different checkpoint with one of these numbers.
         """
         client = self._client()
         for line in lines:

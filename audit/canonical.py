@@ -1,8 +1,8 @@
-"""The form in which a checkpoint hashes an entry: version 1, told in full by docs/audit.md.
+"""The form in which a checkpoint hashes an entry: version 1; docs/audit.md describes it in full.
 
 Everything in an entry is either a fact or a word. Facts (ids, times, the verb, numbers) are hashed as they are.
 Words (labels, addresses, every text in `details` and `changes`) are hashed as salted commitments, one for each,
-so that one of them can be erased later and everything else still proves itself.
+so that a word can be erased later and the rest of the entry still verifies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORD_COLUMNS: Final = (
 
 
 class Row(NamedTuple):
-    """An entry as the database has it; SELECT fetches it."""
+    """An entry as stored in the database; SELECT fetches it."""
 
     id: str
     at: datetime
@@ -60,7 +60,7 @@ SELECT id::text, at, tenant_id::text, actor_id::text, acting_as, on_behalf_of_id
 
 
 def digest_of(row: Row, erased: Mapping[str, str] | None = None) -> bytes:
-    """The SHA-256 of an entry's canonical form; `erased` holds the commitments of words that are gone, by path."""
+    """The SHA-256 of an entry's canonical form; `erased` holds the commitments of erased words, by path."""
     facts, words = leaves_of(row)
     salts = _Salts(row)
     commitments = {path: commitment(salts[path], word) for path, word in words.items()}
@@ -86,7 +86,7 @@ def digest_of(row: Row, erased: Mapping[str, str] | None = None) -> bytes:
 
 
 def leaves_of(row: Row) -> tuple[dict[str, Any], dict[str, str]]:
-    """What of an entry's open-ended content are facts, and what are words, each by its path."""
+    """The facts and the words in an entry's open-ended content, each by its path."""
     words = {column: word for column in WORD_COLUMNS if (word := getattr(row, column))}
     facts: dict[str, Any] = {}
     for column, text in (("details", row.details), ("changes", row.changes)):
@@ -101,7 +101,7 @@ def leaves_of(row: Row) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each end of a JSON value with its path, in the manner of JSON Pointer (RFC 6901)."""
+    """Each leaf of a JSON value with its path, in the style of JSON Pointer (RFC 6901)."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             if "~" in key or "/" in key:
@@ -115,17 +115,17 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def commitment(salt: bytes, word: str) -> str:
-    """What stands for a word in the canonical form: hexadecimal SHA-256 of its own salt and the word."""
+    """The commitment to a word in the canonical form: hexadecimal SHA-256 of its own salt and the word."""
     return sha256(salt + word.encode()).hexdigest()
 
 
 def leaf_salt(salt: bytes, path: str) -> bytes:
-    """The salt of the word at `path`: known from the entry's salt, which it does not give away."""
+    """The salt of the word at `path`: derived from the entry's salt, which it does not reveal."""
     return sha256(salt + path.encode()).digest()
 
 
 class _Salts:
-    """Salts by path: derived from the entry's own, or, once that is gone, those kept for the words that stayed."""
+    """Salts by path: derived from the entry's salt, or, after an erasure, the stored salts of the remaining words."""
 
     def __init__(self, row: Row) -> None:
         self.salt = bytes(row.salt)
@@ -136,13 +136,13 @@ class _Salts:
 
 
 def salts_of(row: Row, paths: Mapping[str, Any]) -> dict[str, str]:
-    """The salts of the words at `paths`, hexadecimal: what a redaction keeps of the entry's salt."""
+    """The salts of the words at `paths`, hexadecimal, which a redaction keeps instead of the entry's salt."""
     salts = _Salts(row)
     return {path: salts[path].hex() for path in paths}
 
 
 def moment(at: datetime) -> str:
-    """A time as the canonical form writes it: UTC, always with microseconds."""
+    """A time in canonical form: UTC, always with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 

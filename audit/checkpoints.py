@@ -1,4 +1,4 @@
-"""Checkpoints chain what was written by SHA-256, so that no later change goes unseen."""
+"""Checkpoints chain audit entries by SHA-256, so that every later change is detectable."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ CHECKPOINTS_A_RUN: Final = 100
 
 _WAITING = "SELECT entry_id FROM audit_auditpending ORDER BY entry_id LIMIT %s"
 _DONE = (
-    # After its checkpoint, or the database refuses.
+    # Only after its checkpoint; otherwise the database rejects it.
     "DELETE FROM audit_auditpending WHERE entry_id = ANY(%s)"
 )
 
 
 def checkpoint_pending_entries(*, checkpoints: int = CHECKPOINTS_A_RUN) -> int:
-    """Write checkpoints until every committed entry is in one; return how many entries that were.
+    """Write checkpoints until every committed entry is in one; return the number of entries.
 
-    One process writes checkpoints at a time; any other returns 0. Safe to repeat and to kill: a checkpoint and the
-    queue that it empties are one transaction. An entry that was queued and has vanished is recorded, loudly.
+    Only one process writes checkpoints at a time; any other returns 0. Safe to repeat and to kill: one transaction
+    writes a checkpoint and empties its queue. A queued entry that has vanished is recorded prominently.
     """
     covered = 0
     with platform_scope("writing checkpoints of the audit log", is_routine=True):
@@ -67,20 +67,20 @@ def _checkpoint_some() -> int:
 
 
 def time_of_checkpoint(cursor: Any, rows: list[Row]) -> datetime:
-    """Now, by the clock that gave the entries their times."""
+    """The current time, by the same clock that gave the entries their times."""
     cursor.execute("SELECT clock_timestamp()")
     moment: datetime = cursor.fetchone()[0]
     return moment
 
 
 def fetch(cursor: Any, ids: Iterable[UUID | str]) -> list[Row]:
-    """The entries of these ids that exist, in the order of ids."""
+    """The existing entries with these ids, in the order of ids."""
     cursor.execute(f"{SELECT} WHERE id = ANY(%s::uuid[]) ORDER BY id", [list(ids)])
     return [Row._make(row) for row in cursor.fetchall()]
 
 
 def redactions_of(cursor: Any, ids: Iterable[UUID | str]) -> dict[str, list[tuple[str, dict[str, str]]]]:
-    """What was erased from these entries: (token, {path: commitment}) of each redaction, oldest first."""
+    """The redactions of these entries: (token, {path: commitment}) of each, oldest first."""
     cursor.execute(
         """
         SELECT entry_id::text, token, commitments::text FROM audit_auditredaction

@@ -1,8 +1,8 @@
-"""Reading the audit log: a page of entries costs the same whether the audit log holds ten thousand or ten million.
+"""Read the audit log: a page of entries costs the same for ten thousand entries as for ten million.
 
-No question counts or sorts. A list is one walk along an index (audit/models/entries.py); where it is narrowed by
-action or person, it is a short walk for each action there is, of which the newest are merged. Times are compared with
-the ids, which grow with time.
+No query counts or sorts. A list is one index scan (audit/models/entries.py). If it is narrowed by action or person,
+it is a short scan for each existing action, and the newest entries are merged. Times are compared with the ids,
+which grow with time.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ WITH RECURSIVE walk AS (
 )
 SELECT verb FROM walk WHERE verb IS NOT NULL
 """
-# An actor who has done nothing.
+# The id of an actor without actions.
 NOBODY: Final = UUID(int=0)
 
 
 @dataclass(frozen=True)
 class EntryFilter:
-    """What of the audit log is asked for; empty means everything."""
+    """The requested part of the audit log; empty means everything."""
 
-    # None: of all tenants, and of none.
+    # None: entries of all tenants, and those without a tenant.
     tenants: tuple[UUID, ...] | None = None
     actor: UUID | None = None
-    # By the platform itself: no actor.
+    # Actions of the platform itself, which have no actor.
     is_platform: bool = False
-    # A verb ("api_key.claimed"), or all of a kind ("api_key.").
+    # A verb ("api_key.claimed"), or a kind of verbs ("api_key.").
     action: str = ""
     subject: str = ""  # an object's id
     since: datetime | None = None
     until: datetime | None = None  # excluded
-    # Done by it; say whose it is and when as well, or the walk is long.
+    # Actions of this emergency access. Also give its person and time; otherwise the scan is long.
     emergency_access: UUID | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What an export keeps of it; tenant and days have columns of their own."""
+        """The part that an export stores; tenant and days have columns of their own."""
         return {
             "actor": self.actor and str(self.actor),
             "is_platform": self.is_platform,
@@ -63,7 +63,7 @@ class EntryFilter:
 
 @dataclass(frozen=True)
 class Page:
-    """Entries, newest first, and whether there are newer and older ones."""
+    """Entries, newest first, and whether newer and older ones exist."""
 
     entries: list[AuditEntry]
     has_newer: bool
@@ -71,7 +71,7 @@ class Page:
 
 
 def actions_in_log(tenants: tuple[UUID, ...] | None) -> list[str]:
-    """Every verb of the audit log, in the order of the alphabet: one hop along an index for each."""
+    """Every verb in the audit log, in alphabetical order: one index lookup for each."""
     found: set[str] = set()
     with connection.cursor() as cursor:
         for tenant in [None] if tenants is None else tenants:
@@ -89,13 +89,13 @@ def find_entries(
     newer_than: UUID | None = None,
     size: int = PAGE_SIZE,
 ) -> Page:
-    """A page of the entries that answer `entry_filter`, next to `older_than` or `newer_than`, if given.
+    """A page of the entries that match `entry_filter`, next to `older_than` or `newer_than`, if given.
 
     Args:
         entry_filter: which entries.
         older_than: cursor of the entry before which to begin.
         newer_than: cursor of the entry after which to begin.
-        size: number of entries of a page.
+        size: number of entries on a page.
     """
     from audit.staff_reads import with_what_was_read
 
@@ -149,7 +149,7 @@ def _find_ids(
     order = "ASC" if newer_than else "DESC"
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     sql = f"SELECT id FROM audit_auditentry {where} ORDER BY id {order} LIMIT %(limit)s"  # noqa: S608
-    # Each is short and in order; the newest of all are merged.
+    # Each scan is short and in order; the newest entries of all are merged.
     if walks:
         places = " CROSS JOIN ".join(walks)
         sql = f"""
@@ -168,9 +168,9 @@ def _verbs_of(entry_filter: EntryFilter) -> list[str]:
 
 
 def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
-    """Whether from where it was done is not the viewer's to know: tenants learn not where staff sit.
+    """Whether to hide the origin of an action from the viewer: tenants must not learn where staff work from.
 
-    What the platform did by itself, it may have done while answering staff.
+    This includes actions of the platform itself, which may happen during a request of staff.
     """
     if viewer.is_staff:
         return False
@@ -178,7 +178,7 @@ def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
 
 
 def action_in_words(verb: str) -> str:
-    """ "api_key.claimed" as people read it: "API key claimed"."""
+    """Turn "api_key.claimed" into words for people: "API key claimed"."""
     noun, _, past = verb.partition(".")
     words = f"{noun} {past}".replace("_", " ").strip()
     return (words[:1].upper() + words[1:]).replace("Api key", "API key")

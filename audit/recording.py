@@ -1,4 +1,4 @@
-"""Writing an action down: who, as whom, what, on what, before and after, from where."""
+"""Record an action: who, as whom, what, on what, before and after, from where."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.principals import Principal
 
 Changes = Mapping[str, tuple[Any, Any] | list[Any]]
-# Beyond it JSON readers disagree (RFC 8785): written as text.
+# JSON readers disagree on integers beyond this (RFC 8785), so we write those as text.
 LARGEST_INTEGER: Final = 2**53
 LONGEST_TEXT: Final = 10_000
 _OF_TENANTS: Final = """
@@ -36,7 +36,7 @@ _THE_DATABASES: Final = {"id", "at", "salt", "leaf_salts"}  # a trigger sets the
 
 @dataclass(frozen=True)
 class Capacity:
-    """As whom actions are done: set around them by `acting`."""
+    """The capacity in which actions are done; `acting` sets it around them."""
 
     acting_as: str = ""
     on_behalf_of: Principal | None = None
@@ -60,14 +60,14 @@ def acting(
     only_in: UUID | None = None,
     **facts: Any,
 ) -> Iterator[None]:
-    """Every action recorded within is done in this capacity: `delegate`, `emergency_access`, `directory`, …
+    """Record every action within the block in this capacity: `delegate`, `emergency_access`, `directory`, …
 
     Args:
         acting_as: one of `AuditEntry.ActingAs`.
         on_behalf_of: the person for whom a delegate acts.
         reason: the actor's reason; emergency access needs one.
-        only_in: id of the tenant for whose actions it holds; None: for all.
-        facts: what the details of each such line say besides.
+        only_in: id of the tenant to whose actions it applies; None: to all.
+        facts: additional facts for the details of each such entry.
 
     Raises ValueError for a delegate of nobody, and for emergency access without a reason.
     """
@@ -91,23 +91,23 @@ def record(
     reason: str = "",
     **details: Any,
 ) -> AuditEntry:
-    """Append one line: who did what (`verb`, past tense: "api_key.claimed") to `subject`.
+    """Append one entry: who did what (`verb`, past tense: "api_key.claimed") to `subject`.
 
     Args:
         actor: None means the platform itself (a task, a sweep).
         tenant: defaults to the subject's tenant; stays None for platform-wide actions.
-        changes: {field: (before, after)}; pairs that are equal are left out.
-        acting_as: in which capacity; found out when empty: `staff` for somebody of the platform's staff who does
-            something in a tenant they are no member of, `service` for service accounts, `platform` for nobody.
-        on_behalf_of: for whom a delegate acts.
-        reason: why, in the actor's words; emergency access must say.
+        changes: {field: (before, after)}; equal pairs are left out.
+        acting_as: the capacity; if empty, it is derived: `staff` for platform staff who act in a tenant of which
+            they are not a member, `service` for service accounts, `platform` for no actor.
+        on_behalf_of: the person for whom a delegate acts.
+        reason: the reason in the actor's words; required for emergency access.
         details: JSON-safe facts.
 
-    The line is in the transaction of the action, and stays: the database refuses to change or delete it.
+    The entry is part of the action's transaction, and permanent: the database rejects changing or deleting it.
 
     Raises:
-        ValueError: a name that never enters the audit log (a password, a digest, a prompt), or a capacity without what
-            it needs. Programming errors, both.
+        ValueError: a name that never enters the audit log (a password, a digest, a prompt), or a capacity without its
+            required data. Both are programming errors.
         ValidationError: a value that is a secret, such as a key that somebody pasted into a reason.
     """
     from audit.models import AuditEntry
@@ -137,10 +137,10 @@ def record(
 def record_of_tenants(
     verb: str, *, actor: Principal, tenant_ids: Collection[UUID], **details: Any
 ) -> dict[UUID, UUID]:
-    """Append the same line about each of these tenants, as staff; return the ids of the lines by tenant.
+    """Append the same entry about each of these tenants, as staff; return the ids of the entries by tenant.
 
-    One statement for all of them, and one more where emergency access holds in one. Of a tenant no more than its id
-    is held. Ids of no tenant that is in scope are left out. Raises what `record` raises.
+    One statement writes all of them, or two if emergency access applies to one of the tenants. Only the tenants' ids
+    are kept in memory. Ids of tenants outside the scope are skipped. Raises what `record` raises.
     """
     from audit.models import AuditEntry
 
@@ -176,7 +176,7 @@ def _columns(
     details: Mapping[str, Any],
     changes: Changes | None,
 ) -> dict[str, Any]:
-    """What a line says, but for its tenant and subject. Raises what `record` raises."""
+    """The columns of an entry, except its tenant and subject. Raises what `record` raises."""
     _check_capacity(capacity.acting_as, capacity.on_behalf_of, capacity.reason)
     origin = current_origin.get()
     return {
@@ -202,9 +202,9 @@ def _columns(
 
 @contextmanager
 def _room_for(tenant: models.Model | None) -> Iterator[None]:
-    """The scope in which a line is written: an action of no tenant is outside every person's.
+    """The scope for writing an entry: an action of no tenant is outside every person's scope.
 
-    (It may be written from anywhere, but PostgreSQL hands back what it fills in, and shows only what is in scope.)
+    (It may be written from any scope, but PostgreSQL returns the values it fills in, and shows only rows in scope.)
     """
     if tenant is not None or current_scope.get().is_platform:
         yield
@@ -214,9 +214,9 @@ def _room_for(tenant: models.Model | None) -> Iterator[None]:
 
 
 def difference(before: Any, after: Any, fields: Iterable[str]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two states of a row, for `changes`.
+    """The differences between two states of a row, for `changes`.
 
-    `before` and `after` are rows or mappings; None stands for a row that is not there yet, or any more.
+    `before` and `after` are rows or mappings; None stands for a row that does not exist yet, or no longer exists.
     """
     pairs = {field: (_value(before, field), _value(after, field)) for field in fields}
     return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
@@ -253,7 +253,7 @@ def _check_capacity(acting_as: str, on_behalf_of: Principal | None, reason: str)
 
 
 def _name(name: Any) -> str:
-    """The name of a fact. Raises ValueError for one under which nothing may be recorded, or that names a person."""
+    """The name of a fact. Raises ValueError for a name that may never be recorded, or that names a person."""
     name = str(name)
     if name.lower() in NAMES:
         raise ValueError(f"{name!r} must not enter the audit log. Record a prefix, a count or nothing.")
@@ -275,7 +275,7 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in sorted(value, key=str)]
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    # Decimal, date, UUID: as written, never as a float.
+    # Decimal, date, UUID: as text, never as a float.
     return _text(str(value))
 
 
@@ -289,6 +289,6 @@ def _text(text: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """`text` as PostgreSQL can keep it and everybody can read it: a mark for what cannot be seen, such as NUL, what
-    turns the order of letters round, and half a character."""
+    """`text` as PostgreSQL can store it and people can read it: a mark replaces invisible characters such as NUL,
+    characters that reverse the order of letters, and half characters."""
     return show_unseen(text.encode("utf-8", "replace").decode())

@@ -1,4 +1,4 @@
-"""Erasing a person's words from the audit log, so that everything else in it still proves itself."""
+"""Erase a person's words from the audit log, so that the rest of it still verifies."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from core.ids import smallest_id
 from core.principals import Principal
 
 ENTRIES_A_RECORD: Final = 2_000
-# An entry is written down by then, or never.
+# An entry is committed within this time, or never.
 LONGEST_TRANSACTION: Final = timedelta(days=1)
-# Of an entry about a person: what they are called, now and before.
+# The fields of an entry about a person that contain their present and former names.
 _OF_A_PERSON: Final = (
     "subject_label",
     *(
@@ -49,23 +49,23 @@ NOBODY_YET: Final = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class Person:
-    """Whose words are meant: their id, and the words by which they are known.
+    """The person to erase: their id, and the words that identify them.
 
-    An address is one person's and counts wherever it stands. A name may be many people's, or a word of the
-    language, and people choose it themselves: it counts only in what is about the person, and, where it is of
+    An address belongs to one person and counts wherever it occurs. Many people may share a name, a name may be an
+    ordinary word, and people choose it themselves. So a name counts only in entries about the person and, if it has
     several words, in the tenants they belong to or have acted in.
     """
 
     id: str
-    # As they are and were.
+    # Current and former ones.
     addresses: tuple[str, ...]
-    # As they are and were.
+    # Current and former ones.
     names: tuple[str, ...] = ()
     tenants: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, user: Principal) -> Person:
-        """The person as they are now; take it before their row is pseudonymised."""
+        """The person as they are now; call it before their row is pseudonymized."""
         with connection.cursor() as cursor:
             cursor.execute(KNOWN_BY, {"person": str(user.pk)})
             addresses, names, tenants = cursor.fetchone()
@@ -80,7 +80,7 @@ class Person:
         )
 
     def is_named_in(self, text: str) -> bool:
-        """Whether `text` holds an address or a name of the person."""
+        """Whether `text` contains an address or a name of the person."""
         return _matches(text, *self.addresses, *self.names)
 
 
@@ -103,13 +103,13 @@ SELECT (SELECT array_agg(DISTINCT label) FROM (
 
 
 def _matches(text: str, *words: str) -> bool:
-    """Whether one of the words stands in `text`. Word for word: erasing Ann leaves Annabel alone."""
+    """Whether `text` contains one of the words as a whole word: erasing Ann leaves Annabel alone."""
     return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Entries that may be about a person, all there were of those older than `since`."""
+    """All entries older than `since` that may be about a person."""
 
     person: Person
     ids: tuple[str, ...]
@@ -117,7 +117,7 @@ class Found:
 
 
 def look_for(person: Person) -> Found:
-    """Read the whole audit log for a person, in minutes and without locks; `entries_about` goes on from it."""
+    """Search the whole audit log for a person, in minutes and without locks; `entries_about` continues from it."""
     since = str(smallest_id(now() - LONGEST_TRANSACTION))
     return Found(person, tuple(i for ids in _ids_about(person, NOBODY_YET) for i in ids if i < since), since)
 
@@ -125,7 +125,7 @@ def look_for(person: Person) -> Found:
 def entries_about(person: Person, found: Found | None = None) -> Iterator[list[Row]]:
     """Entries by the person, on their behalf, about them, or naming them; in the order of ids, in batches.
 
-    With what was `found` before, only those and younger ones are read, unless the person was called otherwise then.
+    With an earlier result as `found`, reads only those and newer ones, unless the person had another name then.
     """
     is_still_them = found is not None and found.person == person
     known = found.ids if found and is_still_them else ()
@@ -159,7 +159,7 @@ def _escaped(word: str) -> str:
 
 
 def words_to_erase(row: Row, person: Person) -> dict[str, str]:
-    """Which words of an entry go, by path."""
+    """The words of an entry to erase, by path."""
     words = leaves_of(row)[1]
     gone = {path: word for path, word in words.items() if _matches(word, *person.addresses)}
     is_theirs = _is_about(row, person) or bool(gone)
@@ -187,17 +187,17 @@ def erase_from_audit_log(
     reason: str,
     found: Found | None = None,
 ) -> int:
-    """Put `token` in the place of every word of the person's; return how many entries that changed.
+    """Replace every word of the person's by `token`; return the number of changed entries.
 
-    What is taken is recorded: an entry "audit.redacted" for every 2,000, which gets a checkpoint like any other and
-    fixes what may be missing, where. Safe to repeat: what is erased names nobody any more.
+    The erasure is recorded: one entry "audit.redacted" for every 2,000, which gets a checkpoint like any other and
+    states which words may be missing, and where. Safe to repeat: erased entries no longer name the person.
 
     Args:
         person: addresses and names to look for.
         token: the pseudonym.
         user: the erased person.
         by: who ordered the erasure; None: the platform.
-        reason: why, for the audit log.
+        reason: the reason, for the audit log.
         found: entries found before anything was locked; None: search all.
     """
     erased = 0
@@ -237,7 +237,7 @@ def _commitments(row: Row, gone: dict[str, str]) -> dict[str, str]:
 
 
 def _what_stays(row: Row, gone: dict[str, str], token: str) -> tuple[str, str]:
-    """The entry's words after the erasure, and the salts of those that stayed, both as JSON."""
+    """The entry's words after the erasure, and the salts of the remaining words, both as JSON."""
     words: dict[str, Any] = {column: getattr(row, column) for column in WORD_COLUMNS}
     words |= {column: token for column in WORD_COLUMNS if column in gone}
     words |= {column: empty for column, empty in (("address", None), ("user_agent", "")) if column in gone}

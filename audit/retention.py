@@ -1,4 +1,4 @@
-"""Letting old entries go: after AUDIT_RETENTION_DAYS, whole checkpoints at a time, and never a checkpoint itself."""
+"""Delete old entries after AUDIT_RETENTION_DAYS, whole checkpoints at a time, but never a checkpoint itself."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CHECKPOINTS_A_RUN: Final = 50
 
 @transaction.atomic
 def prune_old_entries() -> int:
-    """Delete the entries of checkpoints whose newest entry has outlived retention; return how many. Safe to repeat.
+    """Delete the entries of checkpoints whose newest entry is past retention; return how many. Safe to repeat.
 
-    Checkpoints go in the order of the chain, fifty a run. The checkpoints stay and hold the digests, so the chain still
-    proves itself, and an entry "audit.pruned" says what went. The database refuses to delete anything else, and
-    anything younger than 180 days whatever the setting says.
+    It processes checkpoints in the order of the chain, fifty per run. The checkpoints stay and hold the digests, so the
+    chain still verifies; an entry "audit.pruned" records the deletion. The database rejects deleting anything else, or
+    anything younger than 180 days, whatever the setting says.
     """
     with platform_scope("pruning the audit log"), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit_prune'))")
@@ -53,7 +53,7 @@ def prune_old_entries() -> int:
         )
         cursor.execute("SELECT audit_prune(%s, %s)", [last.number, line.pk])
         deleted = int(cursor.fetchone()[0])
-        # Their entries have gone, or go soon.
+        # Their entries are already deleted, or soon will be.
         StaffRead.unscoped.filter(hour__lt=cutoff).delete()
         log.info("audit_pruned", up_to_checkpoint=last.number, entries=deleted)
         return deleted

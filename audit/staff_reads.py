@@ -1,8 +1,8 @@
-"""Staff who read a tenant's data leave an entry: one for each person, tenant and hour, with what was read.
+"""Record when staff read a tenant's data: one entry per person, tenant and hour, with what they read.
 
-What counts: an answer with rows of a tenant, and every page below `/t/<tenant>/`, by somebody of the staff who is no
-member there. A person is a row of no tenant; the pages of people show what the tenants have of which they are members.
-Each tenant of an answer has its entry, however many there are. Actions have entries of their own.
+An answer counts if it goes to staff who are not a member of the tenant, and has rows of the tenant or is a page below
+`/t/<tenant>/`. A person is not a row of a tenant, but pages about people show data of the tenants they are members
+of. Each tenant of an answer gets an entry, however many there are. Actions have entries of their own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 
 VERB: Final = "tenant.read_by_staff"
 EMPTY: Final = (204, 205)
-# Answered by a sentence of ours.
+# These answers contain only a message of ours.
 REFUSED: Final = (401, 403, 404, 405, 406, 415, 429)
-# A person's own tokens and sessions.
+# Pages of a person's own tokens and sessions.
 OWN: Final = "/account/"
-# Elsewhere people are named who did something, which the tenant's own rows say.
+# Pages about people. Elsewhere people appear only as actors, which the tenant's own rows already record.
 PEOPLE: Final = (
     "admin:accounts_user_",
     "admin:directory_federatedidentity_",
@@ -41,7 +41,7 @@ PEOPLE: Final = (
 )
 _TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s)"
 
-# Only of tenants that are there: an action that was taken back may have made one.
+# Only for tenants that exist: a rolled-back action may have made one.
 _NOT_NOTED: Final = """
 SELECT read.tenant FROM unnest(%(tenants)s::uuid[]) AS read (tenant)
   JOIN tenants_tenant ON tenants_tenant.id = read.tenant
@@ -51,7 +51,7 @@ SELECT read.tenant FROM unnest(%(tenants)s::uuid[]) AS read (tenant)
                       AND hour = %(hour)s AND kinds @> ARRAY[%(kind)s]::varchar[])
  ORDER BY read.tenant
 """
-# In the order of tenants: two answers at once wait for each other in one direction.
+# In the order of tenants, so that two concurrent answers cannot deadlock.
 _NOTE: Final = """
 INSERT INTO audit_staffread AS noted (id, person_id, tenant_id, hour, kinds)
 SELECT new.id, %(person)s, new.tenant, %(hour)s, ARRAY[%(kind)s]
@@ -67,7 +67,7 @@ UPDATE audit_staffread SET entry_id = new.entry
 
 
 class StaffReadMiddleware:
-    """Notes what staff read once the answer stands. Inside of ScopeMiddleware, whose scope it writes in."""
+    """Notes what staff read once the answer is complete. Runs inside ScopeMiddleware, and writes in its scope."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -93,9 +93,9 @@ class StaffReadMiddleware:
 
 
 def _noting(parts: Iterator[bytes], context: Context, note: Callable[[], None]) -> Iterator[bytes]:
-    """The parts of an answer that reads while it is sent, and a note of what it read, also where it is cut off.
+    """Yield the parts of a streaming answer, and note what it read, even if the stream is cut off.
 
-    Each part is made in the context of the request: its scope, its origin and its reading.
+    Each part is produced in the context of the request: its scope, its origin and its reading.
     """
     try:
         while (part := context.run(next, parts, None)) is not None:
@@ -105,7 +105,7 @@ def _noting(parts: Iterator[bytes], context: Context, note: Callable[[], None]) 
 
 
 def _note_all(user: Principal, reading: Reading, kind: str) -> None:
-    """Note what has been read until now."""
+    """Note what has been read so far."""
     tenants = reading.found()
     if kind.startswith(PEOPLE):
         tenants |= _tenants_of(reading.people - {user.pk})
@@ -113,7 +113,7 @@ def _note_all(user: Principal, reading: Reading, kind: str) -> None:
 
 
 def with_what_was_read(entries: Iterable[AuditEntry]) -> None:
-    """Tell in the details of these entries all that was read within their hour; an entry itself holds the first."""
+    """Add to the details of these entries everything read within their hour; an entry itself holds only the first."""
     reads = {entry.pk: entry for entry in entries if entry.verb == VERB}
     if not reads:
         return
@@ -124,7 +124,7 @@ def with_what_was_read(entries: Iterable[AuditEntry]) -> None:
 
 
 def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
-    """An answer with content, whatever was asked: a page, a step before an action, a form that comes back."""
+    """Whether an answer has content, whatever the method: a page, a confirmation step, or a form with errors."""
     if request.path_info.startswith(OWN):
         return False
     status = response.status_code
@@ -132,7 +132,7 @@ def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
 
 
 def _tenants_of(people: set[UUID]) -> set[UUID]:
-    """Tenants that these people are members of."""
+    """The tenants of which these people are members."""
     if not people:
         return set()
     try:
@@ -145,10 +145,10 @@ def _tenants_of(people: set[UUID]) -> set[UUID]:
 
 
 def _note(user: Principal, tenant_ids: Collection[UUID], kind: str) -> None:
-    """Add to the hour's notes, and write the entries of those that are new.
+    """Add to the hour's notes, and write entries for new ones.
 
-    One question where all are noted already; else three statements more, however many tenants there are. Reading goes
-    on where noting fails; the log says so.
+    It takes one query if all are noted already, and three more statements otherwise, however many tenants there are. If
+    noting fails, the request continues and the failure is logged.
     """
     if not tenant_ids:
         return

@@ -1,4 +1,4 @@
-"""The audit log by the clock. A message is a hint: a task may run twice; the next tick repairs what one missed."""
+"""Scheduled tasks of the audit log. A message is only a hint: a task may run twice, and the next run catches up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from celery.schedules import crontab
 
 @shared_task
 def checkpoint_audit_log() -> None:
-    """Write checkpoints of new entries, and anchor them outside."""
+    """Write checkpoints of new entries, and anchor them in the external store."""
     from audit import checkpoints
 
     checkpoints.checkpoint_pending_entries()
@@ -17,7 +17,7 @@ def checkpoint_audit_log() -> None:
 
 @shared_task
 def anchor_audit_checkpoints() -> None:
-    """Write the checkpoints that the store outside does not hold yet. They belong to no tenant: no scope is needed."""
+    """Write checkpoints that the external store does not have yet. They have no tenant, so this needs no scope."""
     from audit import anchors
 
     anchors.anchor_checkpoints()
@@ -25,7 +25,7 @@ def anchor_audit_checkpoints() -> None:
 
 @shared_task
 def prune_audit_log() -> None:
-    """Let entries go that have outlived AUDIT_RETENTION_DAYS, fifty checkpoints a run."""
+    """Delete entries older than AUDIT_RETENTION_DAYS, fifty checkpoints per run."""
     from audit import retention
 
     retention.prune_old_entries()

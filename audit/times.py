@@ -1,8 +1,8 @@
-"""Whether entries and checkpoints are in the order of their times: nothing is older than the checkpoint before it.
+"""Check that entries and checkpoints are in the order of their times: nothing is older than the checkpoint before it.
 
-The database's clock gives all of these times. Two things move an entry behind a younger checkpoint: a transaction
-that began before the checkpoint and was committed after it (the database refuses one that takes more than ten
-minutes), and a clock that was set back. Both together are tolerated for fifteen minutes.
+The database's clock gives all of these times. Two things put an entry after a younger checkpoint: a transaction that
+began before the checkpoint and committed after it (the database rejects one that takes more than ten minutes), and a
+clock that was set back. Both together are tolerated for fifteen minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOLERANCE: Final = timedelta(minutes=15)
 
 @dataclass
 class Times:
-    """What was found out of order, as it is walked along the chain."""
+    """The entries and checkpoints found out of order, while verification follows the chain."""
 
     now: datetime
     number: int = 0  # of the last checkpoint
@@ -31,7 +31,7 @@ class Times:
     _before: dict[int, datetime | None] = field(default_factory=dict)
 
     def see_checkpoint(self, number: int, created_at: datetime) -> None:
-        """The next checkpoint of the chain."""
+        """Check the next checkpoint of the chain."""
         self._before[number] = self.created_at
         if self.created_at and created_at < self.created_at - TOLERANCE:
             self._find(
@@ -43,7 +43,7 @@ class Times:
         self.number, self.created_at = number, created_at
 
     def see_entries(self, number: int, head: dict[str, Any], rows: list[Row | None]) -> None:
-        """The entries of a checkpoint that was seen; None for one past retention."""
+        """Check the entries of a checkpoint already seen; None stands for an entry past retention."""
         before = self._before.pop(number)
         for row in rows:
             if row is not None:
@@ -58,7 +58,7 @@ class Times:
             self._find(f"The times in checkpoint {number} are not those of its entries.")
 
     def see_entry(self, entry_id: str, at: datetime, before: datetime | None, number: int) -> None:
-        """An entry that came after checkpoint `number`, which is of the time `before`.
+        """Check an entry that came after checkpoint `number`, whose time is `before`.
 
         Args:
             entry_id: id of the entry, a UUID of version 7.

@@ -1,4 +1,4 @@
-"""Proving the audit log: every checkpoint continues the one before, and every entry is as its checkpoint says."""
+"""Prove the audit log: every checkpoint continues the previous one, and every entry matches its checkpoint."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from core.ids import smallest_id
 
 CHECKPOINTS_AT_ONCE: Final = 20
 ENTRIES_AT_ONCE: Final = 5_000
-# The database deletes nothing younger.
+# The database never deletes younger entries.
 SHORTEST_RETENTION: Final = timedelta(days=180)
 
 
 class Broken(Exception):
-    """The audit log is not as its checkpoints say; the message names the first wrong entry or checkpoint, and why."""
+    """The audit log does not match its checkpoints; the message names the first wrong entry or checkpoint, and why."""
 
 
 @dataclass
 class Proof:
-    """What was proved."""
+    """The results of a verification."""
 
     checkpoints: int = 0
     entries: int = 0
-    # Entries past retention, of which the checkpoints remain.
+    # Entries past retention, whose checkpoints remain.
     pruned: int = 0
     redacted: int = 0
-    # Entries that wait for their checkpoint.
+    # Entries without a checkpoint yet.
     pending: int = 0
     last_checkpoint: str = ""
-    # Checkpoints that are the exported ones.
+    # Checkpoints that equal their exported copies.
     compared: int = 0
 
 
@@ -63,10 +63,10 @@ def verify(
 
     Args:
         against: exported checkpoints in the order of their numbers; each must be the database's own.
-        on_progress: called now and then with what is proved so far.
+        on_progress: called from time to time with the results so far.
 
-    Raises Broken, naming the first broken checkpoint or entry; what is only out of order comes last, for it may be
-    a clock that was set back.
+    Raises Broken, naming the first broken checkpoint or entry. Entries that are only out of order come last, because
+    the cause may be a clock that was set back.
     """
     with _one_snapshot(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
@@ -84,9 +84,9 @@ def verify(
 
 @contextmanager
 def _one_snapshot() -> Iterator[None]:
-    """A transaction that sees the database as it is when it begins. Within another one: as that sees it.
+    """A transaction that sees the database as of its beginning. Within another one, it sees what that one sees.
 
-    Said to the driver, which begins with it: the first statement of a transaction is already the scope's.
+    The isolation level is set on the driver, because the first statement of a transaction already sends the scope.
     """
     if connection.in_atomic_block:
         yield
@@ -102,7 +102,7 @@ def _one_snapshot() -> Iterator[None]:
 
 
 def _pruning(cursor: Any) -> int:
-    """Up to which checkpoint entries may be gone, if a record in the audit log says so."""
+    """The last checkpoint whose entries may be missing, according to a record in the audit log."""
     cursor.execute(
         """
         SELECT p.up_to_checkpoint, e.details ->> 'up_to_checkpoint'
@@ -186,7 +186,7 @@ def _checkpoints(cursor: Any) -> Iterator[_Checkpoint]:
 
 
 def _entries(checkpoints: list[_Checkpoint], proof: Proof, pruned_up_to: int, times: Times) -> None:
-    """Compare entries with the digests that their checkpoints hold."""
+    """Compare entries with the digests in their checkpoints."""
     wanted = [one for checkpoint in checkpoints for one in checkpoint.ids]
     with connection.cursor() as cursor:
         rows = {row.id: row for row in fetch(cursor, wanted)}
@@ -217,7 +217,7 @@ def _entries(checkpoints: list[_Checkpoint], proof: Proof, pruned_up_to: int, ti
 
 
 def _checked(row: Row, redactions: list[tuple[str, dict[str, str]]]) -> dict[str, str]:
-    """The commitments of a redacted entry's erased words, in whose place nothing stands but the token."""
+    """The commitments of a redacted entry's erased words, after checking that only the token replaces them."""
     words = leaves_of(row)[1]
     commitments: dict[str, str] = {}
     for token, taken in redactions:
@@ -232,7 +232,7 @@ def _checked(row: Row, redactions: list[tuple[str, dict[str, str]]]) -> dict[str
 
 
 def redactions_digest(rows: Iterable[tuple[str, str, dict[str, str]]]) -> str:
-    """What a record of redactions fixes: SHA-256 over (entry, token, commitments) of each, a line of JSON apiece."""
+    """The digest in a record of redactions: SHA-256 over (entry, token, commitments) of each, one line of JSON each."""
     digest = sha256()
     for row in rows:
         digest.update(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) + b"\n")
@@ -240,7 +240,7 @@ def redactions_digest(rows: Iterable[tuple[str, str, dict[str, str]]]) -> str:
 
 
 def _redactions(cursor: Any) -> None:
-    """Every redaction stands in a record, and every record has its redactions."""
+    """Check that every redaction is in a record, and that every record has its redactions."""
     cursor.execute(
         """
         SELECT r.record_id::text, e.details ->> 'sha256' FROM (
@@ -284,7 +284,7 @@ def _streamed(cursor: Any) -> Iterator[Any]:
 
 
 def _waiting(cursor: Any, times: Times) -> None:
-    """Entries that wait for their checkpoint came after the last one."""
+    """Check that entries without a checkpoint came after the last checkpoint."""
     if times.created_at is None:
         return
     too_old = times.created_at - TOLERANCE
@@ -300,7 +300,7 @@ def _waiting(cursor: Any, times: Times) -> None:
 
 
 def _strays(cursor: Any, proof: Proof) -> None:
-    """Entries in no checkpoint must be waiting for one."""
+    """Check that every entry outside the checkpoints is waiting for one."""
     cursor.execute("SELECT count(*) FROM audit_auditpending")
     proof.pending = cursor.fetchone()[0]
     cursor.execute("SELECT count(*) FROM audit_auditentry")
@@ -331,7 +331,7 @@ def _strays(cursor: Any, proof: Proof) -> None:
 
 
 class _Outside:
-    """Exported checkpoints, walked beside the database's own."""
+    """Exported checkpoints, read in parallel with the database's own."""
 
     def __init__(self, lines: Iterable[dict[str, Any]] | None) -> None:
         self.lines = iter(lines or ())
@@ -342,7 +342,7 @@ class _Outside:
         self.next = next(self.lines, None)
 
     def compare(self, number: int, digest: bytes) -> bool:
-        """Whether this checkpoint was exported. Raises Broken if it was another one."""
+        """Whether this checkpoint was exported. Raises Broken if the exported one differs."""
         was_exported = False
         while self.next is not None and int(self.next["number"]) <= number:
             if int(self.next["number"]) == number:

@@ -1,4 +1,4 @@
-"""Entries of the audit log, what proves them, and what staff read of tenants."""
+"""Entries of the audit log, the checkpoints that prove them, and records of what staff read of tenants."""
 
 from audit.models.entries import (
     AuditAnchor,

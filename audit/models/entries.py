@@ -1,4 +1,4 @@
-"""The audit log: actions, the checkpoints that prove them, and what may ever be taken from them (docs/audit.md)."""
+"""The audit log: actions, the checkpoints that prove them, and their redaction and pruning (docs/audit.md)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from core.tenant_managers import TenantOwned
 
 
 class NewSalt(models.Func):
-    """122 random bits for each row, from PostgreSQL: they keep erased words from being guessed by their digests."""
+    """122 random bits for each row, from PostgreSQL: they prevent guessing erased words from their digests."""
 
     template = "uuid_send(gen_random_uuid())"
     output_field = models.BinaryField()
 
 
 class ClockTime(models.Func):
-    """The database's clock at this very row, not at the beginning of the transaction."""
+    """The database's clock at the time of this row, not at the beginning of the transaction."""
 
     template = "clock_timestamp()"
     output_field = models.DateTimeField()
@@ -34,9 +34,9 @@ class NewEntryId(models.Func):
 
 
 class AuditEntry(TenantOwned):
-    """One action. Append-only: triggers refuse every change but a recorded redaction and a recorded pruning.
+    """One action. Append-only: triggers reject every change except a recorded redaction or pruning.
 
-    Its time, its id and its salt are the database's: a trigger sets them, whatever the INSERT says.
+    The database chooses its time, id and salt: a trigger sets them, whatever the INSERT says.
     """
 
     class ActingAs(models.TextChoices):
@@ -57,7 +57,7 @@ class AuditEntry(TenantOwned):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
     actor_label = models.CharField(max_length=254)
-    # Empty: from before it was noted.
+    # Empty in entries from before we recorded it.
     acting_as = models.CharField(max_length=20, choices=ActingAs, blank=True, db_default="")
     on_behalf_of = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
@@ -76,14 +76,14 @@ class AuditEntry(TenantOwned):
     trace_id = models.CharField(max_length=32, blank=True, db_default="")  # W3C trace context
     address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=300, blank=True)
-    # Empty once words were erased.
+    # Empty after words were erased.
     salt = models.BinaryField(db_default=NewSalt(), editable=False)
-    # Then: salts of the words that stayed.
+    # The salts of the remaining words, after words were erased.
     leaf_salts = models.JSONField(null=True, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name_plural = "audit entries"
-        # Ids grow with time: each list is one walk along one of these (audit/filters.py).
+        # Ids grow with time: each list is one scan of one of these (audit/filters.py).
         indexes = [
             Index(fields=["tenant", "-id"], name="audit_of_tenant"),
             Index(fields=["tenant", "actor", "verb", "-id"], name="audit_of_tenant_by_actor"),
@@ -98,7 +98,7 @@ class AuditEntry(TenantOwned):
 
 
 class AuditPending(models.Model):
-    """An entry that waits for its checkpoint. A trigger adds the row with the entry; the checkpoint removes it."""
+    """An entry without a checkpoint yet. A trigger adds the row with the entry; the checkpoint removes it."""
 
     entry_id = models.UUIDField(primary_key=True)
 
@@ -113,7 +113,7 @@ class AuditCheckpoint(models.Model):
     """SHA-256 over the previous checkpoint and the digests of some entries. Append-only, numbered without gaps."""
 
     number = models.BigIntegerField(primary_key=True)
-    # 32 bytes; zeros for the first.
+    # 32 bytes; all zeros for the first checkpoint.
     previous = models.BinaryField()
     sha256 = models.BinaryField()
     created_at = models.DateTimeField()
@@ -128,14 +128,14 @@ class AuditCheckpoint(models.Model):
 
 
 class AuditRedaction(models.Model):
-    """Words erased from one entry: what they were committed to, and the entry that records the erasure."""
+    """Words erased from one entry: their commitments, and the entry that records the erasure."""
 
     id = models.BigAutoField(primary_key=True)
     entry_id = models.UUIDField(db_index=True)
     record_id = models.UUIDField(db_index=True)  # the audit entry "audit.redacted"
-    # What stands in their place.
+    # The text that replaces the words.
     token = models.CharField(max_length=40)
-    # {path: hexadecimal commitment of the word that stood there}
+    # {path: hexadecimal commitment of the erased word}
     commitments = models.JSONField()
 
     class Meta:
@@ -151,7 +151,7 @@ class AuditRedaction(models.Model):
 
 
 class AuditPruning(models.Model):
-    """Entries past retention were deleted: all of the checkpoints up to this one. The checkpoints stay."""
+    """The deletion of entries past retention: those of all checkpoints up to this one. The checkpoints stay."""
 
     up_to_checkpoint = models.BigIntegerField(primary_key=True)
     record_id = models.UUIDField()  # the audit entry "audit.pruned"
@@ -162,7 +162,7 @@ class AuditPruning(models.Model):
 
 
 class AuditAnchor(models.Model):
-    """Up to which checkpoint a store outside holds the chain."""
+    """The last checkpoint of the chain that an external store holds."""
 
     destination = models.CharField(primary_key=True, max_length=500)
     up_to_checkpoint = models.BigIntegerField(default=0)

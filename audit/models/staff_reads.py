@@ -1,4 +1,4 @@
-"""What staff read of tenants, by the hour (docs/audit.md)."""
+"""What staff read of tenants, per hour (docs/audit.md)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from core.tenant_managers import TenantOwned
 
 
 class StaffRead(TenantOwned):
-    """One person of the staff, one tenant, one hour: which kinds of pages they read. Has one audit entry.
+    """The kinds of pages that one staff member read of one tenant in one hour. Has one audit entry.
 
-    Triggers let `kinds` grow and refuse every other change, and deleting before retention.
+    Triggers let `kinds` grow and reject every other change, and deletion before retention ends.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     hour = models.DateTimeField()  # in UTC, its beginning
     kinds = ArrayField(models.CharField(max_length=120))  # names of routes
-    # No foreign key: entries are pruned by whole checkpoints.
+    # Not a foreign key, because entries are pruned by whole checkpoints.
     entry_id = models.UUIDField(null=True, unique=True)
 
     class Meta(TenantOwned.Meta):

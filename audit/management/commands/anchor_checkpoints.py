@@ -1,4 +1,4 @@
-"""manage.py anchor_checkpoints: write new checkpoints to their store now, or to a place of your choice."""
+"""manage.py anchor_checkpoints: write new checkpoints to their store now, or to a store of your choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py verify_audit: prove the audit log, or name what is broken."""
+"""manage.py verify_audit: prove the audit log, or name the first error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             self.stdout.write("Only --against exported checkpoints detects a truncated audit log.")
 
     def outside(self, against: str) -> Iterator[dict[str, Any]]:
-        """The exported checkpoints in their order. Raises CommandError when they cannot be read."""
+        """The exported checkpoints in order. Raises CommandError if they cannot be read."""
         try:
             store = destination_of(against) if "://" in against else AnchorFile(Path(against).absolute())
             for line in store.lines():
