@@ -1,1 +1,1 @@
-"""How the console and its workers are configured: settings, addresses, logging, health, metrics."""
+"""The configuration of the console and its workers: settings, URLs, logging, health, metrics."""

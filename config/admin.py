@@ -13,7 +13,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 
 def relax_policy_for_admin(get_response: Answer) -> Answer:
-    """Middleware: answers below /admin/ carry the policy Unfold needs; the portal's stays strict."""
+    """Middleware: responses below /admin/ get the policy that Unfold needs; the portal's stays strict."""
     relaxed = cast(Answer, csp_replace(settings.ADMIN_CONTENT_SECURITY_POLICY)(get_response))
 
     def middleware(request: HttpRequest) -> HttpResponse:

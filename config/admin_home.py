@@ -1,4 +1,4 @@
-"""The staff site's front: its menu in the order of the work, and what waits for the person who looks."""
+"""The staff site's front page: a menu in the order of the work, and the tasks that wait for the reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from core.counting import count_of
 
-# What the menu offers, by group: model, words, icon (Material Symbols, which Unfold carries).
+# The menu by group: model, label, icon (Material Symbols, which come with Unfold).
 _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
     (_("Requests"), [
         ("catalog.review", _("Review queue"), "checklist"),
@@ -58,7 +58,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The menu: groups with links to lists; each link shows itself to whoever may open its list."""
+    """The menu: groups with links to lists; each link is visible to people who may open its list."""
     groups = [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in _MENU]
     if waiting := count_of(_my_reviews(request)):
         groups[0]["items"][0]["badge"] = str(waiting)
@@ -83,7 +83,7 @@ def _may_look(label: str) -> Callable[[HttpRequest], bool]:
 
 
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's dashboard callback: sentences about what needs doing, most pressing first."""
+    """Unfold's dashboard callback: sentences about open tasks, most urgent first."""
     return context | {"needs_you": list(_needs(request)), "title": _("Operations")}
 
 
@@ -139,7 +139,7 @@ def _unbilled_needs() -> Iterator[dict[str, Any]]:
 
 
 def _directory_needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
-    """Tokens that wait for the person who asks: those that somebody else made."""
+    """Tokens that wait for the reader: those that somebody else made."""
     from directory.models import ScimToken
 
     waiting = ScimToken.objects.filter(confirmed_at=None, revoked_at=None, expires_at__gt=now())

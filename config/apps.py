@@ -7,6 +7,6 @@ class ConsoleConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        """Bind shared tasks to our Celery application in every Django process, not only in workers; register checks."""
+        """Bind shared tasks to our Celery application in every Django process, not only workers; register checks."""
         import config.celery
         import config.checks  # noqa: F401

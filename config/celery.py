@@ -1,4 +1,4 @@
-"""The Celery application. Tasks live in tasks.py of an app or a room in it, beside their clocks, SCHEDULE."""
+"""The Celery application. Tasks are in tasks.py of an app or subpackage, together with their SCHEDULE."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.scope import NOBODY, scoped
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
 CHECKOUT = Path(__file__).parents[1]
-# Packages with a tasks.py: apps, and rooms inside them.
+# Packages with a tasks.py: apps and their subpackages.
 HAVE_TASKS = sorted(
     ".".join(path.parent.relative_to(CHECKOUT).parts)
     for app in settings.OUR_APPS
@@ -32,7 +32,7 @@ REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.b
 
 
 class ScopedTask(DjangoTask):  # type: ignore[type-arg]
-    """A task begins with nobody's rows, whoever calls it, and states the scope it works in (core/scope.py)."""
+    """A task that starts without a scope, whoever calls it; it states its own (core/scope.py)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with scoped(NOBODY):
@@ -47,10 +47,10 @@ app.autodiscover_tasks(HAVE_TASKS)
 
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
-    """Celery would replace the handlers; settings configured them already. Runs in worker and beat.
+    """Keep the log handlers from settings, which Celery would replace. Runs in worker and beat.
 
-    django-structlog says what becomes of each task, in JSON and with its id, so Celery need not say it again;
-    and a clock that ticks every two seconds is silent unless something is wrong.
+    django-structlog logs the result of each task, in JSON and with its id, so Celery need not log it again. A task
+    that runs every two seconds logs nothing unless something is wrong.
     """
     for name in REPEATED_BY_STRUCTLOG:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -59,7 +59,7 @@ def keep_our_logging(**kwargs: Any) -> None:
 
 
 class _Unless(logging.Filter):
-    """Drops what is merely informative about certain tasks."""
+    """Drops merely informative log lines about certain tasks."""
 
     def __init__(self, tasks: frozenset[str]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Unless(logging.Filter):
 
 @receiver(signals.bind_extra_task_metadata)
 def name_the_task(sender: Any, signal: Any, task: Any, logger: Any, **kwargs: Any) -> None:
-    """Name the task in every line that is logged within it.
+    """Add the task's name to every log line within it.
 
     Args:
         sender: the sender of the signal.
@@ -86,6 +86,6 @@ def name_the_task(sender: Any, signal: Any, task: Any, logger: Any, **kwargs: An
 
 @app.on_after_finalize.connect
 def gather_schedules(sender: Celery, **kwargs: Any) -> None:
-    """Collect SCHEDULE of every tasks module, so that a clock is written where its task is."""
+    """Collect SCHEDULE from every tasks module, so that each schedule is next to its task."""
     for name in HAVE_TASKS:
         sender.conf.beat_schedule.update(getattr(import_module(f"{name}.tasks"), "SCHEDULE", {}))

@@ -1,7 +1,7 @@
-"""What makes an installation unsafe and can be seen from its settings: `manage.py check --deploy`.
+"""Find unsafe settings of an installation: `manage.py check --deploy`.
 
-Errors also stop the console from starting (config/wsgi.py): a console open to everybody is worse than none. On
-loopback, where development and the demo live, only what is wrong everywhere counts.
+Errors also keep the console from starting (config/wsgi.py): a console open to everybody is worse than none. On
+loopback, where development and the demo run, only settings that are wrong everywhere count.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def check_somebody_can_sign_in(app_configs: Any, **kwargs: Any) -> Sequence[Chec
 
 @register(Tags.security)
 def check_transport(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    """Passwords, codes and tokens travel to these addresses."""
+    """Check the addresses to which browsers and clients send passwords, codes and tokens."""
     found: list[CheckMessage] = []
     for number, name in ((3, "CONSOLE_URL"), (4, "OIDC_ISSUER")):
         address = urlsplit(getattr(settings, name, "") or "https://")

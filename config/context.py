@@ -1,4 +1,4 @@
-"""What every page may say about the installation it runs in, and the head of pages outside a tenant."""
+"""Template context of every page: facts about the installation, and the header of pages outside a tenant."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def installation(request: HttpRequest) -> dict[str, Any]:
         "gateway_url": settings.GATEWAY_URL,
         "support_contact": settings.SUPPORT_CONTACT,
         "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",
-        # Asks the database only where it is shown.
+        # Lazy: it queries the database only if a page shows it.
         "header": SimpleLazyObject(lambda: header_of(request)),
     }

@@ -1,6 +1,6 @@
-"""Read settings from the environment, and fail by name when one is missing or malformed.
+"""Read settings from the environment; the error for a missing or malformed one names it.
 
-Every setting may also be given as a file: ``NAME_FILE=/run/secrets/name`` is read when ``NAME`` is unset.
+Every setting may also come from a file: ``NAME_FILE=/run/secrets/name`` is read if ``NAME`` is unset.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FALSE = {"0", "false", "no", "off"}
 
 
 def env(name: str, default: Any = _REQUIRED) -> str:
-    """The text of setting `name`. Raises ImproperlyConfigured, naming it, when absent without a default."""
+    """The text of setting `name`. Raises ImproperlyConfigured, naming it, if it is unset and has no default."""
     if (value := os.environ.get(name)) is not None:
         return value
     if (path := os.environ.get(f"{name}_FILE")) is not None:
@@ -77,7 +77,7 @@ def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def env_rates(name: str, defaults: dict[str, str]) -> dict[str, str | None]:
-    """Named rates such as ``sign_in=10/minute, key_claim=off``; those not named keep their default."""
+    """Named rates such as ``sign_in=10/minute, key_claim=off``; all others keep their defaults."""
     rates: dict[str, str | None] = dict(defaults)
     for entry in env_list(name):
         which, _, rate = (part.strip() for part in entry.partition("="))
@@ -103,7 +103,7 @@ def env_database(name: str) -> dict[str, Any]:
         )
     known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     return {
-        # Django's, carrying whose rows may be touched.
+        # Django's backend, extended to send the database scope.
         "ENGINE": "core.database",
         **{django: parts.get(libpq) or "" for libpq, django in known.items()},
         "OPTIONS": {key: value for key, value in parts.items() if key not in known},

@@ -1,4 +1,4 @@
-"""Liveness and readiness. Alive means the process answers; ready means it can do its work."""
+"""Liveness and readiness. Live means that the process answers; ready means that it can do its work."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ log = structlog.get_logger(__name__)
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 while the process answers at all; touches nothing else."""
+    """Return 200 while the process answers at all; checks nothing else."""
     return JsonResponse({"status": "alive"})
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when database, broker and schema are as this code needs them; 503 naming what is not."""
+    """Return 200 if database, broker and schema are as this code needs them; otherwise 503, naming the failures."""
     checks = {name: _answer_of(check) for name, check in CHECKS.items()}
     is_ready = all(answer == "ok" for answer in checks.values())
     return JsonResponse(
@@ -35,14 +35,14 @@ def check_database() -> str:
 
 
 def check_migrations() -> str:
-    """A console on an older schema than its code refuses work: it would write rows the next one misreads."""
+    """Fail if the schema is older than the code: the console would write rows that the next one misreads."""
     if pending := pending_migrations():
         return f"{len(pending)} migrations are not applied, first {pending[0]}. Run manage.py migrate."
     return "ok"
 
 
 def check_row_level_security() -> str:
-    """A console whose own role sees past row-level security refuses work."""
+    """Fail if the console's own database role bypasses row-level security."""
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(
             "SELECT rolsuper OR rolbypassrls OR EXISTS (SELECT FROM pg_class WHERE relname = 'tenants_tenant' "

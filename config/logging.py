@@ -1,4 +1,4 @@
-"""JSON lines on standard output: one event a line, with its request id, tenant and task where there is one."""
+"""JSON lines on standard output: one event per line, with its request id, tenant and task if it has them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.leaks import without_secrets
 
 
 def cut_secrets(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Cut whatever looks like a secret down to its beginning: what callers send (a user agent, say) is logged too."""
+    """Shorten anything that looks like a secret to its beginning: logs include what callers send, such as user agents."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = without_secrets(value)

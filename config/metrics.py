@@ -31,5 +31,5 @@ class RequestMetricsMiddleware:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Everything counted since this process started, in Prometheus' text format. Numbers of no tenant."""
+    """All metrics since this process started, in Prometheus' text format. They contain no tenant's numbers."""
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

@@ -7,7 +7,7 @@ from django_structlog.middlewares import RequestMiddleware
 
 
 class RequestLogMiddleware(RequestMiddleware):
-    """django-structlog's, but silent about what follows the `?`: codes of a sign-in, searches, addresses."""
+    """django-structlog's middleware without the query string, which may hold sign-in codes, searches or addresses."""
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:

@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse
 
 
 class SecurityHeadersMiddleware:
-    """What pages may ask of the browser, who may embed answers, and that nobody keeps what is personal.
+    """Sets which browser features pages may use, who may embed them, and that no cache keeps personal data.
 
-    An answer to somebody signed in, by cookie or by token, is kept by no cache unless its view said otherwise:
-    it shows what that person may see, today. One to nobody is shared with nobody else and asked for anew.
+    No cache stores an answer to a signed-in person, by cookie or token, unless its view says otherwise: it shows
+    what that person may see today. Anonymous answers are private to the browser, which revalidates them.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

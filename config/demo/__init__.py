@@ -1,1 +1,1 @@
-"""The demo installation: who is in it, what it is loaded with, and a tour that walks its main path."""
+"""The demo installation: its people, its data, and a tour of its main path."""

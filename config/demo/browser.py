@@ -1,4 +1,4 @@
-"""A browser without a screen: follows links and submits the forms a page really has, as a person would."""
+"""A headless browser: it follows links and submits the forms that a page really has, as a person would."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TIMEOUT_SECONDS = 20
 
 
 class UnexpectedAnswer(Exception):
-    """The console answered otherwise than the road needs; says which page, and what it said."""
+    """The console gave an unexpected answer; the message names the page and quotes its text."""
 
 
 @dataclass
 class Form:
-    """One form of a page, with the values it would send untouched."""
+    """One form of a page, with the values that it sends without changes."""
 
     action: str
     method: str
@@ -27,7 +27,7 @@ class Form:
 
 @dataclass
 class Page:
-    """What came back: its address, status, words and forms."""
+    """A response: its URL, status, text and forms."""
 
     url: str
     status: int
@@ -38,14 +38,14 @@ class Page:
     response: requests.Response
 
     def form(self, *names: str) -> Form:
-        """The form that has all these fields. Raises UnexpectedAnswer when the page has none."""
+        """The form that has all these fields. Raises UnexpectedAnswer if the page has none."""
         for form in self.forms:
             if set(names) <= form.names:
                 return form
         raise UnexpectedAnswer(f"{self.url} has no form with {', '.join(names)}.")
 
     def link(self, part: str) -> str:
-        """The first link whose address contains `part`."""
+        """The first link whose URL contains `part`."""
         for link in self.links:
             if part in link:
                 return link
@@ -58,7 +58,7 @@ class Browser:
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self.session = requests.Session()
-        # Never through a proxy: the demo is on this machine.
+        # Never use a proxy: the demo is on this machine.
         self.session.trust_env = False
 
     def open(self, path: str, *, expect: int = 200) -> Page:
@@ -110,7 +110,7 @@ class Browser:
 
 
 class _Reader(HTMLParser):
-    """Collects words, links and forms."""
+    """Collects text, links and forms."""
 
     SILENT = {"script", "style", "template", "svg"}
 
@@ -151,7 +151,7 @@ class _Reader(HTMLParser):
                 return
             form.values[name] = values.get("value", "on" if kind == "checkbox" else "")
         elif tag == "button":
-            # Sent only by who presses it: pass it to submit().
+            # A browser sends it only if it is pressed: pass it to submit().
             form.names.add(name)
         elif tag == "select":
             form.names.add(name)

@@ -1,7 +1,7 @@
-"""What `manage.py load_demo` puts into an installation: tenants, people, the catalog, three months of real traffic,
-a cluster with one engine, and the file that tells its owner how to sign in.
+"""The data that `manage.py load_demo` puts into an installation: tenants, people, the catalog, three months of real
+traffic, a cluster with one engine, and the file that tells its owner how to sign in.
 
-Every step looks first, so that a second run, or one after a crash, finishes what is missing and changes nothing else.
+Every step checks what exists, so that a second run, or one after a crash, adds only what is missing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TOKEN_LIFE = timedelta(days=365)
 
 
 def load_demo(say: Say, *, now: datetime | None = None) -> None:
-    """Load everything, telling `say` what is being done. Safe to repeat."""
+    """Load everything, reporting progress to `say`. Safe to repeat."""
     now = now or datetime.now(UTC)
     begins = first_of_month(now, months_back=4)
     say("Tenants, projects and people")
@@ -69,14 +69,14 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
 
 
 def first_of_month(moment: datetime, *, months_back: int) -> datetime:
-    """Midnight UTC of the first day of the month that lies so many months before `moment`."""
+    """Midnight UTC on the first day of the month `months_back` months before that of `moment`."""
     index = moment.year * 12 + moment.month - 1 - months_back
     return datetime(index // 12, index % 12 + 1, 1, tzinfo=UTC)
 
 
 @transaction.atomic
 def load_people() -> None:
-    """The demo's tenants, projects, members and staff, with passwords nobody knows yet."""
+    """Make the demo's tenants, projects, members and staff, with passwords that nobody knows yet."""
     for row in DEMO_TENANTS:
         tenant = Tenant.objects.filter(slug=row.slug).first() or actions.create_tenant(
             by=None,
@@ -99,7 +99,7 @@ def load_people() -> None:
 
 @transaction.atomic
 def load_demo_model(valid_from: datetime) -> None:
-    """The one model that really answers here: our demo engine, which says that it is no language model."""
+    """Make the only model that really answers here: our demo engine, which says that it is not a language model."""
     model, is_new = CatalogModel.objects.get_or_create(
         name=DEMO_MODEL,
         defaults={
@@ -150,7 +150,7 @@ def load_demo_model(valid_from: datetime) -> None:
 
 
 def load_engine() -> None:
-    """A cluster of local processes, and one replica of the demo model wanted on it."""
+    """Make a cluster of local processes, and request one replica of the demo model on it."""
     cluster = Cluster.objects.filter(name="local").first() or add_cluster(
         Cluster(name="local", driver=Cluster.Driver.LOCAL), by=None
     )
@@ -160,10 +160,10 @@ def load_engine() -> None:
 
 
 def write_installation_file(path: Path) -> None:
-    """Write addresses, accounts, passwords and tokens to `path`, mode 600; keep those that it holds already.
+    """Write addresses, accounts, passwords and tokens to `path`, mode 600; keep those that it already holds.
 
-    Passwords and tokens are random for each installation. Whoever is in the file but cannot sign in with it (the
-    database was made anew) gets new ones.
+    Passwords and tokens are random for each installation. People in the file whose entries no longer work (because
+    the database was made anew) get new ones.
     """
     known = {account["email"]: account for account in _read(path).get("accounts", [])}
     accounts = [_account(person, known.get(person.email)) for person in PEOPLE]

@@ -1,4 +1,4 @@
-"""The people of the demo. All of them are made up; `.example` is reserved (RFC 2606)."""
+"""The people of the demo. All of them are fictitious; `.example` is reserved (RFC 2606)."""
 
 from __future__ import annotations
 

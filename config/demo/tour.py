@@ -1,7 +1,7 @@
-"""A walk down the main path of a running demo, over HTTP only, as the people it was made for.
+"""A tour of the main path of a running demo, over HTTP only, in the roles of its users.
 
-Every step looks at what the product says and compares it with what it must say; the first difference ends the tour.
-It leaves behind what a person would have left: a request, its reviews, a grant, a key, some calls, a report.
+Every step compares the product's answer with the expected one; the first difference ends the tour. The tour leaves
+behind what a person would: a request, its reviews, a grant, a key, some calls, a report.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from core.local_days import day_at
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30
-# A call must be in the ledger this soon.
+# A call must be in the ledger within this time.
 LEDGER_SECONDS = 2
 PROMPT: Any = [{"role": "user", "content": "Say hello to Aurora Bank in one sentence."}]
 
 
 class Difference(Exception):
-    """What the product said is not what it must say."""
+    """The product's answer differs from the expected one."""
 
 
 @dataclass
 class Visit:
-    """What the tour carries from step to step."""
+    """The state that the tour passes from step to step."""
 
     installation: dict[str, Any]
-    # Multiplies how long the tour waits; for machines that are busy with other things.
+    # Multiplies all waiting times, for busy machines.
     patience: float = 1.0
     developer: Browser = field(init=False)
     request_path: str = ""
     tracks: list[str] = field(default_factory=list)
     secret: str = ""
     key_id: str = ""
-    # That the engine said our calls used.
+    # Tokens that our calls used, according to the engine.
     tokens: int = 0
     calls: int = 0
 
@@ -60,24 +60,24 @@ class Visit:
         return str(self.installation["console"])
 
     def account(self, role: str, tenant: str | None = None) -> dict[str, Any]:
-        """The demo's account with this role. Raises Difference when the installation has none."""
+        """The demo's account with this role. Raises Difference if the installation has none."""
         for account in self.installation["accounts"]:
             if account["role"] == role and account["tenant"] == tenant:
                 return dict(account)
         raise Difference(f"The demo has no {role} of {tenant or 'the platform'}.")
 
     def today(self, account: dict[str, Any]) -> date:
-        """The day it is in the tenant's time zone, in which its days and months begin."""
+        """Today's date in the tenant's time zone, which determines when its days and months begin."""
         day = datetime.now(UTC).date().isoformat()
         answer = self.api(account, "costs/", tenant=account["tenant"], start=day, end=day)
         return day_at(datetime.now(UTC), answer["timezone"])
 
     def openai(self, key: str | None = None) -> openai.OpenAI:
-        """The official client, speaking to our gateway with the tour's key (or another)."""
+        """The official client for our gateway, with the tour's key (or another)."""
         return openai.OpenAI(base_url=self.installation["gateway"], api_key=key or self.secret, max_retries=0)
 
     def api(self, account: dict[str, Any], path: str, **params: str) -> Any:
-        """GET from the HTTP API with the account's token; JSON with numbers kept exact."""
+        """GET from the HTTP API with the account's token; returns JSON with exact numbers."""
         browser = Browser(self.console)
         browser.session.headers["Authorization"] = f"Bearer {account['token']}"
         response = browser.session.get(f"{self.console}/api/v1/{path}", params=params, timeout=20)
@@ -89,13 +89,13 @@ class Visit:
 
 
 def expect(condition: bool, otherwise: str) -> None:
-    """Raise Difference, saying `otherwise`, unless the condition holds."""
+    """Raise Difference with the message `otherwise` unless the condition is true."""
     if not condition:
         raise Difference(otherwise)
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
-    """Look until there is something, at most so long. Raises Difference naming what never came."""
+    """Call `look` until it returns something, for at most `seconds`. Raises Difference naming `what` otherwise."""
     deadline = time.monotonic() + seconds
     while True:
         if found := look():
@@ -132,7 +132,7 @@ def browse_and_request(visit: Visit) -> str:
 
 
 def review(visit: Visit) -> Iterator[str]:
-    """A reviewer for each track that the rules asked for."""
+    """Let a reviewer decide each track that the rules require."""
     for track in visit.tracks:
         role = f"{track}-reviewer"
         account = visit.account(role)
@@ -193,7 +193,7 @@ def call(visit: Visit) -> Iterator[str]:
         except (openai.AuthenticationError, openai.NotFoundError):
             # The gateway has not read the new revision yet.
             return None
-        # The project's minute still holds the calls of an earlier tour.
+        # The project's current minute still includes the calls of an earlier tour.
         except openai.RateLimitError as error:
             time.sleep(int(error.response.headers["retry-after"]))
             return None
@@ -276,7 +276,7 @@ def refuse(visit: Visit) -> Iterator[str]:
 
 
 def cost(visit: Visit) -> str:
-    """The same total on the page, in the API, by usage; and within two seconds of the last call."""
+    """Expect the same total on the page, in the API, and from usage, within two seconds of the last call."""
     me = visit.account("developer", "aurora-bank")
     today = visit.today(me)
     window = {"tenant": "aurora-bank", "start": today.isoformat(), "end": today.isoformat()}
@@ -317,7 +317,7 @@ def _spend_on(page: Page) -> Decimal:
 
 
 def report(visit: Visit) -> str:
-    """The controller's CSV of the last full month sums to the page's total."""
+    """Expect the controller's CSV of the last full month to sum to the page's total."""
     last = visit.today(visit.account("developer", "aurora-bank")).replace(day=1) - timedelta(days=1)
     month = f"{last:%Y-%m}"
     controller = Browser(visit.console)
@@ -363,10 +363,10 @@ STEPS: list[tuple[str, Callable[[Visit], str | Iterator[str]]]] = [
 
 
 def walk(installation: dict[str, Any], *, patience: float = 1.0) -> Iterator[str]:
-    """Take the steps one after the other; yields a line for each thing seen.
+    """Run the steps one after the other; yields a line for each result.
 
     Raises:
-        Difference, UnexpectedAnswer: what was seen is not what must be.
+        Difference, UnexpectedAnswer: a result is not the expected one.
     """
     visit = Visit(installation, patience)
     for number, step in STEPS:

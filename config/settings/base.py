@@ -1,4 +1,4 @@
-"""Settings of every installation; what differs comes from the environment (see docs/operate.md for the list)."""
+"""Settings of every installation; differences come from the environment (see docs/operate.md for the list)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONSOLE_URL = env("CONSOLE_URL", "http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", "http://127.0.0.1:8080/v1").rstrip("/")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 IS_LOOPBACK = urlsplit(CONSOLE_URL).hostname in LOOPBACK_HOSTS
-IS_DEMO = env_bool("DEMO", False)  # says so on the sign-in page; opens nothing by itself
+IS_DEMO = env_bool("DEMO", False)  # shown on the sign-in page; opens nothing by itself
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127.0.0.1")
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
@@ -108,7 +108,7 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 INSTALLED_APPS.insert(1, "django.forms")
 
-# Database. A pool serves a threaded console; short-lived processes connect directly.
+# Database. A threaded console uses a pool; short-lived processes connect directly.
 DATABASES = {"default": env_database("DATABASE_URL")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 if pool_size := env_int("DATABASE_POOL_SIZE", 0):
@@ -129,17 +129,17 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-ANONYMOUS_USER_NAME = None  # guardian: nobody in particular has no row
+ANONYMOUS_USER_NAME = None  # guardian: anonymous visitors have no row
 GUARDIAN_RAISE_403 = False
 LOGIN_URL = "login"
 LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)  # off: only the OpenID provider signs people in
-# Staff without a second factor are sent to set one up before any page; in the demo they need not.
+# Staff without a second factor must set one up before they see any page, except in the demo.
 STAFF_SECOND_FACTOR = env_choice(
     "STAFF_SECOND_FACTOR", "optional" if IS_DEMO else "required", ("required", "optional")
 )
 APPROVALS_NEED_SECOND_FACTOR = env_bool("APPROVALS_NEED_SECOND_FACTOR", False)
 
-# Lockout (django-axes): of an address at one place, and, much later, of an address wherever it is tried.
+# Lockout (django-axes) of an address at one place and, after many more failures, everywhere.
 AXES_HANDLER = "accounts.lockout.LockoutHandler"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], ["username"]]
 AXES_FAILURE_LIMIT = env_int("LOCKOUT_FAILURES", 5, minimum=1)
@@ -151,7 +151,7 @@ AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "accounts.lockout.address_tried"
 AXES_CLIENT_IP_CALLABLE = "core.client_address.caller_place"
 AXES_LOCKOUT_CALLABLE = "accounts.lockout.locked_out"
-AXES_DISABLE_ACCESS_LOG = True  # the audit log says who signed in
+AXES_DISABLE_ACCESS_LOG = True  # the audit log records sign-ins
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
 LOGIN_REDIRECT_URL = "home"
@@ -175,23 +175,23 @@ OIDC_CREATE_USER = env_bool("OIDC_CREATE_ACCOUNTS", True)
 OIDC_USE_NONCE = OIDC_USE_PKCE = True
 OIDC_PKCE_CODE_CHALLENGE_METHOD = "S256"
 
-# Cookies and transport: secure unless the console is this machine's own.
+# Cookies and transport: secure unless the console serves only this machine.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOOPBACK
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_seconds("SESSION_SECONDS", 12 * 3600)
 SESSION_ENGINE = "accounts.session_store"
-_HOST_ONLY = "" if IS_LOOPBACK else "__Host-"  # browsers then want Secure and Path=/, and take no Domain
+_HOST_ONLY = "" if IS_LOOPBACK else "__Host-"  # browsers then require Secure and Path=/, and forbid Domain
 SESSION_COOKIE_NAME = f"{_HOST_ONLY}qm_session"
 CSRF_COOKIE_NAME = f"{_HOST_ONLY}qm_csrf"
-CSRF_COOKIE_HTTPONLY = True  # pages carry the token themselves
+CSRF_COOKIE_HTTPONLY = True  # pages contain the token themselves
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = not IS_LOOPBACK
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"]
 SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS", True)
 SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
-# Preloading binds a whole domain for years: its owner decides that.
+# Preloading binds a whole domain for years, so its owner must decide.
 SILENCED_SYSTEM_CHECKS = [
     "guardian.W001",  # it looks for its own backend by name; ours extends it
     "security.W021",
@@ -202,7 +202,7 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 IS_BEHIND_TLS_PROXY = env_bool("BEHIND_TLS_PROXY", False)
 if IS_BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# How many proxies in front append to X-Forwarded-For; the entry the outermost of them wrote is the caller.
+# The number of proxies in front that append to X-Forwarded-For; the outermost one's entry is the caller.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 1 if IS_BEHIND_TLS_PROXY else 0)
 X_FRAME_OPTIONS = "DENY"
 PERMISSIONS_POLICY = dict.fromkeys(
@@ -268,8 +268,8 @@ EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
 EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
-INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)  # an invitation's link ends after so many
-SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # whom a suspended tenant's people ask; empty: "the operators"
+INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)  # validity of an invitation's link
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # for members of a suspended tenant; empty: "the operators"
 
 # Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
 CELERY_BROKER_URL = env("CELERY_BROKER_URL")
@@ -289,24 +289,24 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-# Each app adds its own clocks in tasks.py (config.celery).
+# Each app adds its own schedules in tasks.py (config.celery).
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
 
-# How often something may be tried (core/rate_limits.py). Counted in a Redis or Valkey; else in each process.
+# Rate limits (core/rate_limits.py), counted in a Redis or Valkey, or else in each process.
 _is_shared = CELERY_BROKER_URL.startswith(("redis://", "rediss://", "valkey://", "valkeys://"))
 RATE_LIMIT_URL = env("RATE_LIMIT_URL", CELERY_BROKER_URL if _is_shared else "memory://")
 RATE_LIMITS = env_rates(
     "RATE_LIMITS",
     {
-        "sign_in": "30/minute",  # passwords, codes and administrator's links, of an address
-        "provider_sign_in": "300/minute",  # ways to the identity provider, of an address (an office has one)
-        "invitation_send": "60/hour",  # of a person
-        "invitation_open": "30/minute",  # of an address
-        "key_claim": "30/minute",  # of a person
-        "token_failed": "60/minute",  # unknown, expired and revoked bearer tokens, of an address
-        "token_use": "600/minute",  # of a token
-        "scim": "1200/minute",  # of a directory's token
-        "back_channel_logout": "120/minute",  # of an address
+        "sign_in": "30/minute",  # passwords, codes and administrator's links, per address
+        "provider_sign_in": "300/minute",  # redirects to the identity provider, per address (an office has one)
+        "invitation_send": "60/hour",  # per person
+        "invitation_open": "30/minute",  # per address
+        "key_claim": "30/minute",  # per person
+        "token_failed": "60/minute",  # unknown, expired and revoked bearer tokens, per address
+        "token_use": "600/minute",  # per token
+        "scim": "1200/minute",  # per token of a directory
+        "back_channel_logout": "120/minute",  # per address
     },
 )
 

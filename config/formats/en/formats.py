@@ -1,4 +1,4 @@
-"""English as the portal writes it: the day first, 24 hours; two spellings of a month never meet on a page."""
+"""English formats of the portal: day first, 24 hours, and one spelling of months on every page."""
 
 DATE_FORMAT = "j M Y"
 DATETIME_FORMAT = "j M Y, H:i"

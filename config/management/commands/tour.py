@@ -1,4 +1,4 @@
-"""Walk the main path of a running demo over HTTP and say what was seen."""
+"""Take the tour of a running demo over HTTP, and print its results."""
 
 from __future__ import annotations
 
