@@ -38,7 +38,7 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True)
 class Ports:
-    """The two ports people use; the others are chosen freely."""
+    """The two ports that people use; the launcher chooses the others freely."""
 
     console: int
     gateway: int
@@ -62,13 +62,13 @@ def main(arguments: list[str]) -> int:
 
 
 def run(*, stop_with_parent: bool = False) -> None:
-    """Start everything, tell how to reach it, and stay. Raises LauncherError if it cannot be started."""
+    """Start everything, print how to reach it, and keep running. Raises LauncherError if the start fails."""
     began = time.monotonic()
     ports = read_ports()
     local = LocalDirectory(local_directory())
     local.create()
     with local.locked():
-        # Of a demo that was killed a moment ago.
+        # Remove processes of a demo that was just killed.
         sweep(f"{local.path}#", grace_seconds=8)
         refuse_taken_ports(ports)
         marker = f"{local.path}#{secrets.token_hex(8)}"
@@ -80,14 +80,14 @@ def run(*, stop_with_parent: bool = False) -> None:
                 local.write_environment(environment)
                 everything = {**os.environ, **environment, MARKER: marker}
                 prepare(supervisor, local, everything, demo_steps(local, everything))
-                # What serves never holds the owner's password.
+                # Serving processes never get the owner's password.
                 del everything["DATABASE_OWNER_URL"]
                 local.accounts_file.chmod(0o600)
                 *inner, gateway, beat = services(everything, ports)
                 supervisor.start(*inner)
-                # After the console, which it asks for its configuration.
+                # After the console, from which it gets its configuration.
                 supervisor.start(gateway)
-                # Last: nobody waits for it, and it takes long to begin.
+                # Last, because nobody waits for it and it starts slowly.
                 supervisor.start(beat)
                 say(summary(local, ports, time.monotonic() - began))
                 supervisor.watch()
@@ -97,7 +97,7 @@ def run(*, stop_with_parent: bool = False) -> None:
 
 
 def read_ports() -> Ports:
-    """Read CONSOLE_PORT and GATEWAY_PORT. Raises LauncherError naming the one that makes no sense."""
+    """Read CONSOLE_PORT and GATEWAY_PORT. Raises LauncherError naming an invalid one."""
     ports = Ports(_port("CONSOLE_PORT", 8000), _port("GATEWAY_PORT", 8080))
     if ports.console == ports.gateway:
         raise LauncherError(f"CONSOLE_PORT and GATEWAY_PORT are both {ports.console}; they must differ.")
@@ -105,7 +105,7 @@ def read_ports() -> Ports:
 
 
 def refuse_taken_ports(ports: Ports) -> None:
-    """Raise LauncherError if somebody listens on one of the ports, saying how to choose another."""
+    """Raise LauncherError if one of the ports is in use, saying how to choose another."""
     for part, variable, port in (
         ("console", "CONSOLE_PORT", ports.console),
         ("gateway", "GATEWAY_PORT", ports.gateway),
@@ -118,7 +118,7 @@ def refuse_taken_ports(ports: Ports) -> None:
 
 
 def start_servers(supervisor: Supervisor, local: LocalDirectory) -> dict[str, str]:
-    """Start the embedded database and queue unless others are given; return the addresses."""
+    """Start the embedded database and queue unless others are configured; return their URLs."""
     marked = {MARKER: supervisor.marker}
     remembered = local.remembered()
     database, queue = os.environ.get("DATABASE_URL"), os.environ.get("CELERY_BROKER_URL")
@@ -157,7 +157,7 @@ def start_servers(supervisor: Supervisor, local: LocalDirectory) -> dict[str, st
 
 
 def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, str]:
-    """Return how Quartermaster's own processes are configured, apart from database and queue."""
+    """Return the configuration of Quartermaster's own processes, except database and queue."""
     remembered = local.remembered()
     console = f"http://{LOOPBACK}:{ports.console}"
     given = {name: os.environ[name] for name in GATEWAY_OPTIONS if os.environ.get(name)}
@@ -182,9 +182,9 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
 
 
 def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
-    """List Quartermaster's processes in the order they start; they stop in the reverse order.
+    """List Quartermaster's processes in the order they start; they stop in reverse order.
 
-    So the gateway ends before the console and can still hand its usage to it.
+    So the gateway ends before the console and can still report its usage to it.
     """
 
     def python(*arguments: str) -> Command:
@@ -214,7 +214,7 @@ def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
 
 
 def answers(base: str, *paths: str) -> Callable[[], bool]:
-    """Return a question: do all these paths answer 200?"""
+    """Return a function that checks whether all these paths answer 200."""
 
     def ask() -> bool:
         for path in paths:
@@ -230,7 +230,7 @@ def answers(base: str, *paths: str) -> Callable[[], bool]:
 
 
 def summary(local: LocalDirectory, ports: Ports, seconds: float) -> str:
-    """Say where everything is and who may sign in."""
+    """Describe where everything is and who may sign in."""
     console = f"http://{LOOPBACK}:{ports.console}"
     lines = [
         "",

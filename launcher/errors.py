@@ -1,5 +1,5 @@
-"""What the launcher says when it cannot go on."""
+"""The error that the launcher raises when it cannot continue."""
 
 
 class LauncherError(Exception):
-    """Something on this machine is in the way; the message says what it is and what to do about it."""
+    """Something on this machine is in the way; the message names it and says what to do."""

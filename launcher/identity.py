@@ -1,4 +1,4 @@
-"""Which user a server runs as: ours, or an unprivileged one when we are root and the server refuses root."""
+"""The user that runs a server: ours, or an unprivileged one if we are root and the server refuses root."""
 
 import os
 import pwd
@@ -13,11 +13,11 @@ UNPRIVILEGED = "nobody"
 
 
 def unprivileged_identity(owned: Path, *, passes: tuple[Path, ...]) -> Identity | None:
-    """Say who should run a server that refuses root: None (ourselves) unless we are root.
+    """Return the user for a server that refuses root: None (ourselves) unless we are root.
 
-    As root it is the owner of `owned` if that exists and is not root's, else `nobody`. Where that user cannot
-    reach `owned` or one of `passes` because a parent directory is closed to it (a clone under /root, say), it
-    gets the one capability that lets it pass. Raises LauncherError where that cannot be had.
+    For root it is the owner of `owned` if that exists and does not belong to root, else `nobody`. If that user cannot
+    reach `owned` or one of `passes` because a parent directory is closed to it (such as a clone under /root), it
+    gets the one capability that lets it pass. Raises LauncherError if that capability is not available.
     """
     if os.geteuid() != 0:
         return None
@@ -37,7 +37,7 @@ def unprivileged_identity(owned: Path, *, passes: tuple[Path, ...]) -> Identity 
 
 
 def give(path: Path, identity: Identity | None) -> None:
-    """Make a file or directory belong to the identity, if it is not ours anyway."""
+    """Change the owner of a file or directory to the identity, unless that is ourselves."""
     if identity is not None:
         os.chown(path, identity.uid, identity.gid)
 

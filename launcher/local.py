@@ -1,4 +1,4 @@
-"""The directory that holds everything a demo writes: `.local/` in the checkout, or LOCAL_DIR."""
+"""The directory for everything that a demo writes: `.local/` in the checkout, or LOCAL_DIR."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ def local_directory() -> Path:
 
 
 class LocalDirectory:
-    """Names and reads what is in the directory."""
+    """Names and reads the files in the directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,13 +34,13 @@ class LocalDirectory:
     def create(self) -> None:
         """Make the directories. Safe to repeat."""
         self.path.mkdir(parents=True, exist_ok=True)
-        # Others may pass, because PostgreSQL may have to run as another user; what is inside is private.
+        # Others may pass through, because PostgreSQL may have to run as another user; the contents are private.
         self.path.chmod(0o711)
         for name in ("log", "exports", "engines", "gateway", "static", "queue"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
 
     def remembered(self) -> dict[str, str]:
-        """Return the secrets and ports of this installation, made at the first call. Raises LauncherError."""
+        """Return the secrets and ports of this installation; the first call makes them. Raises LauncherError."""
         path = self.path / "secrets.json"
         try:
             values: dict[str, str] = json.loads(path.read_text())
@@ -65,12 +65,12 @@ class LocalDirectory:
         write_private(self.path / "secrets.json", json.dumps(dict(values), indent=1))
 
     def write_environment(self, variables: Mapping[str, str]) -> None:
-        """Store the demo's environment, for commands run beside it; a shell can source the file too."""
+        """Store the demo's environment for commands that work on the demo; a shell can source the file too."""
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
         write_private(self.environment_file, "".join(lines))
 
     def read_environment(self) -> dict[str, str]:
-        """Return what `write_environment` stored; empty where no demo ever ran."""
+        """Return the variables that `write_environment` stored; empty if no demo ever ran."""
         try:
             text = self.environment_file.read_text()
         except FileNotFoundError:
@@ -80,9 +80,9 @@ class LocalDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for this process; the kernel releases it however we end.
+        """Lock the directory for this process; the kernel releases it however we end.
 
-        Raises LauncherError, with the other's process id, when a demo runs on it already.
+        Raises LauncherError, with the other's process id, if a demo already runs on it.
         """
         with self.lock_file.open("a+") as lock:
             try:
@@ -122,7 +122,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def adopt_demo_environment() -> None:
-    """Let a command run in a checkout with a demo work on that demo, unless DATABASE_URL says otherwise."""
+    """Make commands in a checkout with a demo work on that demo, unless DATABASE_URL is set."""
     if "DATABASE_URL" not in os.environ:
         for name, value in LocalDirectory(local_directory()).read_environment().items():
             os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""What the children say: all of it into a file each, the alarming part onto the terminal."""
+"""Output of child processes: each has a log file; errors also go to the terminal."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|PANIC)\b|\"level\": ?\"(error|critical)\"")
-# A database says ERROR for each statement it refuses, its daily work, and FATAL to whoever knocks too early.
+# A database routinely logs ERROR for each rejected statement, and FATAL for clients that connect too early.
 SERVER_ERRORS = re.compile(r"\bPANIC\b|\bFATAL: (?! the database system is )")
 TRACEBACK = "Traceback (most recent call last):"
 KEPT_LINES = 15
@@ -19,7 +19,7 @@ BYTES_PER_FILE = 10_000_000
 
 
 class ChildLog:
-    """Copies the output of one child, over all its restarts, line by line with its name in front."""
+    """Copies the output of one child, across restarts, line by line with its name in front."""
 
     def __init__(
         self, name: str, directory: Path, alarming: re.Pattern[str], say: Callable[[str], None]
@@ -37,14 +37,14 @@ class ChildLog:
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
 
     def follow(self, output: IO[bytes]) -> None:
-        """Read a child's output to its end, in a thread of its own."""
+        """Read a child's output to its end, in a separate thread."""
         self._reader = threading.Thread(
             target=self._copy, args=[output], name=f"log-{self.name}", daemon=True
         )
         self._reader.start()
 
     def finish(self, *, timeout_seconds: float) -> None:
-        """Wait for the last words of a child that has ended."""
+        """Wait for the last output of a child that has ended."""
         if self._reader is not None:
             self._reader.join(timeout_seconds)
 

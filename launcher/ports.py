@@ -18,7 +18,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Return a free loopback port: the preferred one if nobody listens there, else any."""
+    """Return a free loopback port: the preferred one if it is free, else any."""
     if preferred is not None and is_free(preferred):
         return preferred
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

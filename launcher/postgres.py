@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL: found on the machine or in a wheel, kept in one directory, gone when we are."""
+"""An embedded PostgreSQL: found on the machine or in a wheel, kept in one directory, stopped when we end."""
 
 import importlib.util
 import re
@@ -39,7 +39,7 @@ FAST_SETTINGS = {
     "autovacuum": "off",
     "max_wal_size": "256MB",
 }
-# Ends sessions and writes a checkpoint; SIGTERM would wait for the clients.
+# This signal ends sessions and writes a checkpoint; SIGTERM would wait for the clients.
 FAST_STOP = signal.SIGINT
 
 
@@ -55,7 +55,7 @@ def installed_binaries() -> list[Binaries]:
     """List the usable installations, best first: those of the machine, then those of the wheel."""
     directories: list[Path] = []
     if on_path := shutil.which("postgres"):
-        # As it is named, and where the link leads: a folder of links need not hold all of its programs.
+        # Try the folder of the link and that of its target: a folder of links may lack some programs.
         directories += [Path(on_path).absolute().parent, Path(on_path).resolve().parent]
     by_version = sorted(Path("/").glob(SYSTEM_DIRECTORIES.lstrip("/")), key=_version_in_path, reverse=True)
     directories += by_version
@@ -97,8 +97,8 @@ def choose_binaries(data: Path, installed: list[Binaries]) -> Binaries:
 class EmbeddedPostgres:
     """One server on one data directory.
 
-    `fast` gives up durability for speed: for tests only. The directory must be ours alone: whoever starts a
-    server on it makes sure of that.
+    `fast` gives up durability for speed; use it only for tests. No other process may use the directory; the caller
+    that starts a server on it must make sure of that.
     """
 
     name = "PostgreSQL"
@@ -116,14 +116,14 @@ class EmbeddedPostgres:
         return f"postgresql://{ROLE}:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     def prepare(self) -> None:
-        """Create the data directory if need be and clear away what a killed server left. Safe to repeat."""
+        """Create the data directory if necessary, and clean up after a killed server. Safe to repeat."""
         self.identity = unprivileged_identity(self.data, passes=(self.binaries.directory / "postgres",))
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self._end_orphan()
 
     def command(self, environment: dict[str, str] | None = None) -> Command:
-        """Return the server's command line; only after `prepare`."""
+        """Return the server's command line; call it only after `prepare`."""
         settings = SERVER_SETTINGS | {"port": str(self.port)} | (FAST_SETTINGS if self.fast else {})
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return Command(
@@ -149,7 +149,7 @@ class EmbeddedPostgres:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def _initialise(self) -> None:
-        """Run initdb beside the final place and rename, so that a kill leaves nothing half made."""
+        """Run initdb next to the final place and rename, so that a kill leaves nothing half-finished."""
         fresh = self.data.with_name(self.data.name + ".new")
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -197,7 +197,7 @@ class EmbeddedPostgres:
         pid_file.unlink(missing_ok=True)
 
     def _runs_here(self, pid: int) -> bool:
-        """Whether this process is a server on our data: PostgreSQL works inside its data directory."""
+        """Whether this process is a server on our data; PostgreSQL's working directory is its data directory."""
         if pid <= 0 or not is_alive(pid):
             return False
         try:

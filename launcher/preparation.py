@@ -1,4 +1,4 @@
-"""What a demo needs before its services start: tables, static files, demo data. Done again only at need."""
+"""Prepare a demo before its services start: tables, static files, demo data. Steps repeat only if necessary."""
 
 import ast
 import hashlib
@@ -17,17 +17,17 @@ from launcher.processes import Command
 from launcher.supervisor import Supervisor
 
 APPS = tuple(sorted(path.parent.name for path in CHECKOUT.glob("*/apps.py")))
-# The migrations and static files of other packages.
+# It determines the migrations and static files of other packages.
 LOCK_FILE = CHECKOUT / "requirements.lock"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A management command, and what its result depends on."""
+    """A management command, and the inputs of its result."""
 
     title: str
     arguments: tuple[str, ...]
-    # Asked before, to see if it is as after the last time, and again afterwards.
+    # Called before the step, to compare with the state after its last run, and again afterwards.
     state: Callable[[], str]
     shows_progress: bool = False
 
@@ -41,7 +41,7 @@ def prepare(
         supervisor: runs the processes that a step needs.
         local: the folder of the demo.
         environment: environment of the steps.
-        steps: what to do, in order.
+        steps: the steps, in order.
     """
     done = _read(local.prepared_file)
     for step in steps:
@@ -58,7 +58,7 @@ def prepare(
 
 
 def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[Step, ...]:
-    """List what a demo needs done before its services can start."""
+    """List the steps that a demo needs before its services can start."""
     migrations = [path for app in APPS for path in (CHECKOUT / app).glob("migrations/*.py")]
     static = [path for path in (CHECKOUT / "static").rglob("*") if path.is_file()]
     url = environment["DATABASE_URL"]
@@ -88,8 +88,8 @@ def refuse_other_migrations(
 ) -> None:
     """Raise LauncherError if another version made the tables in `directory`, whose database is at `url`.
 
-    It is another version if the database has had a migration of our apps that is not here or was edited since:
-    `ours` says by name what each means, and `before`, the state after the last `migrate`, what each meant then.
+    It was another version if the database has a migration of our apps that does not exist here or was edited since.
+    `ours` has the current digest of each by name; `before`, the state after the last `migrate`, has those from then.
     """
     with psycopg.connect(url, connect_timeout=5) as connection:
         row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
@@ -101,7 +101,7 @@ def refuse_other_migrations(
     try:
         meant = json.loads(before or "{}").get("ours", {})
     except ValueError:
-        # Written by a version that did not note it.
+        # The state comes from a version that did not record digests.
         meant = {}
     for name in (f"{app}.{name}" for app, name in applied):
         is_edited = before is not None and (not meant or meant.get(name, ours.get(name)) != ours.get(name))
@@ -113,12 +113,12 @@ def refuse_other_migrations(
 
 
 def meaning_of(migration: Path) -> str:
-    """Digest what a migration does: it stays the same when comments or the formatting change."""
+    """Digest the effect of a migration; changes of comments or formatting do not change the digest."""
     return hashlib.sha256(ast.dump(ast.parse(migration.read_text())).encode()).hexdigest()
 
 
 def applied_migrations(url: str) -> str:
-    """Say which migrations this very database has had; it differs for a database made anew."""
+    """Return a summary of the migrations applied to this database; it differs for a new database."""
     with psycopg.connect(url, connect_timeout=5) as connection:
         row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
         if row is None or row[0] is None:
@@ -127,7 +127,7 @@ def applied_migrations(url: str) -> str:
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """Digest the names, sizes and times of files: cheap, and different whenever one was edited."""
+    """Digest the names, sizes and times of files: cheap, and different after every edit."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         if path.exists():
@@ -137,7 +137,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def _demo_sources() -> list[Path]:
-    """The command that loads the demo, the data files, and whatever else is named after the demo."""
+    """The command that loads the demo, the data files, and all other files named after the demo."""
     files = (path for app in APPS for path in (CHECKOUT / app).rglob("*") if path.is_file())
     return [
         path

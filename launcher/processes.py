@@ -1,6 +1,6 @@
-"""Starting child processes that die with us, stopping them, and finding those that were left behind.
+"""Start child processes that end with us, stop them, and find those that were left behind.
 
-Standard library only: run as a script this file is the guard, which cleans up after a killed supervisor.
+Standard library only: as a script, this file is the guard, which cleans up after a killed supervisor.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import IO
 CHILD_SCRIPT = Path(__file__).with_name("child.py")
 GOODBYE = b"all stopped"
 GUARD_GRACE_SECONDS = 3.0
-# In the environment of every process of one run: "<local directory>#<run id>".
+# This variable is set in every process of one run: "<local directory>#<run id>".
 MARKER = "QUARTERMASTER_RUN"
 
 
@@ -33,7 +33,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Command:
-    """A program, its environment (the whole of it), and how it is asked to stop."""
+    """A program, its complete environment, and the signal that stops it."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class Command:
 def spawn(command: Command, *, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a command in its own session; the kernel sends it `stop_signal` when the calling thread ends.
 
-    Call it from a thread that lives as long as the program, so normally the main one.
+    Call it from a thread that lives as long as the program, normally the main one.
     """
     identity = command.identity
     name, *arguments = command.arguments
-    # Looked up here: where the child is already another user, it may see less.
+    # Look it up here: as another user, the child may not see it.
     program = shutil.which(name, path=command.environment.get("PATH"))
     wanted = {
         "parent": os.getpid(),
@@ -69,9 +69,9 @@ def spawn(command: Command, *, output: int | IO[bytes]) -> subprocess.Popen[byte
 
 
 def stop(process: subprocess.Popen[bytes], first: signal.Signals, *, timeout_seconds: float) -> bool:
-    """Ask a child to stop, and kill what is left of its process group after the timeout.
+    """Ask a child to stop, and kill the rest of its process group after the timeout.
 
-    Returns whether it went by itself. Safe to repeat.
+    Returns whether it ended by itself. Safe to repeat.
     """
     went = True
     if process.poll() is None:
@@ -86,7 +86,7 @@ def stop(process: subprocess.Popen[bytes], first: signal.Signals, *, timeout_sec
 
 
 def kill_group(leader: int) -> None:
-    """Kill every process of a group that `spawn` made; nothing happens when none is left."""
+    """Kill every process of a group that `spawn` made; does nothing if none is left."""
     try:
         os.killpg(leader, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -103,7 +103,7 @@ def is_alive(pid: int) -> bool:
 
 
 def marked_processes(prefix: str) -> Iterator[int]:
-    """Yield the live processes, other than this one, whose environment carries a marker beginning so."""
+    """Yield the live processes, except this one, whose environment has a marker with this prefix."""
     wanted = f"{MARKER}={prefix}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -117,7 +117,7 @@ def marked_processes(prefix: str) -> Iterator[int]:
 
 
 def sweep(prefix: str, *, grace_seconds: float, spared: frozenset[int] = frozenset()) -> list[int]:
-    """Terminate every marked process, killing after the grace time; return those that had to be killed."""
+    """Terminate every marked process; kill those left after the grace time, and return them."""
     send_all(set(marked_processes(prefix)) - spared, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while time.monotonic() < deadline:
@@ -125,7 +125,7 @@ def sweep(prefix: str, *, grace_seconds: float, spared: frozenset[int] = frozens
             return []
         time.sleep(0.05)
     killed: set[int] = set()
-    # Again, for what they may have started meanwhile.
+    # Repeat, because they may have started others meanwhile.
     while left := set(marked_processes(prefix)) - spared:
         send_all(left, signal.SIGKILL)
         killed |= left
@@ -143,7 +143,7 @@ def send_all(pids: set[int], number: signal.Signals) -> None:
 
 
 def start_guard(prefix: str) -> subprocess.Popen[bytes]:
-    """Start the process that sweeps away our marked processes if we end without saying goodbye to it."""
+    """Start the process that ends our marked processes if we end without dismissing it."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, prefix],
         stdin=subprocess.PIPE,
@@ -154,7 +154,7 @@ def start_guard(prefix: str) -> subprocess.Popen[bytes]:
 
 
 def dismiss_guard(guard: subprocess.Popen[bytes]) -> None:
-    """Tell the guard that everything was stopped in good order."""
+    """Tell the guard that everything stopped in an orderly way."""
     try:
         guard.communicate(GOODBYE, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
@@ -163,9 +163,9 @@ def dismiss_guard(guard: subprocess.Popen[bytes]) -> None:
 
 
 def guard(prefix: str) -> None:
-    """Wait for a goodbye on standard input; where it ends without one, leave no marked process behind.
+    """Wait for a goodbye on standard input; if the input ends without one, end all marked processes.
 
-    The kernel has told the direct children already; this reaches what they started themselves.
+    The kernel has already signaled the direct children; this reaches the processes that they started.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Two database roles: one owns the tables and migrates them, the other serves and owns nothing (core/rls.py)."""
+"""Two database roles: one owns and migrates the tables; the other serves requests and owns nothing (core/rls.py)."""
 
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -7,14 +7,14 @@ from psycopg import sql
 
 from launcher.errors import LauncherError
 
-# Holds the rights; as in core/rls.py.
+# The role that holds the rights; same as in core/rls.py.
 CONSOLE_ROLE = "quartermaster_console"
 
 
 def console_url(owner_url: str, *, login: str, password: str) -> str:
-    """Make the login role of the console, if need be, and return the address under which it connects.
+    """Make the login role of the console, if necessary, and return the URL under which it connects.
 
-    Safe to repeat; the password is set anew. Raises LauncherError if the owner may not create roles.
+    Safe to repeat; each call sets the password again. Raises LauncherError if the owner may not create roles.
     """
     try:
         with psycopg.connect(owner_url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""A server that somebody starts without a supervisor: it runs from when it answers until it is stopped."""
+"""A server without a supervisor: the caller starts it, waits until it answers, and stops it."""
 
 import subprocess
 import time
@@ -8,13 +8,13 @@ from typing import IO, Final, Protocol
 from launcher.errors import LauncherError
 from launcher.processes import Command, spawn, stop
 
-# Of every server: nothing of ours.
+# The environment of every server, without any of our variables.
 ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 STOP_TIMEOUT_SECONDS: Final = 15.0
 
 
 class Server(Protocol):
-    """What can be started: `launcher.postgres.EmbeddedPostgres`, `launcher.valkey.EmbeddedValkey`."""
+    """A server to start: `launcher.postgres.EmbeddedPostgres` or `launcher.valkey.EmbeddedValkey`."""
 
     name: str  # in messages
 
@@ -26,10 +26,10 @@ class Server(Protocol):
 
 
 class RunningServer:
-    """A started server, for those who want one without a supervisor."""
+    """A started server, for callers that want one without a supervisor."""
 
     def __init__(self, server: Server, log: IO[bytes], *, timeout_seconds: float = 60) -> None:
-        """Start the server and wait until it answers. Raises LauncherError if it ends or stays silent."""
+        """Start the server and wait until it answers. Raises LauncherError if it ends or does not answer."""
         server.prepare()
         command = server.command()
         self._stop_signal = command.stop_signal
@@ -53,7 +53,7 @@ class RunningServer:
 
 
 def version_output(program: Path) -> str:
-    """What a program answers to `--version`; empty if it does not run."""
+    """The output of a program with `--version`; empty if it does not run."""
     try:
         answer = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=10, check=True

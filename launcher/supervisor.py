@@ -21,12 +21,12 @@ TICK_SECONDS = 0.05
 
 
 class StopRequestedError(Exception):
-    """Somebody asked us to stop: Ctrl-C, SIGTERM or a closed terminal."""
+    """A signal asked us to stop: Ctrl-C, SIGTERM or a closed terminal."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One long-running child. `is_ready` is asked again and again until it says yes."""
+    """One long-running child. The supervisor calls `is_ready` repeatedly until it returns True."""
 
     name: str
     command: Command
@@ -37,7 +37,7 @@ class Service:
 
 @dataclass
 class Child:
-    """A service as it is now: its process, or when to start it again."""
+    """The current state of a service: its process, or the time to start it again."""
 
     service: Service
     log: ChildLog
@@ -48,7 +48,7 @@ class Child:
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal; a terminal that is gone is no reason to fail."""
+    """Print a line for the person at the terminal; a closed terminal is not an error."""
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -57,10 +57,10 @@ def say(line: str) -> None:
 
 
 class Supervisor:
-    """Runs services until told to stop. Use it as a context: leaving it stops everything.
+    """Runs services until a signal asks it to stop. Use it as a context: leaving it stops everything.
 
-    Every command must carry `marker` in its environment, so that nothing escapes: a guard process looks for
-    it if the supervisor itself is killed. Only for the main thread of a process, the one that gets signals.
+    Every command must have `marker` in its environment, so that nothing escapes: a guard process looks for it if the
+    supervisor itself is killed. Use it only in the main thread of a process, which receives the signals.
     """
 
     def __init__(self, logs: Path, marker: str, *, tell: Callable[[str], None] = say) -> None:
@@ -79,7 +79,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # From here on signals interrupt nothing.
+        # From now on, signals interrupt nothing.
         self._stopping = True
         for child in reversed(self.children):
             self._stop(child)
@@ -89,7 +89,7 @@ class Supervisor:
     def start(self, *services: Service, timeout_seconds: float = 60) -> None:
         """Start services and wait until each is ready.
 
-        Raises LauncherError with a service's last words when it ends before that, or takes too long.
+        Raises LauncherError with a service's last output if it ends before that, or takes too long.
         """
         fresh = [Child(service, self._log_of(service)) for service in services]
         for child in fresh:
@@ -110,7 +110,7 @@ class Supervisor:
             self._refuse_early_end(child)
 
     def run_once(self, name: str, command: Command, *, tell: Callable[[str], None] | None = None) -> None:
-        """Run a command to its end, logging what it says and passing it to `tell`.
+        """Run a command to its end; log its output, and pass it to `tell`.
 
         Raises LauncherError if it fails.
         """
@@ -131,7 +131,7 @@ class Supervisor:
             raise LauncherError(f"{name} failed.{what_it_said}")
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Restart whatever ends, with growing pauses, until StopRequestedError is raised by a signal."""
+        """Restart services that end, with growing pauses, until a signal raises StopRequestedError."""
         while not until():
             for child in self.children:
                 self._revive(child)
@@ -168,7 +168,7 @@ class Supervisor:
             f"{child.service.name} ended ({how_it_ended(child.process)}); starting it again in "
             f"{child.pause_seconds:g} s. Its log: {child.log.path}"
         )
-        # What it had started itself.
+        # Kill the processes that it started itself.
         kill_group(child.process.pid)
         child.process = None
         child.due_at = now + child.pause_seconds
@@ -202,19 +202,19 @@ class Supervisor:
             self._stopping = True
             self._stopping_since = time.monotonic()
             raise StopRequestedError
-        # A second Ctrl-C asks for haste. Other signals may be the same request over another way: a process group
-        # and `make` both pass it on.
+        # A second Ctrl-C means to stop at once. Other signals may be the same request by another route: a process
+        # group and `make` both pass it on.
         if number == signal.SIGINT and time.monotonic() - self._stopping_since > 1:
             self._hurried = True
 
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str:
-    """Say how a process ended, in words."""
+    """Describe how a process ended."""
     code = process.returncode
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def last_words(log: ChildLog) -> str:
-    """Quote the end of a log and say where the rest is."""
+    """Quote the end of a log, and name the file with the rest."""
     lines = "".join(f"\n    {line}" for line in log.last_lines)
     return f" Its last lines (all of them: {log.path}):{lines}"

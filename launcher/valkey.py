@@ -1,4 +1,4 @@
-"""An embedded Valkey (or Redis) for Celery: found on the machine or in a wheel, gone when we are."""
+"""An embedded Valkey (or Redis) for Celery: found on the machine or in a wheel, stopped when we end."""
 
 import importlib.util
 import platform
@@ -20,8 +20,8 @@ OLDEST_MAJOR = 6
 class Program:
     """A server program, its family ("valkey" or "redis") and major version.
 
-    `path` is the name under which it was found. A link is not followed: some programs are one file under many
-    names and decide by the name what to be, as Debian's redis-server, redis-check-rdb and redis-check-aof do.
+    `path` is the name under which it was found. We do not follow a link: a file with several names may behave
+    according to its name, as Debian's redis-server, redis-check-rdb and redis-check-aof do.
     """
 
     path: Path
@@ -30,7 +30,7 @@ class Program:
 
 
 def find_program() -> Program:
-    """Return the best server program: valkey-server or redis-server of the machine, else the wheel's.
+    """Return the best server program: valkey-server or redis-server on the machine, else the wheel's.
 
     Raises LauncherError if there is none.
     """
@@ -55,8 +55,8 @@ class EmbeddedValkey:
 
     def __init__(self, directory: Path, *, port: int, password: str, durable: bool = True) -> None:
         self.program = find_program()
-        # Older programs cannot read newer files, so each version has its own: what is queued is only a hint
-        # to look at a row, hence an empty queue after a change of version loses nothing.
+        # Older programs cannot read newer files, so each version has its own. A queued message is only a hint to
+        # look at a row, so an empty queue after a change of version loses nothing.
         self.directory = directory.absolute() / f"{self.program.family}-{self.program.major}"
         self.port = port
         self.password = password
@@ -79,13 +79,13 @@ class EmbeddedValkey:
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "everysec",
             "save": '""',
-            # Leaves our marker in its environment readable.
+            # Keeps our marker in its environment readable.
             "set-proc-title": "no",
         }
         configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
 
     def command(self, environment: dict[str, str] | None = None) -> Command:
-        """Return the server's command line; only after `prepare`."""
+        """Return the server's command line; call it only after `prepare`."""
         return Command(
             arguments=(str(self.program.path), str(self._configuration_file())),
             environment=ENVIRONMENT | (environment or {}),
