@@ -11,7 +11,7 @@ from core.leaks import without_secrets
 
 
 def cut_secrets(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Shorten anything that looks like a secret to its beginning: logs include text from callers, such as user agents."""
+    """Shorten anything that looks like a secret to its beginning: logs include text from callers (user agents)."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = without_secrets(value)
