@@ -1,4 +1,4 @@
-"""Operators' pages about people, and the parts that all operators' pages share."""
+"""Operators' pages about people, and the parts that all operators' pages share. Loads every module here."""
 
 from importlib import import_module
 from pkgutil import iter_modules
