@@ -59,7 +59,7 @@ class _Checkpoint:
 def verify(
     against: Iterable[dict[str, Any]] | None = None, *, on_progress: Callable[[Proof], None] | None = None
 ) -> Proof:
-    """Prove the whole audit log, in one snapshot of the database and in flat memory.
+    """Prove the whole audit log, in one snapshot of the database and in constant memory.
 
     Args:
         against: exported checkpoints in the order of their numbers; each must be the database's own.

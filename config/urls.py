@@ -1,4 +1,4 @@
-"""The map of the console. Portal pages of a tenant live under /t/<tenant>/, staff pages under /admin/."""
+"""The URLs of the console. Portal pages of a tenant are under /t/<tenant>/, staff pages under /admin/."""
 
 from django.contrib import admin
 from django.urls import include, path

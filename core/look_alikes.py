@@ -60,11 +60,11 @@ _LIKE_APOSTROPHES: Final = frozenset(
 )
 # Signs that stand for letters, and `+`, so that `C++` differs from `C`.
 _NO_SEPARATORS: Final = frozenset("|!$€@¦⎸⎹⏐│┃❘∣×+")
-# Marks that modify the sign before them.
+# Marks that turn the sign before them into an emoji.
 _OF_EMOJI: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), 0x20E3)))
 # Trademark signs; they say that somebody owns the name.
 _OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")
-# In a word with Latin letters.
+# Signs that are dashes in a word with Latin letters.
 _DASHES: Final = re.compile("[ーヽヾ]")
 _LATIN: Final = re.compile("[a-z]")
 # Scripts whose letters are compared without their marks.

@@ -46,7 +46,7 @@ def new_key_secret() -> str:
 
 
 def looks_like(prefix: str, secret: str) -> bool:
-    """Say whether `secret` has the prefix, length and checksum of its kind; not whether it is valid."""
+    """Whether `secret` has the prefix, length and checksum of its kind, not whether it is valid."""
     if len(secret) != len(prefix) + 1 + _BODY_LENGTH + _CHECKSUM_LENGTH or not secret.isascii():
         return False
     if not secret.startswith(f"{prefix}_"):
@@ -55,7 +55,7 @@ def looks_like(prefix: str, secret: str) -> bool:
 
 
 def looks_like_key(secret: str) -> bool:
-    """Say whether `secret` has the form of an API key."""
+    """Whether `secret` has the form of an API key."""
     return looks_like(KEY, secret)
 
 
