@@ -60,7 +60,7 @@ _LIKE_APOSTROPHES: Final = frozenset(
 )
 # Signs that stand for letters, and `+`, so that `C++` differs from `C`.
 _NO_SEPARATORS: Final = frozenset("|!$€@¦⎸⎹⏐│┃❘∣×+")
-# Marks that turn the sign before them into an emoji.
+# Marks on the sign before them: variation selectors, and the keycap.
 _OF_EMOJI: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), 0x20E3)))
 # Trademark signs; they say that somebody owns the name.
 _OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")
