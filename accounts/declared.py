@@ -92,7 +92,12 @@ class Action(Generic[S, P, R]):
 
     @property
     def permission(self) -> str:
-        """The name of its permission, for queries about many rows at once (`tenants.permissions.projects_where`)."""
+        """The name of its permission, for queries about many rows at once (`tenants.permissions.projects_where`).
+
+        Raises TypeError for an action that declares none or several.
+        """
+        if len(self.permissions) != 1:
+            raise TypeError(f"{self!r} has no single permission: {self.permissions}")
         return self.permissions[0]
 
     def require_permission(self, by: User | None, subject: S) -> None:
