@@ -106,10 +106,17 @@ class Action(Generic[S, P, R]):
             return
         if callable(self._permission):
             self._permission(by)
-        elif self._permission and (name := self._which(by, subject) if self._which else self.permission):
+        elif self._permission is not None and (name := self._name_for(by, subject)):
             require(by, name, self._on(subject) if self._on else None)
         if self._rule:
             self._rule(by, subject)
+
+    def _name_for(self, by: User, subject: S) -> str:
+        """The permission that `by` needs for `subject`; "" for none. Raises TypeError for one that is not declared."""
+        name = self._which(by, subject) if self._which else self.permission
+        if name and name not in self.permissions:
+            raise TypeError(f"{self!r} does not declare the permission {name}")
+        return name
 
     def require(self, by: User | None, subject: S) -> None:
         """Raise PermissionDenied unless `by` may do this to `subject`, then Conflict unless its state allows it now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from django.forms import BaseForm
+from django.forms import BaseForm, CheckboxInput, CheckboxSelectMultiple, SelectMultiple
 
 
 class Editable(Protocol):
@@ -27,7 +27,13 @@ def sent_values(form: BaseForm) -> dict[str, Any]:
 
     A page that was open before a release does not send the release's new fields. This function leaves them out, so
     the action keeps their values; cleaning would make each of them empty.
+
+    Raises TypeError for a check box or a multiple choice: browsers send nothing if none is chosen, so a page without
+    the field looks the same. Use a choice of yes and no.
     """
+    for name, field in form.fields.items():
+        if isinstance(field.widget, CheckboxInput | SelectMultiple | CheckboxSelectMultiple):
+            raise TypeError(f"{name}: a page that does not know this field cannot be told from an empty one.")
     return {
         name: value
         for name, value in form.cleaned_data.items()

@@ -110,3 +110,22 @@ def test_an_action_of_none_or_several_permissions_has_no_single_one():
     for several in (weigh, greet):
         with pytest.raises(TypeError, match="no single permission"):
             _ = several.permission
+
+
+@pytest.mark.parametrize("declared", [(), ("tenants.view_cost",)])
+def test_a_permission_that_is_not_declared_is_no_way_in(lab, owner, declared):
+    @action(Tenant, permission=declared, which=lambda by, tenant: "tenants.manage_tenant")
+    def sweep(tenant, *, by):
+        sweep.require(by, tenant)
+
+    with pytest.raises(TypeError, match=r"does not declare the permission tenants\.manage_tenant"):
+        sweep(lab, by=owner)
+
+
+def test_an_action_without_any_permission_is_closed(lab, owner):
+    @action(Tenant, permission=())
+    def sweep(tenant, *, by):
+        sweep.require(by, tenant)
+
+    with pytest.raises(TypeError, match="no single permission"):
+        sweep(lab, by=owner)

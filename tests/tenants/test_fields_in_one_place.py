@@ -6,13 +6,14 @@ import csv
 from datetime import date
 
 import pytest
+from django import forms
 from django.utils.functional import Promise
 from drf_spectacular.generators import SchemaGenerator
 
 from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from core.editing import assign
+from core.editing import assign, sent_values
 from exports.building import build_export
 from exports.files import path_of
 from tenants.models import Project, Tenant
@@ -207,3 +208,23 @@ def test_what_finance_books_by_stands_in_the_list_of_projects_and_in_the_cost_re
     assert rows
     for row in rows:
         assert [row[name] for name in Project.ACCOUNTING] == [f"'=of {name}" for name in Project.ACCOUNTING]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        forms.BooleanField(required=False),
+        forms.MultipleChoiceField(required=False),
+        forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple),
+    ],
+    ids=["check box", "list", "check boxes"],
+)
+def test_a_field_that_browsers_leave_out_when_empty_is_refused(field):
+    class Form(forms.Form):
+        name = forms.CharField()
+        flagged = field
+
+    form = Form({"name": "x"})
+    assert form.is_valid()
+    with pytest.raises(TypeError, match="flagged"):
+        sent_values(form)
