@@ -119,7 +119,7 @@ class Dialog:
 
         method.__name__ = name
         in_place = offers(self.action)(unfold_action(**self._frame, permissions=[f"{name}_dialog"])(method))
-        in_place.asked_by = self
+        in_place.dialog = self
         setattr(owner, f"has_{name}_dialog_permission", is_permitted)
         setattr(owner, name, in_place)
 

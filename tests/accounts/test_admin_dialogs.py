@@ -39,7 +39,7 @@ def test_there_are_dialogs_to_ask():
 
 @pytest.mark.parametrize("method", list(dialogs()))
 def test_a_dialog_asks_for_what_its_action_takes(method):
-    dialog = method.asked_by
+    dialog = method.dialog
     assert isinstance(dialog, Dialog)
     assert issubclass(dialog.form, DialogForm)
     taken = inspect.signature(dialog.call).parameters
