@@ -32,13 +32,14 @@ MONTH: Final = "date_trunc('month', day::timestamp)::date"
 # This lock is exclusive. Transactions that change folded days hold it shared until they commit.
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('billing.key_months'))"
 
-# Each tenant's first folded day that is not summed yet, if it is before %(before)s.
+# Each tenant's first folded day that is not summed yet, if it is before %(before)s. Here and in ADD, the bound is a
+# whole sub-select, for the reasons given in `unsummed`.
 UNSUMMED: Final = """
 SELECT t.id, t.timezone, unsummed.day
   FROM tenants_tenant t
   LEFT JOIN key_months_summed s ON s.tenant_id = t.id
   CROSS JOIN LATERAL (SELECT min(r.day) AS day FROM rollup_day_folded r
-                       WHERE r.tenant_id = t.id AND r.day > coalesce(s.through, '-infinity')) unsummed
+                       WHERE r.tenant_id = t.id AND r.day > (SELECT coalesce(s.through, '-infinity'))) unsummed
  WHERE unsummed.day < %(before)s AND t.id = coalesce(%(tenant)s, t.id)
  ORDER BY t.id
 """
@@ -49,7 +50,7 @@ SELECT tenant_id, {MONTH}, key_id, model_id, project_id, period, is_unpriced,
        {", ".join(f"sum({name})" for name in SUMS)}
   FROM rollup_day_folded
  WHERE tenant_id = %(tenant)s AND day <= %(through)s
-   AND day > coalesce((SELECT through FROM key_months_summed WHERE tenant_id = %(tenant)s), '-infinity')
+   AND day > (SELECT {SUMMED_THROUGH})
  GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
 ON CONFLICT ({_COLUMNS})
 DO UPDATE SET {", ".join(f"{name} = rollup_key_month.{name} + excluded.{name}" for name in SUMS)}

@@ -1,6 +1,7 @@
 """Months by key are the sums of a key's days, always: summed by the task or not yet, late, closed, erased."""
 
 import random
+import re
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
@@ -11,7 +12,7 @@ from django.db import connection, transaction
 from billing.costs import cost_rows
 from billing.folding import fold_rollups
 from billing.ingest import record_usage
-from billing.key_months import sum_key_months, tenants_to_sum
+from billing.key_months import ADD, UNSUMMED, sum_key_months, tenants_to_sum
 from billing.kinds import KINDS
 from billing.models import BillingPeriod, KeyMonthsSummed
 from billing.periods import close_period, post_cost_lines
@@ -237,6 +238,21 @@ def test_another_tenants_months_by_key_are_out_of_reach(lab, keys, some, prices,
             assert {tenant for (tenant,) in rows(f"SELECT tenant_id FROM {table}")} == {lab.pk}
             assert rows(f"DELETE FROM {table} WHERE tenant_id = %s RETURNING 1", far.pk) == []
         assert list(tenants_to_sum(far.pk)) == []
+
+
+@pytest.mark.parametrize("statement", [UNSUMMED, ADD], ids=["unsummed", "add"])
+def test_an_index_skips_the_days_summed_before_as_the_console_asks_it(lab, some, prices, moment, statement):
+    """As a mere filter, the bound reads all days the tenant ever had, every hour, while folding waits."""
+    record_usage("gateway", some(random.Random(3), 60))
+    fold_rollups()
+    sum_all()
+    seen = {"before": date(2026, 11, 1), "through": date(2026, 10, 31), "tenant": lab.pk}
+    with tenant_scope(lab.pk), connection.cursor() as cursor:
+        # Else few rows are read whole whatever there is.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {statement}", seen)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert re.search(r"Index Cond: .*\bday > ", plan), plan
 
 
 def test_the_clock_sums(lab, call, prices, moment):
