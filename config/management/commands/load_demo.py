@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -18,4 +19,6 @@ class Command(BaseCommand):
             raise CommandError(
                 "This installation is no demo (DEMO is off): it would get made-up people. Start one with make demo."
             )
+        # Log lines would break up the progress that the person who starts the demo reads.
+        logging.getLogger("core.scope").setLevel(logging.WARNING)
         load_demo(self.stdout.write)
