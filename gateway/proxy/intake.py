@@ -33,7 +33,7 @@ class Share:
         self.size = 0
 
     async def take(self, size: int) -> None:
-        """Count `size` more bytes. The first time, waits for room. Raises Refusal (429, 503)."""
+        """Count `size` more bytes. The first time, waits for room; later, only what fits. Raises Refusal (429, 503)."""
         await self._budget.take(self, size)
 
     def release(self) -> None:
@@ -61,7 +61,8 @@ class BodyBudget:
 
     async def take(self, share: Share, size: int) -> None:
         """As `Share.take`."""
-        if not self._waiting and self._fits(share, size):
+        # A newcomer queues. A share that has begun need not: it gives nothing back before it is complete.
+        if (share.size or not self._waiting) and self._fits(share, size):
             self._count(share, size)
             return
         # The share already holds bytes, so waiting could deadlock with the one it waits for.

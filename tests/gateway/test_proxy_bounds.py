@@ -57,6 +57,27 @@ def test_a_key_has_a_quarter_and_a_tenant_half_of_the_memory_for_bodies():
     asyncio.run(live())
 
 
+def test_a_body_that_has_begun_grows_into_free_room_while_another_tenant_waits():
+    async def live():
+        budget = BodyBudget(4000)
+        for key in ("a", "b"):
+            await budget.share_of("t", key).take(1000)
+        # Half of the memory is this tenant's.
+        waiting = asyncio.create_task(budget.share_of("t", "c").take(900))
+        await asyncio.sleep(0)
+        growing = budget.share_of("u", "d")
+        await growing.take(200)
+        await growing.take(300)
+        assert (growing.size, budget.used, waiting.done()) == (500, 2500, False)
+        # It never grows beyond the room that is left.
+        await budget.share_of("v", "e").take(1000)
+        with pytest.raises(Refusal):
+            await growing.take(501)
+        waiting.cancel()
+
+    asyncio.run(live())
+
+
 def test_a_single_body_passes_however_small_the_memory_is():
     async def live():
         budget = BodyBudget(10)
