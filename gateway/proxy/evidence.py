@@ -148,11 +148,11 @@ def count_delivered(
 
 
 def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> TokenCounts:
-    """Tokens of an answer of `size` bytes that was read but not kept: its own report, else as many as its bytes can
-    hold, up to the maximum of the client or the model."""
+    """Tokens of an answer of `size` bytes that was read but not kept: its own report, else only the prompt."""
     largest = max(reported.completion or 0, reported.total or 0) if reported else 0
     most = MOST_BYTES_OF_A_TOKEN * largest if largest else ESTIMATED_BYTES_OF_A_TOKEN * bounds.hidden_most
-    return count_tokens(reported, bounds, Delivered(bytes=min(size, most), pieces=1))[0]
+    evidence = Delivered(bytes=min(size, most), pieces=1) if reported else Delivered()
+    return count_tokens(reported, bounds, evidence)[0]
 
 
 def _count(

@@ -1,7 +1,8 @@
 """Read plain answers within bounds: of bytes, for each and for all together.
 
 A backend has generated an answer by the time it arrives, so an answer that cannot be kept is still billed: by the
-token report at its end, which is read without keeping the rest.
+token report at its end, which is read without keeping the rest. Without a report, only the prompt is billed, because
+bytes that nobody received prove no tokens.
 """
 
 import asyncio
@@ -109,8 +110,8 @@ def _too_large(largest: int) -> Refusal:
         502,
         _TOO_LARGE,
         f"The model's answer has more than {largest // 1024**2} MiB, the most that this gateway passes on in one "
-        "piece. Ask for less at once, for example fewer inputs or choices, or stream it. What the model used for it is "
-        "billed.",
+        "piece. Ask for less at once, for example fewer inputs or choices, or stream it. The tokens that the model "
+        "reports for it are billed, otherwise only the prompt.",
         kind="server_error",
         headers={"x-should-retry": "false"},
     )
@@ -118,8 +119,8 @@ def _too_large(largest: int) -> Refusal:
 
 def _no_room() -> Refusal:
     refusal = unavailable(
-        "The model answered, but the gateway is busy with large answers and could not keep this one. What the model "
-        "used for it is billed. Send fewer large calls at the same time.",
+        "The model answered, but the gateway is busy with large answers and could not keep this one. The tokens that "
+        "the model reports for it are billed, otherwise only the prompt. Send fewer large calls at the same time.",
         "overloaded",
         2.0,
     )
