@@ -34,6 +34,23 @@ class RunningServer:
         command = server.command()
         self._stop_signal = command.stop_signal
         self.process = spawn(command, output=log)
+        try:
+            self._wait(server, log, timeout_seconds)
+        except BaseException:
+            # The caller gets no object with which to stop it.
+            self.stop()
+            raise
+
+    def _wait(self, server: Server, log: IO[bytes], timeout_seconds: float) -> None:
+        """Wait until the server answers.
+
+        Args:
+            server: asked whether it answers.
+            log: its output, named in messages.
+            timeout_seconds: longest wait.
+
+        Raises LauncherError if it ends or does not answer.
+        """
         deadline = time.monotonic() + timeout_seconds
         while not server.is_ready():
             if self.process.poll() is not None:
@@ -41,7 +58,6 @@ class RunningServer:
                     f"{server.name} ended with code {self.process.returncode}; see {log.name}"
                 )
             if time.monotonic() > deadline:
-                self.stop()
                 raise LauncherError(
                     f"{server.name} did not answer within {timeout_seconds:g} s; see {log.name}"
                 )
