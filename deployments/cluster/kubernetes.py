@@ -65,6 +65,8 @@ class KubernetesCluster:
         # See `_read_removed`: what we deleted, with its uid; and what of it the server itself then did not find.
         self._removed: dict[Asked, str] = {}
         self._proved: set[Asked] = set()
+        # Services that `delete` left for later, until their Deployment is gone.
+        self._kept: set[Asked] = set()
         # The server has answered NotFound without naming what is missing.
         self._is_lean = False
 
@@ -114,12 +116,13 @@ class KubernetesCluster:
 
     def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
         """See the protocol. A Deployment that is gone while its pods still run is Terminating: they hold GPUs.
+        So is one whose Service `delete` left for its next call.
 
         Lean servers send a NotFound that does not name the Deployment. This method believes it after the server has
         confirmed our own DELETE of the Deployment, if the server proves that it is the one that answers: by a list of
-        pods now, or by the Service when it was deleted. Otherwise it raises UnnamedAbsenceError.
+        pods now, or by the Service, now or when it was deleted. Otherwise it raises UnnamedAbsenceError.
         """
-        asked, is_named = _deployment(name, namespace), True
+        asked, service, is_named = _deployment(name, namespace), _service(name, namespace), True
         try:
             stored = self._read(asked)
         except UnnamedAbsenceError:
@@ -130,11 +133,15 @@ class KubernetesCluster:
             self._note_seen(asked, stored)
             if not is_anothers(stored, deployment_id):
                 return self._explained(stored)
-        is_proved = asked in self._proved
+        is_kept = service in self._kept
+        is_proved = asked in self._proved or (is_kept and not is_named and self._is_answering(asked))
         if pods := self._pods_left(namespace, name, deployment_id, is_named=is_named, is_proved=is_proved):
             return kubernetes_conditions.left_behind(pods, namespace, engine_selector(name))
+        if is_kept:
+            # Nobody looks again after None: the next `delete` needs what we remember, and deletes the Service.
+            return kubernetes_conditions.service_left()
         self._forget(asked)
-        self._forget(_service(name, namespace))
+        self._forget(service)
         return None
 
     def delete(self, namespace: str, name: str, deployment_id: str) -> None:
@@ -148,8 +155,10 @@ class KubernetesCluster:
             left = self._read_removed(deployment)
             if left is not None and self._is_lean:
                 # The Service stays: it proves later that the Deployment is gone.
+                self._kept.add(service)
                 return
         self._delete_one(service, deployment_id)
+        self._kept.discard(service)
 
     def _delete_one(self, asked: Asked, deployment_id: str) -> bool:
         """Delete one object of a deployment; return whether there was one. Raises PermanentClusterError for one
@@ -310,6 +319,7 @@ class KubernetesCluster:
         """Forget the deletion of the object: the object was written anew, or its deletion has ended."""
         self._removed.pop(asked, None)
         self._proved.discard(asked)
+        self._kept.discard(asked)
 
     def _explained(self, stored: Manifest) -> Observed:
         """The state with its causes. Requests the pods only if something is wrong: they know why."""

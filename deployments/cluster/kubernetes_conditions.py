@@ -56,16 +56,25 @@ def left_behind(pods: Sequence[Manifest], namespace: str, selector: str) -> Obse
             " If they do not stop by themselves, somebody deleted it without them. Delete them: kubectl "
             f"-n {namespace} delete replicasets,pods -l {selector}"
         )
+    return _terminating(len(names), "PodsLeft", message)
+
+
+def service_left() -> Observed:
+    """The Observed of a Deployment that is gone with its pods while its Service is still to be deleted."""
+    return _terminating(0, "ServiceLeft", "The Deployment is gone. Its Service is deleted next.")
+
+
+def _terminating(pods: int, reason: str, message: str) -> Observed:
     return Observed(
         wanted_replicas=0,
         ready_replicas=0,
         updated_replicas=0,
-        total_replicas=len(names),
+        total_replicas=pods,
         generation=0,
         spec_digest="",
         cluster_generation=0,
         is_settled=False,
-        conditions=(Condition(ConditionType.TERMINATING, "True", "PodsLeft", message),),
+        conditions=(Condition(ConditionType.TERMINATING, "True", reason, message),),
     )
 
 

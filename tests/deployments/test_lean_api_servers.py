@@ -207,9 +207,12 @@ def test_a_proxy_right_after_our_own_deletion_is_not_believed(db, stub, kubernet
     assert (deployment.state, stub.held) == (Deployment.State.DELETED, {})
 
 
+@pytest.mark.parametrize("looks_it_stays", range(5))
 @pytest.mark.parametrize("lists_pods", [True, False])
-def test_a_lean_server_that_is_slow_to_delete_comes_to_an_end(db, stub, kubernetes, operator, lists_pods):
-    """The Deployment is there for two looks after its deletion, whoever asks for it."""
+def test_a_lean_server_that_is_slow_to_delete_comes_to_an_end(
+    db, stub, kubernetes, operator, lists_pods, looks_it_stays
+):
+    """The Deployment is there for some looks after its deletion, whoever asks for it."""
     lean(stub)
     deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
     reconcile(deployment.pk, cluster=kubernetes)
@@ -220,7 +223,7 @@ def test_a_lean_server_that_is_slow_to_delete_comes_to_an_end(db, stub, kubernet
         if path.endswith("/pods") and lists_pods:
             return 200, JSON, json.dumps({"kind": "PodList", "items": []})
         if method == "DELETE" and "/deployments/" in path and path in stub.held:
-            looks[path] = 2
+            looks.setdefault(path, looks_it_stays)
             return 200, JSON, '{"kind": "Status", "status": "Success"}'
         if method == "PATCH":
             looks.pop(path, None)
@@ -238,6 +241,26 @@ def test_a_lean_server_that_is_slow_to_delete_comes_to_an_end(db, stub, kubernet
         if deployment.state == Deployment.State.DELETED:
             break
     assert (deployment.state, stub.held) == (Deployment.State.DELETED, {})
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_deployment_is_not_gone_before_its_service(stub, kubernetes, is_named):
+    """The Deployment vanishes after `delete` has seen it and left the Service."""
+    lean(stub)
+    serve = stub.answer
+    kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
+    stub.answer = lambda method, path, body: (
+        (200, JSON, '{"kind": "Status", "status": "Success"}')
+        if method == "DELETE"
+        else serve(method, path, body)
+    )
+    kubernetes.delete("quartermaster", "stub-one", STUB_ID)
+    stub.held = {path: document for path, document in stub.held.items() if "/services/" in path}
+    stub.answer = (lambda *request: Stub.answer(stub, *request)) if is_named else serve
+    (condition,) = kubernetes.observe("quartermaster", "stub-one", STUB_ID).conditions
+    assert (condition.type, condition.reason) == ("Terminating", "ServiceLeft")
+    kubernetes.delete("quartermaster", "stub-one", STUB_ID)
+    assert (kubernetes.observe("quartermaster", "stub-one", STUB_ID), stub.held) == (None, {})
 
 
 def test_the_service_of_a_deployment_proves_that_its_server_answers(stub, kubernetes):
