@@ -59,8 +59,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     def get_queryset(self) -> QuerySet[Export]:
         user = signed_in(self.request)
-        visible = Export.objects.visible_to(user).with_names()
-        return visible.readable_by(user) if self.action == "list" else visible
+        return Export.objects.visible_to(user).readable_by(user).with_names()
 
     def get_object(self) -> Export:
         export = super().get_object()

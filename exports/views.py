@@ -34,7 +34,7 @@ class ExportDetail(PartialMixin, TenantScopedMixin[ExportQuerySet[Export]], Deta
         return export
 
     def get_queryset(self) -> ExportQuerySet[Export]:
-        return super().get_queryset().with_names()
+        return super().get_queryset().readable_by(signed_in(self.request)).with_names()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"export": present_row(self.object)}
@@ -45,8 +45,11 @@ class DownloadExport(TenantScopedMixin[ExportQuerySet[Export]], View):
 
     model = Export
 
+    def get_queryset(self) -> ExportQuerySet[Export]:
+        return super().get_queryset().readable_by(signed_in(self.request)).with_names()
+
     def get(self, request: HttpRequest, *args: Any, pk: UUID, **kwargs: Any) -> HttpResponseBase:
-        export = get_object_or_404(self.get_queryset().with_names(), pk=pk)
+        export = get_object_or_404(self.get_queryset(), pk=pk)
         file_for_download.require(signed_in(request), export)
         return download(pk, by=signed_in(request))
 

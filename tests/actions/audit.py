@@ -49,6 +49,7 @@ AUDIT_ACTIONS = [
         page=EntryPoint("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
         api=EntryPoint("GET /api/v1/exports/{it.pk}/download/"),
         admin=EntryPoint("GET /admin/exports/export/{it.pk}/download/"),
+        unseen_at=("page", "API"),
     ),
     Action(
         "hand out what is held about a person",

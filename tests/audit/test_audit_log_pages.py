@@ -336,13 +336,16 @@ def test_who_may_have_the_files(client, lab, owner, developer, finance, stranger
     build(export)
     for person, status in (
         (owner, 200),
-        (finance, 403),
-        (developer, 403),
-        (controller, 403),
+        # Only people who may download such a file may know that it exists.
+        (finance, 404),
+        (developer, 404),
+        (controller, 404),
         (stranger, 404),
     ):
         client.force_login(person)
-        assert client.get(f"/t/lab/exports/{export.pk}/download/").status_code == status, person
+        for route in (f"/t/lab/exports/{export.pk}/", f"/api/v1/exports/{export.pk}/"):
+            for path in (route, f"{route}download/"):
+                assert client.get(path).status_code == status, (person, path)
     client.force_login(finance)
     assert str(export.pk) not in client.get("/t/lab/exports/").content.decode()
     assert client.get("/api/v1/exports/").json()["results"] == []
