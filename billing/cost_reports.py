@@ -25,6 +25,7 @@ from exports.csv_formats import Format, options_of, spreadsheet_safe
 from exports.kinds import FileKind, Prepared
 from exports.models import Export
 from tenants.models import Project, Tenant
+from tenants.roles import TokenScope
 from tenants.status import in_active_tenant, lock_tenant_shared
 
 LONGEST: Final = timedelta(days=400)
@@ -103,6 +104,7 @@ COSTS: Final = FileKind(
     name="costs",
     label=_("Costs"),
     action=ask_for_cost_report,
+    scope=TokenScope.COSTS,
     file_name="costs",
     list_page="export-list",
     ask_page="export-new",

@@ -18,13 +18,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import signed_in
+from core.errors import InsufficientScope
 from exports.actions import file_for_download
-from exports.kinds import kind_named
+from exports.kinds import all_kinds, kind_named
 from exports.models import Export
 from exports.serializers import ExportPlaceSerializer, ExportSerializer, NewExportSerializer
 from exports.views import download
 from tenants.api.base import visible_project, visible_tenant
 from tenants.roles import TokenScope
+from tenants.token_authentication import has_scope
 
 
 class CsvRenderer(BaseRenderer):
@@ -53,13 +55,15 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     # Only for the schema; get_queryset returns the rows.
     queryset = Export.unscoped.none()
     serializer_class = ExportSerializer
+    # Besides these, a token needs the scope of the kind.
     token_scope = TokenScope.COSTS
     token_scope_to_read = TokenScope.READ
     filter_backends = ()
 
     def get_queryset(self) -> QuerySet[Export]:
         user = signed_in(self.request)
-        return Export.objects.visible_to(user).readable_by(user).with_names()
+        kinds = [kind.name for kind in all_kinds() if has_scope(self.request, kind.scope)]
+        return Export.objects.visible_to(user).readable_by(user).of_kinds(*kinds).with_names()
 
     def get_object(self) -> Export:
         export = super().get_object()
@@ -78,6 +82,8 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         place.is_valid(raise_exception=True)
         said, user = place.validated_data, signed_in(request)
         kind = kind_named(said["kind"])
+        if not has_scope(request, kind.scope):
+            raise InsufficientScope(kind.scope)
         tenant = visible_tenant(user, said["tenant"]) if "tenant" in said else None
         project = visible_project(user, tenant, said.get("project")) if tenant else None
         kind.action.require(user, Export(tenant=tenant, kind=kind.name))

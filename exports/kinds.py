@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rest_framework.serializers import Field
 
 from accounts.declared import Action
+from tenants.roles import TokenScope
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -37,6 +38,8 @@ class FileKind:
     permission: in the tenant, or on the platform for a file over all tenants. `list_page` and `ask_page` are names of
     routes below /t/<tenant>/: the page that lists such files, and the page with the form that orders one.
 
+    A token needs `scope`, besides the scope of the API's route, to order, see or download such files.
+
     `prepare(cursor, export)` runs in the snapshot from which the file is written. `ask(tenant, asked, *, by, project)`
     queues a file from the data of an API request: `kind`, `format`, `start`, `end` and the kind's own `api_fields()`.
     `describe(export)` says what the file contains besides its days. `form_of(export)` returns the data for the form
@@ -47,6 +50,7 @@ class FileKind:
     name: str
     label: StrOrPromise
     action: Action[Any, Any, Any]
+    scope: TokenScope
     # The beginning of the file's name.
     file_name: str
     list_page: str

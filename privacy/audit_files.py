@@ -28,6 +28,7 @@ from exports.kinds import FileKind, Prepared
 from exports.models import Export
 from privacy.audit_forms import PLATFORM, actor_of, address_of
 from tenants.models import Project, Tenant
+from tenants.roles import TokenScope
 
 
 @action(Export, permission="tenants.export_audit", on=lambda export: export.tenant)
@@ -220,6 +221,8 @@ def _form_of(export: Export) -> dict[str, str]:
 _audit_kind = partial(
     FileKind,
     action=ask_for_audit_file,
+    # The scope that reads the audit log over the API.
+    scope=TokenScope.READ,
     file_name="audit",
     list_page="audit-exports",
     ask_page="audit-exports",

@@ -71,13 +71,16 @@ class TokenHasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        # Only tokens have scopes; a session has none.
-        scopes = getattr(request.auth, "scopes", None)
-        if scopes is not None:
-            needed = needed_scope(view, request.method or "")
-            if needed not in scopes:
-                raise InsufficientScope(needed)
+        needed = needed_scope(view, request.method or "")
+        if not has_scope(request, needed):
+            raise InsufficientScope(needed)
         return True
+
+
+def has_scope(request: Request, scope: str | None) -> bool:
+    """Whether the token of `request` has `scope`. True for a session, because only tokens have scopes."""
+    scopes = getattr(request.auth, "scopes", None)
+    return scopes is None or scope in scopes
 
 
 def needed_scope(view: Any, method: str) -> str | None:

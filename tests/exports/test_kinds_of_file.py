@@ -15,6 +15,7 @@ from exports import kinds, tasks
 from exports.actions import queue_export
 from exports.kinds import FileKind, Prepared
 from exports.models import Export
+from tenants.roles import TokenScope
 from tests.factories import staff
 
 DAYS = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
@@ -49,6 +50,7 @@ def greetings(monkeypatch):
         name="greetings",
         label="Greetings",
         action=ask_for_greeting,
+        scope=TokenScope.COSTS,
         file_name="hello",
         suffix="jsonl",
         list_page="export-list",
