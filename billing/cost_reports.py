@@ -113,6 +113,7 @@ COSTS: Final = FileKind(
     describe=_describe,
     form_of=_form_of,
     is_of_one_tenant=True,
+    has_projects=True,
     is_default=True,
 )
 

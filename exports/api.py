@@ -85,7 +85,9 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         if not has_scope(request, kind.scope):
             raise InsufficientScope(kind.scope)
         tenant = visible_tenant(user, said["tenant"]) if "tenant" in said else None
-        project = visible_project(user, tenant, said.get("project")) if tenant else None
+        # NewExportSerializer rejects a project of any other request.
+        slug = said.get("project") if kind.has_projects else None
+        project = visible_project(user, tenant, slug) if tenant else None
         kind.action.require(user, Export(tenant=tenant, kind=kind.name))
         wanted = NewExportSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)

@@ -63,6 +63,8 @@ class FileKind:
     suffix: str = "csv"
     # True if no such file over all tenants exists.
     is_of_one_tenant: bool = False
+    # True if a file may be limited to one project of its tenant.
+    has_projects: bool = False
     # True if only people with the permission may know that such a file exists.
     is_confidential: bool = False
     # True for the kind that the API uses if a request names none.

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from core.local_days import end_of_month, read_month
 from core.serializer_fields import MoneyField
-from exports.kinds import all_kinds, choices, default_kind, kind_named
+from exports.kinds import FileKind, all_kinds, choices, default_kind, kind_named
 from exports.models import Export
 
 Field = serializers.Field[Any, Any, Any, Any]
@@ -20,7 +20,9 @@ class ExportPlaceSerializer(serializers.Serializer[Any]):
     tenant = serializers.SlugField(
         required=False, help_text="slug; auditors may omit it for a file over all tenants"
     )
-    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
+    project = serializers.SlugField(
+        required=False, help_text="slug, for kinds of file with projects; default: all"
+    )
 
     def get_fields(self) -> dict[str, Field]:
         kind = serializers.ChoiceField(choices=choices(), default=default_kind().name)
@@ -50,6 +52,7 @@ class NewExportSerializer(ExportPlaceSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
+        self._require_only_filters_of(kind_named(attrs["kind"]), attrs)
         if "period" in attrs:
             try:
                 attrs["start"] = read_month(attrs["period"])
@@ -61,6 +64,18 @@ class NewExportSerializer(ExportPlaceSerializer):
         if not (attrs["start"].year >= 1970 and attrs["end"].year <= 9000):
             raise serializers.ValidationError({"start": "Give years from 1970 to 9000."})
         return attrs
+
+    def _require_only_filters_of(self, kind: FileKind, attrs: dict[str, Any]) -> None:
+        """Raise ValidationError for a filter that `kind` would ignore: the file would be wider than what was asked."""
+        if "project" in attrs and not kind.has_projects:
+            raise serializers.ValidationError({"project": "This kind of file has no projects. Leave it out."})
+        if "project" in attrs and "tenant" not in attrs:
+            raise serializers.ValidationError({"project": "Name the tenant of this project, too."})
+        every = {name for other in all_kinds() for name in other.api_fields()}
+        if foreign := sorted((every - set(kind.api_fields())) & set(self.initial_data)):
+            raise serializers.ValidationError(
+                dict.fromkeys(foreign, "This kind of file has no such filter. Leave it out.")
+            )
 
 
 class ExportSerializer(serializers.ModelSerializer[Export]):

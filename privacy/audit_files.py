@@ -183,7 +183,7 @@ def _api_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
 
 
 def _ask_by_api(tenant: Tenant | None, asked: dict[str, Any], *, by: User, project: Project | None) -> Export:
-    """Order a part of the audit log. `project` is ignored, because the audit log has no projects."""
+    """Order a part of the audit log. `project` is always None, because the kind has no projects."""
     person = asked.get("person", "").strip().lower()
     entry_filter = EntryFilter(
         actor=actor_of(person, (tenant.pk,) if tenant else None),
