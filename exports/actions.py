@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -48,11 +47,13 @@ def queue_export(export: Export, *, by: User, **details: Any) -> Export:
 
 def _require_file(by: User | None, export: Export) -> None:
     if export.state != Export.State.DONE or not path_of(export).is_file():
-        is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
-        raise Conflict(
-            "This file has expired. Order the report again." if is_gone else "This report is not ready.",
-            code="expired" if is_gone else "not_ready",
-        )
+        if export.state in (Export.State.DONE, Export.State.EXPIRED):
+            raise _expired()
+        raise Conflict("This report is not ready.", code="not_ready")
+
+
+def _expired() -> Conflict:
+    return Conflict("This file has expired. Order the report again.", code="expired")
 
 
 @action(
@@ -62,8 +63,8 @@ def _require_file(by: User | None, export: Export) -> None:
     on=lambda export: export.tenant,
     state=_require_file,
 )
-def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
-    """Return a finished export and its file; record the download, and a read of each tenant whose rows are in it.
+def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, BinaryIO]:
+    """Return a finished export and its open file; record the download, and a read of each tenant whose rows are in it.
 
     Raises:
         Export.DoesNotExist: `by` cannot see such an export.
@@ -72,10 +73,15 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
     """
     export = Export.objects.visible_to(by).with_names().get(pk=pk)
     file_for_download.require(by, export)
+    try:
+        file = path_of(export).open("rb")
+    except FileNotFoundError:
+        # The task that expires exports deleted it after the check.
+        raise _expired() from None
     audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
     for tenant_id in export.tenants_within:
         note_tenant(tenant_id)
-    return export, path_of(export)
+    return export, file
 
 
 def stop_exports(exports: ExportQuerySet[Export], *, error: str) -> None:

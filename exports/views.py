@@ -56,9 +56,9 @@ class DownloadExport(TenantScopedMixin[ExportQuerySet[Export]], View):
 
 def download(pk: UUID, *, by: User) -> FileResponse:
     """Stream an export's file. The portal, the admin and the API answer with this."""
-    export, path = file_for_download(pk, by=by)
+    export, file = file_for_download(pk, by=by)
     response = FileResponse(
-        path.open("rb"),
+        file,
         as_attachment=True,
         filename=export.file_name,
         content_type=CONTENT_TYPES[kind_named(export.kind).suffix],

@@ -326,7 +326,9 @@ def test_a_tenants_file_hides_where_staff_sit_whoever_asked_for_it(lab, owner, o
     do("thing.done", operator, lab, "198.51.100.9")
     export = ask(lab, auditor, action="thing.done")
     (row,) = csv.DictReader(io.StringIO(build(export)))
-    assert file_for_download(export.pk, by=owner)[0] == export
+    found, file = file_for_download(export.pk, by=owner)
+    file.close()
+    assert found == export
     assert (row["address"], row["user_agent"]) == ("", "")
 
 

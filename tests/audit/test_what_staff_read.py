@@ -345,7 +345,8 @@ def test_files_of_the_audit_log_tell_all_that_was_read():
         by=owner,
     )  # fmt: skip
     build_export(export.pk)
-    _, path = file_for_download(export.pk, by=owner)
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    _, file = file_for_download(export.pk, by=owner)
+    with file:
+        lines = [json.loads(line) for line in file]
     [line] = [line for line in lines if line["verb"] == "tenant.read_by_staff"]
     assert line["details"]["read"] == ["keys", "costs"]

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
 from core.errors import Conflict
@@ -185,3 +186,16 @@ def test_files_go_when_their_date_has_passed(queued, finance):
     assert not path_of(queued).exists()
     with pytest.raises(Conflict, match="expired"):
         file_for_download(queued.pk, by=finance)
+
+
+@pytest.mark.parametrize("path", ["/t/lab/exports/{}/download/", "/api/v1/exports/{}/download/"])
+def test_a_file_that_goes_after_the_check_has_expired(queued, client, finance, monkeypatch, path):
+    build_export(queued.pk)
+    path_of(queued).unlink()
+    # The check still found the file.
+    monkeypatch.setattr(file_for_download, "_state", None)
+    client.force_login(finance)
+    answer = client.get(path.format(queued.pk))
+    assert answer.status_code == 409
+    assert "expired" in answer.content.decode()
+    assert not AuditEntry.objects.in_tenant(queued.tenant).filter(verb="export.downloaded").exists()
