@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import threading
 
@@ -38,12 +39,16 @@ def chunk(text="word ", **changes):
     } | changes
 
 
+_numbers = itertools.count(1)
+
+
 class ScriptedBackend:
     """`says` sets the answer to every call from now on; `asked` holds (headers, body) of each call."""
 
     def __init__(self, name="scripted"):
         self.port = free_port()
-        self.id = f"{name}-{self.port}"
+        # A port may come again in the life of a gateway that several tests share; its metrics go by id.
+        self.id = f"{name}-{self.port}-{next(_numbers)}"
         self.asked = []
         self._answer = (200, {}, [orjson.dumps(plain())])
         self._loop = asyncio.new_event_loop()
