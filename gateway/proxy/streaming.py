@@ -51,7 +51,6 @@ class EventStream:
         self._hides_usage = hides_usage
         self._choices = choices  # requested
         self._rest = b""
-        self._is_new = True
         # The text before the choices in all events.
         self._head = b""
         # The indexes of choices, from parsed events.
@@ -118,9 +117,8 @@ class EventStream:
         An event that is an error is not returned: see `error`. Raises StreamTooStrange if an event does not end
         within 16 MiB.
         """
-        if self._is_new and len(self._rest) + len(data) >= len(_BOM):
-            data, self._rest, self._is_new = (self._rest + data).removeprefix(_BOM), b"", False
-        data = self._rest + data
+        # What waits is always the beginning of an event, wherever the reads were cut.
+        data = (self._rest + data).removeprefix(_BOM)
         if _BOM in data:
             data = data.replace(b"\n" + _BOM, b"\n")
         if b"\n" not in data and b"\r\r" in data:

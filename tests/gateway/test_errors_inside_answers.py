@@ -5,8 +5,11 @@ import json
 import pytest
 
 from gateway.proxy.answer_errors import error_in
+from gateway.proxy.names import Names
+from gateway.proxy.streaming import EventStream
 from tests.gateway.scripted_backend import chunk, plain, scripted_backend
-from tests.gateway.test_whole_answers import DONE, MODEL, TOLD, WORDS, call, end, recorded, written
+from tests.gateway.test_proxy_counting import a_route, backend
+from tests.gateway.test_whole_answers import DONE, MODEL, TOLD, WORDS, call, end, recorded, text_of, written
 
 
 @pytest.fixture
@@ -299,6 +302,23 @@ def test_a_stream_in_a_strange_form_is_whole_and_reaches_the_client(shared_rig, 
     assert answer.text.count("[DONE]") == 1
     event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, None])
+@pytest.mark.parametrize("name", STRANGE_FORMS)
+def test_a_strange_form_is_the_same_however_its_bytes_are_read(name, size):
+    pieces = [
+        one if isinstance(one, bytes) else b"data: " + json.dumps(one).encode() + b"\n\n"
+        for one in STRANGE_FORMS[name]
+        if not isinstance(one, float)
+    ]
+    whole = b"".join(pieces)
+    reads = pieces if size is None else [whole[at : at + size] for at in range(0, len(whole), size)]
+    stream = EventStream(Names(a_route(backend()).groups[0][0], MODEL), hides_usage=False)
+    out = b"".join(stream.feed(read) for read in reads) + stream.end()
+    assert text_of(out.decode()) == ("wörd" if "character" in name else "word " * 6)
+    assert (stream.is_finished, stream.is_partial, stream.error) == (True, False, None)
+    assert (stream.reported.prompt, stream.reported.completion) == (12, 6)
 
 
 @pytest.mark.parametrize("name", ["error", "Error", "response.failed", "stream_error", "exception"])

@@ -53,7 +53,12 @@ def recorded(rig, key):
 
 
 def written(answer):
-    lines = [line[5:].strip() for line in answer.text.splitlines() if line.startswith("data:")]
+    return text_of(answer.text)
+
+
+def text_of(events):
+    """The content of all choices in the text of a stream."""
+    lines = [line[5:].strip() for line in events.splitlines() if line.startswith("data:")]
     events = [json.loads(line) for line in lines if line != "[DONE]"]
     choices = [choice for event in events for choice in event.get("choices", [])]
     return "".join(choice["delta"].get("content") or "" for choice in choices)
