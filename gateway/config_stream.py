@@ -1,7 +1,7 @@
 """The configuration as it is sent: lines of JSON in gzip members, with everything or only what changed.
 
 A control plane sends it when the request says `Accept: application/vnd.quartermaster.config` (CONFIG_TYPE).
-Both sides import this file; it imports no Django. `gateway/contract.py` describes the request.
+Both sides import this file; it imports no Django. `gateway/contract/` describes the request.
 
 **Bytes.** Gzip members follow one another, each with whole lines. An empty line means nothing: it keeps the
 connection alive while the control plane is compiling. The first bytes come at once.
@@ -31,17 +31,15 @@ import msgspec
 from gateway.contract import (
     CONTRACT_VERSION,
     ContractError,
-    Count,
     KeyConfig,
     LimitConfig,
     LimitKind,
     LimitScope,
-    Message,
     PriceConfig,
-    Revision,
     RouteConfig,
     SettingsConfig,
 )
+from gateway.contract.messages import Count, Message, Revision
 
 CONFIG_TYPE: Final = "application/vnd.quartermaster.config"
 # A gateway needs about a millisecond for them.

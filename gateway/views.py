@@ -1,4 +1,4 @@
-"""The control plane's side of the contract with gateways (gateway/contract.py): three small routes.
+"""The control plane's side of the contract with gateways (gateway/contract/): three small routes.
 
 A long poll holds one thread of the console, and no database connection, while it waits. So at most
 CONFIG_POLL_LIMIT of them wait in one console process. One more is answered with 503 and `Retry-After`; the

@@ -1,6 +1,6 @@
 """Real processes for the gateway's tests: gateway, demo engine, and a stand-in for the control plane.
 
-The stand-in is the only part that is not the product. It speaks gateway/contract.py over HTTP and keeps what
+The stand-in is the only part that is not the product. It speaks gateway/contract/ over HTTP and keeps what
 it is told in memory; it can go away, and refuse what it is told to. `Rig` puts the three together.
 """
 

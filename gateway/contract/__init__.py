@@ -1,0 +1,104 @@
+"""The protocol between the control plane and a gateway. Both sides import this file; it imports no Django.
+
+Three requests, all JSON over HTTP, all with `Authorization: Bearer qmg_…` (the gateway's own token). An
+unknown or revoked token is answered with 401, and the gateway keeps serving its last snapshot.
+
+`GET /internal/v1/config?after=N&wait=25[&state=…]`
+    200 as soon as the current revision is greater than N, 204 without a body after
+    `wait` seconds (0 to 60) if it is not. A gateway that has just started sends `after=0`. Both answers carry the
+    current revision in the header `x-config-revision`. If N is *greater*, the control plane's database
+    was restored from an older copy. The answer is 204 at once; the gateway keeps serving N and says so in its `Ack`.
+    A control plane that reads an `Ack` with a revision above its own should raise its own beyond it; until
+    someone does, that gateway receives no changes.
+
+    With `Accept: application/vnd.quartermaster.config` the answer is a stream of lines, with everything or with
+    what changed since N (gateway/config_stream.py). Without that header, or from a control plane that does not know
+    the type, the answer is a `ConfigSnapshot`. A gateway accepts either, by the answer's content type.
+
+`POST /internal/v1/gateways/<gateway id>/ack`
+    Body `Ack`; 204. A gateway sends it after it has applied a revision, and every few seconds. Safe to repeat.
+
+`POST /internal/v1/usage`
+    Body `UsageBatch` of at most `MAX_BATCH` events; 200 with a `UsageReceipt` only after they are committed.
+    Safe to repeat: an event is identified by its `call_id`. 400, 409, 413 or 422 with a problem document
+    (`application/problem+json`) mean that this batch can never succeed: the gateway halves it until the
+    offending event stands alone, and sets that event aside. It also halves a batch after a 413 from a server in
+    between. After any other answer, it tries again later.
+
+Decoding is strict. Each side refuses a field that it does not know, because an ignored restriction fails open
+and an ignored token kind is never billed. So new fields are optional, and gateways are upgraded before the
+control plane.
+
+Units: times are whole seconds since 1970 in UTC where the type is `int`, RFC 3339 in UTC where it is `str`.
+Money is whole nano-units (10⁻⁹) of the tenant's currency, here for limits only: the ledger prices every call
+itself, exactly.
+"""
+
+from core.secrets import GATEWAY_TOKEN, KEY, digest, looks_like, looks_like_key, new_key_secret
+from gateway.contract.config import (
+    CONTRACT_VERSION,
+    BackendConfig,
+    ConfigSnapshot,
+    KeyConfig,
+    LimitConfig,
+    LimitKind,
+    LimitScope,
+    Mode,
+    PriceConfig,
+    PriceKind,
+    RouteConfig,
+    SettingsConfig,
+)
+from gateway.contract.messages import NANO, ContractError, decode, encode
+from gateway.contract.usage import (
+    MAX_BATCH,
+    Ack,
+    TokenCounts,
+    UsageBatch,
+    UsageEventReport,
+    UsageReceipt,
+)
+
+__all__ = [
+    "CONFIG_PATH",
+    "CONTRACT_VERSION",
+    "GATEWAY_TOKEN",
+    "KEY",
+    "MAX_BATCH",
+    "NANO",
+    "REVISION_HEADER",
+    "USAGE_PATH",
+    "Ack",
+    "BackendConfig",
+    "ConfigSnapshot",
+    "ContractError",
+    "KeyConfig",
+    "LimitConfig",
+    "LimitKind",
+    "LimitScope",
+    "Mode",
+    "PriceConfig",
+    "PriceKind",
+    "RouteConfig",
+    "SettingsConfig",
+    "TokenCounts",
+    "UsageBatch",
+    "UsageEventReport",
+    "UsageReceipt",
+    "ack_path",
+    "decode",
+    "digest",
+    "encode",
+    "looks_like",
+    "looks_like_key",
+    "new_key_secret",
+]
+
+CONFIG_PATH = "/internal/v1/config"
+USAGE_PATH = "/internal/v1/usage"
+REVISION_HEADER = "x-config-revision"
+
+
+def ack_path(gateway_id: str) -> str:
+    """The path to which a gateway sends its `Ack`."""
+    return f"/internal/v1/gateways/{gateway_id}/ack"

@@ -1,0 +1,166 @@
+"""What the console tells gateways: keys, limits, routes, prices and settings, at one revision."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from gateway.contract.messages import Count, Message, Revision
+
+CONTRACT_VERSION = 1
+Mode = Literal["chat", "embedding"]
+LimitScope = Literal["tenant", "project", "key"]
+LimitKind = Literal[
+    "requests_per_minute",
+    "tokens_per_minute",
+    "concurrent_calls",
+    "tokens_per_day",
+    "tokens_per_month",
+    "money_per_month",
+]
+PriceKind = Literal["input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request"]
+
+
+class LimitConfig(Message, frozen=True):
+    """A number that a call may not exceed.
+
+    The same `id` under several keys is one limit with one counter; in this way, a tenant's limit covers all of its
+    keys. A changed `value` under the same `id` keeps what was counted. `model` restricts the limit to one
+    model; null means the calls to all models together. A soft limit (`is_hard` false) is counted and
+    reported, and refuses nothing.
+
+    Minutes are sliding windows of 60 seconds. Days and months are those of the calendar in `time_zone` (an IANA
+    name). Tokens are those of all kinds together; money is calculated from `prices`.
+
+    `used` is what the ledger has recorded of the current day or month at `used_as_of`: a gateway that starts in the
+    middle of a month begins there instead of at zero. Both are given or neither; they mean nothing for
+    minutes and concurrent calls.
+    """
+
+    id: str
+    scope: LimitScope
+    # The id of the tenant, project or key that the limit is set on.
+    scope_id: str
+    kind: LimitKind
+    # Calls, tokens, or nano-units of the tenant's currency; 0 refuses everything.
+    value: Count
+    model: str | None = None
+    is_hard: bool = True
+    time_zone: str = "UTC"
+    used: Count | None = None
+    used_as_of: int | None = None
+
+
+class KeyConfig(Message, frozen=True):
+    """One usable API key. Revoked keys, and those of suspended tenants, are simply absent.
+
+    `models` are the public names that the key may call: granted to its project, and within the key's own
+    scope. `grant_ends` gives the end of such a right, which takes effect even while the control plane is
+    away. `limits` are all that apply to this key, whether set on the tenant, the project or the key.
+    `networks` are CIDR ranges, IPv4 or IPv6, from which the key may be used; empty means from everywhere.
+    """
+
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256 of the secret
+    key_id: str
+    # People recognize the key by it; the only part of the secret in logs.
+    prefix: str
+    tenant_id: str
+    tenant_slug: str
+    project_id: str
+    project_slug: str
+    models: list[str]
+    limits: list[LimitConfig] = []
+    # The first second in which the key is refused.
+    expires_at: int | None = None
+    networks: list[str] = []
+    # Model → the first second in which calls to it are refused.
+    grant_ends: dict[str, int] = {}
+
+
+class BackendConfig(Message, frozen=True):
+    """One place that serves a model. `url` is the base up to and including `/v1`, without a slash at its end.
+
+    A gateway first tries the backends with the lowest `priority` number, and chooses among them by `weight`. It tries
+    those with the next number only when none of them answers. Weight 0 is never chosen.
+
+    `cache_key_field` is the field by which that server separates the prefix caches of several callers, if it
+    has one: the gateway puts a value of the tenant there (`SettingsConfig.separation_key`), and refuses a
+    client's own value. `only_tenant` is the id of the only tenant that it serves; null means all.
+    `allowed_controls` are the engine controls that clients may send to it; all others are refused by name.
+    """
+
+    id: str
+    url: str
+    # That server's name for the model.
+    upstream_model: str
+    weight: Count = 1
+    priority: Count = 0
+    region: str = ""
+    cache_key_field: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")] | None = None
+    only_tenant: str | None = None
+    allowed_controls: list[str] = []
+
+
+class RouteConfig(Message, frozen=True):
+    """A public model name and its backends. A model without a route, or with an empty one, is not found.
+
+    `max_output_tokens`, if known, is the most that a call can produce when its client names no maximum: limits
+    reserve that much.
+    """
+
+    model: str
+    # The endpoints that it answers; the first is its own.
+    modes: Annotated[list[Mode], msgspec.Meta(min_length=1)]
+    backends: list[BackendConfig] = []
+    max_output_tokens: int | None = None
+    owned_by: str = "quartermaster"  # shown by GET /v1/models
+    created: int = 0  # shown by GET /v1/models
+
+
+class PriceConfig(Message, frozen=True):
+    """The current price of a token of each kind, in whole nano-units of `currency`, **rounded up**; `request` is
+    per call.
+
+    Used for money limits only. A missing kind is unpriced, not free: while a hard money limit applies,
+    a model without a price for input (and, for chat, output) is refused. If missing, `cache_read` and `cache_write`
+    count as input, and `reasoning` as output. `tenant_id` null is the price for every tenant that has no price of
+    its own.
+    """
+
+    model: str
+    nano_per_token: dict[PriceKind, Count]
+    currency: str = "USD"
+    tenant_id: str | None = None
+
+
+class SettingsConfig(Message, frozen=True):
+    """Operators' settings for all gateways.
+
+    `separation_key` is a secret of the installation. Gateways derive from it the values by which servers separate
+    tenants. It is the same for all gateways, so that a tenant has one value everywhere. A new key causes cold caches
+    and nothing else. `media_hosts` are names, or `*.` and a domain, from which engines may fetch pictures, sounds and
+    files; empty means `data:` URLs only.
+    """
+
+    # A larger request is answered with 413.
+    max_body_bytes: int = 8 * 1024 * 1024
+    connect_timeout_seconds: float = 3.0
+    # Until the first byte of a backend's answer.
+    response_timeout_seconds: float = 600.0
+    # Between two pieces of a stream.
+    idle_timeout_seconds: float = 120.0
+    # Reserved where neither the call nor the route names a maximum.
+    default_output_tokens: int = 1024
+    separation_key: str = ""
+    media_hosts: list[str] = []
+
+
+class ConfigSnapshot(Message, frozen=True):
+    """Everything that a gateway needs to know, at one revision. Revisions only grow."""
+
+    revision: Revision
+    issued_at: str
+    keys: list[KeyConfig]
+    routes: list[RouteConfig]
+    prices: list[PriceConfig] = []
+    settings: SettingsConfig = SettingsConfig()
+    contract_version: int = CONTRACT_VERSION

@@ -1,0 +1,37 @@
+"""What all messages of the contract have in common: numbers, texts, strictness, and their form as JSON."""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+# Nano-units in one unit of a currency.
+NANO = 1_000_000_000
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Revision = Annotated[int, msgspec.Meta(ge=0)]
+Calls = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Words = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]  # PostgreSQL keeps no NUL
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of every message in the contract: immutable, and strict about unknown fields."""
+
+
+class ContractError(ValueError):
+    """A message that does not follow the contract. The text gives the place and the reason."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """A message as JSON."""
+    return msgspec.json.encode(message)
+
+
+def decode(kind: type[M], body: bytes) -> M:
+    """Read a message. Raises ContractError, with the path of the fault, for anything but an exact `kind`."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ContractError(f"This is not a {kind.__name__}: {error}") from error
