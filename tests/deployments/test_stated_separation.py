@@ -165,7 +165,7 @@ def test_what_is_known_wins_over_what_was_stated(operator, monkeypatch):
     deployment = running(**MIRROR)
     statements.state_separation(deployment.pk, "extra_key", REASON, by=operator)
     known = runtimes.RuntimeFacts("vLLM", "cache_salt")
-    monkeypatch.setattr("deployments.models.facts_of", lambda image, command: known)
+    monkeypatch.setattr("deployments.models.deployments.facts_of", lambda image, command: known)
     assert told(deployment) == ["cache_salt"]
     with pytest.raises(Conflict, match="cache_salt"):
         statements.state_separation(deployment.pk, "extra_key", REASON, by=operator)

@@ -1,52 +1,26 @@
-"""WHERE models run: clusters, deployments, routes and their backends."""
+"""Deployments: model versions that should run on a cluster, and what was last observed of them."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from catalog.models import CatalogModel, ModelVersion
+from catalog.models import ModelVersion
 from core.ids import uuid7
 from deployments.client_fields import LONGEST_FIELD
 from deployments.engine_controls import fold, may_be_allowed
-from deployments.querysets import ClusterQuerySet, DeploymentQuerySet
+from deployments.models.clusters import DNS_LABEL, Cluster
+from deployments.querysets import DeploymentQuerySet
 from deployments.runtimes import RuntimeFacts, facts_of, program_digest
 from tenants.models import Tenant
 
-DNS_LABEL = RegexValidator(
-    r"^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$", _("A DNS label: lower-case letters, digits, hyphens.")
-)
-
-
-class Cluster(models.Model):
-    """A place that runs engines."""
-
-    class Driver(models.TextChoices):
-        LOCAL = "local", _("Local processes")
-        KUBERNETES = "kubernetes", _("Kubernetes")
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.SlugField(max_length=60, unique=True)
-    driver = models.CharField(max_length=12, choices=Driver)
-    namespace = models.CharField(max_length=63, default="quartermaster", validators=[DNS_LABEL])
-    # A path on the worker; empty: in-cluster account.
-    kubeconfig_path = models.CharField(max_length=300, blank=True)
-    region = models.CharField(max_length=60, blank=True)
-    # The version it reported when it was last tested.
-    version = models.CharField(max_length=100, blank=True)
-    # Extended resources at that time: {"nvidia.com/gpu": "16"}
-    resources = models.JSONField(default=dict, blank=True)
-    tested_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    objects = ClusterQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return self.name
+if TYPE_CHECKING:
+    from deployments.models.routes import Backend, Route
 
 
 class Sharing(models.TextChoices):
@@ -213,33 +187,3 @@ class Deployment(models.Model):
         """All backends of its model's route, from this and other deployments."""
         route: Route | None = getattr(self.version.model, "route", None)
         return list(route.backends.all()) if route else []
-
-
-class Route(models.Model):
-    """A public model name and its backends, which gateways follow."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    def __str__(self) -> str:
-        return self.model.name
-
-
-class Backend(models.Model):
-    """One address that serves a route: an endpoint of one of our deployments."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    route = models.ForeignKey(Route, models.CASCADE, related_name="backends")
-    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="backends")
-    url = models.URLField(max_length=300)
-    upstream_model = models.CharField(max_length=200)
-    weight = models.PositiveIntegerField(default=1)
-    # 0 first; the next number only when these fail.
-    priority = models.PositiveSmallIntegerField(default=0)
-
-    class Meta:
-        constraints = [UniqueConstraint(fields=["route", "url"], name="backend_once_per_route")]
-
-    def __str__(self) -> str:
-        return f"{self.route} at {self.url}"
