@@ -17,6 +17,7 @@ from core.leaks import NAMES, secret_in, without_secrets
 from core.names import clean_name, show_unseen
 from core.scope import current_scope, platform_scope
 
+# The package offers these functions, so Django imports this file before it loads models: functions import the model.
 if TYPE_CHECKING:
     from audit.models import AuditEntry
     from core.principals import Principal

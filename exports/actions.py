@@ -66,6 +66,8 @@ def _expired() -> Conflict:
 def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, BinaryIO]:
     """Return a finished export and its open file; record the download, and a read of each tenant whose rows are in it.
 
+    The caller closes the file. If the download cannot be recorded, this function closes it.
+
     Raises:
         Export.DoesNotExist: `by` cannot see such an export.
         PermissionDenied: `by` may not download files of this kind.
@@ -78,9 +80,13 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, BinaryIO]:
     except FileNotFoundError:
         # The task that expires exports deleted it after the check.
         raise _expired() from None
-    audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
-    for tenant_id in export.tenants_within:
-        note_tenant(tenant_id)
+    try:
+        audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
+        for tenant_id in export.tenants_within:
+            note_tenant(tenant_id)
+    except BaseException:
+        file.close()
+        raise
     return export, file
 
 

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 from django.utils.timezone import now
 
+import audit
 from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
@@ -199,3 +200,18 @@ def test_a_file_that_goes_after_the_check_has_expired(queued, client, finance, m
     assert answer.status_code == 409
     assert "expired" in answer.content.decode()
     assert not AuditEntry.objects.in_tenant(queued.tenant).filter(verb="export.downloaded").exists()
+
+
+def test_a_download_that_cannot_be_recorded_leaves_no_open_file(queued, finance, monkeypatch):
+    build_export(queued.pk)
+    path = path_of(queued)
+
+    def fail(*_, **__):
+        raise RuntimeError("the audit log is away")
+
+    monkeypatch.setattr(audit, "record", fail)
+    # The traceback keeps the function's variables, so nothing is collected before the check.
+    with pytest.raises(RuntimeError, match="audit log") as failed:
+        file_for_download(queued.pk, by=finance)
+    assert failed.traceback
+    assert str(path) not in {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
