@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
@@ -20,6 +20,9 @@ from core.reading import Noted
 from core.tenant_managers import TenantOwned
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.roles import Role
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 class DataClass(models.TextChoices):
@@ -186,10 +189,11 @@ class Project(TenantOwned):
     def __str__(self) -> str:
         return self.name
 
-    def accounting(self) -> list[str]:
-        """The values of `ACCOUNTING`. An empty field takes the tenant's value, if tenants have such a field."""
+    def accounting(self) -> list[tuple[StrOrPromise, str]]:
+        """Labels and values of `ACCOUNTING`. An empty field takes the tenant's value, if tenants have such a field."""
         shared = {name: getattr(self.tenant, name) for name in Tenant.EDITABLE}
-        return [getattr(self, name) or shared.get(name, "") for name in self.ACCOUNTING]
+        labels = {field.name: field.verbose_name for field in self._meta.fields}
+        return [(labels[name], getattr(self, name) or shared.get(name, "")) for name in self.ACCOUNTING]
 
 
 class Membership(TenantOwned):
