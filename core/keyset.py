@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
+from django.utils.translation import gettext_lazy as _
 
 # Cursors are signed, so that we accept only our own.
 _SALT = "keyset"
@@ -49,15 +51,25 @@ class KeysetPage:
         }
 
 
+BOTH_ENDS: Final = _("A page is either before a place in the list or after one. Leave out before or after.")
+
+
+def requested_place(query: QueryDict) -> dict[str, str]:
+    """The cursors `before` and `after` of a URL; at least one is empty. Raises ValidationError if it names both."""
+    place = {name: query.get(name, "") for name in ("before", "after")}
+    if all(place.values()):
+        raise ValidationError({"before": [BOTH_ENDS]})
+    return place
+
+
 def requested_page(
     request: HttpRequest, rows: QuerySet[Any], order: Sequence[str], *, size: int
 ) -> KeysetPage:
     """The page of `rows` that the URL of `request` names with `before` or `after`.
 
-    `order` and `size` are as in `keyset_page`.
+    `order` and `size` are as in `keyset_page`. Raises ValidationError if the URL names both.
     """
-    before, after = request.GET.get("before", ""), request.GET.get("after", "")
-    return keyset_page(rows, order, size=size, before=before, after=after)
+    return keyset_page(rows, order, size=size, **requested_place(request.GET))
 
 
 def keyset_page(

@@ -12,7 +12,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core.keyset import page_of_parts
+from core.keyset import page_of_parts, requested_place
 
 
 class CursorPages(CursorPagination):
@@ -56,14 +56,11 @@ def plain_page(
     """A page of consecutive lists (`page_of_parts`) as a plain list; the `Link` header leads to the others.
 
     For lists that belong to one row, such as a project's limits. Requests other than GET get the first page.
+
+    Raises ValidationError if the address names a place before the page and one after it.
     """
-    asked = request.query_params if request.method == "GET" else {}
-    page = page_of_parts(
-        parts,
-        size=_PlainPages().get_page_size(request) or PLAIN_PAGE,
-        before=asked.get("before", ""),
-        after=asked.get("after", ""),
-    )
+    here = requested_place(request.query_params) if request.method == "GET" else {}
+    page = page_of_parts(parts, size=_PlainPages().get_page_size(request) or PLAIN_PAGE, **here)
     links = []
     for rel, name, cursor in (("prev", "before", page.before), ("next", "after", page.after)):
         if cursor:

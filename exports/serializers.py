@@ -54,6 +54,12 @@ class NewExportSerializer(ExportPlaceSerializer):
         attrs = super().validate(attrs)
         self._require_only_filters_of(kind_named(attrs["kind"]), attrs)
         if "period" in attrs:
+            if beside := [name for name in ("start", "end") if name in attrs]:
+                raise serializers.ValidationError(
+                    dict.fromkeys(
+                        beside, "The period already says which days. Leave this out, or leave out period."
+                    )
+                )
             try:
                 attrs["start"] = read_month(attrs["period"])
             except ValueError:

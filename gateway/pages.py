@@ -20,7 +20,7 @@ from django.views.generic.detail import SingleObjectMixin
 
 from accounts.permissions import signed_in
 from core.choices import SuggestingInput
-from core.keyset import page_of_parts
+from core.keyset import page_of_parts, requested_place
 from core.tenant_managers import TenantQuerySet
 from gateway.contract import NANO
 from gateway.limit_forms import CallsForm, LimitsForm
@@ -218,8 +218,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         page = page_of_parts(
             binding_limits(self.object, user, term=term),
             size=PAGE_SIZE,
-            before=asked.get("before", ""),
-            after=asked.get("after", ""),
+            **requested_place(asked),
         )
         narrowed = {"key": str(self.key.pk) if self.key else "", "model": self.model_name}
         narrowed = {name: value for name, value in narrowed.items() if value}

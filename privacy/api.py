@@ -62,6 +62,15 @@ class AuditLogQuerySerializer(serializers.Serializer[Any]):
     page_size = serializers.IntegerField(required=False, default=PAGE_SIZE, min_value=1, max_value=500)
     cursor = serializers.CharField(required=False, help_text="from `next` or `previous`")
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "after" in attrs and "before" in attrs and attrs["before"] <= attrs["after"]:
+            raise serializers.ValidationError(
+                {
+                    "before": "No moment is after `after` and before this one. Leave one out, or give a later one here."
+                }
+            )
+        return attrs
+
 
 @extend_schema_view(list=extend_schema(parameters=[AuditLogQuerySerializer]))
 class AuditEntryViewSet(

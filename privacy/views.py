@@ -17,6 +17,7 @@ from accounts.permissions import signed_in
 from audit.filters import Page, action_in_words, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
+from core.keyset import requested_place
 from core.tenant_managers import TenantQuerySet
 from privacy.audit_forms import AuditLogForm
 from tenants.views.mixins import MayReadAuditLog, PartialMixin, TenantScopedMixin
@@ -68,11 +69,9 @@ class AuditLogPage:
 def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> AuditLogPage:
     """A page of the audit log: `lines`, the form, and the addresses of the newer and the older page."""
     entry_filter = form.entry_filter() if form.is_valid() else None
-    page = NOTHING
+    page, place = NOTHING, _place(request)
     if entry_filter is not None:
-        page = find_entries(
-            entry_filter, older_than=_place(request, "before"), newer_than=_place(request, "after")
-        )
+        page = find_entries(entry_filter, older_than=place["before"], newer_than=place["after"])
     asked = {name: value for name, value in request.GET.items() if value and name in form.fields}
     viewer = signed_in(request)
 
@@ -122,9 +121,9 @@ def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
     return entry
 
 
-def _place(request: HttpRequest, name: str) -> UUID | None:
+def _place(request: HttpRequest) -> dict[str, UUID | None]:
     try:
-        return UUID(request.GET[name]) if request.GET.get(name) else None
+        return {name: UUID(said) if said else None for name, said in requested_place(request.GET).items()}
     except ValueError:
         raise BadRequest("This is not a place in the list.") from None
 

@@ -29,6 +29,17 @@ def test_a_filter_of_another_kind_is_an_error(client, lab, owner, project, body,
     assert not Export.objects.in_tenant(lab).exists()
 
 
+@pytest.mark.parametrize("beside", [["start"], ["end"], ["start", "end"]])
+def test_days_beside_a_period_are_an_error_that_says_what_to_leave_out(client, lab, owner, beside):
+    client.force_login(owner)
+    body = MONTH | LAB | dict.fromkeys(beside, "2026-09-30")
+    answer = client.post("/api/v1/exports/", body, content_type="application/json")
+    assert (answer.status_code, [*answer.json()["errors"]]) == (400, beside)
+    for (sentence,) in answer.json()["errors"].values():
+        assert "leave out period" in sentence
+    assert not Export.objects.in_tenant(lab).exists()
+
+
 def test_a_project_without_a_tenant_is_an_error(client, db):
     client.force_login(staff("auditor"))
     body = MONTH | {"kind": "audit_csv", "project": "letters"}
