@@ -75,7 +75,7 @@ async def serve(settings: Settings) -> None:
     metrics.spool_torn.inc(spool.torn)
     headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
     async with (
-        Connections(metrics) as upstream,
+        Connections(metrics, most=_connections()) as upstream,
         aiohttp.ClientSession(settings.control_url, headers=headers) as control,
     ):
         router = Router(metrics)

@@ -1,11 +1,9 @@
 """One model call from request to record: admit it, ask a backend, pass the answer on, settle, write the record."""
 
 import asyncio
-import contextlib
 import time
 from typing import Literal
 
-import aiohttp
 import structlog
 
 from gateway.contract import TokenCounts, UsageEventReport
@@ -16,6 +14,8 @@ from gateway.proxy.controls import put_apart
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
+from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
@@ -25,7 +25,7 @@ from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
-from gateway.proxy.streaming import EventStream, StreamTooStrange, read_piece
+from gateway.proxy.streaming import EventStream, StreamTooStrange
 from gateway.proxy.tracing import read_trace
 from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, read_answer
 
@@ -158,7 +158,7 @@ class Call:
                 self._apart,
                 self._take,
             )
-        except (BrokenAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
+        except (BrokenAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and self._is_sending:
                 tokens, is_exact = self._counted_so_far()
                 await self._finish("cancelled", 200, tokens, is_exact=is_exact)
@@ -166,28 +166,28 @@ class Call:
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
 
-    async def _take(self, backend: Backend, response: aiohttp.ClientResponse) -> None:
+    async def _take(self, backend: Backend, answer: Answer) -> None:
         """Pass one backend's answer on. Raises BackendFault if it failed or never came, and nothing was sent."""
         self._stream = None
         self._names = Names(backend, self._route.config.model, self._apart.secrets)
         try:
-            if response.headers.get("content-encoding", "identity") != "identity":
+            if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
-            content_type = response.headers.get("content-type", "")
+            content_type = answer.headers.get("content-type", "")
             if self._parsed.is_stream and not content_type.startswith("application/json"):
                 self._stream = EventStream(
                     self._names,
                     hides_usage=not self._parsed.wants_usage,
                     choices=self._parsed.choices,
                 )
-                await self._pass_stream(self._stream, response, backend)
+                await self._pass_stream(self._stream, answer, backend)
                 return
             largest = self._state.settings.largest_answer_mib * 1024**2
-            content = await read_plain(response, self._share, largest)
-            answer = read_answer(content, self._parsed.mode, self._parsed.inputs)
+            content = await read_plain(answer, self._share, largest)
+            plain = read_answer(content, self._parsed.mode, self._parsed.inputs)
             if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
-        except (FailedAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
+        except (FailedAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
             if self._request.status is not None:
                 raise error if isinstance(error, TimeoutError) else BrokenAnswer(str(error)) from error
             self._stream = None
@@ -197,7 +197,7 @@ class Call:
             ) from error
         except DroppedAnswer as dropped:
             raise await self._drop(dropped, backend) from None
-        await self._answer(answer, self._names.in_answer(answer.content))
+        await self._answer(plain, self._names.in_answer(plain.content))
 
     async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
         """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
@@ -214,9 +214,7 @@ class Call:
         await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
 
-    async def _pass_stream(
-        self, stream: EventStream, response: aiohttp.ClientResponse, backend: Backend
-    ) -> None:
+    async def _pass_stream(self, stream: EventStream, answer: Answer, backend: Backend) -> None:
         """Pass events on as they come; record the call before the last one."""
         loop = asyncio.get_running_loop()
         idle_seconds = self._index.settings.idle_timeout_seconds
@@ -224,21 +222,19 @@ class Call:
             self._event("cancelled", 200, self._counted_so_far()[0], is_exact=False),
             lambda: self._counted_so_far()[0],
         )
-        await self._open_stream(stream, response)
+        await self._open_stream(stream, answer)
         self._state.router.answered(backend)
         is_ending = False
+        until = 0.0
         try:
-            async with asyncio.timeout(None) as patience:
-                while stream.may_bring_more:
-                    if not is_ending or (stream.goes_on and not stream.is_done):
-                        is_ending = stream.is_finished and (stream.is_done or not stream.goes_on)
-                        patience.reschedule(
-                            loop.time() + (_LAST_WORDS_SECONDS if is_ending else idle_seconds)
-                        )
-                    if not (data := await read_piece(response.content)):
-                        break
-                    await self._pass_events(stream, stream.feed(data))
-        except (TimeoutError, aiohttp.ClientError):
+            while stream.may_bring_more:
+                if not is_ending or (stream.goes_on and not stream.is_done):
+                    is_ending = stream.is_finished and (stream.is_done or not stream.goes_on)
+                    until = loop.time() + (_LAST_WORDS_SECONDS if is_ending else idle_seconds)
+                if not (data := await answer.read(until)):
+                    break
+                await self._pass_events(stream, stream.feed(data))
+        except (TimeoutError, TransportError):
             if self._is_sending or not stream.is_finished:
                 raise  # otherwise only its usage is missing
         await self._pass_events(stream, stream.end())
@@ -250,12 +246,10 @@ class Call:
             return
         await self._finish("ok", 200, tokens, is_exact=is_exact)
         await self._request.end_stream(b"data: [DONE]\n\n")
-        # Reading to the very end lets the connection be reused.
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-            async with asyncio.timeout(_AFTERMATH_SECONDS):
-                await response.content.readany()
+        # Its very end lets the connection be reused.
+        answer.finish(_AFTERMATH_SECONDS)
 
-    async def _open_stream(self, stream: EventStream, response: aiohttp.ClientResponse) -> None:
+    async def _open_stream(self, stream: EventStream, answer: Answer) -> None:
         """Pass the first events on once they contain part of an answer; until then the call can go to another
         backend. Events that only announce an answer are held back briefly. Raises FailedAnswer.
         """
@@ -263,8 +257,7 @@ class Call:
         while not stream.has_begun:
             seconds = _HELD_SECONDS if held else self._index.settings.idle_timeout_seconds
             try:
-                async with asyncio.timeout(seconds):
-                    data = await read_piece(response.content)
+                data = await answer.read(asyncio.get_running_loop().time() + seconds)
             except TimeoutError:
                 if held:
                     break
@@ -296,7 +289,8 @@ class Call:
             self._first_token = time.monotonic()
         if events and not self._is_client_gone:
             self._is_sending = True
-            await self._request.send_piece(events)
+            async with asyncio.timeout(self._index.settings.idle_timeout_seconds):
+                await self._request.send_piece(events)
             self._is_sending = False
         if stream.error is not None:
             raise stream.error

@@ -1,12 +1,13 @@
 """The connections to all backends. They stay open between calls, and an open one may be dead."""
 
 import asyncio
-import time
-from types import SimpleNamespace, TracebackType
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Self
 
-import aiohttp
-
+from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.errors import Disconnected, TransportError
+from gateway.proxy.http.pool import Pool, place_of
 from gateway.proxy.metrics import Metrics
 
 # Common engines close an idle connection after five seconds; this is shorter.
@@ -15,14 +16,8 @@ _KEPT_SECONDS = 4.0
 _STALE_SECONDS = 1.0
 
 
-class _Sending(SimpleNamespace):
-    """One attempt: whether it used a connection that had been used before."""
-
-    is_reused = False
-
-
 class Connections:
-    """Sends calls to backends. Bodies pass through unchanged, compressed or not.
+    """Sends calls to backends, follows no redirects, and returns answers as they come, compressed or not.
 
     A backend may close an idle connection at the very moment when a call is sent over it. The gateway then
     sends the call once more over a new connection, but only if nothing at all came back, the connection had been
@@ -30,64 +25,60 @@ class Connections:
     Everything else counts as a failure of the backend.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, most: int) -> None:
+        """`most` is the number of connections to all backends together."""
         self._metrics = metrics
         # Addresses whose last answer was a failure; never more than are configured.
         self._failing: set[str] = set()
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_note_reuse)
-        kept = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=_KEPT_SECONDS)
-        self._kept = _session(kept, [tracing])
-        self._fresh = _session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, force_close=True), [])
+        self._pool = Pool(most=most, kept_seconds=_KEPT_SECONDS)
 
     async def post(
-        self, url: str, *, data: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
-        """Send a call without following redirects. Raises aiohttp's errors: ClientError or TimeoutError.
+        self,
+        url: str,
+        *,
+        data: bytes,
+        headers: Mapping[str, str],
+        connect_seconds: float,
+        response_seconds: float,
+    ) -> Answer:
+        """Send a call. Raises TimeoutError if the backend got it and says nothing, and TransportError.
 
         Args:
             url: address of the backend.
             data: the body.
-            headers: the headers.
-            timeout: time limits of the call.
+            headers: the headers, without those that describe the body and the connection.
+            connect_seconds: the longest wait for a connection.
+            response_seconds: the longest wait for the head of the answer, and for each further part of it.
         """
-        sending, began = _Sending(), time.monotonic()
+        place = place_of(url)
+        head = place.start + _lines(headers, len(data))
+        began = asyncio.get_running_loop().time()
+        kept = self._pool.kept(place.address)
+        if kept is not None:
+            try:
+                return self._noted(url, await kept.ask(head, data, response_seconds))
+            except TransportError as error:
+                is_stale = isinstance(error, Disconnected) and not error.has_begun
+                has_failed_late = asyncio.get_running_loop().time() - began > _STALE_SECONDS
+                if not is_stale or has_failed_late or url in self._failing:
+                    self._failing.add(url)
+                    raise
+            self._metrics.calls_resent.inc()
+            # Until it answers.
+            self._failing.add(url)
         try:
-            return self._noted(url, await self._send(self._kept, url, data, headers, timeout, sending))
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            has_failed_late = time.monotonic() - began > _STALE_SECONDS
-            is_doubtful = has_failed_late or url in self._failing or _has_answered(error)
-            if not sending.is_reused or is_doubtful:
-                self._failing.add(url)
-                raise
-        self._metrics.calls_resent.inc()
-        self._failing.add(url)  # until it answers
-        return self._noted(url, await self._send(self._fresh, url, data, headers, timeout, _Sending()))
+            new = await self._pool.dial(place.address, connect_seconds)
+            return self._noted(url, await new.ask(head, data, response_seconds))
+        except TransportError:
+            self._failing.add(url)
+            raise
 
-    async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        data: bytes,
-        headers: dict[str, str],
-        timeout: aiohttp.ClientTimeout,
-        sending: _Sending,
-    ) -> aiohttp.ClientResponse:
-        return await session.post(
-            url,
-            data=data,
-            headers=headers,
-            timeout=timeout,
-            allow_redirects=False,
-            trace_request_ctx=sending,
-        )
-
-    def _noted(self, url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-        if response.status >= 500:
+    def _noted(self, url: str, answer: Answer) -> Answer:
+        if answer.status >= 500:
             self._failing.add(url)
         else:
             self._failing.discard(url)
-        return response
+        return answer
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,30 +86,12 @@ class Connections:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(self._kept.close(), self._fresh.close())
+        self._pool.close()
 
 
-def _session(connector: aiohttp.TCPConnector, tracing: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        trace_configs=tracing,
-    )
-
-
-def _has_answered(error: aiohttp.ClientError) -> bool:
-    """Whether part of an answer came, or the connection was never made."""
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        # Otherwise it holds the incomplete head of an answer.
-        return not isinstance(error.message, str)
-    return isinstance(error, aiohttp.ClientConnectorError)
-
-
-async def _note_reuse(
-    _: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    __: aiohttp.TraceConnectionReuseconnParams,
-) -> None:
-    context.trace_request_ctx.is_reused = True
+def _lines(headers: Mapping[str, str], length: int) -> bytes:
+    """The headers of a request as bytes, with the length of its body and the empty line."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise ValueError("a header has a line end in it")
+    return f"{lines}content-length: {length}\r\n\r\n".encode("latin-1", "replace")

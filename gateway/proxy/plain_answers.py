@@ -9,15 +9,15 @@ import asyncio
 import contextlib
 import re
 
-import aiohttp
 import structlog
 
 from gateway.proxy.errors import Refusal, unavailable
+from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Backend
 from gateway.proxy.intake import SMALL, Share
 from gateway.proxy.members import parse_all
 from gateway.proxy.state import State
-from gateway.proxy.streaming import read_piece
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import end_of_object
 
@@ -49,14 +49,14 @@ class DroppedAnswer(Exception):
             state.router.answered(backend)
 
 
-async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: int) -> bytes:
+async def read_plain(answer: Answer, share: Share, largest: int) -> bytes:
     """Read an answer of at most `largest` bytes. Above 64 KiB it waits for room and is counted in `share`.
 
-    Raises DroppedAnswer for a larger one, and if there is no room; ClientError or TimeoutError as `response.read`.
+    Raises DroppedAnswer for a larger one, and if there is no room; TransportError or TimeoutError as `Answer.read`.
     """
     # It may hold bytes of another backend's answer to the same call.
     share.release()
-    announced = response.content_length or 0
+    announced = answer.content_length
     parts: list[bytes] = []
     size = 0
     try:
@@ -64,7 +64,7 @@ async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: in
             raise _too_large(largest)
         if announced > SMALL:
             await share.take(announced)
-        while data := await read_piece(response.content):
+        while data := await answer.read():
             parts.append(data)
             size += len(data)
             if size > largest:
@@ -76,20 +76,20 @@ async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: in
         end = b"".join(parts)[-_END:]
         parts.clear()
         share.release()
-        size, end = await _drain(response, size, end, _MOST_DRAINED * largest)
+        size, end = await _drain(answer, size, end, _MOST_DRAINED * largest)
         reported = _reported_at(end)
         if refusal.code == _TOO_LARGE:
             raise DroppedAnswer("too_large", refusal, size, reported) from None
         raise DroppedAnswer("no_room", _no_room(), size, reported) from None
 
 
-async def _drain(response: aiohttp.ClientResponse, size: int, end: bytes, most: int) -> tuple[int, bytes]:
+async def _drain(answer: Answer, size: int, end: bytes, most: int) -> tuple[int, bytes]:
     """Read on, keeping only the end. Returns the number of bytes read in all, and the last of them."""
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            while size < most and (data := await read_piece(response.content)):
-                size += len(data)
-                end = (end + data)[-_END:]
+    until = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+    with contextlib.suppress(TransportError, TimeoutError):
+        while size < most and (data := await answer.read(until)):
+            size += len(data)
+            end = (end + data)[-_END:]
     return size, end
 
 

@@ -9,8 +9,6 @@ import contextlib
 import re
 from typing import Any
 
-import aiohttp
-
 from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, may_hold_error
 from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.members import parse_all
@@ -314,18 +312,6 @@ class EventStream:
             self._reported_at = self._first_reported_at = now
         elif completion == before and now - self._first_reported_at <= MOST_BYTES_OF_A_TOKEN:
             self._reported_at = now
-
-
-async def read_piece(content: aiohttp.StreamReader) -> bytes:
-    """The next piece of a stream; empty at its end. Raises aiohttp.ClientError if its connection broke, but only
-    after all data received before: aiohttp itself would drop the unread part.
-    """
-    try:
-        return await content.readany()
-    except aiohttp.ClientError:
-        if rest := content._read_nowait(-1):
-            return rest
-        raise
 
 
 def _is_only_usage(content: Any) -> bool:

@@ -1,13 +1,12 @@
 """Send calls to backends until one answers, with errors that reveal nothing about them."""
 
-import contextlib
+import asyncio
 import email.utils
 import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import aiohttp
 import orjson
 
 from gateway.contract import SettingsConfig
@@ -23,6 +22,8 @@ from gateway.proxy.backend_errors import (
 from gateway.proxy.body import Body
 from gateway.proxy.connections import Connections
 from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, retry_after, unavailable
+from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.errors import ConnectError, TransportError
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
@@ -31,6 +32,8 @@ from gateway.proxy.separation import Apart
 # With these statuses the client did nothing wrong: our route or account is at fault.
 _OURS = (401, 402, 403, 404, 405, 407, 408, 425)
 _DOWN = (502, 503, 504)
+# How long the body of an error may take.
+_ERROR_SECONDS = 5.0
 # How many backends may time out for one call.
 _MOST_SILENT = 2
 # Statuses from a running server: its own problem, or a problem of this call only.
@@ -154,7 +157,7 @@ async def ask(
     settings: SettingsConfig,
     attempts: Attempts,
     apart: Apart,
-    take: Callable[[Backend, aiohttp.ClientResponse], Awaitable[None]],
+    take: Callable[[Backend, Answer], Awaitable[None]],
 ) -> None:
     """Send a call to one backend after another until one answers; `take` passes a 2xx answer on.
 
@@ -178,39 +181,40 @@ async def ask(
     Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all answered
     429, other 4xx as the backend sent it.
     """
-    timeout = aiohttp.ClientTimeout(
-        total=None,
-        sock_connect=settings.connect_timeout_seconds,
-        sock_read=settings.response_timeout_seconds,
-    )
     trouble = _Trouble(router, route)
     for backend in router.candidates(route):
         payload = body.encode(apart.fields(backend.config))
         url = backend.config.url + path
         before, attempts.reached = attempts.reached, backend
         try:
-            response = await connections.post(url, data=payload, headers=headers, timeout=timeout)
+            answer = await connections.post(
+                url,
+                data=payload,
+                headers=headers,
+                connect_seconds=settings.connect_timeout_seconds,
+                response_seconds=settings.response_timeout_seconds,
+            )
             # Free the payload now: it may be large, and the answer may take long.
             payload = b""
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
+        except ConnectError:
             attempts.reached = before
             trouble.unreachable(backend)
             continue
         except TimeoutError:
             trouble.silent(backend)
             continue
-        except aiohttp.ClientError:
+        except TransportError:
             trouble.disconnected(backend)
             continue
         try:
-            if response.status // 100 != 2:
-                raise await _read_fault(response, backend, route, router, apart)
-            await take(backend, response)
+            if answer.status // 100 != 2:
+                raise await _read_fault(answer, backend, route, router, apart)
+            await take(backend, answer)
         except BackendFault as fault:
             trouble.fault(backend, fault)
             continue
         finally:
-            response.close()
+            answer.close()
         router.answered(backend)
         router.succeeded(backend, route.config.model)
         trouble.another_answered()
@@ -250,14 +254,14 @@ def _seconds(header: str | None) -> float:
 
 
 async def _read_fault(
-    response: aiohttp.ClientResponse, backend: Backend, route: Route, router: Router, apart: Apart
+    answer: Answer, backend: Backend, route: Route, router: Router, apart: Apart
 ) -> BackendFault:
     """The error in a backend's answer with a status other than 2xx."""
-    error = BackendError()
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        error = read_error(await response.content.read(LARGEST_ERROR))
-    status = response.status if response.status >= 400 else 500
-    wait = response.headers.get("retry-after")
+    until = asyncio.get_running_loop().time() + _ERROR_SECONDS
+    said = await answer.read_up_to(LARGEST_ERROR, until)
+    error = read_error(said) if said else BackendError()
+    status = answer.status if answer.status >= 400 else 500
+    wait = answer.headers.get("retry-after")
     fault = fault_of(status, error, backend, route, router, wait=wait, secrets=apart.secrets)
     fault.is_down = status in _DOWN
     return fault

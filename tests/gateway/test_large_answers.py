@@ -105,13 +105,13 @@ def test_one_that_just_fits_is_passed_on(road, scripted):
 
 
 class Response:
-    """As much of aiohttp's as is read."""
+    """As much of an `Answer` as is read."""
 
     def __init__(self, *pieces, announced=None):
-        self.content, self.content_length = self, announced
+        self.content_length = announced or 0
         self.pieces = list(pieces)
 
-    async def readany(self):
+    async def read(self, until=None):
         return self.pieces.pop(0) if self.pieces else b""
 
 
@@ -158,8 +158,11 @@ def test_an_end_that_never_comes_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(plain_answers, "_DRAIN_SECONDS", 0.01)
 
     class Hanging(Response):
-        async def readany(self):
-            return self.pieces.pop(0) if self.pieces else await asyncio.Event().wait()
+        async def read(self, until=None):
+            if self.pieces:
+                return self.pieces.pop(0)
+            async with asyncio.timeout_at(until):
+                return await asyncio.Event().wait()
 
     async def live():
         async with asyncio.timeout(5):

@@ -1,0 +1,417 @@
+"""What the gateway accepts as the answer of a backend, byte by byte, and what becomes of the connection."""
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import ssl
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from gateway.proxy.connections import Connections
+from gateway.proxy.http import backend, pool
+from gateway.proxy.http.errors import ConnectError, Disconnected, InvalidAnswer, TransportError
+from gateway.proxy.http.pool import Pool, place_of
+from gateway.proxy.metrics import Metrics
+
+OK = b"HTTP/1.1 200 OK\r\n"
+HI = OK + b"content-length: 2\r\n\r\nhi"
+
+
+class Server:
+    """Answers each request on a connection with the next of its answers; None closes the connection."""
+
+    def __init__(self, *answers, context=None):
+        self.answers = list(answers)
+        self.requests = []
+        self.connections = 0
+        self.lost = asyncio.Event()
+        self._context = context
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+                self.requests.append(head + await reader.readexactly(length))
+                answer = self.answers.pop(0)
+                if callable(answer):
+                    await answer(reader, writer)
+                    break
+                if answer is None:
+                    break
+                writer.write(answer)
+                if self.answers[:1] == [None]:
+                    self.answers.pop(0)
+                    await writer.drain()
+                    break
+        writer.close()
+        self.lost.set()
+
+
+async def ask(server, connections, *, host="127.0.0.1", scheme="http", seconds=5.0):
+    return await connections.post(
+        f"{scheme}://{host}:{server.port}/v1/x",
+        data=b"{}",
+        headers={"x-request-id": "1"},
+        connect_seconds=5,
+        response_seconds=seconds,
+    )
+
+
+async def read_all(answer):
+    whole = b""
+    while data := await answer.read():
+        whole += data
+    return whole
+
+
+def told(*answers, seconds=5.0):
+    """The status and body of one call to a server that answers so, and the number of its open connections after."""
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(*answers) as server, connections:
+            answer = await ask(server, connections, seconds=seconds)
+            try:
+                return answer.status, await read_all(answer)
+            finally:
+                answer.close()
+                await asyncio.sleep(0.02)
+                told.open = connections._pool.size
+
+    return asyncio.run(live())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"transfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"content-length: 2\r\ncontent-length: 2\r\n\r\nhi",
+        b"content-length: 2, 2\r\n\r\nhi",
+        b"content-length: +2\r\n\r\nhi",
+        b"transfer-encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"transfer-encoding: identity\r\n\r\nhi",
+        b"x: a\r\n folded\r\ncontent-length: 2\r\n\r\nhi",
+        b"x: a\ncontent-length: 2\n\nhi",
+        b"x : a\r\ncontent-length: 2\r\n\r\nhi",
+        b"x: a\0b\r\ncontent-length: 2\r\n\r\nhi",
+        b"x: %s\r\ncontent-length: 2\r\n\r\nhi" % (b"a" * 70_000),
+        b"x: %s" % (b"a" * 700_000),
+        b"%scontent-length: 2\r\n\r\nhi" % b"".join(b"x-%d: a\r\n" % number for number in range(300)),
+    ],
+    ids=lambda answer: answer[:40].decode(),
+)
+def test_an_answer_that_two_readers_read_differently_or_that_is_too_long_is_refused(answer):
+    with pytest.raises(InvalidAnswer):
+        told(OK + answer)
+    for other in (b"HTTP/2.0 200 OK\r\n", b"HTTP/0.9 200 OK\r\n"):
+        with pytest.raises(InvalidAnswer):
+            told(other + b"content-length: 2\r\n\r\nhi")
+
+
+def test_interim_answers_are_passed_over_and_not_without_end():
+    assert told(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n" + HI) == (200, b"hi")
+    assert told.open == 1
+    with pytest.raises(InvalidAnswer):
+        told(b"HTTP/1.1 100 Continue\r\n\r\n" * 300 + HI)
+    with pytest.raises(InvalidAnswer):
+        told(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n" + HI)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "is_kept"),
+    [
+        (HI, b"hi", True),
+        (
+            OK + b"transfer-encoding: Chunked\r\n\r\n1;a=b\r\nh\r\n1\r\ni\r\n0\r\nx-trailer: 1\r\n\r\n",
+            b"hi",
+            True,
+        ),
+        (OK + b"connection: close\r\ncontent-length: 2\r\n\r\nhi", b"hi", False),
+        (b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi", b"hi", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+        # Bytes after the end would be the answer to the next call.
+        (HI + HI, b"hi", False),
+        (HI + b"rest", b"hi", False),
+    ],
+)
+def test_a_body_ends_where_its_head_says_and_only_then_the_connection_is_kept(answer, body, is_kept):
+    assert told(answer)[1] == body
+    assert told.open == is_kept
+
+
+def test_a_body_without_a_length_ends_with_its_connection():
+    assert told(OK + b"\r\nhi there", None) == (200, b"hi there")
+
+
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 9\r\n\r\nhi", b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"]
+)
+def test_what_came_before_a_connection_broke_is_read_and_then_the_error(framing):
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(OK + framing, None) as server, connections:
+            answer = await ask(server, connections)
+            await server.lost.wait()
+            await asyncio.sleep(0.05)
+            assert await answer.read() == b"hi"
+            with pytest.raises(Disconnected) as broken:
+                await answer.read()
+            assert broken.value.has_begun
+
+    asyncio.run(live())
+
+
+def test_a_body_without_its_end_is_silence_and_can_be_waited_for_again():
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(OK + b"content-length: 9\r\n\r\nhi") as server, connections:
+            answer = await ask(server, connections, seconds=0.05)
+            assert await answer.read() == b"hi"
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await answer.read()
+            answer.close()
+            async with asyncio.timeout(5):
+                await server.lost.wait()
+
+    asyncio.run(live())
+
+
+def test_a_backend_that_says_nothing_is_a_timeout_and_its_connection_ends():
+    async def silent(reader, writer):
+        await reader.read()
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(silent) as server, connections:
+            with pytest.raises(TimeoutError):
+                await ask(server, connections, seconds=0.05)
+            async with asyncio.timeout(5):
+                await server.lost.wait()
+            assert connections._pool.size == 0
+
+    asyncio.run(live())
+
+
+def test_a_backend_is_not_read_faster_than_its_client_reads():
+    sent = 0
+
+    async def endless(reader, writer):
+        nonlocal sent
+        writer.write(OK + b"\r\n")
+        while True:
+            writer.write(b"x" * 65536)
+            sent += 65536
+            await writer.drain()
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(endless) as server, connections:
+            answer = await ask(server, connections)
+            stuck = -1
+            while stuck != sent:
+                stuck = sent
+                await asyncio.sleep(0.3)
+            held = sum(map(len, answer._pieces))
+            assert held <= 256 * 1024 + 256 * 1024
+            for _ in range(50):
+                assert await answer.read()
+            assert sent > stuck
+            answer.close()
+            async with asyncio.timeout(5):
+                await server.lost.wait()
+
+    asyncio.run(live())
+
+
+def test_a_call_that_is_given_up_ends_its_connection_and_one_that_is_finished_may_keep_it():
+    async def slowly(reader, writer):
+        writer.write(OK + b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"0\r\n\r\n")
+        await reader.read()
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(slowly, slowly) as server, connections:
+            for seconds, is_kept in ((1.0, True), (0.01, False)):
+                connections._pool.close()
+                answer = await ask(server, connections)
+                await answer.read()
+                answer.finish(seconds)
+                answer.close()
+                await asyncio.sleep(0.1)
+                assert (
+                    bool(connections._pool.kept(place_of(f"http://127.0.0.1:{server.port}/").address))
+                    is is_kept
+                )
+
+    asyncio.run(live())
+
+
+def test_bytes_that_nobody_asked_for_cost_the_connection():
+    async def unasked(reader, writer):
+        writer.write(HI)
+        await asyncio.sleep(0.05)
+        writer.write(OK + b"content-length: 4\r\n\r\nevil")
+        await reader.read()
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(unasked, HI) as server, connections:
+            assert await read_all(await ask(server, connections)) == b"hi"
+            await asyncio.sleep(0.1)
+            assert await read_all(await ask(server, connections)) == b"hi"
+            assert server.connections == 2
+
+    asyncio.run(live())
+
+
+def test_a_kept_connection_is_used_again_and_ends_after_its_time(monkeypatch):
+    monkeypatch.setattr("gateway.proxy.connections._KEPT_SECONDS", 0.2)
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(*[HI] * 3) as server, connections:
+            for _ in range(3):
+                assert await read_all(await ask(server, connections)) == b"hi"
+                await asyncio.sleep(0.1)
+            assert server.connections == 1
+            async with asyncio.timeout(5):
+                await server.lost.wait()
+
+    asyncio.run(live())
+
+
+def test_connections_are_bounded_and_idle_ones_make_room():
+    async def live():
+        one = Connections(Metrics(), most=1)
+        async with Server(HI, HI) as server, Server(HI) as other, one:
+            answer = await ask(server, one)
+            assert await read_all(answer) == b"hi"
+            assert await read_all(await ask(other, one)) == b"hi"
+            place = place_of(f"http://127.0.0.1:{server.port}/")
+            busy = Pool(most=1, kept_seconds=1)
+            held = await busy.dial(place.address, 5)
+            with pytest.raises(ConnectError, match="in use"):
+                await busy.dial(place.address, 5)
+            held.leave()
+
+    asyncio.run(live())
+
+
+def test_no_header_smuggles_another():
+    async def live():
+        async with Server(HI) as server, Connections(Metrics(), most=1) as connections:
+            with pytest.raises(ValueError, match="line end"):
+                await connections.post(
+                    f"http://127.0.0.1:{server.port}/",
+                    data=b"",
+                    headers={"a": "b\r\ncontent-length: 0"},
+                    connect_seconds=1,
+                    response_seconds=1,
+                )
+            await ask(server, connections)
+        assert server.requests == [
+            b"POST /v1/x HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nx-request-id: 1\r\ncontent-length: 2\r\n\r\n{}"
+            % server.port
+        ]
+
+    asyncio.run(live())
+
+
+def test_the_url_of_a_backend_is_read_strictly():
+    assert place_of("https://a.example/v1/x").address == ("a.example", 443, True)
+    assert place_of("https://a.example:444/v1").start == b"POST /v1 HTTP/1.1\r\nhost: a.example:444\r\n"
+    assert place_of("http://[::1]:80/").start == b"POST / HTTP/1.1\r\nhost: [::1]\r\n"
+    for url in ("ftp://a/", "http:///x", "http://a:b@c/", "http://a:99999/", "http://a/\u00e4"):
+        with pytest.raises(ConnectError):
+            place_of(url)
+
+
+def certificate(directory, *, name, address):
+    """A certificate that signs itself, and its key; their paths."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName(name), *([x509.IPAddress(ipaddress.ip_address(address))] if address else [])]
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return directory / "cert.pem", directory / "key.pem"
+
+
+@pytest.mark.parametrize(
+    ("is_trusted", "name", "is_reached"),
+    [(True, "localhost", True), (False, "localhost", False), (True, "elsewhere.example", False)],
+)
+def test_tls_to_a_backend_is_verified_by_authority_and_name(
+    tmp_path, monkeypatch, is_trusted, name, is_reached
+):
+    certificate_file, key_file = certificate(tmp_path, name=name, address=None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_file, key_file)
+    context.set_alpn_protocols(["http/1.1"])
+    asked = []
+    context.sni_callback = lambda _socket, server_name, _context: asked.append(server_name)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate_file))
+    pool._verifying.cache_clear()
+
+    async def live():
+        async with Server(HI, HI, context=context) as server, Connections(Metrics(), most=2) as connections:
+            if is_reached:
+                assert (
+                    await read_all(await ask(server, connections, host="localhost", scheme="https")) == b"hi"
+                )
+                assert (
+                    await read_all(await ask(server, connections, host="localhost", scheme="https")) == b"hi"
+                )
+                assert server.connections == 1
+            else:
+                with pytest.raises(ConnectError):
+                    await ask(server, connections, host="localhost", scheme="https")
+                assert server.requests == []
+
+    try:
+        asyncio.run(live())
+        assert set(asked) == {"localhost"}
+    finally:
+        pool._verifying.cache_clear()
+
+
+def test_every_failure_of_a_connection_is_one_of_ours():
+    for kind in (ConnectError, Disconnected, InvalidAnswer):
+        assert issubclass(kind, TransportError)
+    assert backend.LARGEST_HEAD == 64 * 1024
