@@ -1,0 +1,1 @@
+"""A client of OpenAI's dialect in front of an Anthropic Messages backend."""
