@@ -14,89 +14,47 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from redis.exceptions import NoScriptError, RedisError
 
 from gateway.contract import LimitConfig
 from gateway.proxy.errors import unavailable
-from gateway.proxy.limits import (
-    CALENDAR_KINDS,
-    LEAST,
-    EstimatedUsage,
-    LimitReached,
-    Remaining,
-    Reservation,
-    rate_headers,
-)
+from gateway.proxy.limits import LEAST, EstimatedUsage, LimitReached, Remaining, Reservation, rate_headers
 from gateway.proxy.metrics import Metrics
-from gateway.proxy.redis_line import Line, NotConnected
-from gateway.proxy.windows import NEVER, calendar_window
+from gateway.proxy.packed_limits import PackedLimits, Script, microseconds
+from gateway.proxy.redis_address import read_url
+from gateway.proxy.redis_line import Word
+from gateway.proxy.redis_nodes import Away, Nodes, Pack
+from gateway.proxy.windows import NEVER
 
 _log = structlog.get_logger()
 _CLOSE_SECONDS = 0.8
-# Values for each limit in the answer of admit.lua.
+# Values for each limit in the answer of admit.lua, after two others.
 _FACTS = 5
 # More than any call needs; keeps 64-bit sums from overflowing.
 _LARGEST_AMOUNT = 2**53 - 1
 _MOST_UNSETTLED = 10_000
 _RENEWED_AT_ONCE = 200
-_AWAY = (RedisError, OSError, asyncio.TimeoutError)
+# Sets of limits whose requests are kept packed, with 3 kB each.
+_MOST_PACKED = 2048
+_RENEW = Script("renew")
 
 T = TypeVar("T")
-_Argument = str | int
-
-
-class _Script:
-    """A script, called by its digest. Its text is sent if the server does not know it."""
-
-    def __init__(self, name: str) -> None:
-        self.text = (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
-        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-_ADMIT, _SETTLE, _RENEW = _Script("admit"), _Script("settle"), _Script("renew")
-
-
-class _Away(Exception):
-    """The server gave no answer. `may_have_run` is False only if the server certainly never got the request."""
-
-    def __init__(self, *, may_have_run: bool) -> None:
-        super().__init__()
-        self.may_have_run = may_have_run
-
-
-@dataclass(slots=True)
-class _Hold:
-    """What one call has reserved under one limit; `start` names the day or month in which it began."""
-
-    limit: LimitConfig
-    calls: str
-    numbers: str
-    amount: int
-    start: str = ""
-
-    @property
-    def shape(self) -> str:
-        if self.limit.kind in CALENDAR_KINDS:
-            return "calendar"
-        return "now" if self.limit.kind == "concurrent_calls" else "minute"
 
 
 @dataclass(slots=True)
 class SharedReservation(Reservation):
-    """What one call has reserved in the server. `tokens` and `nano` are the actual usage once it is settled."""
+    """What one call has reserved in the server. `used` is the actual usage, in tokens and nano-units, once settled."""
 
-    tenant_id: str = ""
+    limits: PackedLimits | None = None
     call: str = ""
-    held: list[_Hold] = field(default_factory=list)
-    tokens: int = 0
-    nano: int = 0
+    amounts: list[int] = field(default_factory=list)
+    # Of the day or month in which the call began, for each limit.
+    starts: Sequence[Word] = ()
+    used: tuple[int, int] = (0, 0)
     # No call uses it, so it must leave no trace.
     is_undone: bool = False
     may_have_settled: bool = False
@@ -120,22 +78,24 @@ class RedisLimiter:
         self._fails_open = fails_open
         self._lease_seconds = lease_seconds
         self._clock = clock
-        self._line = Line(url)
+        self._nodes = Nodes(*read_url(url))
         self._names = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
+        # By the identities of the limits, which are not reused while they are here.
+        self._packed: dict[tuple[int, ...], PackedLimits] = {}
         # Reservations with leases to renew, by call.
         self._open: dict[str, SharedReservation] = {}
         self._unsettled: deque[SharedReservation] = deque(maxlen=_MOST_UNSETTLED)
         self._renewed = asyncio.Event()
         self._renewed.set()
-        self._working: set[asyncio.Task[Any]] = set()
+        self._settling = 0
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         """As the protocol says."""
-        reservation = self._reservation_for(limits, LEAST, tenant_id)
-        try:
-            await self._to_its_end(self._begin(self._ask_for(reservation, only_look=True)))
-        except _Away:
-            self._without_limits(limits, tenant_id)
+        if limits:
+            try:
+                await self._ask_for(self._reservation_for(limits, LEAST, tenant_id), is_look=True)
+            except Away:
+                self._without_limits(limits, tenant_id)
 
     async def admit(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
@@ -144,28 +104,26 @@ class RedisLimiter:
         if not limits:
             return Reservation()
         reservation = self._reservation_for(limits, estimate, tenant_id)
-        asking = self._begin(self._ask_for(reservation))
         try:
-            await self._to_its_end(asking)
+            await self._ask_for(reservation)
         except asyncio.CancelledError:
-            asking.add_done_callback(lambda _: self._undo(reservation))
+            self._undo(reservation)
             raise
-        except _Away as away:
+        except Away as away:
             if away.may_have_run:
                 self._undo(reservation)
             return self._without_limits(limits, tenant_id)
         return reservation
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
-        """As the protocol says. Finishes even when cancelled; retries later if the server is away."""
+        """As the protocol says. Happens even when cancelled; retries later if the server is away."""
         if reservation.is_settled:
             return
         reservation.is_settled = True
         if isinstance(reservation, SharedReservation):
             self._open.pop(reservation.call, None)
-            reservation.tokens, reservation.nano = tokens, nano
-            with contextlib.suppress(_Away):
-                await self._to_its_end(self._begin(self._settle(reservation)))
+            reservation.used = tokens, nano
+            await self._settle(reservation)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """Does nothing: unused counters expire in the server."""
@@ -176,7 +134,7 @@ class RedisLimiter:
     async def maintain(self) -> None:
         """Renew leases and retry failed settlements, three times per lease. Never returns."""
         while True:
-            with contextlib.suppress(_Away):
+            with contextlib.suppress(Away):
                 await self._renew()
                 for _ in range(len(self._unsettled)):
                     await self._settle(self._unsettled.popleft())
@@ -184,68 +142,75 @@ class RedisLimiter:
 
     async def close(self) -> None:
         """Finish settlements in progress, and close all connections."""
-        if self._working:
-            await asyncio.wait(set(self._working), timeout=_CLOSE_SECONDS)
-        await self._line.close()
+        until = time.monotonic() + _CLOSE_SECONDS
+        while self._settling and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        await self._nodes.close()
 
     def _reservation_for(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> SharedReservation:
-        reservation = SharedReservation(tenant_id=tenant_id, call=next(self._names))
-        for limit in limits:
-            key = f"limits:{{{tenant_id}}}:{limit.id}:{limit.kind}"
-            amount = min(estimate.of(limit), _LARGEST_AMOUNT)
-            reservation.held.append(_Hold(limit, f"{key}:calls", f"{key}:numbers", amount))
-        return reservation
+        return SharedReservation(
+            limits=self._packed_limits(limits, tenant_id),
+            call=next(self._names),
+            amounts=[min(estimate.of(limit), _LARGEST_AMOUNT) for limit in limits],
+        )
 
-    async def _ask_for(self, reservation: SharedReservation, *, only_look: bool = False) -> None:
+    def _packed_limits(self, limits: Sequence[LimitConfig], tenant_id: str) -> PackedLimits:
+        name = tuple(map(id, limits))
+        packed = self._packed.get(name)
+        if packed is None or packed.tenant_id != tenant_id:
+            if len(self._packed) >= _MOST_PACKED:
+                self._packed.clear()
+            packed = PackedLimits(limits, tenant_id, microseconds(self._lease_seconds))
+            self._packed[name] = packed
+        return packed
+
+    async def _ask_for(self, reservation: SharedReservation, *, is_look: bool = False) -> None:
         """Reserve all of `reservation`, or only check whether there is room for it.
 
-        Raises LimitReached or _Away.
+        Raises LimitReached or Away.
         """
-        held, is_look = reservation.held, int(only_look)
+        asked, call, amounts = reservation.limits, reservation.call, reservation.amounts
+        assert asked is not None
         here = self._clock() if self._clock else time.time()
-        answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
+        tag, now = asked.tenant_id, self._now()
+        answer = await self._run(tag, asked.admit(call, amounts, now, here, is_look=is_look))
         # A new day or month has begun by the server's clock, but not by ours.
-        while answer[0] == "window":
-            here = answer[1] / 1e6
-            answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
+        while answer[0] == b"window":
+            request = asked.admit(call, amounts, self._now(), answer[1] / 1e6, is_look=is_look)
+            answer = await self._run(tag, request)
+        reservation.starts = answer[6::_FACTS]
+        remaining = []
+        for at in asked.minutes:
+            settled, reserved, _, next_leaves = answer[2 + at * _FACTS : 6 + at * _FACTS]
+            used = int(settled) + int(reserved)
+            remaining.append(Remaining(asked.limits[at], used, next_leaves / 1e6))
+        if any(answer[4::_FACTS]):
+            self._note_excess(reservation, answer[2:], remaining)
+        reservation.headers = rate_headers(remaining)
+        if asked.leased and not is_look:
+            self._open[call] = reservation
+
+    @staticmethod
+    def _note_excess(
+        reservation: SharedReservation, facts: Sequence[Any], remaining: Iterable[Remaining]
+    ) -> None:
+        """Note the soft limits without room. Raises LimitReached if there is a hard one."""
         refused: LimitReached | None = None
         longest = 0.0
-        remaining = []
-        for hold, facts in zip(reservation.held, _in_parts(answer[2:], _FACTS), strict=True):
-            settled, reserved, wait, next_leaves, hold.start = facts
-            used, wait_seconds = int(settled) + int(reserved), NEVER if wait < 0 else wait / 1e6
-            if wait_seconds > 0 and not hold.limit.is_hard:
-                reservation.soft_exceeded.append(hold.limit)
+        assert reservation.limits is not None
+        each = zip(reservation.limits.limits, reservation.amounts, _in_parts(facts, _FACTS), strict=True)
+        for limit, amount, (settled, reserved, wait, _, _) in each:
+            wait_seconds = NEVER if wait < 0 else wait / 1e6
+            if wait_seconds > 0 and not limit.is_hard:
+                reservation.soft_exceeded.append(limit)
             elif wait_seconds > longest:
                 longest = wait_seconds
-                refused = LimitReached(hold.limit, wait_seconds, used, hold.amount)
-            if hold.shape == "minute":
-                remaining.append(Remaining(hold.limit, used, next_leaves / 1e6))
+                refused = LimitReached(limit, wait_seconds, int(settled) + int(reserved), amount)
         if refused is not None:
             refused.headers.update(rate_headers(remaining))
             raise refused
-        reservation.headers = rate_headers(remaining)
-        if not only_look and any(hold.shape != "minute" for hold in reservation.held):
-            self._open[reservation.call] = reservation
-
-    def _question(self, reservation: SharedReservation, here: float) -> list[_Argument]:
-        """The arguments of admit.lua, with the day and month of the time `here`."""
-        arguments: list[_Argument] = [_microseconds(self._lease_seconds), self._now(), reservation.call]
-        for hold in reservation.held:
-            limit = hold.limit
-            arguments += [hold.shape, int(limit.is_hard), hold.amount, limit.value]
-            if hold.shape != "calendar":
-                arguments += ["", "", "", ""]
-                continue
-            window = calendar_window(here, is_month=limit.kind != "tokens_per_day", time_zone=limit.time_zone)
-            arguments += [_microseconds(moment) for moment in window]
-            if limit.used is None or limit.used_as_of is None:
-                arguments += ["", ""]
-            else:
-                arguments += [limit.used, _microseconds(limit.used_as_of)]
-        return arguments
 
     def _undo(self, reservation: SharedReservation) -> None:
         """Schedule the release of everything that was or may have been reserved for a call that will not happen."""
@@ -255,73 +220,73 @@ class RedisLimiter:
 
     async def _settle(self, reservation: SharedReservation) -> None:
         """Settle now, or retry later. Waits for any renewal, which must not bring back a settled lease."""
-        await self._renewed.wait()
-        holds: list[_Hold] = []
-        arguments: list[_Argument] = [reservation.call]
-        for hold in reservation.held:
-            if reservation.is_undone:
-                arguments += ["now", hold.amount, 0, ""]
-            elif hold.limit.kind == "requests_per_minute":
-                # A request counts as one, however it ended.
-                continue
-            else:
-                truth = reservation.nano if hold.limit.kind == "money_per_month" else reservation.tokens
-                arguments += [hold.shape, hold.amount, truth, hold.start]
-            holds.append(hold)
-        if not holds:
+        asked, call, amounts = reservation.limits, reservation.call, reservation.amounts
+        assert asked is not None
+        if not reservation.is_undone and not asked.kept:
             return
+        self._settling += 1
         try:
-            await self._run(_SETTLE, holds, arguments, may_have_run=reservation.may_have_settled)
-        except _Away as away:
+            if not self._renewed.is_set():
+                await self._renewed.wait()
+            may_have_run, reservation.may_have_settled = reservation.may_have_settled, True
+            if reservation.is_undone:
+                request = asked.undo(call, amounts)
+            else:
+                request = asked.settle(call, amounts, reservation.starts, reservation.used)
+            await self._run(asked.tenant_id, request, may_have_run=may_have_run)
+        except Away as away:
             reservation.may_have_settled = away.may_have_run
             self._unsettled.append(reservation)
+        except asyncio.CancelledError:
+            # It was sent if the renewal was over. Settled again, it counts once.
+            self._unsettled.append(reservation)
+            raise
+        finally:
+            self._settling -= 1
 
     async def _renew(self) -> None:
-        """Renew all leases; without any, only check that the server is there. Raises _Away."""
+        """Renew all leases; without any, only check that the server is there. Raises Away."""
         self._renewed.clear()
         try:
-            by_tenant: dict[str, list[tuple[str, _Hold]]] = {}
+            leases: dict[str, list[tuple[tuple[str, str], str, int, Word]]] = {}
             for reservation in self._open.values():
-                leases = by_tenant.setdefault(reservation.tenant_id, [])
-                leases += [(reservation.call, hold) for hold in reservation.held if hold.shape != "minute"]
-            if not by_tenant:
-                await self._run(_RENEW, [], [0, 0])
-            for leases in by_tenant.values():
-                for some in _in_parts(leases, _RENEWED_AT_ONCE):
-                    arguments: list[_Argument] = [_microseconds(self._lease_seconds), self._now()]
-                    for call, hold in some:
-                        arguments += [f"{call}:{hold.amount}", hold.amount, hold.start]
-                    await self._run(_RENEW, [hold for _, hold in some], arguments)
+                asked = reservation.limits
+                assert asked is not None
+                leases.setdefault(asked.tenant_id, []).extend(
+                    (asked.keys[at], reservation.call, reservation.amounts[at], reservation.starts[at])
+                    for at in asked.leased
+                )
+            if not leases:
+                await self._run("", _RENEW.pack([], [0, 0]))
+            for tenant_id, theirs in leases.items():
+                for some in _in_parts(theirs, _RENEWED_AT_ONCE):
+                    words: list[Word] = [microseconds(self._lease_seconds), self._now()]
+                    for _, call, amount, start in some:
+                        words += [f"{call}:{amount}", amount, start]
+                    await self._run(tenant_id, _RENEW.pack([key for keys, *_ in some for key in keys], words))
         finally:
             self._renewed.set()
 
-    async def _run(
-        self,
-        script: _Script,
-        holds: Sequence[_Hold],
-        arguments: Sequence[_Argument],
-        *,
-        may_have_run: bool = False,
-    ) -> Any:
-        """Run a script, with one retry, and pass it whether it may have run before. Raises _Away."""
-        keys = [key for hold in holds for key in (hold.calls, hold.numbers)]
-        failure: Exception | None = None
-        for _ in range(2):
-            rest = (len(keys), *keys, "again" if may_have_run else "once", *arguments)
-            try:
-                try:
-                    answer = await self._line.ask("EVALSHA", script.digest, *rest)
-                except NoScriptError:
-                    answer = await self._line.ask("EVAL", script.text, *rest)
-            except NotConnected as error:
-                failure = error
-            except _AWAY as error:
-                failure, may_have_run = error, True
-            else:
+    async def _run(self, tag: str, request: Pack, *, may_have_run: bool = False) -> Any:
+        """The server's answer. Raises Away, also for any failure in here, which is not the caller's fault."""
+        try:
+            answer = await self._nodes.ask(tag, request, may_have_run=may_have_run)
+        except Away as away:
+            self._is_away(away.__cause__)
+            raise
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            failure: BaseException = error
+        except Exception as error:
+            _log.exception("limits_failed")
+            failure = error
+        else:
+            if self.problem:
                 self._is_there()
-                return answer
+            return answer
         self._is_away(failure)
-        raise _Away(may_have_run=may_have_run) from failure
+        raise Away(may_have_run=True) from failure
 
     def _without_limits(self, limits: Sequence[LimitConfig], tenant_id: str) -> Reservation:
         """Let a call pass, or refuse it with 503, while the limits cannot be checked."""
@@ -336,10 +301,9 @@ class RedisLimiter:
         return Reservation()
 
     def _is_there(self) -> None:
-        if self.problem:
-            self.problem = ""
-            self._metrics.limits_up.set(1)
-            _log.info("limits_available")
+        self.problem = ""
+        self._metrics.limits_up.set(1)
+        _log.info("limits_available")
 
     def _is_away(self, failure: BaseException | None) -> None:
         if not self.problem:
@@ -347,51 +311,15 @@ class RedisLimiter:
             self._metrics.limits_up.set(0)
             _log.error("limits_unavailable", reason=f"{type(failure).__name__}: {failure}")
 
-    def _now(self) -> _Argument:
+    def _now(self) -> Word:
         """The time for scripts; if it is empty, the server uses its own."""
-        return _microseconds(self._clock()) if self._clock else ""
-
-    def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Start a task that finishes even if its caller is cancelled."""
-        task = asyncio.create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    async def _to_its_end(self, task: "asyncio.Task[T]") -> T:
-        """Wait for a task that continues when the caller is cancelled.
-
-        Raises _Away for any other failure: an error in here is not the caller's fault.
-        """
-        try:
-            return await asyncio.shield(task)
-        except (LimitReached, _Away):
-            raise
-        except asyncio.CancelledError:
-            if not task.cancelled() or _is_cancelled():
-                raise
-            failure: BaseException = RuntimeError("the question was broken off")
-        except Exception as error:
-            _log.exception("limits_failed")
-            failure = error
-        self._is_away(failure)
-        raise _Away(may_have_run=True) from failure
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._working.discard(task)
-        if not task.cancelled():
-            # The waiting caller saw it. If nobody waits anymore, it does not matter.
-            task.exception()
+        return microseconds(self._clock()) if self._clock else ""
 
 
 def _is_cancelled() -> bool:
     """Whether the current task has been asked to end."""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0
-
-
-def _microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)
 
 
 def _in_parts(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:

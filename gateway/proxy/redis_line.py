@@ -1,5 +1,5 @@
 """One connection to a Redis or Valkey for all requests of this process. They do not wait for each other:
-they are sent at once and answered in order.
+those of one turn of the event loop are written together, and answered in order.
 
 A pool of many connections runs out under load and then refuses requests although the server is well. Here only
 the server itself decides whether it is "away": it refuses connections, hangs up, or sends nothing at all while
@@ -7,26 +7,38 @@ a request waits. A slow moment in this process does not count as silence from th
 """
 
 import asyncio
-import contextlib
-import math
 from collections import deque
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, cast
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+import hiredis
+
+from gateway.proxy.redis_address import Access, Address
 
 _CONNECT_SECONDS = 0.2
 _TICK_SECONDS = 0.05
 # Ticks of the event loop, each at least `_TICK_SECONDS` long. None passes while the loop is blocked.
 _SILENT_TICKS = 4
+_INCOMPLETE = object()
+
+Word = str | int | bytes
+
+
+def pack(*words: Word) -> bytes:
+    """A request as the protocol has it."""
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub knows only tuples of one
+    return packed
+
+
+_ASKING = pack("ASKING")
 
 
 class NotConnected(Exception):
     """The server cannot be reached: it has not received the request."""
+
+
+class Lost(Exception):
+    """The connection was lost. The server may or may not have received the request."""
 
 
 class Line:
@@ -35,155 +47,177 @@ class Line:
     If the server has become a read-only replica, it reconnects: the name may point to another server by now.
     """
 
-    def __init__(self, url: str) -> None:
-        self._pool = ConnectionPool.from_url(
-            url,
-            socket_timeout=None,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-            decode_responses=True,
-        )
-        self._connection: AbstractConnection | None = None
-        self._connecting: asyncio.Task[AbstractConnection] | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._waiting: deque[asyncio.Future[Any]] = deque()
-        self._answered = 0
-        self._tick: asyncio.TimerHandle | None = None
-        self._endings: set[asyncio.Task[None]] = set()
+    def __init__(self, address: Address, access: Access) -> None:
+        self.address = address
+        self._access = access
+        self._connection: _Connection | None = None
+        self._connecting: asyncio.Task[_Connection] | None = None
 
-    async def ask(self, *command: str | int) -> Any:
-        """The server's answer.
+    def send(self, request: bytes, *, is_asking: bool = False) -> Awaitable[Any]:
+        """Send a packed request at once; await the result to get the server's answer, in bytes and integers.
 
-        Raises NotConnected, ResponseError (an error from the server), or RedisError or OSError if the
-        connection was lost and the server may or may not have received the request.
+        With `is_asking` the server also serves slots that are still moving to it.
+
+        Awaiting raises NotConnected, hiredis.ReplyError (an error from the server), or Lost.
         """
         connection = self._connection
-        if connection is not None and not connection.is_connected:
-            self._lose(connection, RedisConnectionError("the connection was closed"))
-            connection = None
-        if connection is None:
-            connection = await self._connected()
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(answer)
-        self._watch()
-        try:
-            # Runs without yielding until the request is in the socket's buffer.
-            await connection.send_packed_command(connection.pack_command(*command), check_health=False)
-        except (RedisError, OSError) as error:
-            self._lose(connection, error)
-        return await answer
+        if connection is None or connection.is_lost:
+            return self._connect_and_send(request, is_asking)
+        return connection.send(request, is_asking)
 
     async def close(self) -> None:
         """Close the connection; waiting requests get an error."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
         if self._connection is not None:
-            self._lose(self._connection, RedisConnectionError("closed"))
-        if self._endings:
-            await asyncio.wait(self._endings, timeout=_CONNECT_SECONDS)
-        await self._pool.disconnect()
+            self._connection.lose("closed")
 
-    async def _connected(self) -> AbstractConnection:
-        """The connection, opened once for all concurrent requests. Raises NotConnected."""
+    async def _connect_and_send(self, request: bytes, is_asking: bool) -> Any:
         if self._connecting is None:
+            # Opened once for all concurrent requests.
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._has_connected)
-        return await asyncio.shield(self._connecting)
+        try:
+            connection = await asyncio.shield(self._connecting)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            raise NotConnected("closed") from None
+        return await connection.send(request, is_asking)
 
-    def _has_connected(self, task: asyncio.Task[AbstractConnection]) -> None:
+    def _has_connected(self, task: "asyncio.Task[_Connection]") -> None:
         self._connecting = None
         if not task.cancelled():
             task.exception()  # the caller saw it
 
-    async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+    async def _connect(self) -> "_Connection":
+        """Raises NotConnected."""
+        loop = asyncio.get_running_loop()
+        connection = _Connection(loop)
+        host, port = self.address
+        tls = self._access.tls
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError) as error:
-            self._end(connection)
+                if self.address.is_socket:
+                    await loop.create_unix_connection(lambda: connection, host)
+                else:
+                    await loop.create_connection(
+                        lambda: connection, host, port, ssl=tls, server_hostname=host if tls else None
+                    )
+                await connection.open(self._access)
+        except (OSError, TimeoutError, Lost, hiredis.ReplyError) as error:
+            connection.lose("not opened")
             raise NotConnected(f"{type(error).__name__}: {error}") from error
         except BaseException:
-            self._end(connection)
+            connection.lose("not opened")
             raise
-        # Requests that wait on the old connection must not get answers from the new one.
-        if self._connection is not None:
-            self._lose(self._connection, RedisConnectionError("the connection was replaced"))
         self._connection = connection
-        self._reading = asyncio.create_task(self._read(connection))
         return connection
 
-    async def _read(self, connection: AbstractConnection) -> None:
-        """Deliver answers in the order of the requests, until the connection is lost."""
-        error: BaseException = RedisConnectionError("the connection was closed")
-        try:
-            while True:
-                answer: Any
-                try:
-                    answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-                except ResponseError as refusal:
-                    answer = refusal
-                self._answered += 1
-                asker = self._waiting.popleft()
-                if asker.done():
-                    continue
-                if isinstance(answer, ResponseError):
-                    asker.set_exception(answer)
-                    if isinstance(answer, ReadOnlyError):
-                        raise RedisConnectionError(
-                            "the server no longer accepts writes: another one has replaced it"
-                        )
-                else:
-                    asker.set_result(answer)
-        except Exception as failure:
-            error = failure
-        finally:
-            self._lose(connection, error)
 
-    def _lose(self, connection: AbstractConnection, error: BaseException) -> None:
-        """Drop a connection, and fail all requests that wait on it. Safe to repeat."""
-        if self._connection is not connection:
+class _Connection(asyncio.Protocol):
+    """One connection from its beginning to its end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.is_lost = False
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self._unsent: list[bytes] = []
+        # None: nobody waits for this answer.
+        self._waiting: deque[asyncio.Future[Any] | None] = deque()
+        self._answered = 0
+        self._tick: asyncio.TimerHandle | None = None
+
+    async def open(self, access: Access) -> None:
+        """Be let in, and choose the database. Raises Lost and hiredis.ReplyError."""
+        asked = []
+        if access.password:
+            user = (access.username,) if access.username else ()
+            asked.append(self.send(pack("AUTH", *user, access.password)))
+        if access.database:
+            asked.append(self.send(pack("SELECT", access.database)))
+        for error in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(error, BaseException):
+                raise error
+
+    def send(self, request: bytes, is_asking: bool = False) -> asyncio.Future[Any]:
+        """As `Line.send`."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        if self.is_lost:
+            answer.set_exception(Lost("the connection was closed"))
+            return answer
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        if is_asking:
+            self._unsent.append(_ASKING)
+            self._waiting.append(None)
+        self._unsent.append(request)
+        self._waiting.append(answer)
+        if self._tick is None:
+            self._tick = self._loop.call_later(_TICK_SECONDS, self._look, self._answered, _SILENT_TICKS)
+        return answer
+
+    def lose(self, reason: str) -> None:
+        """Close the connection, and fail all requests that wait on it. Safe to repeat."""
+        if self.is_lost:
             return
-        self._connection = None
-        waiting, self._waiting = self._waiting, deque()
-        for asker in waiting:
-            if not asker.done():
-                asker.set_exception(_as_redis_error(error))
+        self.is_lost = True
+        if self._transport is not None:
+            self._transport.abort()
+        if self._tick is not None:
+            self._tick.cancel()
+        for asker in self._waiting:
+            if asker is not None and not asker.done():
+                # A separate error for each: one exception must not be raised in two places.
+                asker.set_exception(Lost(reason))
                 # Mark it as retrieved: perhaps nobody waits anymore.
                 asker.exception()
-        if self._reading is not None and self._reading is not asyncio.current_task():
-            self._reading.cancel()
-        self._end(connection)
+        self._waiting.clear()
+        self._unsent.clear()
 
-    def _end(self, connection: AbstractConnection) -> None:
-        async def end() -> None:
-            with contextlib.suppress(Exception):
-                await connection.disconnect(nowait=True)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.is_lost:
+            self._transport.abort()
 
-        ending = asyncio.get_running_loop().create_task(end())
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lose(f"{type(exc).__name__}: {exc}" if exc else "the connection was closed")
 
-    def _watch(self) -> None:
-        if self._tick is None:
-            self._tick = asyncio.get_running_loop().call_later(
-                _TICK_SECONDS, self._look, self._answered, _SILENT_TICKS
-            )
+    def data_received(self, data: bytes) -> None:
+        reader, waiting = self._reader, self._waiting
+        reader.feed(data)
+        try:
+            while (answer := reader.gets()) is not _INCOMPLETE:
+                if not waiting:
+                    return self.lose("the server answered what nobody asked")
+                self._answered += 1
+                asker = waiting.popleft()
+                if asker is None or asker.done():
+                    continue
+                if not isinstance(answer, hiredis.ReplyError):
+                    asker.set_result(answer)
+                    continue
+                asker.set_exception(answer)
+                if str(answer).startswith("READONLY"):
+                    return self.lose("the server no longer accepts writes: another one has replaced it")
+        except hiredis.ProtocolError as error:
+            self.lose(f"the server does not speak this protocol: {error}")
+
+    def _flush(self) -> None:
+        if self._unsent and self._transport is not None:
+            requests, self._unsent = self._unsent, []
+            self._transport.write(requests[0] if len(requests) == 1 else b"".join(requests))
 
     def _look(self, answered: int, patience: int) -> None:
         """Count ticks in which a request waits and nothing arrives; after a few, drop the connection."""
         self._tick = None
-        if not self._waiting or self._connection is None:
+        if not self._waiting:
             return
         patience = patience - 1 if answered == self._answered else _SILENT_TICKS
         if patience <= 0:
-            self._lose(self._connection, TimeoutError("the server does not respond"))
+            self.lose("TimeoutError: the server does not respond")
             return
-        self._tick = asyncio.get_running_loop().call_later(
-            _TICK_SECONDS, self._look, self._answered, patience
-        )
-
-
-def _as_redis_error(error: BaseException) -> Exception:
-    """A separate error for each waiting request: one exception must not be raised in two places."""
-    return RedisConnectionError(f"{type(error).__name__}: {error}")
+        self._tick = self._loop.call_later(_TICK_SECONDS, self._look, self._answered, patience)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.contract import GATEWAY_TOKEN, looks_like
+from gateway.proxy.redis_address import read_url
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -121,6 +122,11 @@ def _redis_url(environ: Mapping[str, str]) -> str:
             "GATEWAY_REDIS_URL must be redis://[user:password@]host[:port][/number], rediss://… for TLS, or "
             "unix:///path."
         )
+    try:
+        if url:
+            read_url(url)
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_REDIS_URL cannot be used: {error}.") from error
     return url
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from types import SimpleNamespace
 
 import aiohttp
 import orjson
@@ -12,7 +13,8 @@ from gateway.proxy.errors import Refusal
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
-from gateway.proxy.redis_line import Line, NotConnected
+from gateway.proxy.redis_address import read_url
+from gateway.proxy.redis_line import Line, NotConnected, pack
 from tests.gateway.proxy_fixtures import MODEL, limit
 
 TEN = EstimatedUsage(input_tokens=10, output_tokens=0, is_output_named=True)
@@ -83,10 +85,10 @@ def test_whatever_breaks_a_question_is_a_503_and_never_the_callers_own_end():
     async def live():
         for failure in (asyncio.CancelledError(), RuntimeError("a fault in a library"), KeyError("x")):
 
-            async def ask(*_, failure=failure):
+            async def ask(*_, failure=failure, **__):
                 raise failure
 
-            limiter._line.ask = ask
+            limiter._nodes.ask = ask
             with pytest.raises(Refusal) as refused:
                 await limiter.admit([limit("requests_per_minute", 3)], TEN, "t")
             assert (refused.value.status, refused.value.code) == (503, "limits_unavailable")
@@ -99,32 +101,52 @@ def test_a_caller_that_is_cancelled_is_cancelled():
     limiter = RedisLimiter("redis://127.0.0.1:1", Metrics())
 
     async def live():
-        async def ask(*_):
+        async def ask(*_, **__):
             await asyncio.sleep(10)
 
-        limiter._line.ask = ask
+        limiter._nodes.ask = ask
         asking = asyncio.create_task(limiter.admit([limit("requests_per_minute", 3)], TEN, "t"))
         await asyncio.sleep(0.05)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        for task in limiter._working:
-            task.cancel()
 
     asyncio.run(live())
 
 
 def test_answers_belong_to_their_questions_though_some_askers_have_gone(limits_server):
     async def live():
-        line = Line(limits_server.url)
-        asked = [asyncio.create_task(line.ask("ECHO", str(number))) for number in range(500)]
+        line = Line(*read_url(limits_server.url))
+        asked = [asyncio.ensure_future(line.send(pack("ECHO", number))) for number in range(500)]
         await asyncio.sleep(0)
         for gone in asked[::3]:
             gone.cancel()
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        for number, answer in enumerate(answers):
-            assert answer == str(number) or (number % 3 == 0 and isinstance(answer, asyncio.CancelledError))
-        assert await line.ask("ECHO", "still here") == "still here"
+        # The same over the connection that is open now.
+        asked = [line.send(pack("ECHO", number)) for number in range(500)]
+        for gone in asked[::3]:
+            gone.cancel()
+        for several in (answers, await asyncio.gather(*asked, return_exceptions=True)):
+            for number, answer in enumerate(several):
+                is_gone = number % 3 == 0 and isinstance(answer, asyncio.CancelledError)
+                assert is_gone or answer == str(number).encode()
+        assert await line.send(pack("ECHO", "still here")) == b"still here"
+        await line.close()
+
+    asyncio.run(live())
+
+
+def test_requests_of_one_turn_of_the_event_loop_are_written_together(limits_server):
+    async def live():
+        line = Line(*read_url(limits_server.url))
+        await line.send(pack("PING"))
+        written = []
+        write = line._connection._transport.write
+        line._connection._transport = SimpleNamespace(
+            write=lambda data: (written.append(data), write(data)), abort=lambda: None
+        )
+        assert await asyncio.gather(*(line.send(pack("ECHO", n)) for n in range(9)))
+        assert written == [b"".join(pack("ECHO", n) for n in range(9))]
         await line.close()
 
     asyncio.run(live())
@@ -132,12 +154,12 @@ def test_answers_belong_to_their_questions_though_some_askers_have_gone(limits_s
 
 def test_a_slow_moment_of_this_process_is_no_silence_of_the_servers(limits_server):
     async def live():
-        line = Line(limits_server.url)
-        await line.ask("PING")
-        asking = asyncio.create_task(line.ask("ECHO", "x"))
+        line = Line(*read_url(limits_server.url))
+        await line.send(pack("PING"))
+        asking = line.send(pack("ECHO", "x"))
         await asyncio.sleep(0)
         time.sleep(1)
-        assert await asking == "x"
+        assert await asking == b"x"
         await line.close()
 
     asyncio.run(live())
@@ -145,9 +167,9 @@ def test_a_slow_moment_of_this_process_is_no_silence_of_the_servers(limits_serve
 
 def test_a_server_that_is_not_there_has_not_heard_the_question():
     async def live():
-        line = Line("redis://127.0.0.1:1")
+        line = Line(*read_url("redis://127.0.0.1:1"))
         with pytest.raises(NotConnected):
-            await line.ask("PING")
+            await line.send(pack("PING"))
         await line.close()
 
     asyncio.run(live())

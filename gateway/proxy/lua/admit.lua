@@ -1,8 +1,9 @@
 -- Admits one call under all of its limits, or under none.
 --
 -- KEYS  of each limit: its calls (a sorted set), its numbers (a hash).
--- ARGV  'once', or 'again' if this may have run before; 1 to look only and reserve nothing, else 0; lease in µs; the time in µs, or '' for this server's clock;
---       call; then of each limit: shape, is_hard (1 or 0), amount, value, start and end of its window in µs, used, as of (µs).
+-- ARGV  'once', or 'again' if this may have run before; lease in µs; 1 to look only and reserve nothing, else 0; the time
+--       in µs, or '' for this server's clock; call; then of each limit its amount; then of each limit: shape, is_hard
+--       (1 or 0), value, start and end of its window in µs, used, as of (µs).
 --
 -- A call is the member "<call>:<amount>"; its score is the µs in which it leaves: a minute after it came, or, under
 -- limits of other shapes, when nobody has renewed its lease. `reserved` is the sum of all members' amounts, `settled`
@@ -12,23 +13,25 @@
 -- Answers {'window', now} if a day or month begins that the caller did not name: it asks again with that one. Else
 -- {'admitted' or 'refused', now} and of each limit: settled, reserved, wait in µs (-1: waiting never helps), µs until
 -- its oldest call leaves, start of its window.
-local MINUTE, FIXED, EACH, PAGE = 60000000, 5, 8, 100
-local is_look, lease, now, call = ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local MINUTE, FIXED, EACH, PAGE = 60000000, 5, 7, 100
+local lease, is_look, now, call = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), ARGV[5]
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
 
 local limits = {}
-for i = 1, #KEYS / 2 do
-  local at = FIXED + (i - 1) * EACH
+local count = #KEYS / 2
+for i = 1, count do
+  local amount, at = ARGV[FIXED + i], FIXED + count + (i - 1) * EACH
   limits[i] = {
-    calls = KEYS[2 * i - 1], numbers = KEYS[2 * i], member = call .. ':' .. ARGV[at + 3],
-    shape = ARGV[at + 1], is_hard = ARGV[at + 2] == '1', amount = ARGV[at + 3], value = tonumber(ARGV[at + 4]),
-    start = ARGV[at + 5], finish = ARGV[at + 6], used = ARGV[at + 7], as_of = tonumber(ARGV[at + 8]),
+    calls = KEYS[2 * i - 1], numbers = KEYS[2 * i], member = call .. ':' .. amount, amount = amount,
+    shape = ARGV[at + 1], is_hard = ARGV[at + 2] == '1', value = tonumber(ARGV[at + 3]),
+    start = ARGV[at + 4], finish = ARGV[at + 5], used = ARGV[at + 6], as_of = tonumber(ARGV[at + 7]),
   }
 end
 
+-- Only ever to a later time: leases may differ between gateways.
 local function live(key, microseconds)
   local milliseconds = math.ceil(microseconds / 1000) + 1000
   if redis.call('PTTL', key) < milliseconds then
@@ -40,28 +43,20 @@ local function amount_of(member)
   return string.match(member, ':(%d+)$')
 end
 
-local function subtract(key, amount)
-  if amount ~= '0' then
-    redis.call('HINCRBY', key, 'reserved', '-' .. amount)
-  end
-end
-
-local function counted(limit)
-  local numbers = redis.call('HMGET', limit.numbers, 'settled', 'reserved')
-  return numbers[1] or '0', numbers[2] or '0'
-end
-
 -- First only look: nothing may be written before every window is known.
 for _, limit in ipairs(limits) do
   if limit.shape == 'calendar' then
-    local window = redis.call('HMGET', limit.numbers, 'start', 'finish')
-    if window[2] and now < tonumber(window[2]) then
-      limit.start, limit.finish = window[1], window[2]
+    local known = redis.call('HMGET', limit.numbers, 'settled', 'reserved', 'start', 'finish', 'as_of')
+    if known[4] and now < tonumber(known[4]) then
+      limit.settled, limit.reserved, limit.start, limit.finish = known[1] or '0', known[2] or '0', known[3], known[4]
+      limit.seeded_as_of = tonumber(known[5])
     elseif now < tonumber(limit.start) or now >= tonumber(limit.finish) then
       return {'window', now}
     else
-      limit.begins = true
+      limit.begins, limit.settled, limit.reserved, limit.seeded_as_of = true, '0', '0', -1
     end
+  else
+    limit.settled, limit.reserved = '0', redis.call('HGET', limit.numbers, 'reserved') or '0'
   end
 end
 
@@ -72,29 +67,36 @@ for _, limit in ipairs(limits) do
     live(limit.numbers, limit.finish - now)
   end
   if limit.as_of and limit.as_of >= tonumber(limit.start) and limit.as_of < tonumber(limit.finish) then
-    local known = redis.call('HMGET', limit.numbers, 'as_of', 'settled')
-    if limit.as_of > tonumber(known[1]) then
+    if limit.as_of > limit.seeded_as_of then
       redis.call('HSET', limit.numbers, 'as_of', limit.as_of)
-      if tonumber(limit.used) > tonumber(known[2]) then
+      if tonumber(limit.used) > tonumber(limit.settled) then
         redis.call('HSET', limit.numbers, 'settled', limit.used)
+        limit.settled = limit.used
       end
     end
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', limit.calls, '-inf', now)) do
-    subtract(limit.numbers, amount_of(member))
+  limit.oldest = redis.call('ZRANGE', limit.calls, 0, 0, 'WITHSCORES')[2]
+  if limit.oldest and tonumber(limit.oldest) <= now then
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', limit.calls, '-inf', now)) do
+      local amount = amount_of(member)
+      if amount ~= '0' then
+        limit.reserved = redis.call('HINCRBY', limit.numbers, 'reserved', '-' .. amount)
+      end
+    end
+    redis.call('ZREMRANGEBYSCORE', limit.calls, '-inf', now)
+    limit.oldest = redis.call('ZRANGE', limit.calls, 0, 0, 'WITHSCORES')[2]
   end
-  redis.call('ZREMRANGEBYSCORE', limit.calls, '-inf', now)
-  if redis.call('EXISTS', limit.calls) == 0 then
+  if not limit.oldest and limit.reserved ~= '0' then
     redis.call('HDEL', limit.numbers, 'reserved')
+    limit.reserved = '0'
   end
 end
 
 local function wait(limit)
-  local settled, reserved = counted(limit)
   if tonumber(limit.amount) > limit.value then
     return -1
   end
-  local excess = settled + reserved + limit.amount - limit.value
+  local excess = limit.settled + limit.reserved + limit.amount - limit.value
   if excess <= 0 then
     return 0
   elseif limit.shape == 'now' then
@@ -126,13 +128,19 @@ for _, limit in ipairs(limits) do
   if not is_refused and not is_held and not is_look then
     local stays = limit.shape == 'minute' and MINUTE or lease
     redis.call('ZADD', limit.calls, now + stays, limit.member)
-    redis.call('HINCRBY', limit.numbers, 'reserved', limit.amount)
-    live(limit.calls, stays)
-    live(limit.numbers, stays + 1000000)
+    limit.reserved = redis.call('HINCRBY', limit.numbers, 'reserved', limit.amount)
+    limit.oldest = limit.oldest or now + stays
+    if limit.shape == 'minute' then
+      -- Always later than what the call before set.
+      redis.call('PEXPIRE', limit.calls, MINUTE / 1000 + 1000)
+      redis.call('PEXPIRE', limit.numbers, MINUTE / 1000 + 2000)
+    else
+      live(limit.calls, stays)
+      live(limit.numbers, stays + 1000000)
+    end
   end
-  local oldest = limit.shape == 'minute' and redis.call('ZRANGE', limit.calls, 0, 0, 'WITHSCORES')[2]
-  local settled, reserved = counted(limit)
-  for _, fact in ipairs({settled, reserved, limit.wait, oldest and oldest - now or 0, limit.start}) do
+  local leaves = limit.shape == 'minute' and limit.oldest and limit.oldest - now or 0
+  for _, fact in ipairs({limit.settled, limit.reserved, limit.wait, leaves, limit.start}) do
     answer[#answer + 1] = fact
   end
 end
