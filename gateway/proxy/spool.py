@@ -136,7 +136,7 @@ class Spool:
 
         Cancellation does not stop the write.
         """
-        await asyncio.shield(self._submit(line=event_line(event), ends=event.call_id, is_event=True))
+        await self._submit(line=event_line(event), ends=event.call_id, is_event=True)
 
     def begin(self, event: UsageEventReport, count: Callable[[], TokenCounts]) -> asyncio.Future[None]:
         """Record that a stream begins. The future is done when this is on disk; SpoolError if it cannot be written.
@@ -301,7 +301,9 @@ class Spool:
             self._loop.call_soon_threadsafe(self._report, jobs, events, error, self._is_disk_good, is_full)
 
     def _write(self, lines: list[bytes]) -> OSError | None:
-        """Append and fsync. After a failure the file is as before, or abandoned with an incomplete tail."""
+        """Append and sync the data, with the file's new size. After a failure the file is as before, or abandoned with
+        an incomplete tail.
+        """
         try:
             if self._current is None:
                 self._open_segment()
@@ -311,7 +313,7 @@ class Spool:
             size = len(data)
             while data:
                 data = data[os.write(descriptor, data) :]
-            os.fsync(descriptor)
+            os.fdatasync(descriptor)
         except OSError as error:
             self._undo()
             return error
