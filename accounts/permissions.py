@@ -48,6 +48,7 @@ WORDS = {
     "catalog.publish_model": "publish models",
     "billing.publish_price": "publish prices",
     "deployments.manage_deployment": "change deployments",
+    "deployments.manage_route": "change routes",
     "gateway.manage_gateway": "manage gateways",
 }
 

@@ -98,6 +98,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "deployments.view_deployment",
             "deployments.view_route",
             "deployments.manage_deployment",
+            "deployments.manage_route",
             "gateway.view_gateway",
             "gateway.manage_gateway",
         }

@@ -17,7 +17,7 @@ from accounts.models import User
 from catalog.models import ModelVersion
 from core.errors import Conflict
 from core.names import clean_name
-from deployments import connection, observation, tasks
+from deployments import connection, observation, routes, tasks
 from deployments.cluster.base import Cluster as ClusterDriver
 from deployments.cluster.base import (
     ClusterFacts,
@@ -32,7 +32,7 @@ from deployments.clusters import get_cluster
 from deployments.declared import changes_deployment
 from deployments.locks import if_nobody_else, one_at_a_time
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
-from deployments.models import Cluster, Deployment
+from deployments.models import Cluster, Deployment, Target
 from deployments.runtimes import facts_of
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,8 @@ def create_deployment(
 ) -> Deployment:
     """Create a deployment: `replicas` engines of a model version on a cluster. `reconcile` starts them soon.
 
-    `by` None means the platform (set-up).
+    It gets no traffic until somebody adds its target to the model's route (`routes.change_route`). `by` None
+    means the platform (set-up).
 
     Raises:
         PermissionDenied: `by` may not change deployments.
@@ -130,6 +131,8 @@ def create_deployment(
     if Deployment.objects.living().filter(name=name).exists():
         raise Conflict(f"A deployment named {name} already exists. Choose another name.", code="name_taken")
     deployment.save(force_insert=True)
+    Target.objects.create(deployment=deployment)
+    routes.route_of(version.model)
     audit.record(
         "deployment.created",
         actor=by,
@@ -175,6 +178,8 @@ def _require_not_deleted(by: User | None, deployment: Deployment) -> None:
 def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
     """Mark the deployment for deletion; its engines finish their calls. The row stays, for history.
 
+    Its target leaves all routes at once.
+
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
@@ -185,6 +190,7 @@ def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
     deployment.is_deleted = True
     _want(deployment, "is_deleted")
     audit.record("deployment.deleted", actor=by, subject=deployment)
+    routes.remove_target(deployment.target, by=by)
     return deployment
 
 

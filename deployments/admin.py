@@ -6,19 +6,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms.models import construct_instance
 from django.http import HttpRequest
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
@@ -26,7 +25,8 @@ from audit.models import AuditEntry
 from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
 from deployments.deployment_form import DeploymentForm, suggestions
-from deployments.models import Backend, Cluster, Deployment, Route
+from deployments.models import Cluster, Deployment
+from deployments.routes_admin import RouteAdmin as RouteAdmin
 from deployments.sharing_admin import SharingAdmin
 
 EVENTS_SHOWN = 20
@@ -145,7 +145,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         "observed_at",
     ]
     list_filter = ["state", ("cluster", FewRelatedFilter)]
-    list_select_related = ["version__model", "cluster", "only_tenant"]
+    list_select_related = ["version__model", "cluster", "only_tenant", "target"]
     search_fields = ["name", "version__model__name", "cluster__name"]
     ordering = ["-created_at"]
     actions_detail = [
@@ -173,6 +173,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         "statement",
         "tenants_served",
         "controls",
+        "traffic",
         "addresses",
         "events",
     ]
@@ -223,7 +224,18 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
 
     @display(description=_("Addresses"))
     def addresses(self, deployment: Deployment) -> str:
-        return ", ".join(deployment.backends.values_list("url", flat=True)) or "–"
+        return ", ".join(sorted(deployment.urls)) or "–"
+
+    @display(description=_("Traffic"))
+    def traffic(self, deployment: Deployment) -> str:
+        route = deployment.version.model.route
+        path = reverse("admin:deployments_route_change", args=[route.pk])
+        entry = deployment.target.entries.filter(route=route).first()
+        if entry is None or not entry.weight:
+            return format_html(
+                '<b>{}</b> · <a href="{}">{}</a>', _("gets no traffic yet"), path, _("add to the route")
+            )
+        return format_html('<a href="{}">{}</a>', path, _("weight %(n)d") % {"n": entry.weight})
 
     @display(description=_("Events"))
     def events(self, deployment: Deployment) -> str:
@@ -272,33 +284,3 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         button=_("Delete"),
         done=_("%(it)s is being deleted."),
     )
-
-
-class BackendInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    model = Backend
-    fields = readonly_fields = ["deployment", "url", "upstream_model", "weight", "priority"]
-    extra = 0
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("deployments.view_route"))
-
-
-@admin.register(Route)
-class RouteAdmin(ReadOnlyAdmin):
-    list_display = ["model", "addresses"]
-    list_select_related = ["model"]
-    search_fields = ["model__name"]
-    sort_columns = {"model_name": F("model__name")}
-    fields = readonly_fields = ["model", "created_at"]
-    inlines = [BackendInline]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("backends__deployment")
-
-    def get_ordering(self, request: HttpRequest) -> list[str]:
-        return ["model_name", "pk"]
-
-    @display(description=_("Backends"))
-    def addresses(self, route: Route) -> str:
-        rows = ((backend.url, backend.deployment.name) for backend in route.backends.all())
-        return format_html_join("", "<p>{} ({})</p>", rows) or format_html("<b>{}</b>", _("none"))

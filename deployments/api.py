@@ -17,7 +17,7 @@ from accounts.permissions import signed_in
 from catalog.models import ModelVersion
 from deployments import actions, sharing, statements
 from deployments.client_fields import LONGEST_FIELD
-from deployments.models import Backend, Cluster, Deployment, Sharing
+from deployments.models import Cluster, Deployment, Sharing
 from tenants.models import Tenant
 from tenants.roles import TokenScope
 
@@ -26,12 +26,6 @@ class ClusterSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     class Meta:
         model = Cluster
         fields = ["id", "name", "driver", "namespace", "region", "created_at"]
-
-
-class BackendSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
-    class Meta:
-        model = Backend
-        fields = ["id", "url", "upstream_model", "weight", "priority"]
 
 
 class ConditionSerializer(serializers.Serializer):  # type: ignore[type-arg]
@@ -49,7 +43,9 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
     version_id = serializers.UUIDField(read_only=True)
     cluster = serializers.CharField(source="cluster.name", read_only=True)
     conditions = ConditionSerializer(many=True, read_only=True)
-    backends = BackendSerializer(many=True, read_only=True)
+    target = serializers.UUIDField(source="target.pk", read_only=True)
+    addresses = serializers.ListField(source="target.urls", child=serializers.CharField(), read_only=True)
+    gets_traffic = serializers.BooleanField(read_only=True)
     runtime = serializers.CharField(source="facts.runtime", read_only=True)
     cache_key_field = serializers.CharField(source="separating_field", read_only=True)
     is_statement_in_force = serializers.BooleanField(read_only=True)
@@ -74,7 +70,9 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
             "observed_generation",
             "observed_at",
             "conditions",
-            "backends",
+            "target",
+            "addresses",
+            "gets_traffic",
             "runtime",
             "cache_key_field",
             "stated_field",
@@ -185,8 +183,8 @@ class DeploymentViewSet(
         return (
             super()
             .get_queryset()
-            .select_related("version__model", "cluster", "only_tenant")
-            .prefetch_related("backends")
+            .select_related("version__model", "cluster", "only_tenant", "target")
+            .prefetch_related("target__addresses", "target__entries")
         )
 
     @extend_schema(request=NewDeploymentSerializer, responses={201: DeploymentSerializer})

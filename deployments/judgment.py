@@ -12,8 +12,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 import audit
+from deployments.announcements import announce_sharing
 from deployments.models import Deployment
-from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)
 
@@ -71,5 +71,5 @@ def _judge_again(stale: Deployment) -> bool:
     if row is None or not judge(row):
         return False
     row.save(update_fields=SAVED_FIELDS)
-    raise_revision(routing=True)
+    announce_sharing(row)
     return True

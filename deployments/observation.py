@@ -1,10 +1,11 @@
-"""Saves what a cluster shows: the deployment's state, and the backends that gateways follow."""
+"""Saves what a cluster shows: the deployment's state, and the addresses below its target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -14,7 +15,7 @@ import audit
 from core.names import clean_name
 from deployments.cluster.base import ConditionType, Observed
 from deployments.judgment import SAVED_FIELDS, judge
-from deployments.models import Backend, Deployment, Route
+from deployments.models import Deployment, Route, Target, TargetAddress
 from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)
@@ -110,8 +111,7 @@ def is_news(wanted: Deployment, observed: Observed | None) -> bool:
         or wanted.state != state_of(wanted, observed)
         or wanted.conditions != conditions_of(wanted, observed)
         or wanted.ready_replicas != (observed.ready_replicas if observed else 0)
-        or _followed(wanted, wanted.backends_of_route, [backend_url(endpoint) for endpoint in endpoints])
-        is not None
+        or _followed(wanted, {backend_url(endpoint) for endpoint in endpoints}) is not None
     )
 
 
@@ -205,7 +205,7 @@ def _write(
     is_program_known: bool = False,
     drift: str = "",
 ) -> bool:
-    """`endpoints` None leaves the backends as they are; `is_program_known`: only its version's program runs."""
+    """`endpoints` None leaves the addresses as they are; `is_program_known`: only its version's program runs."""
     row = Deployment.objects.select_for_update().filter(pk=wanted.pk, generation=wanted.generation).first()
     if row is None:
         return False
@@ -238,10 +238,14 @@ def _write(
     )
     if state != before:
         _record_state(row, before)
-    if endpoints is not None:
-        has_news |= _follow(wanted, [backend_url(endpoint) for endpoint in endpoints])
-    if has_news:
+    new = (
+        _follow(wanted, {backend_url(endpoint) for endpoint in endpoints}) if endpoints is not None else None
+    )
+    if has_news or new is not None:
         revision = raise_revision(routing=True)
+        if has_news:
+            Target.objects.filter(deployment=row).update(revision=revision)
+        TargetAddress.objects.filter(pk__in=new or ()).update(revision=revision)
         log.info("route.changed", deployment=row.name, revision=revision)
     return True
 
@@ -274,39 +278,37 @@ def _record_state(deployment: Deployment, before: str) -> None:
     )
 
 
-def _followed(wanted: Deployment, backends: Iterable[Backend], urls: list[str]) -> set[str] | None:
-    """The addresses that `wanted` should have among the `backends` of its route; None if it has them.
+def _followed(wanted: Deployment, urls: set[str]) -> set[str] | None:
+    """The addresses that the target of `wanted` should have; None if it has them. Makes no query.
 
-    A backend whose engine is gone leaves the route, unless it is the route's last while its deployment is
-    still desired. For an address that fails, a gateway answers 503, which clients try again; for an empty
-    route, 404, which they do not.
+    An address whose engine is gone leaves, unless it is the last that serves the model while its deployment is
+    still desired. For an address that fails, a gateway answers 503, which clients try again; for a model
+    without any, 404, which they do not.
     """
-    ours = {backend.url for backend in backends if backend.deployment_id == wanted.pk}
-    if ours == set(urls):
+    if wanted.urls == urls:
         return None
     is_wanted = wanted.replicas > 0 and not wanted.is_deleted
-    has_others = any(backend.deployment_id != wanted.pk for backend in backends)
-    if not urls and is_wanted and not has_others:
+    if not urls and is_wanted and not wanted.has_substitute:
         return None
-    return set(urls)
+    return urls
 
 
-def _follow(wanted: Deployment, urls: list[str]) -> bool:
-    """Set the backends of the deployment's route to `urls`; return whether anything changed."""
-    route, _ = Route.objects.get_or_create(model=wanted.version.model)
+def _follow(wanted: Deployment, urls: set[str]) -> list[UUID] | None:
+    """Set the addresses of the deployment's target to `urls`; return the ids of new ones, or None if nothing changed.
+
+    Weights and order are in the entries of routes, which this never touches.
+    """
     # Deployments of one model take turns.
-    Route.objects.select_for_update().get(pk=route.pk)
-    backends = list(Backend.objects.filter(route=route))
-    should_be = _followed(wanted, backends, urls)
+    list(Route.objects.select_for_update().filter(model=wanted.version.model_id).values_list("pk"))
+    current = Deployment.objects.with_names().get(pk=wanted.pk)
+    # The desired state is that of the reconciliation.
+    current.replicas, current.is_deleted = wanted.replicas, wanted.is_deleted
+    should_be = _followed(current, urls)
     if should_be is None:
-        return False
-    ours = {backend.url: backend for backend in backends if backend.deployment_id == wanted.pk}
-    Backend.objects.filter(pk__in=[ours[url].pk for url in ours.keys() - should_be]).delete()
-    new = sorted(should_be - ours.keys())
+        return None
+    current.target.addresses.filter(url__in=current.urls - should_be).delete()
+    new = sorted(should_be - current.urls)
     # An address belongs to one engine: on this cluster, the engine that had it before is gone.
-    Backend.objects.filter(url__in=new, deployment__cluster=wanted.cluster).delete()
-    Backend.objects.bulk_create(
-        Backend(route=route, deployment=wanted, url=url, upstream_model=wanted.version.upstream_name)
-        for url in new
-    )
-    return True
+    TargetAddress.objects.filter(url__in=new, target__deployment__cluster=wanted.cluster).delete()
+    made = TargetAddress.objects.bulk_create(TargetAddress(target=current.target, url=url) for url in new)
+    return [address.pk for address in made]

@@ -1,9 +1,10 @@
-"""Queries about clusters and deployments. They belong to the platform, not to a tenant."""
+"""Queries about clusters, deployments and routes. They belong to the platform, not to a tenant."""
 
 from __future__ import annotations
 
 from typing import Self
 
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils.timezone import now
@@ -41,6 +42,40 @@ class DeploymentQuerySet(models.QuerySet[Row]):
 
     def with_names(self) -> Self:
         """With everything that a manifest, a page or an API response shows of them."""
-        return self.select_related("version__model", "cluster").prefetch_related(
-            "version__model__route__backends"
+        return self.select_related("version__model", "cluster", "target").prefetch_related(
+            "target__addresses", "target__entries", "version__model__route__entries__target__addresses"
+        )
+
+
+class TargetQuerySet(models.QuerySet[Row]):
+    """Queries about targets."""
+
+    def with_source(self) -> Self:
+        """With everything that a target says of itself."""
+        return self.select_related(
+            "deployment__version__model", "deployment__cluster", "deployment__only_tenant"
+        )
+
+    def living(self) -> Self:
+        """Targets that can be in a route."""
+        return self.filter(deployment__is_deleted=False)
+
+
+class RouteQuerySet(models.QuerySet[Row]):
+    """Queries about routes."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """All of them for staff who may see routes, none for everyone else."""
+        return self if user.has_perm("deployments.view_route") else self.none()
+
+    def with_entries(self) -> Self:
+        """With everything that pages and the API show of them; the entries are in order."""
+        entries = apps.get_model("deployments", "RouteEntry").objects.select_related(
+            "target__deployment__version__model",
+            "target__deployment__cluster",
+            "target__deployment__only_tenant",
+        )
+        ordered = entries.order_by("priority", "pk")
+        return self.select_related("model").prefetch_related(
+            models.Prefetch("entries", ordered), "entries__target__addresses"
         )

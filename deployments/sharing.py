@@ -13,11 +13,11 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from core.errors import Conflict
+from deployments.announcements import announce_sharing
 from deployments.declared import changes_deployment
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models import Deployment
 from tenants.models import Tenant
-from tenants.revision import raise_revision
 
 MOST_CONTROLS = 50
 
@@ -52,7 +52,7 @@ def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
     audit.record(
         "deployment.sharing_accepted", actor=by, subject=deployment, reason=deployment.sharing_reason
     )
-    raise_revision(routing=True)
+    announce_sharing(deployment)
     return deployment
 
 
@@ -76,7 +76,7 @@ def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
     deployment.sharing_reason, deployment.sharing_accepted_at = "", None
     deployment.save(update_fields=["sharing_reason", "sharing_accepted_at"])
     audit.record("deployment.sharing_withdrawn", actor=by, subject=deployment)
-    raise_revision(routing=True)
+    announce_sharing(deployment)
     return deployment
 
 
@@ -103,7 +103,7 @@ def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
         subject=deployment,
         changes={"tenant": (before.slug if before else "", tenant.slug if tenant else "")},
     )
-    raise_revision(routing=True)
+    announce_sharing(deployment)
     return deployment
 
 
@@ -131,7 +131,7 @@ def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deploym
             subject=deployment,
             changes={"controls": (", ".join(before), ", ".join(wanted))},
         )
-        raise_revision(routing=True)
+        announce_sharing(deployment)
     return deployment
 
 

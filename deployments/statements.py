@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from core.errors import Conflict
+from deployments.announcements import announce_sharing
 from deployments.client_fields import LONGEST_FIELD, is_field_name, may_separate
 from deployments.declared import changes_deployment
 from deployments.engine_controls import fold
 from deployments.models import Deployment
 from deployments.runtimes import CACHE_SALT, ignores_salt, program_digest
 from deployments.sharing import lock_deployment, one_line
-from tenants.revision import raise_revision
 
 STATEMENT_FIELDS = ("stated_field", "stated_reason", "stated_program", "stated_at", "statement_lapsed_at")
 
@@ -68,7 +68,7 @@ def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> De
         field=field,
         image=version.image,
     )
-    raise_revision(routing=True)
+    announce_sharing(deployment)
     return deployment
 
 
@@ -94,7 +94,7 @@ def withdraw_separation(pk: UUID | str, *, by: User) -> Deployment:
     deployment.stated_at = deployment.statement_lapsed_at = None
     deployment.save(update_fields=STATEMENT_FIELDS)
     audit.record("deployment.separation_withdrawn", actor=by, subject=deployment, field=field)
-    raise_revision(routing=True)
+    announce_sharing(deployment)
     return deployment
 
 

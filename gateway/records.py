@@ -9,14 +9,14 @@ from typing import Any, Final, cast, get_args
 from uuid import UUID
 
 import structlog
-from django.db.models import Max, TextField
+from django.db.models import Max, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from catalog.models import Grant
-from deployments.models import Backend, Route
+from deployments.models import Route, RouteEntry
 from gateway.config_stream import KeyRecord, ProjectRecord, TenantRecord
-from gateway.contract import BackendConfig, Mode, RouteConfig, SettingsConfig
-from gateway.targets import backend_config, settings_config
+from gateway.contract import Mode, RouteConfig, SettingsConfig
+from gateway.targets import RoutedTarget, backend_configs, routed_target, settings_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
@@ -66,16 +66,13 @@ def key_records(ids: Ids = None) -> Iterator[KeyRecord]:
 
 
 def routes() -> list[RouteConfig]:
-    """The backends of each model."""
-    backends: dict[UUID, list[BackendConfig]] = defaultdict(list)
+    """Each model with what serves it."""
+    targets: dict[UUID, list[RoutedTarget]] = defaultdict(list)
     answered: dict[UUID, set[str]] = defaultdict(set)
-    for backend in Backend.objects.select_related("deployment__cluster", "deployment__version").order_by(
-        "priority", "pk"
-    ):
-        answered[backend.route_id].update(backend.deployment.version.endpoints)
-        config = backend_config(backend)
-        if config is not None:
-            backends[backend.route_id].append(config)
+    for entry in entries():
+        if routed := routed_target(entry):
+            targets[entry.route_id].append(routed)
+            answered[entry.route_id].update(entry.target.source.version.endpoints)
     found = []
     for route in Route.objects.select_related("model").order_by("model__name"):
         if route.model.mode not in MODES:
@@ -88,13 +85,22 @@ def routes() -> list[RouteConfig]:
                     list[Mode],
                     [route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
                 ),
-                backends=backends.get(route.pk, []),
+                backends=backend_configs(targets[route.pk]),
                 max_output_tokens=route.model.max_output_tokens,
                 owned_by=route.model.maker or "quartermaster",
                 created=second_of(route.model.created_at),
             )
         )
     return found
+
+
+def entries() -> QuerySet[RouteEntry]:
+    """The entries of all routes in order, with everything that `routed_target` reads."""
+    return (
+        RouteEntry.objects.select_related("target__deployment__cluster", "target__deployment__version")
+        .prefetch_related("target__addresses")
+        .order_by("priority", "pk")
+    )
 
 
 def settings_record() -> SettingsConfig:

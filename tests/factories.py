@@ -11,7 +11,8 @@ from accounts.actions import make_staff
 from accounts.models import User
 from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
 from core.secrets import digest, new_key_secret, visible_prefix
-from deployments.models import Cluster, Deployment
+from deployments.models import Cluster, Deployment, Target
+from deployments.routes import change_route, plan_with, route_of
 from deployments.runtimes import facts_of
 from tenants import actions
 from tenants.models import ApiKey, DataClass, Project, Tenant
@@ -148,6 +149,7 @@ class ClusterFactory(factory.django.DjangoModelFactory):
 class DeploymentFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = Deployment
+        skip_postgeneration_save = True
 
     name = factory.Sequence("deployment-{}".format)
     version = factory.SubFactory(ModelVersionFactory)
@@ -155,6 +157,22 @@ class DeploymentFactory(factory.django.DjangoModelFactory):
     cache_key_field = factory.LazyAttribute(
         lambda it: facts_of(it.version.image, it.version.command).cache_key_field
     )
+
+    @factory.post_generation
+    def target(self, create, extracted, **fields):
+        """As `create_deployment` makes them: a target, and an empty route for its model."""
+        Target.objects.create(deployment=self, **fields)
+        route_of(self.version.model)
+
+
+def routed(deployment, *urls, weight=1, priority=0):
+    """Give a deployment's target a share of the calls to its model, as somebody does on the route's page."""
+    route = route_of(deployment.version.model)
+    plan = plan_with(route, deployment.target, weight=weight, priority=priority)
+    for url in urls:
+        deployment.target.addresses.create(url=url)
+    change_route(route.pk, plan, based_on=route.generation, by=None)
+    return deployment
 
 
 def member_of(tenant, role, **fields):

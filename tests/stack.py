@@ -188,5 +188,14 @@ class Api(requests.Session):
     def request(self, method, path, **options):
         return super().request(method, self.base + path, **({"timeout": 60} | options))
 
+    def add_to_route(self, deployment_id):
+        """Give a new deployment calls to its model, as its operator must before it gets any."""
+        deployment = self.get(f"deployments/{deployment_id}/").json()
+        [route] = self.get("routes/", params={"model__name": deployment["model"]}).json()["results"]
+        entries = [{"target": entry["target"], "weight": entry["weight"]} for entry in route["entries"]]
+        wanted = {"generation": route["generation"], "entries": [*entries, {"target": deployment["target"]}]}
+        answer = self.put(f"routes/{route['id']}/", json=wanted)
+        assert answer.status_code == 200, answer.text
+
 
 __all__ = ["Stack", "running_stack"]

@@ -37,7 +37,7 @@ from billing.models import (
 from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
 from core.ids import uuid7
-from deployments.models import Route
+from deployments.routes import route_of
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping, ScimToken
 from exports.models import Export
 from gateway.models import Gateway
@@ -290,7 +290,7 @@ ROWS = {
         tenant=lab.tenant, source="t", file_name="t", file_sha256="", assignment={}
     ),
     "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
-    "deployments.route": lambda lab: Route.objects.create(model=lab.row("catalog.catalogmodel")),
+    "deployments.route": lambda lab: route_of(lab.row("catalog.catalogmodel")),
     "deployments.cluster": lambda lab: ClusterFactory(),
     "deployments.deployment": lambda lab: DeploymentFactory(),
 }

@@ -31,6 +31,7 @@ from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
 from core.secrets import digest
 from deployments.actions import add_cluster, create_deployment
 from deployments.models import Cluster, Deployment
+from deployments.routes import change_route, plan_with, route_of
 from tenants import actions
 from tenants.models import DataClass, PersonalAccessToken, Project, Tenant
 
@@ -150,13 +151,15 @@ def load_demo_model(valid_from: datetime) -> None:
 
 
 def load_engine() -> None:
-    """Make a cluster of local processes, and request one replica of the demo model on it."""
+    """Make a cluster of local processes, request one replica of the demo model on it, and route the model to it."""
     cluster = Cluster.objects.filter(name="local").first() or add_cluster(
         Cluster(name="local", driver=Cluster.Driver.LOCAL), by=None
     )
     if not Deployment.objects.filter(name=DEMO_DEPLOYMENT, is_deleted=False).exists():
         version = ModelVersion.objects.get(model__name=DEMO_MODEL)
-        create_deployment(version, cluster, 1, DEMO_DEPLOYMENT, by=None)
+        deployment = create_deployment(version, cluster, 1, DEMO_DEPLOYMENT, by=None)
+        route = route_of(version.model)
+        change_route(route.pk, plan_with(route, deployment.target), based_on=route.generation, by=None)
 
 
 def write_installation_file(path: Path) -> None:

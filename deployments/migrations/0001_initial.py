@@ -184,30 +184,65 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            "Target",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                (
+                    "deployment",
+                    models.OneToOneField(
+                        "deployments.deployment", models.PROTECT, null=True, blank=True, related_name="target"
+                    ),
+                ),
+                ("revision", models.BigIntegerField(default=0, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(name="target_is_one_thing", condition=Q(deployment__isnull=False)),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            "TargetAddress",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("target", models.ForeignKey("deployments.target", models.CASCADE, related_name="addresses")),
+                ("url", models.URLField(max_length=300)),
+                ("revision", models.BigIntegerField(default=0, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(name="address_once_per_target", fields=("target", "url")),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             "Route",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 ("model", models.OneToOneField("catalog.catalogmodel", models.PROTECT, related_name="route")),
+                ("generation", models.BigIntegerField(default=0, editable=False)),
+                ("changed_at", models.DateTimeField(null=True, editable=False)),
+                ("revision", models.BigIntegerField(default=0, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
+            options={"permissions": [("manage_route", "Change which targets serve a model")]},
         ),
         migrations.CreateModel(
-            "Backend",
+            "RouteEntry",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("route", models.ForeignKey("deployments.route", models.CASCADE, related_name="backends")),
-                (
-                    "deployment",
-                    models.ForeignKey("deployments.deployment", models.CASCADE, related_name="backends"),
-                ),
-                ("url", models.URLField(max_length=300)),
-                ("upstream_model", models.CharField(max_length=200)),
+                ("route", models.ForeignKey("deployments.route", models.CASCADE, related_name="entries")),
+                ("target", models.ForeignKey("deployments.target", models.PROTECT, related_name="entries")),
                 ("weight", models.PositiveIntegerField(default=1)),
                 ("priority", models.PositiveSmallIntegerField(default=0)),
+                ("revision", models.BigIntegerField(default=0, editable=False)),
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(name="backend_once_per_route", fields=("route", "url")),
+                    models.UniqueConstraint(name="target_once_per_route", fields=("route", "target")),
+                    models.CheckConstraint(name="route_entry_weight", condition=Q(weight__lte=1000)),
+                    models.CheckConstraint(name="route_entry_priority", condition=Q(priority__lte=100)),
                 ],
             },
         ),

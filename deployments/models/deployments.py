@@ -20,7 +20,7 @@ from deployments.runtimes import RuntimeFacts, facts_of, program_digest
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
-    from deployments.models.routes import Backend, Route
+    from deployments.models.routes import Route, Target
 
 
 class Sharing(models.TextChoices):
@@ -97,6 +97,8 @@ class Deployment(models.Model):
     allowed_controls = ArrayField(models.CharField(max_length=60), default=list, db_default=[], blank=True)
 
     objects = DeploymentQuerySet.as_manager()
+    if TYPE_CHECKING:
+        target: Target
 
     class Meta:
         permissions = [("manage_deployment", "Create, scale and delete deployments")]
@@ -183,7 +185,20 @@ class Deployment(models.Model):
         ]
 
     @property
-    def backends_of_route(self) -> list[Backend]:
-        """All backends of its model's route, from this and other deployments."""
+    def urls(self) -> set[str]:
+        """The addresses of its target, as they were last observed."""
+        return set(self.target.urls)
+
+    @property
+    def has_substitute(self) -> bool:
+        """Whether another target with an address gets calls to the same model."""
         route: Route | None = getattr(self.version.model, "route", None)
-        return list(route.backends.all()) if route else []
+        return route is not None and any(
+            entry.weight > 0 and entry.target_id != self.target.pk and entry.target.addresses.all()
+            for entry in route.entries.all()
+        )
+
+    @property
+    def gets_traffic(self) -> bool:
+        """Whether somebody has given it a share of the calls to its model."""
+        return any(entry.weight > 0 for entry in self.target.entries.all())

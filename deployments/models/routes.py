@@ -1,41 +1,148 @@
-"""Routes: public model names and the backends that serve them."""
+"""Routes: public model names, the targets that serve them, and the addresses below each target."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
-from django.db.models import UniqueConstraint
+from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.utils.timezone import now
 
 from catalog.models import CatalogModel
 from core.ids import uuid7
 from deployments.models.deployments import Deployment
+from deployments.querysets import RouteQuerySet, TargetQuerySet
+
+if TYPE_CHECKING:
+    from tenants.models import Tenant
+
+MOST_WEIGHT = 1000
+MOST_PRIORITY = 100
+
+
+class Target(models.Model):
+    """One thing that can serve a model: a deployment. Its id lasts as long as the deployment, and longer.
+
+    The ledger, metrics, weights and rollouts name targets. Addresses below a target come and go.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    deployment = models.OneToOneField(
+        Deployment, models.PROTECT, null=True, blank=True, related_name="target"
+    )
+    # The configuration revision that last changed which tenants it serves.
+    revision = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = TargetQuerySet.as_manager()
+
+    class Meta:
+        constraints = [CheckConstraint(name="target_is_one_thing", condition=Q(deployment__isnull=False))]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def source(self) -> Deployment:
+        """The deployment that it stands for."""
+        assert self.deployment is not None  # target_is_one_thing
+        return self.deployment
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.source.name
+
+    @property
+    def kind(self) -> str:
+        """Which kind of thing it stands for."""
+        return "deployment"
+
+    @property
+    def model(self) -> CatalogModel:
+        """The only model that it can serve."""
+        model: CatalogModel = self.source.version.model
+        return model
+
+    @property
+    def upstream_model(self) -> str:
+        """Its own name for the model."""
+        return str(self.source.version.upstream_name)
+
+    @property
+    def urls(self) -> list[str]:
+        """Its addresses, in order."""
+        return sorted(address.url for address in self.addresses.all())
+
+    @property
+    def regions(self) -> list[str]:
+        """The regions in which calls to it are processed; empty if nobody has stated them."""
+        region = self.source.cluster.region
+        return [region] if region else []
+
+    @property
+    def only_tenant(self) -> Tenant | None:
+        """The only tenant that it serves; None: all."""
+        tenant: Tenant | None = self.source.only_tenant
+        return tenant
+
+
+class TargetAddress(models.Model):
+    """An address below a target. Only observation adds and removes these; it never changes a route's entries."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    target = models.ForeignKey(Target, models.CASCADE, related_name="addresses")
+    url = models.URLField(max_length=300)
+    # The configuration revision that brought it to gateways.
+    revision = models.BigIntegerField(default=0, editable=False)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["target", "url"], name="address_once_per_target")]
+
+    def __str__(self) -> str:
+        return self.url
 
 
 class Route(models.Model):
-    """A public model name and its backends, which gateways follow."""
+    """A public model name and its entries, which gateways follow. Only people change entries."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
+    # Grows with every change of its entries. Whoever changes them says which generation they looked at.
+    generation = models.BigIntegerField(default=0, editable=False)
+    changed_at = models.DateTimeField(null=True, editable=False)
+    # The configuration revision of that change.
+    revision = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = RouteQuerySet.as_manager()
+
+    class Meta:
+        permissions = [("manage_route", "Change which targets serve a model")]
 
     def __str__(self) -> str:
         return self.model.name
 
 
-class Backend(models.Model):
-    """One address that serves a route: an endpoint of one of our deployments."""
+class RouteEntry(models.Model):
+    """A target of a route, with its share of the calls."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    route = models.ForeignKey(Route, models.CASCADE, related_name="backends")
-    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="backends")
-    url = models.URLField(max_length=300)
-    upstream_model = models.CharField(max_length=200)
+    route = models.ForeignKey(Route, models.CASCADE, related_name="entries")
+    target = models.ForeignKey(Target, models.PROTECT, related_name="entries")
+    # Its share among the entries of the same priority; 0: no calls.
     weight = models.PositiveIntegerField(default=1)
     # 0 first; the next number only when these fail.
     priority = models.PositiveSmallIntegerField(default=0)
+    # The configuration revision since which it has had a weight above 0.
+    revision = models.BigIntegerField(default=0, editable=False)
 
     class Meta:
-        constraints = [UniqueConstraint(fields=["route", "url"], name="backend_once_per_route")]
+        constraints = [
+            UniqueConstraint(fields=["route", "target"], name="target_once_per_route"),
+            CheckConstraint(name="route_entry_weight", condition=Q(weight__lte=MOST_WEIGHT)),
+            CheckConstraint(name="route_entry_priority", condition=Q(priority__lte=MOST_PRIORITY)),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.route} at {self.url}"
+        return f"{self.target} in {self.route}"

@@ -227,6 +227,15 @@ PLATFORM_ACTIONS = [
         admin=EntryPoint("POST /admin/deployments/deployment/{it.pk}/remove/", SENT),
     ),
     Action(
+        "change a route",
+        "deployments.routes.change_route",
+        subject=lambda world, actor: DeploymentFactory(),
+        api=EntryPoint(
+            "PUT /api/v1/routes/{it.version.model.route.pk}/",
+            lambda world, it: {"generation": 0, "entries": [{"target": str(it.target.pk)}]},
+        ),
+    ),
+    Action(
         "register a gateway",
         "gateway.actions.register_gateway",
         admin=EntryPoint("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),

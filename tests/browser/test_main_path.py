@@ -34,6 +34,7 @@ def served(house):
     wanted = {"version": str(version.pk), "cluster": "local", "replicas": 1, "name": MODEL}
     answer = api.post("deployments/", json=wanted)
     assert answer.status_code == 201, answer.text
+    api.add_to_route(answer.json()["id"])
 
     def is_healthy():
         return api.get(f"deployments/{answer.json()['id']}/").json()["state"] == "healthy"

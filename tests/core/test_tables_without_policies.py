@@ -13,7 +13,8 @@ NO_WALL = {
     "the platform's: catalog, prices, what runs where, and schema; the same for every tenant": [
         "billed_model", "sku", "price", "usage_backend",
         "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
-        "deployments_backend", "deployments_cluster", "deployments_deployment", "deployments_route",
+        "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
+        "deployments_target", "deployments_targetaddress",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "tenants_configrevision",
         "auth_permission", "django_content_type", "django_migrations",
     ],

@@ -14,7 +14,7 @@ from deployments.cluster.memory import MemoryCluster
 from deployments.models import Cluster, Deployment, Route
 from gateway.models import Gateway
 from tenants.revision import raise_revision
-from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory
+from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, routed
 from tests.gateway.granted import registered
 
 pytest_plugins = ["tests.deployments.cluster_plugin"]
@@ -23,7 +23,7 @@ SUBMITTED = {"_form_submitted": "on"}
 
 @pytest.fixture
 def deployment(db):
-    deployment = DeploymentFactory(name="chat")
+    deployment = routed(DeploymentFactory(name="chat"))
     reconcile(deployment.pk, cluster=MemoryCluster())
     return deployment
 

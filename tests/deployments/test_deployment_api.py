@@ -22,7 +22,8 @@ def as_user(user):
 
 def test_an_operator_sees_what_is_wanted_and_what_was_seen(operator, deployment):
     [row] = as_user(operator).get(DEPLOYMENTS).json()["results"]
-    assert (row["name"], row["cluster"], row["state"], row["backends"]) == ("chat", "local", "starting", [])
+    assert (row["name"], row["cluster"], row["state"], row["addresses"]) == ("chat", "local", "starting", [])
+    assert (row["target"], row["gets_traffic"]) == (str(deployment.target.pk), False)
     assert row["model"] == deployment.version.model.name
     assert as_user(operator).get(f"{DEPLOYMENTS}{deployment.pk}/").json()["id"] == str(deployment.pk)
     [cluster] = as_user(operator).get("/api/v1/clusters/").json()["results"]
@@ -33,7 +34,7 @@ def test_the_list_costs_the_same_for_many(operator, deployment, django_assert_ma
     for _ in range(5):
         DeploymentFactory(cluster=deployment.cluster)
     client = as_user(operator)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         assert len(client.get(DEPLOYMENTS).json()["results"]) == 6
 
 

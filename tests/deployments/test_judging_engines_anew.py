@@ -12,7 +12,7 @@ from deployments.cluster.memory import MemoryCluster
 from deployments.models import Deployment, Sharing
 from gateway.compile import compile_snapshot
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, ModelVersionFactory
+from tests.factories import ClusterFactory, ModelVersionFactory, routed
 
 pytestmark = pytest.mark.django_db
 VLLM = {"image": "vllm/vllm-openai:v0.11.0", "command": []}
@@ -22,7 +22,9 @@ OFF = {"image": "x", "command": ["llama-server", "--no-cache-prompt"]}
 
 def running(**version):
     """A deployment that a cluster runs, so that it has a backend."""
-    deployment = create_deployment(ModelVersionFactory(**version), ClusterFactory(), 1, "judged", by=None)
+    deployment = routed(
+        create_deployment(ModelVersionFactory(**version), ClusterFactory(), 1, "judged", by=None)
+    )
     reconcile(deployment.pk, cluster=MemoryCluster())
     return Deployment.objects.get(pk=deployment.pk)
 

@@ -23,9 +23,9 @@ from deployments.actions import (
 )
 from deployments.cluster.base import Condition, ConditionType, TemporaryClusterError
 from deployments.cluster.memory import MemoryCluster
-from deployments.models import Backend, Deployment
+from deployments.models import Deployment, RouteEntry, TargetAddress
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory
+from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, routed
 
 State = Deployment.State
 
@@ -45,17 +45,18 @@ def seen(deployment):
     return deployment
 
 
-def backends():
-    return sorted(Backend.objects.values_list("url", flat=True))
+def addresses():
+    return sorted(TargetAddress.objects.values_list("url", flat=True))
 
 
-def test_one_replica_of_a_version_becomes_a_backend_in_a_new_revision(deployment, cluster):
+def test_one_replica_of_a_version_becomes_an_address_in_a_new_revision(deployment, cluster):
     before = current_revision()
     reconcile(deployment.pk, cluster=cluster)
     row = seen(deployment)
     assert (row.state, row.ready_replicas, row.observed_generation) == (State.HEALTHY, 2, row.generation)
-    assert backends() == ["http://chat.quartermaster.svc:8000/v1"]
-    assert Backend.objects.get().upstream_model == row.version.upstream_name
+    assert addresses() == ["http://chat.quartermaster.svc:8000/v1"]
+    assert TargetAddress.objects.get().target == row.target
+    assert not RouteEntry.objects.exists(), "a new deployment gets no traffic until somebody says so"
     assert current_revision() == before + 1
 
 
@@ -81,7 +82,7 @@ def test_scaling_to_zero_takes_the_model_off_its_route(deployment, cluster, oper
     reconcile(deployment.pk, cluster=cluster)
     scale_deployment(deployment.pk, 0, by=operator)
     reconcile(deployment.pk, cluster=cluster)
-    assert (seen(deployment).state, backends()) == (State.HEALTHY, [])
+    assert (seen(deployment).state, addresses()) == (State.HEALTHY, [])
 
 
 def test_a_deleted_deployment_leaves_nothing_but_its_row_and_its_name_is_free(deployment, cluster, operator):
@@ -90,7 +91,7 @@ def test_a_deleted_deployment_leaves_nothing_but_its_row_and_its_name_is_free(de
     with pytest.raises(Conflict, match="another name"):
         create_deployment(deployment.version, deployment.cluster, 1, "chat", by=operator)
     reconcile(deployment.pk, cluster=cluster)
-    assert (seen(deployment).state, backends()) == (State.DELETED, [])
+    assert (seen(deployment).state, addresses()) == (State.DELETED, [])
     create_deployment(deployment.version, deployment.cluster, 1, "chat", by=operator)
     with pytest.raises(Conflict, match="already"):
         delete_deployment(deployment.pk, by=operator)
@@ -106,7 +107,7 @@ def test_an_edit_made_while_the_cluster_thinks_is_not_overwritten(deployment, cl
     reconcile(deployment.pk, cluster=Slow())
     row = seen(deployment)
     assert (row.generation, row.observed_generation, row.ready_replicas) == (2, 0, 0)
-    assert backends() == []
+    assert addresses() == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -143,7 +144,7 @@ def test_a_cluster_that_does_not_answer_is_asked_again_and_the_routes_stay(deplo
         reconcile(deployment.pk, cluster=cluster)
     row = seen(deployment)
     assert (row.state, row.conditions[0]["reason"]) == (State.DEGRADED, "ClusterAway")
-    assert len(backends()) == 1
+    assert len(addresses()) == 1
     assert row.next_look_at > now()
     cluster.is_away = False
     reconcile(deployment.pk, cluster=cluster)
@@ -192,7 +193,7 @@ def test_an_engine_that_came_back_elsewhere_is_followed(deployment, cluster):
     reconcile(deployment.pk, cluster=cluster)
     cluster.endpoint = "http://127.0.0.1:4444"
     assert watch_engines(cluster=cluster) == 1
-    assert backends() == ["http://127.0.0.1:4444/v1"]
+    assert addresses() == ["http://127.0.0.1:4444/v1"]
     assert current_revision() == 2
     assert watch_engines(cluster=cluster) == 0
     assert current_revision() == 2
@@ -208,18 +209,19 @@ def test_a_route_keeps_its_last_address_while_the_engine_is_down(deployment, clu
     reconcile(deployment.pk, cluster=cluster)
     broken(cluster)
     assert watch_engines(cluster=cluster) == 1
-    assert (seen(deployment).state, len(backends())) == (State.DOWN, 1)
+    assert (seen(deployment).state, len(addresses())) == (State.DOWN, 1)
     assert watch_engines(cluster=cluster) == 0, "nothing new"
 
 
 def test_an_address_that_is_down_leaves_a_route_that_has_another(deployment, cluster):
     DeploymentFactory(name="second", version=deployment.version, cluster=deployment.cluster)
     for row in Deployment.objects.all():
+        routed(row)
         reconcile(row.pk, cluster=cluster)
-    assert len(backends()) == 2
+    assert len(addresses()) == 2
     broken(cluster)
     watch_engines(cluster=cluster)
-    assert backends() == ["http://second.quartermaster.svc:8000/v1"]
+    assert addresses() == ["http://second.quartermaster.svc:8000/v1"]
 
 
 def test_an_address_serves_one_engine(deployment, cluster):
@@ -230,7 +232,7 @@ def test_an_address_serves_one_engine(deployment, cluster):
     watch_engines(cluster=cluster)
     other = DeploymentFactory(name="other", cluster=deployment.cluster)
     reconcile(other.pk, cluster=cluster)
-    assert [backend.deployment for backend in Backend.objects.all()] == [other]
+    assert [address.target.deployment for address in TargetAddress.objects.all()] == [other]
 
 
 def test_what_the_cluster_forgot_is_asked_for_again(deployment, cluster, monkeypatch):

@@ -18,7 +18,7 @@ from gateway.compile import compile_snapshot
 from gateway.contract import ConfigSnapshot, decode, encode
 from gateway.proxy import controls
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, ModelVersionFactory, staff
+from tests.factories import ClusterFactory, ModelVersionFactory, routed, staff
 
 pytestmark = pytest.mark.django_db
 MIRROR = {"image": "mirror.example.com/vllm/vllm-openai:v0.11.0", "command": ["vllm", "serve", "{model}"]}
@@ -29,7 +29,9 @@ SUBMITTED = {"_form_submitted": "on"}
 
 
 def running(**version):
-    deployment = create_deployment(ModelVersionFactory(**version), ClusterFactory(), 1, "stated", by=None)
+    deployment = routed(
+        create_deployment(ModelVersionFactory(**version), ClusterFactory(), 1, "stated", by=None)
+    )
     reconcile(deployment.pk, cluster=MemoryCluster())
     return Deployment.objects.get(pk=deployment.pk)
 

@@ -16,7 +16,7 @@ from gateway.actions import set_media_hosts
 from gateway.compile import compile_snapshot
 from gateway.targets import separation_key
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, TenantFactory
+from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, TenantFactory, routed
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = {"image": "somebody/engine:1", "command": ["serve", "{model}"]}
@@ -24,8 +24,8 @@ SUBMITTED = {"_form_submitted": "on"}
 
 
 def running(**version):
-    """A deployment that a cluster runs, so that it has a backend."""
-    deployment = DeploymentFactory(version=ModelVersionFactory(**version))
+    """A deployment that a cluster runs, and that gets all calls to its model."""
+    deployment = routed(DeploymentFactory(version=ModelVersionFactory(**version)))
     reconcile(deployment.pk, cluster=MemoryCluster())
     deployment.refresh_from_db()
     return deployment
@@ -63,7 +63,7 @@ def test_the_key_is_of_this_purpose_and_this_installation(settings):
 def test_an_engine_of_which_nothing_is_known_serves_nobody():
     deployment = running(**UNKNOWN)
     assert deployment.sharing == Sharing.NOBODY
-    assert deployment.backends.count() == 1
+    assert deployment.target.addresses.count() == 1
     assert told(deployment) == []
 
 
@@ -318,7 +318,7 @@ def test_two_tenants_have_two_engines_of_their_own(operator, lab):
     other = TenantFactory()
     version = ModelVersionFactory(**UNKNOWN)
     for tenant in (lab, other):
-        deployment = DeploymentFactory(version=version)
+        deployment = routed(DeploymentFactory(version=version))
         reconcile(deployment.pk, cluster=MemoryCluster())
         sharing.dedicate(deployment.pk, tenant, by=operator)
     assert {backend.only_tenant for backend in told(deployment)} == {str(lab.pk), str(other.pk)}

@@ -8,7 +8,8 @@ import factory
 from django.utils.timezone import now
 
 from catalog.models import Grant
-from deployments.models import Backend, Route
+from deployments.models import RouteEntry
+from deployments.routes import route_of
 from gateway import actions
 from tests.factories import (
     AccessRequestFactory,
@@ -38,16 +39,23 @@ def grant(key, model, **fields):
     )
 
 
-class BackendFactory(factory.django.DjangoModelFactory):
-    class Meta:
-        model = Backend
+class RouteEntryFactory(factory.django.DjangoModelFactory):
+    """A target with one address that gets calls. Gateways learn of it with the next revision."""
 
-    deployment = factory.SubFactory(DeploymentFactory)
-    route = factory.LazyAttribute(
-        lambda backend: Route.objects.get_or_create(model=backend.deployment.version.model)[0]
-    )
-    url = factory.Sequence("http://127.0.0.1:{}/v1".format)
-    upstream_model = factory.SelfAttribute("deployment.version.upstream_name")
+    class Meta:
+        model = RouteEntry
+        skip_postgeneration_save = True
+
+    class Params:
+        deployment = factory.SubFactory(DeploymentFactory)
+
+    target = factory.LazyAttribute(lambda entry: entry.deployment.target)
+    route = factory.LazyAttribute(lambda entry: route_of(entry.deployment.version.model))
+
+    @factory.post_generation
+    def urls(self, create, extracted, **kwargs):
+        for url in extracted or [f"http://127.0.0.1/{self.pk}/v1"]:
+            self.target.addresses.create(url=url)
 
 
 def key_for(project, *models, secret=None, **fields):

@@ -40,7 +40,7 @@ from tenants.actions import change_tenant, set_limits
 from tenants.models import ApiKey, Tenant
 from tenants.revision import current_revision, raise_revision
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory, staff
-from tests.gateway.granted import BackendFactory, grant, key_for, registered
+from tests.gateway.granted import RouteEntryFactory, grant, key_for, registered
 
 CONFIG = "/internal/v1/config"
 
@@ -145,7 +145,7 @@ def test_a_suspended_tenant_travels_as_one_id_and_comes_back_as_one(project, ope
 def test_the_number_of_queries_for_one_key_does_not_grow_with_keys():
     def fill(times):
         for _ in range(times):
-            key = key_for(ProjectFactory(tenant=TenantFactory()), BackendFactory().route.model)
+            key = key_for(ProjectFactory(tenant=TenantFactory()), RouteEntryFactory().route.model)
             set_limits(key.tenant, {"tokens_per_day": Decimal(9)}, by=None, key=key)
         raise_revision()
         index = everything()
@@ -374,7 +374,7 @@ class World:
         raise_revision(tenants=[key.tenant_id])
 
     def route(self, key, model):
-        BackendFactory()
+        RouteEntryFactory()
         raise_revision(routing=True)
 
     def price(self, key, model):

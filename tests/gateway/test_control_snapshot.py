@@ -17,7 +17,7 @@ from tenants.models import ApiKey, Tenant
 from tenants.revision import raise_revision
 from tenants.suspension import restore_access, suspend_access
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory
-from tests.gateway.granted import BackendFactory, grant, key_for
+from tests.gateway.granted import RouteEntryFactory, grant, key_for
 
 
 def the_key(snapshot):
@@ -109,12 +109,15 @@ def test_a_tenants_limit_is_one_counter_over_all_of_its_keys(project):
 
 @pytest.mark.django_db
 def test_a_route_names_its_backends_and_the_model_that_they_expect():
-    backend = BackendFactory(url="http://127.0.0.1:9000/v1/", weight=3, upstream_model="weights-1")
-    backend.deployment.cluster.region = "eu-central"
-    backend.deployment.cluster.save()
+    entry = RouteEntryFactory(
+        urls=["http://127.0.0.1:9000/v1/"], weight=3, deployment__version__upstream_name="weights-1"
+    )
+    entry.target.deployment.cluster.region = "eu-central"
+    entry.target.deployment.cluster.save()
     [route] = compile_snapshot().routes
     [told] = route.backends
-    assert route.model == backend.route.model.name
+    assert route.model == entry.route.model.name
+    assert told.id == str(entry.target.pk)
     assert (told.url, told.upstream_model, told.weight, told.region) == (
         "http://127.0.0.1:9000/v1",
         "weights-1",
@@ -125,9 +128,9 @@ def test_a_route_names_its_backends_and_the_model_that_they_expect():
 
 @pytest.mark.django_db
 def test_a_model_that_gateways_cannot_serve_is_not_routed():
-    backend = BackendFactory()
-    backend.route.model.mode = "rerank"
-    backend.route.model.save()
+    model = RouteEntryFactory().route.model
+    model.mode = "rerank"
+    model.save()
     assert compile_snapshot().routes == []
 
 
@@ -136,8 +139,7 @@ def test_the_number_of_queries_does_not_grow_with_tenants_keys_and_routes():
     def fill(times):
         for _ in range(times):
             project = ProjectFactory(tenant=TenantFactory())
-            backend = BackendFactory()
-            key = key_for(project, backend.route.model)
+            key = key_for(project, RouteEntryFactory().route.model)
             set_limits(project.tenant, {"tokens_per_day": Decimal(9)}, by=None, key=key)
 
     fill(1)

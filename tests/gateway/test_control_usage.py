@@ -119,6 +119,14 @@ def test_a_call_of_an_unknown_key_is_kept_and_holds_up_nobody(key, headers):
     assert QuarantinedEvent.objects.across_tenants().get().reason == "unknown_key"
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("of_several", ["", ".0a1b2c3d4e5f"])
+def test_the_ledger_keeps_a_call_under_the_target_that_served_it(headers, key, of_several):
+    target = str(uuid7())
+    send(headers, report(key, backend_id=f"{target}{of_several}"))
+    assert UsageEvent.objects.across_tenants().get().backend.name == target
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -19,7 +19,7 @@ from catalog.actions import decide_review, raise_access_request
 from catalog.models import Review
 from core.secrets import new_key_secret
 from deployments.actions import add_cluster
-from deployments.models import Backend, Cluster
+from deployments.models import Cluster, TargetAddress
 from tenants.actions import (
     claim_api_key,
     prepare_api_key,
@@ -54,7 +54,7 @@ def operators_api(running_stack):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def models(running_stack, operators_api):  # noqa: F811
-    """Two models that an operator deployed through the API; their backends have reached the gateway."""
+    """Two models that an operator deployed and routed through the API; their addresses have reached the gateway."""
     add_cluster(Cluster(name="local", driver="local"), by=None)
     models = {
         CHAT: CatalogModelFactory(name=CHAT, mode="chat"),
@@ -66,6 +66,7 @@ def models(running_stack, operators_api):  # noqa: F811
         answer = operators_api.post("deployments/", json=wanted)
         assert answer.status_code == 201, answer.text
         running_stack.wait_until(partial(is_healthy, operators_api, answer.json()["id"]), 30, f"{name} up")
+        operators_api.add_to_route(answer.json()["id"])
     running_stack.acknowledged()
     return models
 
@@ -238,8 +239,8 @@ def test_calls_go_on_while_the_console_is_down_and_are_in_the_ledger_once(rig):
 
 
 def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds_it(rig):
-    backend = Backend.objects.get(route__model__name=CHAT)
-    os.kill(pid_listening_at(backend.url), signal.SIGKILL)
+    address = TargetAddress.objects.get(target__entries__route__model__name=CHAT)
+    os.kill(pid_listening_at(address.url), signal.SIGKILL)
 
     def is_served_again():
         try:
@@ -255,17 +256,21 @@ def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds
 
 def test_an_engine_that_moves_is_followed(rig, operators_api):
     """Its old port is taken by somebody else while it is down, so it must come back at another address."""
-    backend = Backend.objects.get(route__model__name=CHAT)
-    port = int(backend.url.split(":")[2].split("/")[0])
+    address = TargetAddress.objects.get(target__entries__route__model__name=CHAT)
+    port = int(address.url.split(":")[2].split("/")[0])
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        os.kill(pid_listening_at(backend.url), signal.SIGKILL)
+        os.kill(pid_listening_at(address.url), signal.SIGKILL)
         rig.stack.wait_until(lambda: bind(squatter, port), 5, "the old port being free")
         squatter.listen()
 
         def has_moved():
-            urls = list(Backend.objects.filter(route__model__name=CHAT).values_list("url", flat=True))
-            return len(urls) == 1 and urls != [backend.url]
+            urls = list(
+                TargetAddress.objects.filter(target__entries__route__model__name=CHAT).values_list(
+                    "url", flat=True
+                )
+            )
+            return len(urls) == 1 and urls != [address.url]
 
         rig.stack.wait_until(has_moved, 20, "another address of the engine")
         rig.stack.acknowledged()

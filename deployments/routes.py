@@ -1,0 +1,219 @@
+"""What people do with routes: say which targets serve a model, with which weight and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.declared import action
+from accounts.models import User
+from core.errors import Conflict
+from deployments.models import Deployment, Route, RouteEntry, Target
+from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
+from tenants.revision import raise_revision
+
+if TYPE_CHECKING:
+    from catalog.models import CatalogModel
+
+MOST_ENTRIES = 100
+
+
+@dataclass(frozen=True)
+class EntryPlan:
+    """What somebody wants of one target: its share of the calls, and when its turn comes."""
+
+    target_id: UUID
+    # Its share among entries of the same priority; 0: no calls.
+    weight: int = 1
+    # 0 first; the next number only when these fail.
+    priority: int = 0
+
+
+def route_of(model: CatalogModel) -> Route:
+    """The route of a model; an empty one is made if there is none. An empty route serves nothing."""
+    return Route.objects.get_or_create(model=model)[0]
+
+
+def plan_of(route: Route) -> list[EntryPlan]:
+    """The entries that a route has now."""
+    rows = route.entries.order_by("priority", "pk").values_list("target_id", "weight", "priority")
+    return [EntryPlan(*row) for row in rows]
+
+
+def plan_with(route: Route, target: Target, *, weight: int = 1, priority: int = 0) -> list[EntryPlan]:
+    """The entries that a route has now, and another one beside them.
+
+    Args:
+        route: the route.
+        target: the target of the other entry; if the route has it already, that entry is replaced.
+        weight: its share of the calls.
+        priority: when its turn comes; 0 first.
+    """
+    others = [entry for entry in plan_of(route) if entry.target_id != target.pk]
+    return [*others, EntryPlan(target.pk, weight, priority)]
+
+
+@action(Route, permission="deployments.manage_route")
+@transaction.atomic
+def change_route(
+    pk: UUID | str,
+    entries: Iterable[EntryPlan],
+    *,
+    based_on: int,
+    may_end_service: bool = False,
+    by: User | None,
+) -> Route:
+    """Replace all entries of a route at once. The same entries again change nothing.
+
+    Gateways follow within seconds. The audit entry says what each target had before and has now.
+
+    Args:
+        pk: id of the route.
+        entries: what the route shall have; a target that is missing here leaves the route.
+        based_on: the generation of the route that the person looked at.
+        may_end_service: confirms that afterwards no target gets calls, though one does now.
+        by: who changes it; None means the platform (set-up).
+
+    Raises:
+        Route.DoesNotExist: `by` cannot see such a route.
+        PermissionDenied: `by` may not change routes.
+        Conflict: someone else changed the route meanwhile (`route_changed`); or it would serve nothing any more, and
+            `may_end_service` is not set (`route_would_be_empty`).
+        ValidationError: a target is named twice, cannot serve the model, or has an impossible weight or order.
+    """
+    wanted = list(entries)
+    # Before the route, as whoever deletes a deployment does.
+    targets = _lock_targets({entry.target_id for entry in wanted})
+    route = _lock_route(pk, by)
+    change_route.require(by, route)
+    if route.generation != based_on:
+        raise Conflict(
+            _("Someone else changed this route first. Reload to see its current entries."),
+            code="route_changed",
+        )
+    check_entries(route, wanted, targets)
+    before = {entry.target_id: entry for entry in route.entries.select_related("target__deployment")}
+    if not may_end_service and ends_service(before.values(), wanted):
+        raise Conflict(
+            _("Afterwards nothing serves %(model)s: calls get 404. Confirm that you want this.")
+            % {"model": route.model.name},
+            code="route_would_be_empty",
+        )
+    _replace(route, before, wanted, targets, by=by)
+    return route
+
+
+def remove_target(target: Target, *, by: User | None) -> None:
+    """Take a target out of all routes, inside the caller's transaction. Calls that run on it finish."""
+    routes = Route.objects.filter(entries__target=target).order_by("pk")
+    for route in routes.select_related("model").select_for_update(of=("self",)):
+        before = {entry.target_id: entry for entry in route.entries.select_related("target__deployment")}
+        rest = [entry for entry in plan_of(route) if entry.target_id != target.pk]
+        _replace(route, before, rest, {}, by=by)
+
+
+def ends_service(before: Collection[RouteEntry], wanted: Collection[EntryPlan]) -> bool:
+    """Whether some target gets calls now, and none would."""
+    return any(entry.weight for entry in before) and not any(entry.weight for entry in wanted)
+
+
+def check_entries(route: Route, wanted: Collection[EntryPlan], targets: dict[UUID, Target]) -> None:
+    """Raise ValidationError naming the target or number that a route cannot have.
+
+    Args:
+        route: the route, with its model.
+        wanted: what it shall have.
+        targets: the living targets that `wanted` names, by id.
+    """
+    if len(wanted) > MOST_ENTRIES:
+        raise ValidationError({"entries": _("At most %(most)d targets.") % {"most": MOST_ENTRIES}})
+    if len({entry.target_id for entry in wanted}) < len(wanted):
+        raise ValidationError({"entries": _("Name each target once.")})
+    for entry in wanted:
+        target = targets.get(entry.target_id)
+        if target is None:
+            message = _("There is no target %(id)s, or it is being deleted.") % {"id": entry.target_id}
+            raise ValidationError({"entries": message})
+        if target.model.pk != route.model_id:
+            message = _("%(target)s serves %(other)s, not %(model)s.")
+            names = {"target": target.name, "other": target.model.name, "model": route.model.name}
+            raise ValidationError({"entries": message % names})
+        if not 0 <= entry.weight <= MOST_WEIGHT:
+            message = _("The weight of %(target)s must be a whole number from 0 to %(most)d.")
+            raise ValidationError({"entries": message % {"target": target.name, "most": MOST_WEIGHT}})
+        if not 0 <= entry.priority <= MOST_PRIORITY:
+            message = _("The order of %(target)s must be a whole number from 0 to %(most)d.")
+            raise ValidationError({"entries": message % {"target": target.name, "most": MOST_PRIORITY}})
+
+
+def living_targets(ids: Iterable[UUID]) -> dict[UUID, Target]:
+    """The targets that can be in a route, by id, of those named."""
+    return {target.pk: target for target in Target.objects.living().with_source().filter(pk__in=ids)}
+
+
+def _lock_targets(ids: Collection[UUID]) -> dict[UUID, Target]:
+    deployments = Deployment.objects.filter(target__in=ids).order_by("pk")
+    list(deployments.select_for_update(of=("self",), no_key=True).values_list("pk"))
+    return living_targets(ids)
+
+
+def _lock_route(pk: UUID | str, by: User | None) -> Route:
+    routes = Route.objects.all() if by is None else Route.objects.visible_to(by)
+    return routes.select_for_update(of=("self",)).select_related("model").get(pk=pk)
+
+
+def _replace(
+    route: Route,
+    before: dict[UUID, RouteEntry],
+    wanted: Collection[EntryPlan],
+    targets: dict[UUID, Target],
+    *,
+    by: User | None,
+) -> None:
+    """Set the entries of a locked route, raise the revision, and write the audit entry; nothing if nothing changes.
+
+    Args:
+        route: the locked route.
+        before: its entries by target, with the targets.
+        wanted: the entries it shall have.
+        targets: targets that are new to it, by id.
+        by: for the audit log.
+    """
+    after = {entry.target_id: entry for entry in wanted}
+    changes: dict[str, tuple[str, str]] = {}
+    for pk in before.keys() | after.keys():
+        old, new = _in_words(before.get(pk)), _in_words(after.get(pk))
+        if old != new:
+            changes[(before[pk].target if pk in before else targets[pk]).name] = (old, new)
+    if not changes:
+        return
+    route.generation, route.changed_at = route.generation + 1, now()
+    route.revision = raise_revision(routing=True)
+    route.save(update_fields=["generation", "changed_at", "revision"])
+    route.entries.exclude(target__in=after).delete()
+    for entry in wanted:
+        known = before.get(entry.target_id)
+        keeps_traffic = known is not None and known.weight > 0
+        RouteEntry.objects.update_or_create(
+            route=route,
+            target_id=entry.target_id,
+            defaults={
+                "weight": entry.weight,
+                "priority": entry.priority,
+                "revision": known.revision if known and keeps_traffic else route.revision,
+            },
+        )
+    audit.record("route.changed", actor=by, subject=route, changes=dict(sorted(changes.items())))
+
+
+def _in_words(entry: RouteEntry | EntryPlan | None) -> str:
+    """An entry as the audit log shows it."""
+    return "" if entry is None else f"weight {entry.weight}, order {entry.priority}"
