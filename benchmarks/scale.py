@@ -134,6 +134,8 @@ API = [
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=key",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=key,month",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,key",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,project,key",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,model,key",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=project,key",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=model,key",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=key&project=project-0",

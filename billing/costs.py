@@ -185,12 +185,19 @@ def cost_rows(
         after: values of the group after which to begin.
         most: maximum number of rows.
     """
-    if unknown := set(group_by) - set(DIMENSIONS):
-        raise ValueError(
-            f"Cannot group by {', '.join(sorted(unknown))}; choose from {', '.join(DIMENSIONS)}."
-        )
-    source, ids, parameters = _source_of(tenant, start_day, end_day, group_by, project)
+    if unknown := ", ".join(sorted(set(group_by) - set(DIMENSIONS))):
+        raise ValueError(f"Cannot group by {unknown}; choose from {', '.join(DIMENSIONS)}.")
+    page = key_months.Page()
+    pieces = pieces_of(start_day, end_day, today=today_of(tenant))
+    is_by_key = "key" in group_by and (group_by[0] == "key" or "day" not in group_by)
+    if most is not None and is_by_key and project is None and pieces.months:
+        page = key_months.page_of(pieces, group_by, is_first=after is None)
+    source, ids, parameters = _source_of(tenant, start_day, end_day, group_by, project, page.key_months)
     parameters |= {"start": start_day, "end": end_day, "most": most, "before_last": most and most - 1}
+    parameters |= page.parameters | {"all_months": list(months_of(start_day, end_day))}
+    condition = page.condition
+    if most is not None and not condition:
+        condition = _leads_of_a_page(source, ids, group_by, is_first=after is None)
     names = {"model": "m.name", "project": "p.slug"}
     chosen = [names.get(name, f"used.{name}") for name in group_by]
     beyond = ""
@@ -198,24 +205,15 @@ def cost_rows(
         place = {f"after_{name}": value for name, value in zip(group_by, after, strict=True)}
         parameters |= place
         beyond = f"WHERE ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in place)})"
-    page = expressions = ""
-    if most is not None:
-        pieces = pieces_of(start_day, end_day, today=today_of(tenant))
-        is_by_key = "key" in group_by and (group_by[0] == "key" or "day" not in group_by)
-        if is_by_key and project is None and pieces.months:
-            expressions, page, leads = key_months.page_of(pieces, group_by, is_first=after is None)
-            parameters |= leads | {"all_months": list(months_of(start_day, end_day))}
-        else:
-            page = _leads_of_a_page(source, ids, group_by, is_first=after is None)
     sql = f"""
-        {expressions} SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls, used.unpriced_calls,
-               {", ".join(f"used.{kind}" for kind in KINDS)}
+        {page.expressions} SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls,
+               used.unpriced_calls, {", ".join(f"used.{kind}" for kind in KINDS)}
           FROM (SELECT {"".join(f"{ids[name]} AS {name}, " for name in group_by)}
                        CASE WHEN sum(r.calls) FILTER (WHERE NOT r.is_unpriced) > 0 THEN sum(r.amount) END AS cost,
                        sum(r.calls)::bigint AS calls,
                        coalesce(sum(r.calls) FILTER (WHERE r.is_unpriced), 0)::bigint AS unpriced_calls,
                        {", ".join(f"sum(r.{kind})::bigint AS {kind}" for kind in KINDS)}
-                  FROM {source} {page}
+                  FROM {source} {condition}
                  {f"GROUP BY {', '.join(ids[name] for name in group_by)}" if chosen else ""}
                 HAVING sum(r.calls) > 0) used
           {"JOIN billed_model m ON m.id = used.model" if "model" in group_by else ""}
@@ -233,7 +231,12 @@ def cost_rows(
 
 
 def _source_of(
-    tenant: Tenant, start: date, end: date, group_by: Sequence[str], project: Project | None
+    tenant: Tenant,
+    start: date,
+    end: date,
+    group_by: Sequence[str],
+    project: Project | None,
+    key_months: str,
 ) -> tuple[str, dict[str, str], dict[str, Any]]:
     """The smallest set of sums that fits the grouping, as `… r WHERE …`, with its columns and parameters."""
     ids = {"day": "r.day", "month": MONTH_OF_DAY, "key": "r.key_id"}
@@ -241,7 +244,12 @@ def _source_of(
     by_key_and_month = _is_by_key_and_month(group_by, project)
     if by_key_and_month or not {"day", "key"} & set(group_by):
         source, parameters = sums_between(
-            start, end, today=today_of(tenant), project=project, by_key=by_key_and_month
+            start,
+            end,
+            today=today_of(tenant),
+            project=project,
+            by_key=by_key_and_month,
+            key_months=key_months,
         )
         return f"{source} r WHERE true", ids | {"month": "r.month"}, parameters
     needs_more = project or {"key", "project"} & set(group_by)

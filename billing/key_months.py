@@ -10,6 +10,7 @@ days after `through` and the deltas add up to the sums of its days at any moment
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -90,63 +91,149 @@ def sum_key_months(tenant_id: UUID) -> None:
             cursor.execute(MOVE, {"tenant": tenant_id, "through": due[1]})
 
 
-def page_of(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> tuple[str, str, dict[str, Any]]:
-    """SQL that leaves out sums by key that are not on a page of groups: common table expressions, a condition on the
-    sums `r` that may use them, and their parameters.
+@dataclass(frozen=True)
+class Page:
+    """SQL that leaves out sums by key that are not on a page of groups.
 
-    It counts only keys that certainly have a group. There may be more groups, so the condition may keep too many rows
+    `condition` is about the sums `r`, and `key_months` selects the rows of `rollup_key_month` to read. Both may use the
+    common table `expressions` and the `parameters`.
+    """
+
+    expressions: str = ""
+    condition: str = ""
+    key_months: str = "rollup_key_month"
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def page_of(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> Page:
+    """What leaves out sums that are not on a page of groups.
+
+    It counts only keys that certainly have a group. There may be more groups, so the conditions may keep too many rows
     but never too few.
     """
-    if group_by[0] in ("key", "month"):
-        return _page_of_keys_or_months(pieces, group_by, is_first=is_first)
+    if group_by[0] == "key":
+        return _page_of_keys(pieces, group_by, is_first=is_first)
+    if group_by[0] == "month":
+        return _page_of_months(pieces, group_by, is_first=is_first)
     return _page_of_names(pieces, group_by, is_first=is_first)
 
 
-def _page_of_keys_or_months(
-    pieces: Pieces, group_by: Sequence[str], *, is_first: bool
-) -> tuple[str, str, dict[str, Any]]:
-    """`page_of` for groups that begin with a key or a month.
+def _months(pieces: Pieces) -> dict[str, Any]:
+    """Parameters for `_WHOLE`: the months, and the first day that is subtracted from each."""
+    removed: dict[date, date] = {}
+    for first, _ in pieces.removed:
+        removed.setdefault(first.replace(day=1), first)
+    return {"leads": pieces.months, "removed_from": [removed.get(month) for month in pieces.months]}
+
+
+# In order of the ordinal number: so the planner reads further months only if it needs them.
+_MONTHS: Final = (
+    "unnest(%(leads)s::date[], %(removed_from)s::date[]) WITH ORDINALITY AS m (month, removed_from, number)"
+)
+# The current month counts as long as it holds none of the future days, which are subtracted.
+_WHOLE: Final = f"(m.removed_from IS NULL OR m.removed_from > {SUMMED_THROUGH})"
+
+
+def _page_of_keys(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> Page:
+    """`page_of` for groups that begin with a key.
 
     It counts the keys of months from which no day is subtracted, and the keys of days not summed yet. Grouped by day,
     a key counts once for each such month and day.
     """
-    lead = group_by[0]
-    removed: dict[date, date] = {}
-    for first, _ in pieces.removed:
-        removed.setdefault(first.replace(day=1), first)
-    # The current month counts as long as it holds none of the future days, which are subtracted.
-    parameters: dict[str, Any] = {
-        "leads": pieces.months,
-        "removed_from": [removed.get(month) for month in pieces.months],
-    }
-    column, lowest, highest, kind = {
-        "key": ("key_id", FIRST_KEY, LAST_KEY, "uuid"),
-        "month": ("month", "-infinity", "infinity", "date"),
-    }[lead]
-    after = f"'{lowest}'" if is_first else f"%(after_{lead})s"
-    later_keys = f"AND r.key_id > {after}" if lead == "key" and not is_first else ""
+    parameters = _months(pieces)
+    after = f"'{FIRST_KEY}'" if is_first else "%(after_key)s"
+    later = "" if is_first else f"AND r.key_id > {after}"
     of_months = f"""
-        SELECT {"k.key_id" if lead == "key" else "m.month"} AS lead
-          FROM unnest(%(leads)s::date[], %(removed_from)s::date[]) AS m (month, removed_from)
+        SELECT k.key_id AS lead FROM {_MONTHS}
           CROSS JOIN LATERAL (
             SELECT DISTINCT r.key_id FROM rollup_key_month r
-             WHERE r.tenant_id = %(tenant)s AND r.month = m.month AND r.calls > 0 {later_keys}
+             WHERE r.tenant_id = %(tenant)s AND r.month = m.month AND r.calls > 0 {later}
              ORDER BY r.key_id LIMIT %(most)s) k
-         WHERE (m.removed_from IS NULL OR m.removed_from > {SUMMED_THROUGH})
-               {"" if lead == "key" or is_first else f"AND m.month > {after}"}"""
+         WHERE {_WHOLE}"""
     is_by_day = "day" in group_by
     of_days = f"""
         SELECT r.key_id FROM rollup_day_folded r
          WHERE r.tenant_id = %(tenant)s AND {unsummed("%(start)s", "%(end)s")} AND r.calls > 0
-               {later_keys} GROUP BY r.key_id{", r.day" if is_by_day else ""}"""
-    counted = f"{of_months} UNION {'ALL' if is_by_day else ''} {of_days}" if lead == "key" else of_months
+               {later} GROUP BY r.key_id{", r.day" if is_by_day else ""}"""
     last = f"""coalesce((
-        SELECT lead FROM ({counted}) leads ORDER BY lead OFFSET %(before_last)s LIMIT 1), '{highest}'::{kind})"""
+        SELECT lead FROM ({of_months} UNION {"ALL" if is_by_day else ""} {of_days}) leads
+         ORDER BY lead OFFSET %(before_last)s LIMIT 1), '{LAST_KEY}'::uuid)"""
     if is_by_day:
-        return *_days_of_keys(f"SELECT {after}::uuid AS first, {last} AS last"), parameters
+        expressions, condition = _days_of_keys(f"SELECT {after}::uuid AS first, {last} AS last")
+        return Page(expressions, condition, parameters=parameters)
     # Both ends are whole sub-selects, for the reasons given in `unsummed`.
-    condition = f"AND r.{column} BETWEEN (SELECT {after}::{kind}) AND (SELECT {last})"
-    return "", condition, parameters
+    return Page(
+        condition=f"AND r.key_id BETWEEN (SELECT {after}::uuid) AND (SELECT {last})", parameters=parameters
+    )
+
+
+def _page_of_months(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> Page:
+    """`page_of` for groups that begin with a month.
+
+    It finds the months that the page can reach, usually one, by counting their keys. From these months it reads the
+    groups without their sums, and finds the page's last group and its keys. Only the sums of these keys are read.
+    Groups after the last one may lack sums, but are not on the page.
+    """
+    names = group_by[1:]
+    ids = ", ".join(f"r.{name}_id" for name in names)
+    columns = ", ".join(f"{_COLUMN[name]} AS {name}" for name in names)
+    group = ", ".join(["month", *names])
+    after = "'-infinity'::date" if is_first else "%(after_month)s::date"
+    later = not_before = beyond = ""
+    if not is_first:
+        # In the cursor's month, keys with a later value of the next name certainly come after the cursor.
+        later = f"AND (m.month > {after} OR {_later(names[0], '>')})"
+        not_before = f"AND (r.month > {after} OR {_later(names[0], '>=')})"
+        places = ", ".join([after, *(_AFTER[name] for name in names)])
+        beyond = f"WHERE (r.month, {', '.join(_COLUMN[name] for name in names)}) > ({places})"
+    expressions = f"""WITH reach AS MATERIALIZED (
+        SELECT {after} AS first, coalesce((
+            SELECT m.month FROM {_MONTHS}
+              CROSS JOIN LATERAL (
+                SELECT DISTINCT r.key_id FROM rollup_key_month r
+                 WHERE r.tenant_id = %(tenant)s AND r.month = m.month AND r.calls > 0 {later}
+                 ORDER BY r.key_id LIMIT %(most)s) k
+             WHERE {_WHOLE} AND m.month >= {after}
+             ORDER BY m.number OFFSET %(before_last)s LIMIT 1), 'infinity') AS last
+    ), groups AS MATERIALIZED (
+        SELECT r.month, {columns}, r.is_used AND {_WHOLE} AS is_certain
+          FROM (SELECT r.month, {ids}, bool_or(r.calls > 0) AS is_used
+                  FROM rollup_key_month r
+                 WHERE r.tenant_id = %(tenant)s
+                   AND r.month BETWEEN (SELECT greatest(first, %(first_lead)s::date) FROM reach)
+                                   AND (SELECT last FROM reach) {not_before}
+                 GROUP BY r.month, {ids}) r
+          JOIN {_MONTHS} ON m.month = r.month
+          {"JOIN tenants_project p ON p.id = r.project_id" if "project" in names else ""}
+          {"JOIN billed_model b ON b.id = r.model_id" if "model" in names else ""} {beyond}
+    ), last AS MATERIALIZED (
+        SELECT {group} FROM groups WHERE is_certain ORDER BY {group} OFFSET %(before_last)s LIMIT 1
+    ), page AS MATERIALIZED (
+        SELECT month, key FROM groups
+         WHERE NOT EXISTS (SELECT FROM last) OR ({group}) <= (SELECT {group} FROM last)
+    )"""
+    return Page(
+        expressions,
+        "AND r.month BETWEEN (SELECT first FROM reach) AND (SELECT last FROM reach)",
+        # OFFSET keeps the planner from anything but a look-up of each key.
+        """(SELECT found.* FROM (SELECT DISTINCT month, key FROM page) page CROSS JOIN LATERAL (
+                SELECT * FROM rollup_key_month k
+                 WHERE k.tenant_id = %(tenant)s AND k.month = page.month AND k.key_id = page.key OFFSET 0) found)""",
+        _months(pieces) | {"first_lead": pieces.months[0]},
+    )
+
+
+_COLUMN: Final = {"project": "p.slug", "model": "b.name", "key": "r.key_id"}
+_AFTER: Final = {"project": "%(after_project)s", "model": "%(after_model)s", "key": "%(after_key)s::uuid"}
+
+
+def _later(name: str, comparison: str) -> str:
+    """A condition on rows `r`: their value of `name` compares so with the cursor's."""
+    if name == "key":
+        return f"r.key_id {comparison} {_AFTER[name]}"
+    table = {"project": "tenants_project p", "model": "billed_model b"}[name]
+    found = f"SELECT id FROM {table} WHERE {_COLUMN[name]} {comparison} {_AFTER[name]}"
+    return f"r.{name}_id IN ({found}{' AND tenant_id = %(tenant)s' if name == 'project' else ''})"
 
 
 def _days_of_keys(bounds: str) -> tuple[str, str]:
@@ -170,9 +257,7 @@ def _days_of_keys(bounds: str) -> tuple[str, str]:
     return expressions, condition
 
 
-def _page_of_names(
-    pieces: Pieces, group_by: Sequence[str], *, is_first: bool
-) -> tuple[str, str, dict[str, Any]]:
+def _page_of_names(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> Page:
     """`page_of` for groups that begin with a project or a model.
 
     It counts the keys of the newest month from which no day is subtracted. Without such a month, nothing is left out.
@@ -182,7 +267,7 @@ def _page_of_names(
     removed = {first.replace(day=1) for first, _ in pieces.removed}
     whole = [month for month in pieces.months if month not in removed]
     if not whole:
-        return "", "", {}
+        return Page()
     table, name = {"project": ("tenants_project", "slug"), "model": ("billed_model", "name")}[lead]
     used = {
         "project": "n.tenant_id = %(tenant)s",
@@ -214,4 +299,4 @@ def _page_of_names(
             AND r.key_id BETWEEN (SELECT CASE WHEN count(*) = 1 THEN {after}::uuid ELSE '{FIRST_KEY}' END FROM named)
             AND (SELECT CASE WHEN count(*) = 1 THEN coalesce((SELECT key_id FROM last), '{LAST_KEY}')
                              ELSE '{LAST_KEY}' END FROM named)"""
-    return expressions, condition, {"whole_month": whole[-1]}
+    return Page(expressions, condition, parameters={"whole_month": whole[-1]})

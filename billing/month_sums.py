@@ -74,6 +74,7 @@ def sums_between(
     today: date,
     project: Project | None = None,
     by_key: bool = False,
+    key_months: str = "rollup_key_month",
     prefix: str = "",
 ) -> tuple[str, dict[str, Any]]:
     """A sub-select of the sums from `start` to `end` of %(tenant)s, by project, model, month and `is_unpriced`.
@@ -87,6 +88,7 @@ def sums_between(
         today: the current day in the tenant's time zone; later days have no usage.
         project: only this project; None: all.
         by_key: also by key.
+        key_months: the table of monthly sums by key, or a sub-select of some of its rows.
         prefix: beginning of the names of parameters.
     """
     pieces = pieces_of(start, end, today=today)
@@ -102,7 +104,7 @@ def sums_between(
         month, those = MONTH_OF_DAY, f"r.day BETWEEN %({first})s AND %({last})s"
         if table == "rollup_month":
             month, those = "r.month", f"r.month BETWEEN %({first})s AND %({last})s"
-        elif table == "rollup_key_month":
+        elif table == key_months:
             # With an explicit list of months, the index reads only the keys of the page for each month.
             parameters[f"{prefix}months"] = pieces.months
             month, those = "r.month", f"r.month = ANY (%({prefix}months)s::date[])"
@@ -115,7 +117,7 @@ def sums_between(
 
     if pieces.months and by_key:
         whole = (pieces.months[0], last_of_month(pieces.months[-1]))
-        part("rollup_key_month", whole)
+        part(key_months, whole)
         part("rollup_day_folded", whole, is_unsummed=True)
         part("rollup_delta", whole)
     elif pieces.months:

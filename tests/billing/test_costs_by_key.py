@@ -40,6 +40,10 @@ GROUPINGS = [
     ("model", "project", "key"),
     ("model", "key", "month"),
     ("month", "model", "key"),
+    ("month", "project", "key"),
+    ("month", "project", "model", "key"),
+    ("month", "key", "project"),
+    ("month", "model", "key", "project"),
     ("key", "day"),
     ("key", "day", "model"),
     ("key", "month", "day"),
@@ -76,7 +80,16 @@ def test_any_days_by_key_cost_what_the_days_do(lab, keys, some, prices, moment, 
 
 @pytest.mark.parametrize(
     "group_by",
-    [("key",), ("month", "key"), ("key", "model"), ("project", "key"), ("model", "key"), ("key", "day")],
+    [
+        ("key",),
+        ("month", "key"),
+        ("month", "project", "key"),
+        ("month", "model", "key"),
+        ("key", "model"),
+        ("project", "key"),
+        ("model", "key"),
+        ("key", "day"),
+    ],
 )
 @pytest.mark.parametrize(
     ("unused_on", "span"),

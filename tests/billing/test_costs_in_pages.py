@@ -44,6 +44,7 @@ def used(lab, project):
         "model",
         "project,key",
         "month,key",
+        "month,project,key",
         "month,model",
         "day,key",
         "day,key,model",
