@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.proxy.body import parse as parse_once
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.whole_answers import dumped, parse
@@ -80,6 +81,20 @@ def object_in(text: str) -> dict[str, Any] | None:
     return None
 
 
+def call_in(raw: bytes) -> dict[str, Any]:
+    """A client's call, with integers of any size. `raw` was read as a `gateway.proxy.body.Body` before.
+
+    Raises Refusal (400) if it is no object, or if an object in it has two members of one name.
+    """
+    call = parse_once(raw, "body")
+    if not isinstance(call, dict):
+        raise malformed("body", "be a JSON object")
+    if _LONG_NUMBER.search(raw) is None:
+        return call
+    exact: dict[str, Any] = json.loads(raw)
+    return exact
+
+
 def parse_exactly(data: bytes) -> Any:
     """JSON as servers write it, with integers of any size. Raises ValueError."""
     if _LONG_NUMBER.search(data) is None:
@@ -103,7 +118,7 @@ class EventReader:
         self._is_cut = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The data of each event that is now whole, in order; comments have none.
+        """The data of each event that is now whole, in order; empty for a comment, which keeps a connection alive.
 
         Raises StreamTooStrange if an event does not end within 16 MiB.
         """
@@ -120,7 +135,9 @@ class EventReader:
             self._rest = whole
             return []
         *events, self._rest = whole.split(b"\n\n")
-        return [found for event in events if (found := _data_of(event))]
+        return [
+            found for event in events if (found := _data_of(event)) or event.lstrip(b"\n").startswith(b":")
+        ]
 
     def end(self) -> list[bytes]:
         """The data of the last event, if a server omits the last empty line."""

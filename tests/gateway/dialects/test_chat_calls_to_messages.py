@@ -105,7 +105,7 @@ def test_a_call_with_everything():
 def test_parallel_tool_calls_and_their_results():
     calls = [
         {"id": f"call_{town}", "type": "function",
-         "function": {"name": "weather", "arguments": json.dumps({"town": town, "id": 2**70})}}
+         "function": {"name": "weather", "arguments": json.dumps({"town": town, "id": 2**70 + 1})}}
         for town in ("Ulm", "Köln")
     ]  # fmt: skip
     assert turns(
@@ -117,8 +117,8 @@ def test_parallel_tool_calls_and_their_results():
     ) == [
         ASKED,
         {"role": "assistant", "content": [
-            {"type": "tool_use", "id": "call_Ulm", "name": "weather", "input": {"town": "Ulm", "id": 2**70}},
-            {"type": "tool_use", "id": SAFE_ID, "name": "weather", "input": {"town": "Köln", "id": 2**70}},
+            {"type": "tool_use", "id": "call_Ulm", "name": "weather", "input": {"town": "Ulm", "id": 2**70 + 1}},
+            {"type": "tool_use", "id": SAFE_ID, "name": "weather", "input": {"town": "Köln", "id": 2**70 + 1}},
         ]},
         # All results stand in the turn after the calls, before anything else.
         {"role": "user", "content": [

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.proxy.body import parse
 from gateway.proxy.dialects.anthropic_backend.content import cache_mark, system_and_turns
 from gateway.proxy.dialects.anthropic_backend.fields import IDLE, OMITTED
 from gateway.proxy.dialects.anthropic_backend.thinking import ThinkingForm, settings_for, thinking_form
-from gateway.proxy.dialects.common import check_idle, malformed, untranslatable
+from gateway.proxy.dialects.common import call_in, check_idle, malformed, untranslatable
 from gateway.proxy.whole_answers import dumped
 
 # Tokens, if neither the client nor the catalog says how long an answer may be. The Messages API wants a number, and
@@ -40,13 +39,9 @@ class MessagesModel:
 def messages_request(raw: bytes, model: MessagesModel) -> bytes:
     """A chat call's JSON as a Messages call's.
 
-    Raises Refusal (400) naming the part that has no equal there, or that is wrong. Large integers stay exact up to 64
-    bits. Safe to repeat.
+    Raises Refusal (400) naming the part that has no equal there, or that is wrong. Safe to repeat.
     """
-    call = parse(raw, "body")
-    if not isinstance(call, dict):
-        raise malformed("body", "be a JSON object")
-    return dumped(translate_call(call, model))
+    return dumped(translate_call(call_in(raw), model))
 
 
 def translate_call(call: dict[str, Any], model: MessagesModel) -> dict[str, Any]:

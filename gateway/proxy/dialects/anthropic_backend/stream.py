@@ -74,6 +74,8 @@ class MessagesToChunks:
     def _translate(self, data: bytes) -> bytes:
         if self._is_failed or self._is_over:
             return b""
+        if not data:
+            return b":\n\n"
         try:
             event = parse_exactly(data)
         except ValueError:
