@@ -166,7 +166,7 @@ class RecordsEdit:
 
     def _set_limits(self, record: LimitsRecord) -> None:
         scope = _short(record.scope_id)
-        before = self._limits.discard(scope)
+        before = self._limits.get(scope)
         if before:
             self.gone_limits.update(limit.id for limit in _decode_limits(before).limits)
         if record.limits:
@@ -179,7 +179,10 @@ class RecordsEdit:
             self._limits[scope] = _encode(
                 (record.scope, record.time_zone, None if as_of == self._used_as_of else as_of, limits)
             )
-        self.gone_limits.difference_update(limit.id for limit in record.limits)
+        elif before:
+            self._limits.discard(scope)
+        if self.gone_limits:
+            self.gone_limits.difference_update(limit.id for limit in record.limits)
 
 
 class LimitIds:

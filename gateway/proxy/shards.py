@@ -65,26 +65,23 @@ class Edit(Generic[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         number = hash(key) % _PIECES
-        piece = self._piece(number)
-        if key in piece:
+        piece = self._pieces[number] if number in self._ours else self._piece(number)
+        size = len(piece)
+        found = None
+        if self._known is not None:
+            found = self._known[number].get(key)
+            if found == value:
+                piece[key] = found
+            else:
+                piece[key], found = value, None
+        else:
+            piece[key] = value
+        if len(piece) == size:
             self._edited.add(number)
         else:
             self._count += 1
-        if self._known is None:
-            piece[key] = value
-            return
-        known = self._known[number]
-        found = known.get(key)
-        if found is None or found != value:
-            piece[key] = value
-            return
-        piece[key] = found
-        self._same[number] += 1
-        if self._same[number] == len(piece) == len(known) and number not in self._edited:
-            # Free the copy now: freeing all copies together at the end would stop all calls.
-            self._pieces[number] = known
-            self._ours.remove(number)
-            self._edited.add(number)
+        if found is not None:
+            self._note_same(number, piece)
 
     def get(self, key: K) -> V | None:
         """The current value, or None."""
@@ -102,6 +99,17 @@ class Edit(Generic[K, V]):
     def done(self) -> Shards[K, V]:
         """The copy. Nothing may change afterwards."""
         return Shards(self._pieces, self._count)
+
+    def _note_same(self, number: int, piece: dict[K, V]) -> None:
+        """Drop our piece if it equals the known one. `known` has an entry equal to the one that was set."""
+        self._same[number] += 1
+        assert self._known is not None
+        known = self._known[number]
+        if self._same[number] == len(piece) == len(known) and number not in self._edited:
+            # Free the copy now: freeing all copies together at the end would stop all calls.
+            self._pieces[number] = known
+            self._ours.remove(number)
+            self._edited.add(number)
 
     def _piece(self, number: int) -> dict[K, V]:
         if number not in self._ours:
