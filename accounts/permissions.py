@@ -49,6 +49,7 @@ WORDS = {
     "billing.publish_price": "publish prices",
     "deployments.manage_deployment": "change deployments",
     "deployments.manage_route": "change routes",
+    "deployments.manage_provider": "manage providers",
     "gateway.manage_gateway": "manage gateways",
 }
 

@@ -99,6 +99,10 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "deployments.view_route",
             "deployments.manage_deployment",
             "deployments.manage_route",
+            "deployments.view_provider",
+            "deployments.view_providercredential",
+            "deployments.view_providermodel",
+            "deployments.manage_provider",
             "gateway.view_gateway",
             "gateway.manage_gateway",
         }

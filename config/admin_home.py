@@ -36,6 +36,8 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
     (_("Platform"), [
         ("deployments.deployment", _("Deployments"), "rocket_launch"),
         ("deployments.cluster", _("Clusters"), "dns"),
+        ("deployments.provider", _("Providers"), "cloud"),
+        ("deployments.providermodel", _("Provider models"), "list_alt"),
         ("deployments.route", _("Routes"), "alt_route"),
         ("gateway.gateway", _("Gateways"), "router"),
     ]),

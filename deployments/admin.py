@@ -26,9 +26,12 @@ from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
 from deployments.deployment_form import DeploymentForm, suggestions
 from deployments.models import Cluster, Deployment
-from deployments.routes_admin import RouteAdmin as RouteAdmin
+from deployments.provider_admin import ProviderAdmin, ProviderCredentialAdmin, ProviderModelAdmin
+from deployments.routes_admin import RouteAdmin
 from deployments.sharing_admin import SharingAdmin
 
+# Registered by being imported.
+__all__ = ["ProviderAdmin", "ProviderCredentialAdmin", "ProviderModelAdmin", "RouteAdmin"]
 EVENTS_SHOWN = 20
 
 STATE_COLOURS = {

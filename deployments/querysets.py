@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils.timezone import now
+from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
 from core.tenant_managers import Row
@@ -78,4 +80,54 @@ class RouteQuerySet(models.QuerySet[Row]):
         ordered = entries.order_by("priority", "pk")
         return self.select_related("model").prefetch_related(
             models.Prefetch("entries", ordered), "entries__target__addresses"
+        )
+
+
+class ProviderQuerySet(models.QuerySet[Row]):
+    """Queries about providers."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """All for staff who may see providers, else those that this person alone may manage (django-guardian)."""
+        if user.has_perm("deployments.view_provider"):
+            return self
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        own = get_objects_for_user(
+            user,
+            "deployments.manage_provider",
+            klass=self.model._base_manager.all(),
+            accept_global_perms=False,
+        )
+        return self.filter(pk__in=own.values("pk"))
+
+
+class OfProviderQuerySet(models.QuerySet[Row]):
+    """Queries about rows of providers."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """Those whose provider is visible to `user`."""
+        providers = apps.get_model("deployments", "Provider").objects
+        return self.filter(provider__in=providers.visible_to(user).values("pk"))
+
+
+class CredentialQuerySet(OfProviderQuerySet[Row]):
+    """Queries about credentials of providers."""
+
+    def in_force(self, at: datetime) -> Self:
+        """Credentials that calls may use at that time, the newest first."""
+        is_open = models.Q(valid_until=None) | models.Q(valid_until__gt=at)
+        return self.filter(is_open, valid_from__lte=at).order_by("-valid_from", "-pk")
+
+    def over(self, at: datetime) -> Self:
+        """Credentials that have ended and still have a ciphertext, which nobody needs any more."""
+        return self.filter(valid_until__lte=at, ciphertext__isnull=False)
+
+
+class ProviderModelQuerySet(OfProviderQuerySet[Row]):
+    """Queries about models of providers."""
+
+    def listed(self) -> Self:
+        """Models that are in their provider's last list, or named by hand."""
+        return self.filter(
+            models.Q(is_named_by_hand=True) | models.Q(last_seen_at__gte=models.F("provider__listed_at"))
         )

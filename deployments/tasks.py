@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from core.scope import platform_scope
-from deployments import actions, judgment
+from deployments import actions, judgment, provider_rotation
 from deployments.cluster.base import TemporaryClusterError
 from deployments.connection import try_cluster
 
@@ -28,6 +28,11 @@ SCHEDULE = {
         "task": "deployments.tasks.watch_engines",
         "schedule": 2.0,
         "options": {"expire_seconds": 2},
+    },
+    "erase-ended-credentials": {
+        "task": "deployments.tasks.erase_ended_credentials",
+        "schedule": 300.0,
+        "options": {"expire_seconds": 300},
     },
 }
 
@@ -68,3 +73,10 @@ def watch_engines() -> None:
     """Follow engines of this machine that died and came back."""
     with platform_scope("watch engines", is_routine=True):
         actions.watch_engines()
+
+
+@shared_task(soft_time_limit=30)
+def erase_ended_credentials() -> None:
+    """Erase credentials of providers whose deadline has passed."""
+    with platform_scope("erase ended credentials", is_routine=True):
+        provider_rotation.erase_ended_credentials()

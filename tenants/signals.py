@@ -30,7 +30,7 @@ impact_wanted = Signal()
 
 @dataclass(frozen=True)
 class Impact:
-    """One number to show before a tenant is suspended or a person deactivated."""
+    """One number to show before a tenant is suspended, a person deactivated or a provider disabled."""
 
     label: str | Promise
     value: int

@@ -11,7 +11,8 @@ from accounts.actions import make_staff
 from accounts.models import User
 from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
 from core.secrets import digest, new_key_secret, visible_prefix
-from deployments.models import Cluster, Deployment, Target
+from deployments.models import Cluster, Deployment, EgressPolicy, Provider, ProviderModel, Target
+from deployments.provider_credentials import clean_credential, row_of
 from deployments.routes import change_route, plan_with, route_of
 from deployments.runtimes import facts_of
 from tenants import actions
@@ -173,6 +174,38 @@ def routed(deployment, *urls, weight=1, priority=0):
         deployment.target.addresses.create(url=url)
     change_route(route.pk, plan, based_on=route.generation, by=None)
     return deployment
+
+
+class ProviderFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Provider
+
+    name = factory.Sequence("provider-{}".format)
+    title = factory.Sequence("Provider {}".format)
+    dialect = "openai"
+    base_url = "https://api.example.com/v1"
+
+
+class ProviderModelFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ProviderModel
+
+    provider = factory.SubFactory(ProviderFactory)
+    name = factory.Sequence("model-of-provider-{}".format)
+
+
+def credential_of(provider, secret, **fields):
+    """A stored credential in force."""
+    row = row_of(provider, clean_credential("stored", secret, ""))
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save()
+    return row
+
+
+def allow_loopback():
+    """Let providers be on this machine, where a test's own are."""
+    EgressPolicy.objects.update_or_create(pk=1, defaults={"allowed_networks": ["127.0.0.0/8"]})
 
 
 def member_of(tenant, role, **fields):

@@ -49,7 +49,10 @@ from tests.factories import (
     CatalogModelFactory,
     ClusterFactory,
     DeploymentFactory,
+    ProviderFactory,
+    ProviderModelFactory,
     ReviewFactory,
+    credential_of,
     member_of,
     staff,
 )
@@ -293,6 +296,11 @@ ROWS = {
     "deployments.route": lambda lab: route_of(lab.row("catalog.catalogmodel")),
     "deployments.cluster": lambda lab: ClusterFactory(),
     "deployments.deployment": lambda lab: DeploymentFactory(),
+    "deployments.provider": lambda lab: ProviderFactory(),
+    "deployments.providermodel": lambda lab: ProviderModelFactory(provider=lab.row("deployments.provider")),
+    "deployments.providercredential": lambda lab: credential_of(
+        lab.row("deployments.provider"), "marker-of-a-key-1234"
+    ),
 }
 
 # Models whose rows are a tenant's own: all that point to it.

@@ -19,7 +19,9 @@ from accounts.admin.keyset import KeysetListMixin
 from accounts.declared import Action
 from accounts.permissions import signed_in
 
-SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})
+SECRET_FIELDS = frozenset(
+    {"password", "digest", "session_key", "session_digest", "refresh_token", "ciphertext"}
+)
 Function = TypeVar("Function", bound=Callable[..., Any])
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 

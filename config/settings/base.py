@@ -350,6 +350,7 @@ SPECTACULAR_SETTINGS = {
         "ExportStateEnum": "exports.models.Export.State",
         "ExportKindEnum": "exports.kinds.choices",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
+        "ProviderCredentialKindEnum": "deployments.models.ProviderCredential.Kind",
         "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
         "TokenScopeEnum": "tenants.roles.TokenScope",
         "RoleEnum": "tenants.roles.Role",

@@ -14,6 +14,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("catalog", "0001_initial"),
+        ("deployments", "0001_providers"),
         ("tenants", "0001_initial"),
     ]
 

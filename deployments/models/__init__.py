@@ -1,13 +1,18 @@
-"""WHERE models run: clusters, deployments, and routes with their targets."""
+"""WHERE models run: clusters, deployments, providers, and routes with their targets."""
 
 from deployments.models.clusters import DNS_LABEL, Cluster
 from deployments.models.deployments import Deployment, Sharing
+from deployments.models.providers import EgressPolicy, Provider, ProviderCredential, ProviderModel
 from deployments.models.routes import Route, RouteEntry, Target, TargetAddress
 
 __all__ = [
     "DNS_LABEL",
     "Cluster",
     "Deployment",
+    "EgressPolicy",
+    "Provider",
+    "ProviderCredential",
+    "ProviderModel",
     "Route",
     "RouteEntry",
     "Sharing",

@@ -15,6 +15,8 @@ NO_WALL = {
         "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
         "deployments_target", "deployments_targetaddress",
+        "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
+        "deployments_providermodel",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "tenants_configrevision",
         "auth_permission", "django_content_type", "django_migrations",
     ],

@@ -1,0 +1,259 @@
+"""Actions on providers: add, test, change, disable, enable, delete; and the networks in which they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import NoneType
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.declared import action
+from accounts.models import User
+from core.editing import assign
+from core.egress import EgressRefused, read_networks
+from core.errors import Conflict
+from deployments.models import EgressPolicy, Provider
+from deployments.provider_credentials import NewCredential, row_of
+from deployments.provider_declared import MANAGE, changes_provider, lock_provider
+from deployments.provider_fields import allowed_networks, clean_provider, translated
+from deployments.provider_lists import note_report
+from deployments.provider_tests import require_reached
+from deployments.providers.listing import Report
+from tenants.revision import raise_revision
+
+
+@action(NoneType, permission=MANAGE)
+def try_new_provider(provider: Provider, credential: NewCredential | None, *, by: User) -> Report:
+    """Test a provider that is not saved. Takes seconds, saves nothing but the audit entry; safe to repeat.
+
+    Raises:
+        PermissionDenied: `by` may not manage providers.
+        ValidationError: a field is invalid, or the provider was not reached; the message says what is wrong.
+    """
+    try_new_provider.require(by, None)
+    clean_provider(provider, allowed_networks())
+    fault = ""
+    try:
+        return require_reached(provider, credential)
+    except ValidationError as error:
+        fault = " ".join(error.messages)
+        raise
+    finally:
+        audit.record("provider.tried", actor=by, subject=by, base_url=provider.base_url, fault=fault)
+
+
+@action(NoneType, permission=MANAGE)
+def add_provider(
+    provider: Provider,
+    credential: NewCredential | None,
+    *,
+    by: User | None,
+    report: Report | None = None,
+    is_tested: bool = True,
+) -> Provider:
+    """Save a new provider with its credential and the models that it lists, after a test that it can be used.
+
+    Args:
+        provider: unsaved.
+        credential: None for a provider that needs none.
+        by: None means the platform (set-up).
+        report: of a test made just before; without it the provider is tested here, which takes seconds.
+        is_tested: False saves without a test, for a provider that only gateways can reach.
+
+    Raises:
+        PermissionDenied: `by` may not manage providers.
+        ValidationError: a field is invalid, or the test failed.
+        Conflict: a provider of that name exists.
+    """
+    add_provider.require(by, None)
+    clean_provider(provider, allowed_networks())
+    if Provider.objects.filter(name=provider.name).exists():
+        raise Conflict(_("A provider with this name already exists."), code="name_taken")
+    if report is None and is_tested:
+        report = require_reached(provider, credential)
+    with transaction.atomic():
+        provider.save(force_insert=True)
+        row = row_of(provider, credential) if credential is not None else None
+        if row is not None:
+            row.made_by = by
+            row.save(force_insert=True)
+        note_report(provider, report)
+        audit.record(
+            "provider.added",
+            actor=by,
+            subject=provider,
+            dialect=provider.dialect,
+            base_url=provider.base_url,
+            is_tested=report is not None,
+            credential=row.label if row is not None else "",
+        )
+        raise_revision(routing=True)
+    return provider
+
+
+@changes_provider()
+def change_provider(pk: UUID | str, *, by: User, is_tested: bool = True, **values: Any) -> Provider:
+    """Change fields of a provider. If how it is reached changes, it is tested first, which takes seconds.
+
+    Args:
+        pk: id of the provider.
+        by: the person.
+        is_tested: False saves without a test.
+        values: by name, of `Provider.EDITABLE`.
+
+    Raises:
+        Provider.DoesNotExist: `by` cannot see such a provider.
+        PermissionDenied: `by` may not manage this provider.
+        ValidationError: a field is invalid, or the test failed.
+    """
+    draft = Provider.objects.visible_to(by).get(pk=pk)
+    change_provider.require(by, draft)
+    before = {name: getattr(draft, name) for name in Provider.EDITABLE}
+    assign(draft, values)
+    clean_provider(draft, allowed_networks())
+    changed = {name for name in Provider.EDITABLE if getattr(draft, name) != before[name]}
+    report = require_reached(draft) if is_tested and changed & Provider.CONNECTION else None
+    with transaction.atomic():
+        provider = lock_provider(pk, by)
+        change_provider.require(by, provider)
+        if changed:
+            # Only what this person changed: somebody else may have changed other fields while the test ran.
+            old = {name: getattr(provider, name) for name in changed}
+            assign(provider, {name: getattr(draft, name) for name in changed})
+            provider.save(update_fields=sorted(changed))
+            note_report(provider, report)
+            audit.record(
+                "provider.changed",
+                actor=by,
+                subject=provider,
+                is_tested=report is not None,
+                changes={
+                    name: (_shown(name, old[name]), _shown(name, getattr(provider, name))) for name in changed
+                },
+            )
+            raise_revision(routing=True)
+    return provider
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value as the audit log keeps it: what a certificate or a header says is not its business."""
+    if name == "private_ca":
+        return _("set") if value else ""
+    if name in ("extra_headers", "regions"):
+        return ", ".join(value)
+    return value
+
+
+def _require_enabled(by: User | None, provider: Provider) -> None:
+    if not provider.is_enabled:
+        raise Conflict(_("This provider is already disabled."))
+
+
+@changes_provider(_require_enabled)
+@transaction.atomic
+def disable_provider(pk: UUID | str, *, by: User | None) -> Provider:
+    """Send no more calls to a provider; gateways know within seconds. Everything about it stays.
+
+    Raises:
+        Provider.DoesNotExist: `by` cannot see such a provider.
+        PermissionDenied: `by` may not manage this provider.
+        Conflict: it is disabled already.
+    """
+    provider = lock_provider(pk, by)
+    disable_provider.require(by, provider)
+    provider.is_enabled = False
+    provider.save(update_fields=["is_enabled"])
+    audit.record("provider.disabled", actor=by, subject=provider)
+    raise_revision(routing=True)
+    return provider
+
+
+def _require_disabled(by: User | None, provider: Provider) -> None:
+    if provider.is_enabled:
+        raise Conflict(_("This provider is enabled."))
+
+
+@changes_provider(_require_disabled)
+@transaction.atomic
+def enable_provider(pk: UUID | str, *, by: User | None) -> Provider:
+    """Send calls to a provider again.
+
+    Raises:
+        Provider.DoesNotExist: `by` cannot see such a provider.
+        PermissionDenied: `by` may not manage this provider.
+        Conflict: it is enabled already.
+    """
+    provider = lock_provider(pk, by)
+    enable_provider.require(by, provider)
+    provider.is_enabled = True
+    provider.save(update_fields=["is_enabled"])
+    audit.record("provider.enabled", actor=by, subject=provider)
+    raise_revision(routing=True)
+    return provider
+
+
+@changes_provider()
+@transaction.atomic
+def delete_provider(pk: UUID | str, *, by: User | None) -> Provider:
+    """Delete a provider, its credentials and its list of models. Usage in the ledger stays.
+
+    Raises:
+        Provider.DoesNotExist: `by` cannot see such a provider.
+        PermissionDenied: `by` may not manage this provider.
+        Conflict: something still routes there; the message names it.
+    """
+    provider = lock_provider(pk, by)
+    delete_provider.require(by, provider)
+    audit.record("provider.deleted", actor=by, subject=provider, base_url=provider.base_url)
+    try:
+        with transaction.atomic():
+            Provider.objects.filter(pk=provider.pk).delete()
+    except ProtectedError as error:
+        names = sorted({str(row) for row in error.protected_objects})
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        message = _("Models still route to this provider: %(names)s. Remove it from their routes first.")
+        raise Conflict(message % {"names": shown}, code="is_routed") from error
+    raise_revision(routing=True)
+    return provider
+
+
+@action(NoneType, permission=MANAGE)
+@transaction.atomic
+def set_allowed_networks(networks: Iterable[str], *, by: User | None) -> EgressPolicy:
+    """Set the networks beyond the public Internet in which providers may be. Safe to repeat; none at first.
+
+    Raises:
+        PermissionDenied: `by` may not manage providers.
+        ValidationError: a text is no network, or one that can never be allowed.
+    """
+    set_allowed_networks.require(by, None)
+    wanted = clean_networks(networks)
+    EgressPolicy.objects.get_or_create(pk=1)
+    policy = EgressPolicy.objects.select_for_update().get(pk=1)
+    before = policy.allowed_networks
+    if before != wanted:
+        policy.allowed_networks, policy.changed_at = wanted, now()
+        policy.save(update_fields=["allowed_networks", "changed_at"])
+        audit.record(
+            "provider.networks_set",
+            actor=by,
+            subject=policy,
+            changes={"networks": (", ".join(before), ", ".join(wanted))},
+        )
+        raise_revision(routing=True)
+    return policy
+
+
+def clean_networks(networks: Iterable[str]) -> list[str]:
+    """The networks in order, each once. Raises ValidationError naming one that cannot be allowed."""
+    try:
+        return [str(network) for network in read_networks(networks).allowed]
+    except EgressRefused as refused:
+        raise ValidationError({"networks": [translated(refused)]}) from refused

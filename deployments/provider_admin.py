@@ -1,0 +1,308 @@
+"""Operators' pages of providers, their credentials and their models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+
+from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin.base import offers
+from accounts.admin.dialogs import Dialog
+from accounts.admin.filters import FewRelatedFilter
+from accounts.permissions import signed_in
+from deployments import provider_actions, provider_lists, provider_rotation
+from deployments.models import Provider, ProviderCredential, ProviderModel
+from deployments.provider_forms import (
+    ChangeProviderForm,
+    ImpactForm,
+    MatchForm,
+    NameModelForm,
+    NetworksForm,
+    ProviderForm,
+    RotateForm,
+)
+from deployments.provider_tests import in_words
+
+SERVICE_COLOURS = {_("enabled"): "success", _("disabled"): "warning"}
+
+
+class CredentialInline(ReadOnly, TabularInline):  # type: ignore[misc]
+    model = ProviderCredential
+    fields = readonly_fields = ["recognized", "kind", "valid_from", "valid_until", "made_by"]
+    ordering = ["-valid_from"]
+    extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("provider", "made_by")
+
+    @display(description=_("Credential"))
+    def recognized(self, credential: ProviderCredential) -> str:
+        url = reverse("admin:deployments_providercredential_change", args=[credential.pk])
+        return format_html('<a class="underline" href="{}">{}</a>', url, credential.label)
+
+
+@admin.register(Provider)
+class ProviderAdmin(ReadOnlyAdmin):
+    form = ProviderForm
+    list_display = ["title", "name", "dialect", "service", "last_test", "listed_models", "tested_at"]
+    list_filter = ["is_enabled"]
+    search_fields = ["name", "title"]
+    ordering = ["name"]
+    actions_list = ["allowed_networks"]
+    actions_detail = ["refresh", "change", "rotate", "name_model", "disable", "enable", "delete_now"]
+    inlines = [CredentialInline]
+    shown_fields = [
+        "name", *Provider.EDITABLE, "service", "last_test", "tested_at", "listed_at", "all_models", "created_at",
+    ]  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return provider_actions.add_provider.is_for(request.user)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.shown_fields if obj else list(ProviderForm.base_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.shown_fields if obj else []
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else []
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        is_listed = Q(models__is_named_by_hand=True) | Q(models__last_seen_at__gte=F("listed_at"))
+        counted: QuerySet[Any] = rows.annotate(
+            listed=Count("models", filter=is_listed),
+            matched=Count("models", filter=is_listed & Q(models__model__isnull=False)),
+        )
+        return counted
+
+    def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
+        provider_actions.add_provider(
+            obj,
+            form.new_credential,
+            by=signed_in(request),
+            report=form.report,
+            is_tested=form.cleaned_data["test"] == "yes",
+        )
+        if form.report is not None:
+            messages.info(request, in_words(form.report))
+
+    @display(description=_("Service"), label=SERVICE_COLOURS)
+    def service(self, provider: Provider) -> str:
+        return str(_("enabled") if provider.is_enabled else _("disabled"))
+
+    @display(description=_("Last test"))
+    def last_test(self, provider: Provider) -> str:
+        if provider.tested_at is None:
+            return str(_("never tested"))
+        return provider.fault or str(_("reached, %(ms)d ms") % {"ms": provider.answered_in_ms or 0})
+
+    @display(description=_("Models"))
+    def listed_models(self, provider: Any) -> str:
+        return str(_("%(listed)d, %(matched)d in the catalog") % vars(provider))
+
+    @display(description=_("Models"))
+    def all_models(self, provider: Any) -> str:
+        url = reverse("admin:deployments_providermodel_changelist")
+        words = self.listed_models(provider)
+        return format_html(
+            '<a class="underline" href="{}?provider__id__exact={}">{}</a>', url, provider.pk, words
+        )
+
+    @offers(provider_actions.change_provider)
+    @action(description=_("Settings"), url_path="settings", icon="settings", permissions=["change_settings"])
+    def change(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Change how a provider is reached, where it processes calls, and what it may be told."""
+        person = signed_in(request)
+        provider = Provider.objects.visible_to(person).get(pk=object_id)
+        provider_actions.change_provider.require_permission(person, provider)
+        form = ChangeProviderForm(request.POST or None, instance=provider)
+        if form.is_valid():
+            values = {name: form.cleaned_data[name] for name in Provider.EDITABLE}
+            is_tested = form.cleaned_data["test"] == "yes"
+            try:
+                provider_actions.change_provider(provider.pk, by=person, is_tested=is_tested, **values)
+            except ValidationError as error:
+                form.refuse(error)
+            else:
+                messages.success(request, _("%(it)s is changed.") % {"it": provider})
+                return redirect("admin:deployments_provider_change", provider.pk)
+        title = _("Settings of %(it)s") % {"it": provider}
+        hint = _("Gateways know of a change within seconds. A change of how it is reached is tested first.")
+        return self.form_page(request, form, title=title, button=_("Save"), hint=hint)
+
+    def has_change_settings_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return provider_actions.change_provider.is_for(request.user)
+
+    refresh = Dialog(
+        provider_lists.refresh_provider,
+        label=_("Test and list models"),
+        url_path="refresh",
+        icon="network_check",
+        title=_("Test this provider?"),
+        text=_("The console asks it for its models, with the credential in force. This takes seconds."),
+        button=_("Test"),
+        done=_("%(it)s"),
+        call=lambda pk, *, by: in_words(provider_lists.refresh_provider(pk, by=by)[1]),
+    )
+
+    rotate = Dialog(
+        provider_rotation.rotate_provider_credential,
+        label=_("New credential"),
+        url_path="rotate",
+        icon="autorenew",
+        form=RotateForm,
+        title=_("Enter a new credential"),
+        text=_("It is in force at once. Gateways try the old one as well until it ends."),
+        button=_("Save"),
+        done=_("%(it)s is in force."),
+    )
+
+    name_model = Dialog(
+        provider_lists.name_provider_model,
+        label=_("Name a model"),
+        url_path="name-model",
+        icon="add",
+        form=NameModelForm,
+        title=_("Name a model that it does not list"),
+        text=_("Such as a deployment of Azure OpenAI. No list removes it."),
+        button=_("Add"),
+        done=_("%(name)s is added."),
+    )
+
+    disable = Dialog(
+        provider_actions.disable_provider,
+        label=_("Disable"),
+        url_path="disable",
+        icon="block",
+        is_dangerous=True,
+        form=ImpactForm,
+        title=_("Disable this provider?"),
+        text=_("Gateways send it no more calls, within seconds. Models that only it serves then answer 404."),
+        button=_("Disable"),
+        done=_("%(it)s is disabled."),
+    )
+
+    enable = Dialog(
+        provider_actions.enable_provider,
+        label=_("Enable"),
+        url_path="enable",
+        icon="check_circle",
+        title=_("Enable this provider?"),
+        text=_("Gateways send it calls again, within seconds."),
+        button=_("Enable"),
+        done=_("%(it)s is enabled."),
+    )
+
+    delete_now = Dialog(
+        provider_actions.delete_provider,
+        label=_("Delete"),
+        url_path="remove",
+        icon="delete",
+        is_dangerous=True,
+        form=ImpactForm,
+        title=_("Delete this provider?"),
+        text=_(
+            "Its credentials and its list of models are deleted. Usage stays. It works only if nothing routes there."
+        ),
+        button=_("Delete"),
+        done=_("%(it)s is deleted."),
+        ends_on="list",
+    )
+
+    allowed_networks = Dialog(
+        provider_actions.set_allowed_networks,
+        label=_("Allowed networks"),
+        url_path="networks",
+        icon="lan",
+        form=NetworksForm,
+        title=_("Networks that providers may be in"),
+        text=_(
+            "Without these, providers are at public addresses only. Enter the networks of your own servers. A cloud's "
+            "metadata stays closed whatever you enter."
+        ),
+        button=_("Save"),
+        done=_("Gateways know the networks within seconds."),
+    )
+
+
+@admin.register(ProviderCredential)
+class ProviderCredentialAdmin(ReadOnlyAdmin):
+    list_display = ["recognized", "provider", "kind", "state", "valid_from", "valid_until"]
+    list_filter = [("provider", FewRelatedFilter)]
+    list_select_related = ["provider"]
+    ordering = ["-valid_from"]
+    actions_detail = ["end_now"]
+    fields = readonly_fields = [
+        "provider", "kind", "recognized", "state", "valid_from", "valid_until", "made_by", "created_at",
+    ]  # fmt: skip
+
+    @display(description=_("Credential"))
+    def recognized(self, credential: ProviderCredential) -> str:
+        return credential.label
+
+    @display(description=_("State"), label={_("in force"): "success", _("ended"): "warning"})
+    def state(self, credential: ProviderCredential) -> str:
+        return str(_("in force") if credential.is_in_force(now()) else _("ended"))
+
+    end_now = Dialog(
+        provider_rotation.end_provider_credential,
+        label=_("End now"),
+        url_path="end",
+        icon="block",
+        is_dangerous=True,
+        title=_("End this credential now?"),
+        text=_(
+            "Gateways stop using it within seconds, and it is erased here. Revoke it at the provider as well."
+        ),
+        button=_("End"),
+        done=_("%(it)s has ended."),
+    )
+
+
+@admin.register(ProviderModel)
+class ProviderModelAdmin(ReadOnlyAdmin):
+    list_display = ["name", "provider", "mode", "in_catalog", "matched_by", "seen", "last_seen_at"]
+    list_filter = [("provider", FewRelatedFilter), "matched_by"]
+    list_select_related = ["provider", "model"]
+    search_fields = ["name", "model__name"]
+    ordering = ["name", "pk"]
+    actions_detail = ["match"]
+    fields = readonly_fields = [
+        "name", "provider", "mode", "in_catalog", "matched_by", "seen", "is_named_by_hand", "first_seen_at",
+        "last_seen_at",
+    ]  # fmt: skip
+
+    @display(description=_("Model of the catalog"))
+    def in_catalog(self, row: ProviderModel) -> str:
+        if row.model is None:
+            return "–"
+        names = ((row.model.name, row.model.get_lifecycle_display()),)
+        return format_html_join("", "{} ({})", names)
+
+    @display(description=_("Listed"), boolean=True)
+    def seen(self, row: ProviderModel) -> bool:
+        return row.is_listed
+
+    match = Dialog(
+        provider_lists.match_provider_model,
+        label=_("Match"),
+        url_path="match",
+        icon="link",
+        form=MatchForm,
+        title=_("Which model of the catalog is it?"),
+        text=_("A new list does not change what you say here."),
+        button=_("Save"),
+        done=_("%(it)s is matched."),
+    )

@@ -1,0 +1,255 @@
+"""The forms of the operators' pages of providers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.models import construct_instance
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.admin.base import style
+from accounts.admin.dialogs import DialogForm
+from catalog.models import CatalogModel
+from deployments import provider_actions
+from deployments.models import EgressPolicy, Provider, ProviderCredential
+from deployments.provider_credentials import NewCredential, clean_credential
+from deployments.provider_fields import allowed_networks, clean_headers, clean_provider
+from deployments.provider_impact import impact_of
+from deployments.provider_rotation import LONGEST_OVERLAP_HOURS
+from deployments.provider_tests import require_reached
+from deployments.providers.listing import Report
+
+TESTS = [("yes", _("Test it before saving")), ("no", _("Save without a test: only gateways can reach it"))]
+
+
+class HeadersField(forms.CharField):
+    """Headers as people write them: one `name: value` per line."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return "\n".join(f"{name}: {said}" for name, said in value.items())
+        return value
+
+    def to_python(self, value: Any) -> Any:
+        lines = [line for line in str(super().to_python(value) or "").splitlines() if line.strip()]
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, colon, said = line.partition(":")
+            if not colon:
+                raise ValidationError(_("Write each header as name: value."))
+            headers[name.strip()] = said.strip()
+        return clean_headers(headers)
+
+
+class CredentialFields(forms.Form):
+    """A credential, as three fields. What is typed never comes back with the page."""
+
+    credential_kind = forms.ChoiceField(
+        label=_("Credential"),
+        required=False,
+        choices=[("", _("None")), *ProviderCredential.Kind.choices],
+        widget=UnfoldAdminSelectWidget,
+    )
+    credential = forms.CharField(
+        label=_("Key"),
+        required=False,
+        strip=True,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text=_("Encrypted when it is saved. Nobody can read it here afterwards."),
+    )
+    reference = forms.CharField(
+        label=_("File or variable"),
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("On the gateways: a file below their directory of credentials, or a variable PROVIDER_…"),
+    )
+
+    def read_credential(self) -> NewCredential | None:
+        """The credential of a cleaned form; None for none. Adds errors to the fields that they are about."""
+        values = [
+            self.cleaned_data.get(name) or "" for name in ("credential_kind", "credential", "reference")
+        ]
+        try:
+            return clean_credential(*values)
+        except ValidationError as error:
+            self.add_error(None, error)
+            return None
+
+
+class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
+    """A new provider. It is tested before it is saved; `report` is what the test found."""
+
+    report: Report | None = None
+    new_credential: NewCredential | None = None
+    test = forms.ChoiceField(label=_("Test"), choices=TESTS, widget=UnfoldAdminSelectWidget)
+    extra_headers = HeadersField(
+        label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
+    )
+
+    class Meta:
+        model = Provider
+        fields = ["name", *Provider.EDITABLE]
+
+    field_order = [
+        "name",
+        "title",
+        "dialect",
+        "base_url",
+        "credential_kind",
+        "credential",
+        "reference",
+        "test",
+    ]
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        self.new_credential = self.read_credential()
+        self.instance = construct_instance(self, self.instance)
+        if not self.errors:
+            clean_provider(self.instance, allowed_networks())
+            if cleaned and cleaned["test"] == "yes":
+                self.report = require_reached(self.instance, self.new_credential)
+        return cleaned
+
+    def _post_clean(self) -> None:
+        """Validate what the database knows alone, such as a name that is taken; `clean` did the rest."""
+        self.validate_unique()
+
+
+class ChangeProviderForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The fields of a provider that people change. The action tests and saves."""
+
+    test = forms.ChoiceField(label=_("Test"), choices=TESTS, widget=UnfoldAdminSelectWidget)
+    extra_headers = HeadersField(
+        label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
+    )
+
+    class Meta:
+        model = Provider
+        fields = list(Provider.EDITABLE)
+        widgets = {
+            "private_ca": UnfoldAdminTextareaWidget,
+            "trains_on_data": forms.NullBooleanSelect,
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
+
+    def refuse(self, error: ValidationError) -> None:
+        """Show the reasons of the action beside the fields that they are about."""
+        for name, messages in error.update_error_dict({}).items():
+            for message in messages:
+                self.add_error(name if name in self.fields else None, message)
+
+    def _post_clean(self) -> None:
+        """Leave the row as it is; the action checks the values."""
+
+
+class RotateForm(DialogForm, CredentialFields):
+    overlap_hours = forms.IntegerField(
+        label=_("Hours for which the old one stays valid"),
+        min_value=0,
+        max_value=LONGEST_OVERLAP_HOURS,
+        initial=24,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("0 ends it at once."),
+    )
+    test = forms.ChoiceField(label=_("Test"), choices=TESTS, widget=UnfoldAdminSelectWidget)
+    field_order = ["credential_kind", "credential", "reference", "overlap_hours", "test"]
+
+    def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, object_id=object_id, **kwargs)  # type: ignore[call-arg]
+        self.fields["credential_kind"].initial = ProviderCredential.Kind.STORED
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned: dict[str, Any] | None = super().clean()
+        self.new_credential = self.read_credential() if not self.errors else None
+        if not self.errors and self.new_credential is None:
+            self.add_error("credential", _("Enter the credential."))
+        return cleaned
+
+    def answers(self) -> dict[str, Any]:
+        return {
+            "credential": self.new_credential,
+            "overlap_hours": self.cleaned_data["overlap_hours"],
+            "is_tested": self.cleaned_data["test"] == "yes",
+        }
+
+
+class ImpactForm(DialogForm):
+    """Shows what the action stops."""
+
+    form_before_template = "admin/tenants/impact.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: str = "") -> dict[str, Any]:
+        provider = Provider.objects.visible_to(request.user).filter(pk=object_id).first()
+        return {"impact": impact_of(provider) if provider else []}
+
+
+class NameModelForm(DialogForm):
+    name = forms.CharField(
+        label=_("Name at the provider"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("As calls name it. For Azure OpenAI: the name of the deployment."),
+    )
+    mode = forms.CharField(
+        label=_("Mode"),
+        required=False,
+        max_length=40,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Such as chat or embedding. Empty: as in the catalog."),
+    )
+
+
+class MatchForm(DialogForm):
+    model = forms.CharField(
+        label=_("Name of the model in the catalog"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Such as gpt-4o. Empty: none of the catalog."),
+    )
+
+    def clean_model(self) -> CatalogModel | None:
+        name = self.cleaned_data["model"].strip()
+        found = CatalogModel.objects.filter(name=name).first() if name else None
+        if name and found is None:
+            raise forms.ValidationError(_("The catalog has no model with this name."))
+        return found
+
+
+class NetworksForm(DialogForm):
+    networks = forms.CharField(
+        label=_("Networks, one per line"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget,
+        help_text=_("Such as 10.20.0.0/16. Empty: public addresses only."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policy = EgressPolicy.objects.filter(pk=1).first()
+        self.fields["networks"].initial = "\n".join(policy.allowed_networks) if policy else ""
+
+    def clean_networks(self) -> list[str]:
+        try:
+            return provider_actions.clean_networks(re.split(r"[\s,]+", self.cleaned_data["networks"]))
+        except forms.ValidationError as error:
+            raise forms.ValidationError(error.messages) from error
