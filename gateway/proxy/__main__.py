@@ -21,18 +21,15 @@ from pathlib import Path
 import aiohttp
 import structlog
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server
 
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.connections import Connections
+from gateway.proxy.http.server import HttpServer
 from gateway.proxy.intake import BodyBudget
 from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
-from gateway.proxy.logs import configure_logging, server_logging
+from gateway.proxy.logs import configure_logging
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import Settings, SettingsError, read_settings
@@ -43,8 +40,6 @@ from gateway.proxy.uploader import Uploader
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
 _CLOSE_SECONDS = 5.0
-# The most that the server reads. A head above the bounds of `head` gets an answer with the reason.
-_LARGEST_HEAD = 512 * 1024
 _MOST_CONNECTIONS = 4096
 _OTHER_FILES = 256
 _TRIM_SECONDS = 2.0
@@ -125,31 +120,15 @@ def _shared_limiter(settings: Settings, metrics: Metrics) -> RedisLimiter | None
 
 async def _serve_http(settings: Settings, state: State) -> None:
     """Answer requests until a signal arrives; then finish those in progress."""
-    server = Server(
-        App(state),
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=1024,
-        backpressure=_connections(),
-        http1_settings=HTTP1Settings(
-            header_read_timeout=settings.head_seconds * 1000, max_buffer_size=_LARGEST_HEAD
-        ),
-        log_level=LogLevels.error,
-        log_dictconfig=server_logging(),
-    )
+    server = HttpServer(App(state).serve, head_seconds=settings.head_seconds, most_connections=_connections())
+    try:
+        await server.listen(settings.host, settings.port)
+    except OSError as error:
+        sys.exit(_cannot_listen(settings, error))
     signals = _Signals()
-    serving = asyncio.create_task(server.serve())
-    ending = asyncio.create_task(signals.first.wait())
-    await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        ending.cancel()
-        serving.result()
-        raise SystemExit("gateway: the HTTP server stopped unexpectedly.")
+    await signals.first.wait()
     _log.info("gateway_draining", active=state.active, seconds=settings.drain_seconds)
-    state.is_draining = True
+    state.is_draining = server.is_ending = True
     if state.active:
         waits = {asyncio.create_task(state.idle.wait()), asyncio.create_task(signals.second.wait())}
         _, unfinished = await asyncio.wait(
@@ -157,10 +136,9 @@ async def _serve_http(settings: Settings, state: State) -> None:
         )
         for wait in unfinished:
             wait.cancel()
-    for call in list(state.serving):
-        call.cancel()
-    server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
-    await asyncio.wait({serving}, timeout=_CLOSE_SECONDS)
+    for end_now in list(state.serving):
+        end_now()
+    await server.close(_CLOSE_SECONDS)
 
 
 def _connections() -> int:
@@ -213,15 +191,19 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def _require_free_port(settings: Settings) -> None:
-    """End the process if the port is in use: the HTTP server itself would silently share it."""
+    """End the process if the port is in use, before it touches anything."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        sys.exit(f"gateway: cannot listen on {where}: {error.strerror}. Choose another GATEWAY_PORT.")
+        sys.exit(_cannot_listen(settings, error))
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> str:
+    where = f"{settings.host}:{settings.port}"
+    return f"gateway: cannot listen on {where}: {error.strerror}. Choose another GATEWAY_PORT."
 
 
 @contextlib.contextmanager

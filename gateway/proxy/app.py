@@ -1,4 +1,4 @@
-"""The paths that this gateway answers. Raw ASGI; every answer carries `x-request-id`."""
+"""The paths that this gateway answers. Every answer carries `x-request-id`."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ from gateway.proxy.calls import Call
 from gateway.proxy.controls import controls_in, narrowed
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable
 from gateway.proxy.head import declared_length, shown
+from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.intake import SMALL
 from gateway.proxy.limits import LimitReached, limits_on_every
@@ -24,7 +25,7 @@ from gateway.proxy.media import check_media
 from gateway.proxy.parsed_requests import ParsedRequest, parse_request
 from gateway.proxy.paths import require_clear_path
 from gateway.proxy.refusals import Cheaply
-from gateway.proxy.request import Receive, Request, Scope, Send
+from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 
@@ -36,37 +37,36 @@ _PATH_OF = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
 
 
 class App:
-    """The ASGI application of one gateway."""
+    """What one gateway answers."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        request = Request(scope, receive, send, self._state.settings.trusted_proxies)
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one request, whatever happens."""
+        request = Request(exchange, self._state.settings.trusted_proxies)
         try:
             if request.head_problem is not None:
                 raise request.head_problem
-            require_clear_path(scope)
+            require_clear_path(exchange.raw_path, exchange.path)
             await self._dispatch(request)
         except Refusal as refusal:
             await self._refuse(request, refusal)
         except SpoolError:
             await self._refuse(request, usage_not_recorded())
         except asyncio.CancelledError:
-            # The client gets an explanation whatever caused this: the server would answer a bare 500.
+            # The client gets an explanation whatever caused this: there would be no answer at all.
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refuse(request, _interrupted())
             if request.status is not None and not request.is_ended:
-                await request.end_stream()
+                request.end_stream()
         except Exception:
             _log.exception("call_failed", call=request.id, path=shown(request.path))
             if request.status is None:
                 message = f"The gateway failed. Send this request id to the operators: {request.id}."
                 await request.refuse(Refusal(500, "internal_error", message, kind="server_error"))
             else:
-                await request.end_stream()
+                request.end_stream()
 
     async def _dispatch(self, request: Request) -> None:
         path = request.path

@@ -13,8 +13,8 @@ Headers = Mapping[str, str]
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """An ASGI request's headers, by lower-case name. The last of repeated headers counts."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    """A request's headers as texts, by their names, which are in lower case. The last of repeated headers counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
 
 
 def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:

@@ -27,13 +27,15 @@ from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange
 from gateway.proxy.tracing import read_trace
+from gateway.proxy.watch import Watch
 from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, read_answer
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
 _CLIENT_GONE = 499
 _AFTERMATH_SECONDS = 0.1
-_LAST_WORDS_SECONDS = 5.0  # after the end of an answer, for the backend's usage report
+# After the end of an answer, for the backend's usage report.
+_LAST_WORDS_SECONDS = 5.0
 _HELD_SECONDS = 0.25
 
 
@@ -60,34 +62,22 @@ class Call:
         self._first_token: float | None = None
         self._stream: EventStream | None = None
         self._names: Names | None = None
-        self._is_sending = False  # waiting for a slow client, not for the backend
-        self._is_client_gone = False
+        # Waiting for a slow client, not for the backend.
+        self._is_sending = False
+        self._watch = Watch(request, state.serving, self._lacks_only_usage)
         self._is_finished = False
-        self._beginning: asyncio.Future[None] | None = None  # a stream's first record, on its way to disk
+        # A stream's first record, on its way to disk.
+        self._beginning: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Serve the call until it is answered, has failed, or the client has gone. Raises Refusal."""
         await self._admit()
         self._state.call_began()
-        serving = asyncio.create_task(self._serve())
-        self._state.serving.add(serving)
-        serving.add_done_callback(self._state.serving.discard)
-        hangup = asyncio.create_task(self._request.hangup())
         try:
-            await asyncio.wait({serving, hangup}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done() and not serving.cancelled():
-                serving.result()
-                return
-            is_ending = serving.cancelled()  # this process is ending and waits no longer
-            if not is_ending:
-                await self._hear_out(serving)
-                serving.cancel()  # closes the connection to the backend
-                await asyncio.wait({serving})
-                if not serving.cancelled():
-                    serving.exception()  # nobody needs it anymore
-            if is_ending:
+            await self._watch.run(self._serve)
+            if self._watch.is_ending:
                 await self._cut_off()
-            elif not self._is_finished:
+            elif self._watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
                 tokens, is_exact = self._counted_so_far()
                 await self._finish(
                     "cancelled", self._request.status or _CLIENT_GONE, tokens, is_exact=is_exact
@@ -102,21 +92,20 @@ class Call:
             if self._request.status is None:
                 raise usage_not_recorded() from None
             problem = usage_not_recorded()
-            await self._request.end_stream(error_event(str(problem), problem.code))
+            self._request.end_stream(error_event(str(problem), problem.code))
         finally:
             self._state.call_ended()
-            hangup.cancel()
             self._share.release()
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
-            await self._settle(TokenCounts(), is_unused=True)  # a call without a record has used nothing
+            # A call without a record has used nothing.
+            await self._settle(TokenCounts(), is_unused=True)
 
-    async def _hear_out(self, serving: asyncio.Task[None]) -> None:
-        """The client has gone: if the answer is complete, wait briefly for the backend's usage report."""
-        self._is_client_gone = True
+    def _lacks_only_usage(self) -> bool:
         stream = self._stream
-        if stream is not None and stream.is_finished and not stream.is_usage_known and stream.error is None:
-            await asyncio.wait({serving}, timeout=_LAST_WORDS_SECONDS)
+        return (
+            stream is not None and stream.is_finished and not stream.is_usage_known and stream.error is None
+        )
 
     async def _admit(self) -> None:
         """Reserve what the call may use. Raises Refusal."""
@@ -162,7 +151,7 @@ class Call:
             if isinstance(error, TimeoutError) and self._is_sending:
                 tokens, is_exact = self._counted_so_far()
                 await self._finish("cancelled", 200, tokens, is_exact=is_exact)
-                await self._request.end_stream()
+                self._request.abort()
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
 
@@ -236,16 +225,17 @@ class Call:
                 await self._pass_events(stream, stream.feed(data))
         except (TimeoutError, TransportError):
             if self._is_sending or not stream.is_finished:
-                raise  # otherwise only its usage is missing
+                # Otherwise only its usage is missing.
+                raise
         await self._pass_events(stream, stream.end())
         if not stream.is_finished:
             raise BrokenAnswer("the stream ended before it was complete")
         tokens, is_exact = self._counted_so_far()
-        if self._is_client_gone:
+        if self._watch.is_client_gone:
             await self._finish("cancelled", self._request.status or _CLIENT_GONE, tokens, is_exact=is_exact)
             return
         await self._finish("ok", 200, tokens, is_exact=is_exact)
-        await self._request.end_stream(b"data: [DONE]\n\n")
+        self._request.end_stream(b"data: [DONE]\n\n")
         # Its very end lets the connection be reused.
         answer.finish(_AFTERMATH_SECONDS)
 
@@ -267,9 +257,10 @@ class Call:
                 raise stream.error
             if (not data or stream.is_done) and not stream.is_finished:
                 raise FailedAnswer(502, reason="the stream ended before it was complete")
-        if not self._is_client_gone:
+        if not self._watch.is_client_gone:
             await self._require_beginning()
-            await self._request.begin_stream(self._reservation.headers)
+        if not self._watch.is_client_gone:
+            self._request.begin_stream(self._reservation.headers)
         await self._pass_events(stream, held)
 
     async def _require_beginning(self) -> None:
@@ -287,10 +278,9 @@ class Call:
     async def _pass_events(self, stream: EventStream, events: bytes) -> None:
         if self._first_token is None and stream.delivered.pieces:
             self._first_token = time.monotonic()
-        if events and not self._is_client_gone:
+        if events and not self._watch.is_client_gone:
             self._is_sending = True
-            async with asyncio.timeout(self._index.settings.idle_timeout_seconds):
-                await self._request.send_piece(events)
+            await self._request.send_piece(events, self._index.settings.idle_timeout_seconds)
             self._is_sending = False
         if stream.error is not None:
             raise stream.error
@@ -308,7 +298,7 @@ class Call:
         await self._finish("error", 200, tokens, is_exact=is_exact)
         error = self._stream.error if self._stream is not None else None
         last = upstream.last_event(error, backend, self._route, self._state.router, self._apart.secrets)
-        await self._request.end_stream(last)
+        self._request.end_stream(last)
 
     async def _cut_off(self) -> None:
         """End the call because the process ends before the answer does."""
@@ -318,7 +308,7 @@ class Call:
         message = "This gateway is shutting down. Try again: another one will answer."
         if self._request.status is None:
             raise unavailable(message, "shutting_down")
-        await self._request.end_stream(error_event(message, "shutting_down"))
+        self._request.end_stream(error_event(message, "shutting_down"))
 
     def _counted_so_far(self, *, is_failed: bool = False) -> tuple[TokenCounts, bool]:
         """The tokens that the backend reported, or else our own count; and whether the number is exact."""
@@ -358,7 +348,8 @@ class Call:
             self._state.metrics.first_token.labels(model).observe(first)
         event = self._event(status, http_status, tokens, is_exact, latency, first)
         log_answered(event, self._key)
-        try:  # record first: a call cancelled while settling is still recorded
+        # Record first: a call cancelled while settling is still recorded.
+        try:
             await self._state.spool.append(event)
         finally:
             await self._settle(tokens, is_unused=status == "error" and not tokens.total)

@@ -1,9 +1,10 @@
 """Checks of a request's head alone: whether its size and kind are acceptable."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from gateway.proxy.errors import Refusal, bad_request
+from gateway.proxy.errors import Refusal, bad_request, unavailable
+from gateway.proxy.http.exchange import Exchange, Fault
+from gateway.proxy.http.server import LARGEST_HEAD
 
 # The most bytes of path and query.
 LARGEST_TARGET = 8 * 1024
@@ -19,21 +20,22 @@ _ONCE = frozenset(
      b"transfer-encoding", b"host")
 )  # fmt: skip
 
-Scope = dict[str, Any]
 
-
-def problem_of(scope: Scope) -> Refusal | None:
-    """Why a request is refused by its head: it is too long (414, 431), announces an unsupported kind of body
-    (415, 417), or could be read in two ways (400). None if it may go on.
+def problem_of(exchange: Exchange) -> Refusal | None:
+    """Why a request is refused by its head: it is not HTTP (400), it is too long (414, 431), announces an unsupported
+    kind of body (415, 417), or could be read in two ways (400). None if it may go on.
     """
-    if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > LARGEST_TARGET:
+    if exchange.fault:
+        return _problem_of_fault(exchange.fault)
+    if len(exchange.raw_path) + len(exchange.query) > LARGEST_TARGET:
         return _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
-    raw: list[tuple[bytes, bytes]] = list(scope["headers"])
-    if len(raw) > MOST_HEADERS:
+    if exchange.head_count > MOST_HEADERS:
         return _closing(431, "headers_too_large", f"The request has more than {MOST_HEADERS} headers.")
-    if sum(len(name) + len(value) for name, value in raw) > LARGEST_HEADERS:
+    if exchange.head_size > LARGEST_HEADERS:
         return _closing(431, "headers_too_large", f"The headers are larger than {LARGEST_HEADERS:,} bytes.")
-    return _problem_of_headers(raw)
+    if exchange.version == "1.0" and any(name == b"transfer-encoding" for name, _ in exchange.headers):
+        return _closing(400, "unsupported_encoding", "HTTP/1.0 has no Transfer-Encoding.")
+    return _problem_of_headers(exchange.headers)
 
 
 def declared_length(headers: dict[str, str], largest: int) -> int | None:
@@ -85,6 +87,14 @@ def _problem_of_headers(raw: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
         if name == b"expect" and value.strip().lower() != b"100-continue":
             return _closing(417, "expectation_failed", "The only supported Expect is 100-continue.")
     return None
+
+
+def _problem_of_fault(fault: Fault) -> Refusal:
+    if fault == "too_large":
+        return _closing(431, "headers_too_large", f"The head is larger than {LARGEST_HEAD:,} bytes.")
+    if fault == "no_room":
+        return unavailable("Too many clients are connected. Try again shortly.", "overloaded")
+    return _closing(400, "invalid_http", "This is not a valid HTTP/1.1 request.")
 
 
 def _closing(status: int, code: str, message: str) -> Refusal:

@@ -8,7 +8,6 @@ stays in the client's own memory. Smaller ones are bounded by the number of conn
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from gateway.proxy.errors import Refusal, bad_request, retry_after, unavailable
 from gateway.proxy.head import too_large
@@ -20,7 +19,8 @@ LONGEST_SECONDS = 60.0  # for any body
 # The average rate required after the grace period.
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+# The next part of a body; empty at its end. Raises ConnectionResetError if it will not come.
+Receive = Callable[[], Awaitable[bytes]]
 
 
 class Share:
@@ -163,21 +163,18 @@ async def read_body(
     began = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(grace_seconds) as patience:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise bad_request("The body ended before it was complete.", code="incomplete_body")
-                part: bytes = message.get("body", b"")
+            while part := await receive():
                 size += len(part)
                 if size > largest:
                     raise too_large(largest)
                 if announced is None and size > SMALL and size > share.size:
                     await share.take(max(size - share.size, share.size, SMALL))
                 parts.append(part)
-                if not message.get("more_body"):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
                 allowed = min(LONGEST_SECONDS, grace_seconds + size / SLOWEST_BYTES_PER_SECOND)
                 patience.reschedule(began + allowed)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+    except ConnectionResetError:
+        raise bad_request("The body ended before it was complete.", code="incomplete_body") from None
     except TimeoutError:
         message_text = "The body came too slowly or took over a minute. Send it again."
         raise Refusal(408, "request_timeout", message_text, headers={"connection": "close"}) from None

@@ -22,13 +22,6 @@ class _Output:
     debug = info = warning = error = critical = exception = log = msg
 
 
-class _ServerLog(logging.Handler):
-    """Writes the HTTP server's own lines (errors only) in our format."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().error("http_server", message=record.getMessage())
-
-
 def configure_logging(level: str, gateway_id: str) -> None:
     """Set the format of all log lines of this process."""
 
@@ -48,13 +41,3 @@ def configure_logging(level: str, gateway_id: str) -> None:
         logger_factory=lambda *_: _Output(),
         cache_logger_on_first_use=True,
     )
-
-
-def server_logging() -> dict[str, Any]:
-    """The logging configuration for the HTTP server."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "handlers": {"ours": {"class": "gateway.proxy.logs._ServerLog"}},
-        "loggers": {"_granian": {"handlers": ["ours"], "propagate": False}},
-    }

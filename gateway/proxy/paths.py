@@ -1,7 +1,6 @@
 """Refuse ambiguous paths, which two readers could read differently, before anything uses them."""
 
 import re
-from typing import Any
 
 from gateway.proxy.errors import Refusal
 
@@ -13,10 +12,12 @@ _UNCLEAR = re.compile(
 )
 
 
-def require_clear_path(scope: dict[str, Any]) -> None:
-    """Raises Refusal (404) for a path with `..`, `//`, `;`, a backslash, NUL, or one of them percent-encoded."""
-    sent = scope.get("raw_path") or b""
-    if _UNCLEAR.search(sent.decode("latin-1")) or _UNCLEAR.search(scope["path"]):
+def require_clear_path(raw_path: bytes, path: str) -> None:
+    """Raises Refusal (404) for a path with `..`, `//`, `;`, a backslash, NUL, or one of them percent-encoded.
+
+    `raw_path` is the path as it came, `path` without its percent-encoding.
+    """
+    if _UNCLEAR.search(raw_path.decode("latin-1")) or _UNCLEAR.search(path):
         raise Refusal(
             404,
             "unknown_url",

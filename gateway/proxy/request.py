@@ -1,37 +1,43 @@
-"""One HTTP request over raw ASGI: read it within bounds, answer it, and notice when the client has gone."""
+"""One request as the gateway sees it: read within bounds, answered once, with an id."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from gateway.proxy.auth import client_address, read_headers
 from gateway.proxy.errors import Refusal
 from gateway.proxy.head import declared_length, problem_of
+from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.ids import new_call_id
-from gateway.proxy.intake import Share, read_body
+from gateway.proxy.intake import SMALL, Share, read_body
 from gateway.proxy.settings import Network
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
 JSON = "application/json"
+_UNBUFFERED = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+# The longest time in which a client takes nothing of an answer that waits for it.
+_STUCK_SECONDS = 60.0
 
 
 class Request:
     """A request, its id, and its only answer. `status` is None until the answer has begun."""
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, trusted_proxies: tuple[Network, ...]
-    ) -> None:
+    __slots__ = (
+        "_exchange", "client_ip", "head_problem", "headers", "id", "is_ended", "is_recorded", "method", "model",
+        "on_begin", "path", "status", "tenant",
+    )  # fmt: skip
+
+    def __init__(self, exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> None:
+        self._exchange = exchange
         self.id = new_call_id()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        self.method = exchange.method
+        self.path = exchange.path
         # The slug of the key's tenant, once known.
         self.tenant = ""
-        self.head_problem = problem_of(scope)
-        self.headers = read_headers(scope["headers"]) if self.head_problem is None else {}
-        peer = str((scope.get("client") or ("", 0))[0])
-        self.client_ip = client_address(peer, self.headers, trusted_proxies)
+        self.head_problem = problem_of(exchange)
+        self.headers = read_headers(exchange.headers) if self.head_problem is None else {}
+        self.client_ip = client_address(exchange.peer, self.headers, trusted_proxies)
         self.status: int | None = None
         # The public name of the requested model, once the gateway has found it.
         self.model = ""
@@ -40,23 +46,28 @@ class Request:
         self.is_recorded = False  # as a usage event
         # Called once, when the answer begins.
         self.on_begin: Callable[[], None] | None = None
-        self._receive = receive
-        self._send = send
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has gone."""
+        return self._exchange.is_gone
+
+    def watch(self, on_gone: Callable[[], None] | None) -> None:
+        """Call `on_gone` when the client goes away; None: no longer."""
+        self._exchange.on_gone = on_gone
 
     async def body(self, largest: int, share: Share, grace_seconds: float) -> bytes:
         """Read the body. Raises Refusal as `intake.read_body`."""
         announced = declared_length(self.headers, largest)
-        return await read_body(self._receive, announced, largest, share, grace_seconds)
-
-    async def hangup(self) -> None:
-        """Return when the client has gone. Call it only after the body was read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        whole = self._exchange.whole_body(min(SMALL, largest))
+        if whole is not None:
+            return whole
+        return await read_body(self._exchange.next_part, announced, largest, share, grace_seconds)
 
     async def answer(
         self, status: int, body: bytes, headers: Mapping[str, str] | None = None, content_type: str = JSON
     ) -> None:
-        """Send a whole answer.
+        """Send a whole answer. Returns when the client has taken most of it.
 
         Args:
             status: HTTP status.
@@ -64,32 +75,39 @@ class Request:
             headers: further headers.
             content_type: value of Content-Type.
         """
-        await self._begin(status, {"content-length": str(len(body)), **(headers or {})}, content_type)
+        named = {"content-type": content_type, "x-request-id": self.id, **(headers or {})}
+        self._begin(status)
         self.is_ended = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        self._exchange.answer(status, named, body)
+        try:
+            await self._exchange.drain(_STUCK_SECONDS)
+        except TimeoutError:
+            self._exchange.abort()
 
     async def refuse(self, refusal: Refusal, headers: Mapping[str, str] | None = None) -> None:
         """Send an error."""
         await self.answer(refusal.status, refusal.body(), {**(headers or {}), **refusal.headers})
 
-    async def begin_stream(self, headers: Mapping[str, str]) -> None:
-        """Begin an answer of server-sent events."""
-        unbuffered = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        await self._begin(200, {**unbuffered, **headers}, "text/event-stream; charset=utf-8")
+    def begin_stream(self, headers: Mapping[str, str], first: bytes = b"") -> None:
+        """Begin an answer of server-sent events with the first of them."""
+        self._begin(200)
+        self._exchange.begin(200, {**_UNBUFFERED, "x-request-id": self.id, **headers}, first)
 
-    async def send_piece(self, data: bytes) -> None:
-        """Send a piece of a stream."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+    async def send_piece(self, data: bytes, seconds: float) -> None:
+        """Send a piece of a stream. Raises TimeoutError if the client takes nothing for `seconds`."""
+        self._exchange.send(data)
+        await self._exchange.drain(seconds)
 
-    async def end_stream(self, data: bytes = b"") -> None:
+    def end_stream(self, data: bytes = b"") -> None:
         """Send the last piece of a stream."""
         self.is_ended = True
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        self._exchange.end(data)
 
-    async def _begin(self, status: int, headers: Mapping[str, str], content_type: str) -> None:
+    def abort(self) -> None:
+        """Close the connection to the client at once."""
+        self._exchange.abort()
+
+    def _begin(self, status: int) -> None:
         self.status = status
         if self.on_begin is not None:
             self.on_begin()
-        named = {"content-type": content_type, "x-request-id": self.id, **headers}
-        encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in named.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": encoded})

@@ -1,6 +1,7 @@
 """The state that all calls of this process share."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +42,8 @@ class State:
     index: Index | None = None
     is_draining: bool = False
     active: int = 0
-    serving: set[asyncio.Task[None]] = field(default_factory=set)
+    # Each ends one call in progress.
+    serving: set[Callable[[], None]] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def apply(self, index: Index) -> None:

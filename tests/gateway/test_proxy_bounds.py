@@ -14,17 +14,16 @@ A_LIMIT = LimitConfig(id="l", scope="key", scope_id="k", kind="requests_per_minu
 
 
 def arriving(*parts, forever=False, pause=0):
-    """An ASGI receive that brings these parts, seconds apart."""
+    """Brings these parts of a body, seconds apart."""
     waiting = list(parts)
 
     async def receive():
         if not waiting:
             if forever:
                 await asyncio.Event().wait()
-            return {"type": "http.disconnect"}
-        part = waiting.pop(0)
+            return b""
         await asyncio.sleep(pause)
-        return {"type": "http.request", "body": part, "more_body": bool(waiting) or forever}
+        return waiting.pop(0)
 
     return receive
 

@@ -1,0 +1,380 @@
+"""The listening side: one coroutine for each connection, which answers its requests in order.
+
+Clients may send the next request before they have the answer to the last one: it waits, and the connection is not read
+any further. A client that goes away is noticed at once, except while a request of its own waits.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import cast
+from urllib.parse import unquote
+
+import httptools
+import structlog
+
+from gateway.proxy.http.exchange import Exchange, Fault
+from gateway.proxy.http.timer import Timer
+
+_log = structlog.get_logger()
+# Bytes of a head that are read; an answer to one that is longer says so.
+LARGEST_HEAD = 64 * 1024
+# Bytes and fields of headers that are kept: a little more than a request may have, so that its refusal is the
+# application's.
+_KEPT_BYTES = 40 * 1024
+_KEPT_FIELDS = 100
+# After an answer to a request that was not read to its end, so that the client reads the answer before it finds out.
+_LINGER_SECONDS = 2.0
+_MOST_DISCARDED = 1024 * 1024
+# The longest time in which a client takes nothing of an answer that waits for it.
+_STUCK_SECONDS = 60.0
+
+Serve = Callable[[Exchange], Awaitable[None]]
+
+
+class HttpServer:
+    """Answers requests with `serve`, which always answers, and raises nothing."""
+
+    def __init__(self, serve: Serve, *, head_seconds: float, most_connections: int) -> None:
+        """Args:
+        serve: answers one request.
+        head_seconds: how long a head may take, and how long a connection may be idle.
+        most_connections: beyond these, the connection that has been idle longest is closed.
+        """
+        self.serve = serve
+        self.head_seconds = head_seconds
+        self.most_connections = most_connections
+        self.connections: set[ClientConnection] = set()
+        # Those that wait for a request, the longest first.
+        self.idle: dict[ClientConnection, None] = {}
+        # Answers say that their connection ends.
+        self.is_ending = False
+        self._listening: asyncio.Server | None = None
+        self._date = ""
+        self._date_of = 0
+
+    async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> None:
+        """Accept connections. Raises OSError. With `reuse_port`, several processes can share the port."""
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            lambda: ClientConnection(self, loop), host, port, backlog=1024, reuse_port=reuse_port or None
+        )
+
+    async def close(self, seconds: float) -> None:
+        """Accept no more connections, close the idle ones, and give the others `seconds` to send what they have."""
+        self.is_ending = True
+        if self._listening is not None:
+            self._listening.close()
+        for connection in list(self.idle):
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.connections:
+                    await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def date(self) -> str:
+        """The time as the Date header has it."""
+        now = int(time.time())
+        if now != self._date_of:
+            self._date, self._date_of = email.utils.formatdate(now, usegmt=True), now
+        return self._date
+
+
+class ClientConnection(asyncio.Protocol):
+    """One connection of a client."""
+
+    def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        self._timer = Timer(loop, self._too_slow)
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        # Requests that wait for their turn; the one that is being answered; the one whose body is coming.
+        self._queue: deque[Exchange] = deque()
+        self._current: Exchange | None = None
+        self._receiving: Exchange | None = None
+        self._is_reading = True
+        # What comes is not read: the last request is here, or something was not HTTP.
+        self._is_over = False
+        self._discarded = 0
+        self._head_read = 0
+        self.is_lost = False
+        self._new_head()
+
+    def _new_head(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_size = 0
+        self._head_count = 0
+        self._is_in_head = True
+        self._expects_continue = False
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the server is about to end."""
+        return self._server.is_ending
+
+    def date(self) -> str:
+        """The time as the Date header has it."""
+        return self._server.date()
+
+    # for the exchange
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, unless the client has gone."""
+        # uvloop raises if the connection is closed.
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def something(self) -> None:
+        """Wait until anything has come, or nothing will."""
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    async def drain(self, seconds: float) -> None:
+        """Wait while more than a few bytes wait for the client. Raises TimeoutError if it takes none for `seconds`."""
+        while self._drained is not None and not self.is_lost:
+            waiting = self._transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(seconds):
+                    await asyncio.shield(self._drained)
+            except TimeoutError:
+                if self._transport.get_write_buffer_size() >= waiting:
+                    raise
+
+    def permit_body(self) -> None:
+        """Tell a client that waits for it to send its body."""
+        if self._expects_continue:
+            self._expects_continue = False
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def read_on(self) -> None:
+        """Read again after a pause."""
+        if not self._is_reading and not self._transport.is_closing():
+            self._is_reading = True
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close the connection once everything is sent."""
+        self._transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        server = self._server
+        if len(server.connections) >= server.most_connections:
+            longest = next(iter(server.idle), None)
+            if longest is not None:
+                longest.close()
+            else:
+                self._give_up("no_room")
+        server.connections.add(self)
+        if not self._is_over:
+            self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            self._discarded += len(data)
+            if self._discarded > _MOST_DISCARDED:
+                self._transport.abort()
+            return
+        was_in_head = self._is_in_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request itself is answered; what follows would be another protocol.
+            self._is_over = True
+            self._receiving = None
+        except httptools.HttpParserError:
+            self._give_up("malformed")
+        if self._is_in_head and not self._is_over:
+            self._head_read = self._head_read + len(data) if was_in_head else 0
+            if self._head_read > LARGEST_HEAD:
+                self._give_up("too_large")
+        if self._queue and self._current is not None:
+            self._pause()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        self._timer.close()
+        self._server.connections.discard(self)
+        self._server.idle.pop(self, None)
+        self._queue.clear()
+        self.resume_writing()
+        self._wake()
+        current = self._current
+        if current is not None and current.on_gone is not None:
+            current.on_gone()
+
+    def pause_writing(self) -> None:
+        if self._drained is None:
+            self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    # httptools
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value)
+        self._head_count += 1
+        is_kept = self._head_size <= _KEPT_BYTES and self._head_count <= _KEPT_FIELDS
+        # Otherwise it is a trailer, which nobody reads.
+        if self._is_in_head and is_kept:
+            self._headers.append((name.lower(), value.strip()))
+        elif not self._is_in_head and not is_kept:
+            self._give_up("too_large")
+
+    def on_headers_complete(self) -> None:
+        if self._is_over:
+            return
+        exchange = Exchange(self)
+        parser = self._parser
+        exchange.method = parser.get_method().decode("ascii")
+        exchange.version = parser.get_http_version()
+        exchange.headers = self._headers
+        exchange.head_size, exchange.head_count = self._head_size, self._head_count
+        exchange.is_last = (
+            exchange.version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade()
+        )
+        if exchange.version not in ("1.1", "1.0") or not _read_target(exchange, self._url):
+            self._give_up("malformed")
+            return
+        for name, value in self._headers:
+            if name == b"expect" and value.lower() == b"100-continue" and exchange.version == "1.1":
+                self._expects_continue = True
+        self._is_in_head = False
+        self._receiving = exchange
+        self._offer(exchange)
+
+    def on_body(self, data: bytes) -> None:
+        if self._receiving is not None and self._receiving.arrived(data):
+            self._pause()
+
+    def on_message_complete(self) -> None:
+        if self._receiving is not None:
+            self._receiving.is_body_complete = not self._receiving.is_cut_off
+            self._receiving = None
+        self._head_read = 0
+        self._new_head()
+
+    # the rest
+
+    def _offer(self, exchange: Exchange) -> None:
+        """Queue a request, and see that it is answered."""
+        self._timer.off()
+        self._server.idle.pop(self, None)
+        self._queue.append(exchange)
+        if self._task is None:
+            self._task = self._loop.create_task(self._answer_all())
+
+    def _give_up(self, fault: Fault) -> None:
+        """Read nothing more: answer with the reason, or cut off the body that was coming."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._receiving is not None:
+            self._receiving.is_cut_off = True
+        elif not any(one.is_last for one in self._queue) and not (self._current and self._current.is_last):
+            self._offer(Exchange(self, fault))
+
+    async def _answer_all(self) -> None:
+        """Answer one request after another, until the connection ends."""
+        try:
+            while not self.is_lost:
+                if not self._queue:
+                    if self._is_over or self._server.is_ending:
+                        break
+                    self._await_head()
+                    while not (self._queue or self._is_over or self.is_lost):
+                        await self.something()
+                    continue
+                self._current = exchange = self._queue.popleft()
+                if not self._queue and not exchange.is_full:
+                    self.read_on()
+                await self._server.serve(exchange)
+                self._current = None
+                if not exchange.is_ended:
+                    self._transport.abort()
+                if self._drained is not None:
+                    await self.drain(_STUCK_SECONDS)
+                if exchange.is_last or not exchange.is_body_complete:
+                    break
+        except TimeoutError:
+            self._transport.abort()
+        except Exception:
+            _log.exception("connection_failed")
+            self._transport.abort()
+        self._end()
+
+    def _await_head(self) -> None:
+        self._timer.set(self._loop.time() + self._server.head_seconds)
+        self._server.idle[self] = None
+
+    def _end(self) -> None:
+        """Close the connection. What the client still sends is read for a moment, or it might lose its answer."""
+        if self._transport.is_closing():
+            return
+        if self._receiving is None and not self._is_over:
+            self._transport.close()
+            return
+        self._is_over = True
+        self._transport.write_eof()
+        self.read_on()
+        self._timer.set(self._loop.time() + _LINGER_SECONDS)
+
+    def _pause(self) -> None:
+        if self._is_reading and not self._transport.is_closing():
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _too_slow(self) -> None:
+        self._transport.abort()
+
+
+def _read_target(exchange: Exchange, target: bytes) -> bool:
+    """Read path and query of a request. False if they cannot be read."""
+    if not target.startswith(b"/"):
+        try:
+            url = httptools.parse_url(target)
+        except httptools.HttpParserError:
+            exchange.raw_path = target
+        else:
+            exchange.raw_path, exchange.query = url.path or b"/", url.query or b""
+    else:
+        exchange.raw_path, _, exchange.query = target.partition(b"?")
+    try:
+        path = exchange.raw_path.decode("ascii")
+    except UnicodeDecodeError:
+        return False
+    exchange.path = unquote(path) if "%" in path else path
+    return True
