@@ -8,9 +8,11 @@ from tests.gateway.limiters import (
     own_limits_server,
     rig_with_shared_limits,
 )
-from tests.gateway.proxy_fixtures import new_rig, shared_rig
+from tests.gateway.proxy_fixtures import _rig_to_configure, configured_rig, new_rig, shared_rig
 
 __all__ = [
+    "_rig_to_configure",
+    "configured_rig",
     "limited_rig",
     "limiters",
     "limits_environment",

@@ -215,14 +215,14 @@ class Process:
 class Engine:
     """A demo engine that fails when told to."""
 
-    def __init__(self, directory, *options, port=None):
+    def __init__(self, directory, *options, port=None, waits=True):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._options = options
         self._log = directory / f"engine-{self.port}.log"
-        self.start()
+        self.start(waits=waits)
 
-    def start(self):
+    def start(self, *, waits=True):
         arguments = (
             "deployments.engine",
             "--port",
@@ -232,6 +232,10 @@ class Engine:
             "--allow-faults",
         )
         self.process = Process((*arguments, "--die-with-parent", *self._options), {}, self._log)
+        if waits:
+            self.wait()
+
+    def wait(self):
         wait_until(self.is_healthy, what="the engine's health")
 
     def is_healthy(self):
@@ -298,7 +302,17 @@ class Rig:
         self.directory = directory
         self.control = StandInControlPlane()
         self.control.up()
-        self.engine = Engine(directory, *engine_options)
+        # It starts while the gateway does.
+        self.engine = Engine(directory, *engine_options, waits=False)
+        self.configure()
+        self.revision = 0
+        self.gateway = Gateway(self.control, directory, **environment)
+        self.publish(wait=False)
+        self.gateway.start()
+        self.engine.wait()
+
+    def configure(self):
+        """Set the configuration to that of a new rig, without publishing it."""
         self.keys = []
         self.routes = [
             RouteConfig(model=MODEL, modes=["chat"], backends=[self.engine.backend()]),
@@ -309,10 +323,6 @@ class Rig:
             PriceConfig(model=MODEL, nano_per_token={"input": 1000, "cache_read": 100, "output": 4000})
         ]
         self.settings = SettingsConfig(max_body_bytes=100_000)
-        self.revision = 0
-        self.gateway = Gateway(self.control, directory, **environment)
-        self.publish(wait=False)
-        self.gateway.start()
 
     def publish(self, *, wait=True):
         """Make the configuration current, and wait until the gateway has it."""
@@ -391,6 +401,20 @@ def shared_rig(tmp_path_factory):
     rig = Rig(tmp_path_factory.mktemp("rig"))
     yield rig
     rig.close()
+
+
+@pytest.fixture(scope="session")
+def _rig_to_configure(tmp_path_factory):
+    rig = Rig(tmp_path_factory.mktemp("rig"))
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def configured_rig(_rig_to_configure):
+    """A rig for tests that publish a configuration of their own, and leave its processes as they are."""
+    _rig_to_configure.configure()
+    return _rig_to_configure
 
 
 @pytest.fixture

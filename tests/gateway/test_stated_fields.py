@@ -15,9 +15,9 @@ SALT = Separation("of this installation").salt_of
 
 
 @pytest.fixture
-def stated(new_rig):
+def stated(configured_rig):
     """A rig to one backend that separates by a stated field; `other` is one of which nothing is stated."""
-    rig = new_rig()
+    rig = configured_rig
     rig.settings = SettingsConfig(separation_key="of this installation")
     rig.stated, rig.other = ScriptedBackend("stated"), ScriptedBackend("other")
     serve(rig, rig.stated.backend(cache_key_field=FIELD))

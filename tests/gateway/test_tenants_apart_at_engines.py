@@ -1,5 +1,7 @@
 """What tenants share behind the gateway: the prefix cache of an engine, and names that clients choose."""
 
+from uuid import uuid4
+
 import msgspec
 import pytest
 import requests
@@ -16,8 +18,10 @@ PROMPT = (
 
 
 @pytest.fixture
-def rig(new_rig):
-    rig = new_rig()
+def rig(configured_rig):
+    rig = configured_rig
+    # No test finds the prefix of another in the engine's cache.
+    rig.prompt = f"{uuid4()} {PROMPT}"
     rig.settings = SettingsConfig(separation_key="of this installation")
     serve(rig, rig.engine.backend(cache_key_field="cache_salt"))
     return rig
@@ -35,7 +39,8 @@ def key_of(rig, tenant):
     return secret
 
 
-def call(rig, secret, prompt=PROMPT, gateway=None, **fields):
+def call(rig, secret, gateway=None, **fields):
+    prompt = getattr(rig, "prompt", PROMPT)
     body = {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 2, **fields}
     headers = {"authorization": f"Bearer {secret}"}
     url = (gateway or rig.gateway).url
@@ -87,10 +92,9 @@ def test_the_field_goes_only_to_a_server_that_is_known_to_take_it(rig):
     assert "cache_salt" not in rig.engine.seen()["last"]["body"]
 
 
-def test_a_salt_that_a_server_repeats_in_an_error_is_cut_out(new_rig):
-    rig, scripted = new_rig(), ScriptedBackend()
+def test_a_salt_that_a_server_repeats_in_an_error_is_cut_out(rig):
+    scripted = ScriptedBackend()
     try:
-        rig.settings = SettingsConfig(separation_key="of this installation")
         serve(rig, scripted.backend(cache_key_field="cache_salt"))
         secret = key_of(rig, "aurora")
         salt = Separation("of this installation").salt_of("aurora")
@@ -221,10 +225,9 @@ def test_no_path_leads_to_what_an_engine_keeps(rig):
     assert rig.engine.seen()["calls"] == before
 
 
-def test_no_cookie_or_header_ties_a_tenant_to_what_another_left(new_rig):
-    rig, scripted = new_rig(), ScriptedBackend()
+def test_no_cookie_or_header_ties_a_tenant_to_what_another_left(rig):
+    scripted = ScriptedBackend()
     try:
-        rig.settings = SettingsConfig(separation_key="of this installation")
         serve(rig, scripted.backend(cache_key_field="cache_salt"))
         ours, theirs = key_of(rig, "aurora"), key_of(rig, "helios")
         left = {"set-cookie": "route=node7; Path=/", "x-session-id": "s7", "x-session-affinity": "node7"}
