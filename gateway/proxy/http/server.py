@@ -250,8 +250,6 @@ class ClientConnection(asyncio.Protocol):
             self._give_up("too_large")
 
     def on_headers_complete(self) -> None:
-        if self._is_over:
-            return
         exchange = Exchange(self)
         parser = self._parser
         exchange.method = parser.get_method().decode("ascii")
@@ -343,7 +341,12 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             return
         self._is_over = True
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The client has reset the connection, which is not known yet.
+            self._transport.abort()
+            return
         self.read_on()
         self._timer.set(self._loop.time() + _LINGER_SECONDS)
 
