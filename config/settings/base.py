@@ -7,12 +7,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
-from django.templatetags.static import static
-from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_rates, env_seconds
 from config.logging import configure_logging
+from config.settings.admin_pages import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 LOCAL_DIR = Path(env("LOCAL_DIR", BASE_DIR / ".local"))
@@ -24,11 +23,13 @@ CONSOLE_URL = env("CONSOLE_URL", "http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", "http://127.0.0.1:8080/v1").rstrip("/")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 IS_LOOPBACK = urlsplit(CONSOLE_URL).hostname in LOOPBACK_HOSTS
-IS_DEMO = env_bool("DEMO", False)  # shown on the sign-in page; opens nothing by itself
+# Shown on the sign-in page; opens nothing by itself.
+IS_DEMO = env_bool("DEMO", False)
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127.0.0.1")
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
-OUR_APPS = [  # in the order of the import layers
+# In the order of the import layers.
+OUR_APPS = [
     "core", "audit", "accounts", "tenants", "directory", "exports", "privacy", "billing", "catalog", "deployments",
     "gateway",
 ]  # fmt: skip
@@ -129,10 +130,12 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-ANONYMOUS_USER_NAME = None  # guardian: anonymous visitors have no row
+# Guardian: anonymous visitors have no row.
+ANONYMOUS_USER_NAME = None
 GUARDIAN_RAISE_403 = False
 LOGIN_URL = "login"
-LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)  # off: only the OpenID provider signs people in
+# Off: only the OpenID provider signs people in.
+LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)
 # Staff without a second factor must set one up before they see any page, except in the demo.
 STAFF_SECOND_FACTOR = env_choice(
     "STAFF_SECOND_FACTOR", "optional" if IS_DEMO else "required", ("required", "optional")
@@ -151,7 +154,8 @@ AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "accounts.lockout.address_tried"
 AXES_CLIENT_IP_CALLABLE = "core.client_address.caller_place"
 AXES_LOCKOUT_CALLABLE = "accounts.lockout.locked_out"
-AXES_DISABLE_ACCESS_LOG = True  # the audit log records sign-ins
+# The audit log records sign-ins.
+AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
 LOGIN_REDIRECT_URL = "home"
@@ -181,10 +185,12 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_seconds("SESSION_SECONDS", 12 * 3600)
 SESSION_ENGINE = "accounts.session_store"
-_HOST_ONLY = "" if IS_LOOPBACK else "__Host-"  # browsers then require Secure and Path=/, and forbid Domain
+# Browsers then require Secure and Path=/, and forbid Domain.
+_HOST_ONLY = "" if IS_LOOPBACK else "__Host-"
 SESSION_COOKIE_NAME = f"{_HOST_ONLY}qm_session"
 CSRF_COOKIE_NAME = f"{_HOST_ONLY}qm_csrf"
-CSRF_COOKIE_HTTPONLY = True  # pages contain the token themselves
+# Pages contain the token themselves.
+CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = not IS_LOOPBACK
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"]
@@ -193,7 +199,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS",
 SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
 # Preloading binds a whole domain for years, so its owner must decide.
 SILENCED_SYSTEM_CHECKS = [
-    "guardian.W001",  # it looks for its own backend by name; ours extends it
+    # It looks for its own backend by name; ours extends it.
+    "guardian.W001",
     "security.W021",
 ]
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -255,7 +262,8 @@ STORAGES = {
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
 AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 730, minimum=180)
-AUDIT_ANCHOR = env("AUDIT_ANCHOR", "")  # file:///… or s3://bucket/prefix; empty: checkpoints stay here
+# file:///… or s3://bucket/prefix; empty: checkpoints stay here.
+AUDIT_ANCHOR = env("AUDIT_ANCHOR", "")
 AUDIT_ANCHOR_ENDPOINT = env("AUDIT_ANCHOR_ENDPOINT", "")
 AUDIT_ANCHOR_REGION = env("AUDIT_ANCHOR_REGION", "us-east-1")
 AUDIT_ANCHOR_KEY_ID = env("AUDIT_ANCHOR_KEY_ID", "")
@@ -268,8 +276,10 @@ EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
 EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
-INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)  # validity of an invitation's link
-SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # for members of a suspended tenant; empty: "the operators"
+# Validity of an invitation's link.
+INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)
+# For members of a suspended tenant; empty: "the operators".
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")
 
 # Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
 CELERY_BROKER_URL = env("CELERY_BROKER_URL")
@@ -298,14 +308,18 @@ RATE_LIMIT_URL = env("RATE_LIMIT_URL", CELERY_BROKER_URL if _is_shared else "mem
 RATE_LIMITS = env_rates(
     "RATE_LIMITS",
     {
-        "sign_in": "30/minute",  # passwords, codes and administrator's links, per address
-        "provider_sign_in": "300/minute",  # redirects to the identity provider, per address (an office has one)
+        # Passwords, codes and administrator's links, per address.
+        "sign_in": "30/minute",
+        # Redirects to the identity provider, per address (an office has one).
+        "provider_sign_in": "300/minute",
         "invitation_send": "60/hour",  # per person
         "invitation_open": "30/minute",  # per address
         "key_claim": "30/minute",  # per person
-        "token_failed": "60/minute",  # unknown, expired and revoked bearer tokens, per address
+        # Unknown, expired and revoked bearer tokens, per address.
+        "token_failed": "60/minute",
         "token_use": "600/minute",  # per token
-        "scim": "1200/minute",  # per token of a directory
+        # Per token of a directory.
+        "scim": "1200/minute",
         "back_channel_logout": "120/minute",  # per address
     },
 )
@@ -313,8 +327,10 @@ RATE_LIMITS = env_rates(
 # Clusters and gateways
 CLUSTER_TIMEOUT_SECONDS = env_seconds("CLUSTER_TIMEOUT_SECONDS", 10)
 ENGINE_STATE_DIR = Path(env("ENGINE_STATE_DIR", LOCAL_DIR / "engines"))
-CONFIG_POLL_SECONDS = env_seconds("CONFIG_POLL_SECONDS", 5)  # longest wait of a long poll; a stop may take it
-CONFIG_POLL_LIMIT = env_int("CONFIG_POLL_LIMIT", 4, minimum=1)  # gateways waiting in one console process
+# Longest wait of a long poll; a stop may take it.
+CONFIG_POLL_SECONDS = env_seconds("CONFIG_POLL_SECONDS", 5)
+# Gateways waiting in one console process.
+CONFIG_POLL_LIMIT = env_int("CONFIG_POLL_LIMIT", 4, minimum=1)
 
 # HTTP API
 REST_FRAMEWORK = {
@@ -360,38 +376,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-UNFOLD = {
-    "SITE_TITLE": "Quartermaster",
-    "SITE_HEADER": "Quartermaster",
-    "SITE_SUBHEADER": _("Operations"),
-    "SITE_URL": reverse_lazy("home"),
-    "SITE_ICON": lambda request: static("img/mark.svg"),
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")},
-    ],
-    "SHOW_HISTORY": False,
-    "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("qm/admin.css")],
-    "DASHBOARD_CALLBACK": "config.admin_home.front_page",
-    "SIDEBAR": {"navigation": "config.admin_home.navigation"},
-    "COLORS": {
-        "primary": {  # a scale around the portal's blue, #2f54d6 at 600
-            "50": "oklch(95.9% 0.018 272.3)",
-            "100": "oklch(92.7% 0.032 272.3)",
-            "200": "oklch(86.2% 0.062 271.9)",
-            "300": "oklch(77.5% 0.114 272.5)",
-            "400": "oklch(67.7% 0.165 270.7)",
-            "500": "oklch(55.4% 0.204 268.3)",
-            "600": "oklch(50.3% 0.204 266.5)",
-            "700": "oklch(43.8% 0.178 266.8)",
-            "800": "oklch(38.5% 0.144 267.2)",
-            "900": "oklch(33.2% 0.115 267.9)",
-            "950": "oklch(27.3% 0.061 269.0)",
-        }
-    },
-}
-
 KEY_CLAIM_WINDOW = timedelta(days=7)
 configure_logging(env("LOG_LEVEL", "INFO"))
-LOGGING_CONFIG = None  # structlog is configured above, once, for every process
+# structlog is configured above, once, for every process.
+LOGGING_CONFIG = None
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

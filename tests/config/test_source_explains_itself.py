@@ -17,8 +17,10 @@ SOURCES = sorted(
 )
 # Comments of so many words may stand behind their line.
 FEW_WORDS = 4
-# A file that is full has no line left for a comment of its own.
-FULL = 395
+# A file that is full has no line left for a comment of its own. Only these packages still have such files; their
+# comments move when the files are split.
+FULL = 380
+FULL_IN = ("gateway/proxy", "deployments/cluster")
 PRAGMA = re.compile(r"(noqa|type:|fmt:|nosec|pragma|pylint|ruff|mypy|isort)")
 
 
@@ -97,7 +99,10 @@ def behind_their_line(path: Path) -> list[str]:
 
 
 def test_comments_stand_above_their_line():
-    full = [path for path in SOURCES if path.read_text().count("\n") >= FULL - 15]
+    full = {
+        path for package in FULL_IN for path in (ROOT / package).rglob("*.py")
+        if path.read_text().count("\n") >= FULL
+    }  # fmt: skip
     found = [one for path in SOURCES if path not in full for one in behind_their_line(path)]
     assert found == [], "move the comment above its line"
 
