@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db.models import Q
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from catalog.actions.access_requests import raise_access_request, region_problem
 from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.serving import mode_problem, nothing_serves, served_among
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import may_somewhere
@@ -29,12 +30,14 @@ class Access:
     reason: str = ""
     # True if the person has access or waits, but may still ask for another project.
     may_ask_again: bool = False
+    # "Nothing serves this yet", or empty.
+    notice: str = ""
 
 
 def accesses(
     user: User, tenant: Tenant, models: Iterable[CatalogModel], *, project: Project | None = None
 ) -> dict[UUID, Access]:
-    """What `user` may do with each model in `tenant` (in `project`, if given). Takes two database queries.
+    """What `user` may do with each model in `tenant` (in `project`, if given). Takes three database queries.
 
     Args:
         user: the person.
@@ -57,10 +60,21 @@ def accesses(
     granted = {grant.model_id: grant for grant in newest}
     waiting = {one.model_id: one for one in requests.order_by("model_id", "-pk").distinct("model_id")}
     refusal = _why_nobody_asks(user, tenant, project)
-    return {
+    served = served_among(models, [tenant.pk])
+    found = {
         model.pk: _access(user, tenant, model, granted.get(model.pk), waiting.get(model.pk), refusal)
         for model in models
     }
+    return {pk: access if pk in served else _unserved(access) for pk, access in found.items()}
+
+
+def _unserved(access: Access) -> Access:
+    """The same access to a model that nothing serves: nobody is told to use it."""
+    if access.state == "unavailable":
+        return access
+    is_use = access.state == "granted" and access.url.endswith("?tab=use")
+    access = replace(access, url="", action_label="") if is_use else access
+    return replace(access, notice=nothing_serves())
 
 
 def _access(
@@ -71,7 +85,7 @@ def _access(
     waiting: AccessRequest | None,
     refusal: str,
 ) -> Access:
-    refused = region_problem(tenant, model) or refusal
+    refused = mode_problem(model) or region_problem(tenant, model) or refusal
     again = model.is_visible and not refused
     if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
         if not claim_api_key.is_permitted(user, grant.key):

@@ -41,6 +41,7 @@ from catalog.serializers import (
     NewReviewSerializer,
     ProjectNameSerializer,
 )
+from catalog.serving import served_among
 from core.pagination import CursorPages
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
@@ -117,6 +118,7 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
         context = {
             **self.get_serializer_context(),
             "prices": list_prices([model.name for model in models]),
+            "served": served_among(models, signed_in(self.request).own_tenants()),
             "access": _access_of(signed_in(self.request), models),
         }
         serializer = self.get_serializer_class()

@@ -23,6 +23,7 @@ from catalog import capabilities
 from catalog.actions.access_requests import raise_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant
 from catalog.querysets import CatalogModelQuerySet
+from catalog.serving import servable_modes, served_to
 from tenants.models import DataClass, Project, Tenant
 from tenants.permissions import may_somewhere
 
@@ -30,7 +31,7 @@ _TEXT = CharField()
 PAGE_SIZE = 24
 MOST_OPTIONS = 12
 MOST_CHOSEN = 40  # values of one facet
-FACETS = ("access", "mode", "data_class", "capability", "hosting", "provider")
+FACETS = ("access", "served", "mode", "data_class", "capability", "hosting", "provider")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Browser:
         waiting = AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(scope)
         self._granted = Q(pk__in=granted.values("model"))
         self._waiting = Q(pk__in=waiting.values("model"))
+        self._served = served_to([tenant.pk])
         self._may_ask = tenant.status == Tenant.Status.ACTIVE and (
             raise_access_request.is_permitted(user, project)
             if project
@@ -160,13 +162,15 @@ class Browser:
         nothing = Q(pk__in=[])
         if key == "access":
             free = ~self._granted & ~self._waiting
-            possible = self._region_allows() if self._may_ask else nothing
+            possible = self._region_allows() & self._can_be_served() if self._may_ask else nothing
             return {
                 "granted": self._granted,
                 "in_review": self._waiting & ~self._granted,
                 "requestable": free & possible,
                 "unavailable": free & ~possible,
             }.get(value, nothing)
+        if key == "served":
+            return {"yes": self._served, "no": ~self._served}.get(value, nothing)
         if key == "data_class":
             if value not in DataClass.values:
                 return nothing
@@ -176,6 +180,9 @@ class Browser:
         if key == "provider":
             return Q(providers__contains=[value])
         return Q(**{key: value})
+
+    def _can_be_served(self) -> Q:
+        return Q(mode__in=sorted(servable_modes()))
 
     def _region_allows(self) -> Q:
         if not self.tenant.regions:
@@ -198,6 +205,7 @@ class Browser:
                 "granted": _("You can use"), "in_review": _("In review"), "requestable": _("You can request"),
                 "unavailable": _("Not available"),
             }),
+            self._fixed("served", _("Served"), {"yes": _("Answers calls now"), "no": _("Nothing serves it yet")}),
             self._grouped("mode", _("Kind"), "mode"),
             self._fixed("data_class", _("Data class"), {
                 value: label for value, label in DataClass.choices if value != DataClass.PUBLIC

@@ -46,6 +46,9 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
         help_text="List prices: money per million of a token kind, as strings."
     )
     currency = serializers.SerializerMethodField()
+    is_served = serializers.SerializerMethodField(
+        help_text="Whether a gateway answers calls to it now, for one of your tenants."
+    )
     my_access = serializers.SerializerMethodField(
         help_text=f"Your projects that may use it, then those with a request; the first {MOST_ACCESS}."
     )
@@ -60,7 +63,7 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
         fields = [
             "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
             "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class",
-            "prices", "currency", "my_access", "has_more_access",
+            "prices", "currency", "is_served", "my_access", "has_more_access",
         ]  # fmt: skip
 
     def get_prices(self, model: CatalogModel) -> dict[str, str]:
@@ -70,6 +73,9 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
 
     def get_currency(self, model: CatalogModel) -> str:
         return "USD"
+
+    def get_is_served(self, model: CatalogModel) -> bool:
+        return model.pk in self.context["served"]
 
     @extend_schema_field(MyAccessSerializer(many=True))
     def get_my_access(self, model: CatalogModel) -> list[dict[str, Any]]:

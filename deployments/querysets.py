@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
+from django.db.models import Q
+from django.db.models.expressions import Combinable
 from django.utils.timezone import now
 from guardian.shortcuts import get_objects_for_user
 
@@ -61,6 +65,36 @@ class TargetQuerySet(models.QuerySet[Row]):
     def living(self) -> Self:
         """Targets that can be in a route."""
         return self.filter(deployment__is_deleted=False)
+
+    def for_model(self, model_id: UUID) -> Self:
+        """Targets that can serve a model."""
+        return self.filter(deployment__version__model=model_id)
+
+
+class RouteEntryQuerySet(models.QuerySet[Row]):
+    """Queries about the entries of routes."""
+
+    def serving(self, tenants: Collection[UUID] | models.QuerySet[Any], *, until: Combinable) -> Self:
+        """Entries by which calls of one of the tenants reach an address, of revisions up to `until`.
+
+        As gateway/targets.py compiles them, with what is stored of each engine (deployments/judgment.py): an engine
+        that shares its prefix cache without separating tenants serves nobody.
+        """
+        engine = "target__deployment__"
+        shares = (
+            ~Q(**{f"{engine}cache_key_field": ""})
+            | Q(**{f"{engine}is_prefix_cache_off": True})
+            | Q(**{f"{engine}sharing_accepted_at__isnull": False})
+            | ~Q(**{f"{engine}stated_field": ""}) & Q(**{f"{engine}statement_lapsed_at": None})
+        )
+        for_all = Q(**{f"{engine}only_tenant": None}) & shares
+        return self.filter(
+            for_all | Q(**{f"{engine}only_tenant__in": tenants}),
+            weight__gt=0,
+            revision__lte=until,
+            target__revision__lte=until,
+            target__addresses__revision__lte=until,
+        )
 
 
 class RouteQuerySet(models.QuerySet[Row]):

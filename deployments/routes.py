@@ -120,7 +120,7 @@ def remove_target(target: Target, *, by: User | None) -> None:
         _replace(route, before, rest, {}, by=by)
 
 
-def ends_service(before: Collection[RouteEntry], wanted: Collection[EntryPlan]) -> bool:
+def ends_service(before: Collection[RouteEntry | EntryPlan], wanted: Collection[EntryPlan]) -> bool:
     """Whether some target gets calls now, and none would."""
     return any(entry.weight for entry in before) and not any(entry.weight for entry in wanted)
 

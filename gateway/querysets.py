@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Self
+from datetime import timedelta
+from typing import Final, Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
+from django.utils.timezone import now
 
 from accounts.models import User
 from core.tenant_managers import Row
+
+# Long enough for a restart of console or gateway.
+ALIVE_WITHIN: Final = timedelta(minutes=5)
 
 
 class GatewayQuerySet(models.QuerySet[Row]):
@@ -21,3 +26,7 @@ class GatewayQuerySet(models.QuerySet[Row]):
     def in_service(self) -> Self:
         """Gateways whose token is accepted."""
         return self.filter(revoked_at=None)
+
+    def alive(self) -> Self:
+        """Gateways in service that have lately acknowledged a revision, which they do every few seconds."""
+        return self.in_service().filter(last_seen_at__gte=now() - ALIVE_WITHIN)

@@ -19,6 +19,7 @@ from accounts.models import User
 from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
+from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
 from tenants.actions.limits import clean_limits
@@ -68,7 +69,8 @@ def raise_access_request(
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
         here. Conflict: the tenant is not active, or the project already has an open request for the model.
         ValidationError: by field, what cannot be requested: an unpublished model, data above what the model or
-            the tenant allows, a region the tenant does not allow, limits or durations out of range.
+            the tenant allows, a model that the gateway has no endpoint for, a region the tenant does not allow,
+            limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
     project.tenant = lock_tenant_shared(project.tenant)
@@ -255,7 +257,7 @@ def find_problems(
         problems["data_class"] = _("Choose one of: %(classes)s.") % {"classes": ", ".join(DataClass.values)}
     elif problem := data_class_problem(tenant, model, data_class):
         problems["data_class"] = problem
-    if problem := region_problem(tenant, model):
+    if problem := mode_problem(model) or region_problem(tenant, model):
         problems["model"] = problem
     return problems
 

@@ -30,6 +30,7 @@ from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
 from catalog.querysets import AccessRequestQuerySet
+from catalog.serving import why_unserved
 from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import requested_page
@@ -77,6 +78,7 @@ class RequestNew(TenantPageMixin, TemplateView):
         context = self.get_context_data(
             form=form,
             model=form.model,
+            unserved=why_unserved(form.model, self.tenant),
             data_classes=form.data_class_options(),
             preview=preview_words(read_preview(form)) if form.is_bound else None,
         )
@@ -196,6 +198,7 @@ class RequestPage:
 
     badge: Badge
     notice: Any
+    unserved: str
     sent_by_you: bool
     steps: list[presentation.Words]
     tracks: list[presentation.ReviewRow]
@@ -230,11 +233,13 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
         key = grant.key if grant else None
         is_claimable = key is not None and key.state == ApiKey.State.CLAIMABLE
         may_claim = key is not None and claim_api_key.is_permitted(user, key)
+        is_live = access_request.state in (AccessRequest.State.PENDING, AccessRequest.State.APPROVED)
         money = access_request.limits.get("money_per_month")
         return context | vars(
             RequestPage(
                 badge=presentation.badge_of(access_request, key),
                 notice=notice_of(reviews),
+                unserved=why_unserved(access_request.model, tenant) if is_live else "",
                 sent_by_you=access_request.requested_by_id == user.pk,
                 steps=presentation.steps_of(access_request, reviews, key),
                 tracks=presentation.review_rows(reviews),

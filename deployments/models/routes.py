@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from catalog.models import CatalogModel
 from core.ids import uuid7
 from deployments.models.deployments import Deployment
-from deployments.querysets import RouteQuerySet, TargetQuerySet
+from deployments.querysets import RouteEntryQuerySet, RouteQuerySet, TargetQuerySet
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -81,6 +81,18 @@ class Target(models.Model):
         return [region] if region else []
 
     @property
+    def audience(self) -> str:
+        """Whose calls it serves, in words."""
+        words = str(self.source.sharing.label)
+        return f"{words} {self.only_tenant.name}" if self.only_tenant else words
+
+    @property
+    def health(self) -> str:
+        """Its observed state, in words."""
+        source = self.source
+        return f"{source.get_state_display()}, {source.ready_replicas} / {source.replicas}"
+
+    @property
     def only_tenant(self) -> Tenant | None:
         """The only tenant that it serves; None: all."""
         tenant: Tenant | None = self.source.only_tenant
@@ -136,6 +148,8 @@ class RouteEntry(models.Model):
     priority = models.PositiveSmallIntegerField(default=0)
     # The configuration revision since which it has had a weight above 0.
     revision = models.BigIntegerField(default=0, editable=False)
+
+    objects = RouteEntryQuerySet.as_manager()
 
     class Meta:
         constraints = [

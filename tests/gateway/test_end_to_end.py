@@ -216,6 +216,48 @@ def test_a_grant_that_was_revoked_is_a_model_that_is_not_there(rig, models):
     assert rig.client.embeddings.create(model=VECTORS, input="still granted").data
 
 
+def test_a_model_that_nothing_serves_says_so_until_it_is_routed(rig, operators_api, client):
+    """The pages and the gateway agree at every step: nobody is told to use a model that answers with 404."""
+    model = CatalogModelFactory(name="letters-2", title="Letters Two")
+    key = prepare_api_key(
+        rig.project, name="letters", models=[model.name], created_for=rig.developer, expires_at=None
+    )
+    grant(key, model)
+    key, secret = claim_api_key(key.pk, by=rig.developer)
+    caller = rig.stack.client(secret)
+    client.force_login(rig.developer)
+    page = f"/t/{rig.tenant.slug}/models/{model.name}/"
+
+    def use():
+        return caller.chat.completions.create(model=model.name, messages=HELLO)
+
+    def assert_unserved():
+        rig.stack.acknowledged()
+        with pytest.raises(openai.NotFoundError, match="nothing serves it yet"):
+            use()
+        assert caller.models.list().data == []
+        text = client.get(page).content.decode()
+        assert "Nothing serves this yet" in text
+        assert f'href="{page}?tab=use">Use<' not in text, "a button that leads to a 404"
+
+    assert_unserved()
+    version = ModelVersionFactory(model=model, upstream_name="letters-2-weights")
+    wanted = {"version": str(version.pk), "cluster": "local", "replicas": 1, "name": model.name}
+    deployment = operators_api.post("deployments/", json=wanted).json()["id"]
+    rig.stack.wait_until(partial(is_healthy, operators_api, deployment), 30, "letters-2 up")
+    assert_unserved()
+    operators_api.add_to_route(deployment)
+    rig.stack.acknowledged()
+    assert use().choices[0].message.content
+    assert [found.id for found in caller.models.list().data] == [model.name]
+    text = client.get(page).content.decode()
+    assert "Nothing serves this yet" not in text
+    assert f'href="{page}?tab=use">Use<' in text
+    assert rig.stack.api(rig.developer).get(f"models/{model.name}/").json()["is_served"] is True
+    operators_api.delete(f"deployments/{deployment}/")
+    assert_unserved()
+
+
 def is_refused(rig):
     try:
         rig.client.models.list()
