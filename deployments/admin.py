@@ -232,12 +232,13 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     @display(description=_("Traffic"))
     def traffic(self, deployment: Deployment) -> str:
         route = deployment.version.model.route
-        path = reverse("admin:deployments_route_change", args=[route.pk])
         entry = deployment.target.entries.filter(route=route).first()
         if entry is None or not entry.weight:
+            add = reverse("admin:deployments_route_change_targets", args=[route.pk])
             return format_html(
-                '<b>{}</b> · <a href="{}">{}</a>', _("gets no traffic yet"), path, _("add to the route")
+                '<b>{}</b> · <a href="{}">{}</a>', _("gets no traffic yet"), add, _("add to the route")
             )
+        path = reverse("admin:deployments_route_change", args=[route.pk])
         return format_html('<a href="{}">{}</a>', path, _("weight %(n)d") % {"n": entry.weight})
 
     @display(description=_("Events"))

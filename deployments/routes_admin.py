@@ -1,43 +1,150 @@
-"""Operators' pages of routes."""
+"""Operators' pages of routes: what serves a model, and a form that changes all entries at once."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import F, JSONField, QuerySet, Value
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import offers
+from accounts.permissions import signed_in
+from catalog.serving import acknowledged_revisions
+from core.errors import Conflict
 from deployments.models import Route
+from deployments.route_form import RouteForm, candidates
+from deployments.route_preview import RoutePreview, preview_route, share_of
+from deployments.routes import EntryPlan, change_route
 
 
 @admin.register(Route)
 class RouteAdmin(ReadOnlyAdmin):
-    list_display = ["model", "targets", "changed_at"]
+    list_display = ["model", "targets", "gateways", "changed_at"]
     list_select_related = ["model"]
     search_fields = ["model__name"]
     sort_columns = {"model_name": F("model__name")}
-    fields = readonly_fields = ["model", "targets", "changed_at", "created_at"]
+    fields = readonly_fields = ["model", "targets", "gateways", "generation", "changed_at", "created_at"]
+    actions_detail = ["change_targets"]
+    empty_title = _("No routes yet")
+    empty_text = _(
+        "Deploy a version of a model. Its route then appears here, and gets calls once you add a target."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Routes, with the revisions that gateways have acknowledged: one query for all rows."""
+        alive = Value(acknowledged_revisions(), output_field=JSONField())
         rows: QuerySet[Any] = super().get_queryset(request).with_entries()  # type: ignore[attr-defined]
-        return rows
+        annotated: QuerySet[Any] = rows.annotate(alive=alive)
+        return annotated
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
         return ["model_name", "pk"]
 
     @display(description=_("Targets"))
     def targets(self, route: Route) -> str:
+        plan = {
+            entry.target_id: EntryPlan(entry.target_id, entry.weight, entry.priority)
+            for entry in route.entries.all()
+        }
         rows = (
             (
                 entry.target.name,
-                _("weight %(n)d") % {"n": entry.weight},
-                ", ".join(address.url for address in entry.target.addresses.all()) or _("no address yet"),
+                _("%(share)d%% of order %(order)d (weight %(weight)d)")
+                % {
+                    "share": share_of(entry.target_id, plan),
+                    "order": entry.priority,
+                    "weight": entry.weight,
+                },
+                ", ".join(entry.target.regions) or _("no region stated"),
+                entry.target.audience,
+                entry.target.health,
+                ", ".join(entry.target.urls) or _("no address yet"),
             )
             for entry in route.entries.all()
         )
-        return format_html_join("", "<p>{}: {} ({})</p>", rows) or format_html("<b>{}</b>", _("none"))
+        nothing = format_html("<b>{}</b>", _("none: nothing serves this model yet"))
+        return format_html_join("", "<p><b>{}</b>: {} · {} · {} · {} · {}</p>", rows) or nothing
+
+    @display(description=_("Gateways"))
+    def gateways(self, route: Any) -> str:
+        """How many gateways follow the route as it was last changed."""
+        alive: list[int] = route.alive
+        following = sum(revision >= route.revision for revision in alive)
+        if not alive:
+            return str(_("no gateway is alive"))
+        return str(_("%(n)d of %(all)d follow it") % {"n": following, "all": len(alive)})
+
+    def has_change_targets_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return change_route.is_for(request.user)
+
+    @offers(change_route)
+    @action(
+        description=_("Change targets"), url_path="targets", permissions=["change_targets"], icon="alt_route"
+    )
+    def change_targets(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Set weight and order of all targets; preview first."""
+        person = signed_in(request)
+        route = get_object_or_404(Route.objects.visible_to(person).with_entries(), pk=object_id)
+        change_route.require_permission(person, route)
+        form = RouteForm(request.POST or None, route=route, targets=candidates(route))
+        preview, conflict, status = None, "", 200
+        if request.method == "POST":
+            status = 422
+            if form.is_valid():
+                try:
+                    if "save" in request.POST:
+                        answers = form.cleaned_data
+                        change_route(
+                            route.pk,
+                            form.plan(),
+                            based_on=answers["generation"],
+                            may_end_service=answers["may_end_service"],
+                            by=person,
+                        )
+                        messages.success(request, _("Gateways follow the new route within seconds."))
+                        return redirect("admin:deployments_route_change", route.pk)
+                    preview, status = preview_route(route, form.plan()), 200
+                except ValidationError as error:
+                    form.add_error(None, error.messages)
+                except Conflict as refused:
+                    conflict, status = refused.message, 409
+                    if refused.code == "route_would_be_empty":
+                        preview = preview_route(route, form.plan())
+        return self._page(request, route, form, preview, conflict, status)
+
+    def _page(
+        self,
+        request: HttpRequest,
+        route: Route,
+        form: RouteForm,
+        preview: RoutePreview | None,
+        conflict: str,
+        status: int,
+    ) -> HttpResponse:
+        """The form, with what it would change.
+
+        Args:
+            request: the request of the page.
+            route: the route, with its entries.
+            form: weights and orders.
+            preview: what they would change, if that was asked.
+            conflict: why the change was refused.
+            status: of the answer.
+        """
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": _("Targets of %(model)s") % {"model": route.model.name},
+            "form": form,
+            "preview": preview,
+            "conflict": conflict,
+            "back": reverse("admin:deployments_route_change", args=[route.pk]),
+        }
+        return render(request, "admin/deployments/route/edit.html", context, status=status)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from django.utils.functional import SimpleLazyObject
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import signed_in
+from catalog.serving import acknowledged_revisions
 from deployments import routes
 from deployments.api import PlatformScopedMixin
 from deployments.models import Deployment, Route, Sharing
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
+from deployments.route_preview import preview_route
 
 
 class RouteEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
@@ -34,16 +38,66 @@ class RouteEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
     addresses = serializers.ListField(source="target.urls", child=serializers.CharField(), read_only=True)
 
 
+class GatewaysSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Gateways that are alive, and those of them that follow the route as it was last changed."""
+
+    alive = serializers.IntegerField()
+    following = serializers.IntegerField()
+
+
 class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     """A public model name and what serves it. An empty route, or one without weights, serves nothing."""
 
     model = serializers.CharField(source="model.name", read_only=True)
     entries = RouteEntrySerializer(many=True, read_only=True)
+    gateways = serializers.SerializerMethodField(
+        help_text="How many follow the route as it was last changed."
+    )
 
     class Meta:
         model = Route
-        fields = ["id", "model", "generation", "revision", "changed_at", "entries", "created_at"]
+        fields = ["id", "model", "generation", "revision", "changed_at", "gateways", "entries", "created_at"]
         read_only_fields = fields
+
+    @extend_schema_field(GatewaysSerializer)
+    def get_gateways(self, route: Route) -> dict[str, int]:
+        alive: list[int] = self.context["acknowledged"]
+        return {"alive": len(alive), "following": sum(revision >= route.revision for revision in alive)}
+
+
+class EntryChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """A target before and after; shares are percent of the calls of its order."""
+
+    target = serializers.UUIDField(source="target.pk", read_only=True)
+    name = serializers.CharField(source="target.name", read_only=True)
+    weight_before = serializers.IntegerField(source="before.weight", read_only=True, allow_null=True)
+    weight_after = serializers.IntegerField(source="after.weight", read_only=True, allow_null=True)
+    share_before = serializers.IntegerField(read_only=True)
+    share_after = serializers.IntegerField(read_only=True)
+    loses_all_calls = serializers.BooleanField(read_only=True)
+
+
+class TenantImpactSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """A tenant with a grant for the model; `calls` are those of the last 7 days."""
+
+    tenant = serializers.CharField(source="tenant.slug", read_only=True)
+    projects = serializers.IntegerField(source="grants", read_only=True)
+    keys = serializers.IntegerField(read_only=True)
+    calls = serializers.IntegerField(read_only=True)
+    is_served_before = serializers.BooleanField(read_only=True)
+    is_served_after = serializers.BooleanField(read_only=True)
+
+
+class RoutePreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """What a change would change, and for whom: the first 50 tenants by calls, and the totals of all."""
+
+    changes = EntryChangeSerializer(many=True, read_only=True)
+    regions_gained = serializers.ListField(child=serializers.CharField(), read_only=True)
+    regions_lost = serializers.ListField(child=serializers.CharField(), read_only=True)
+    ends_service = serializers.BooleanField(read_only=True)
+    tenants = TenantImpactSerializer(many=True, read_only=True)
+    tenants_total = serializers.IntegerField(read_only=True)
+    calls_total = serializers.IntegerField(read_only=True)
 
 
 class WantedEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
@@ -76,6 +130,10 @@ class RouteViewSet(
     def get_queryset(self) -> Any:
         return super().get_queryset().with_entries()
 
+    def get_serializer_context(self) -> dict[str, Any]:
+        # Queried once, when the first route is serialized.
+        return {**super().get_serializer_context(), "acknowledged": SimpleLazyObject(acknowledged_revisions)}
+
     @extend_schema(request=WantedRouteSerializer, responses=RouteSerializer)
     def update(self, request: Request, pk: str) -> Response:
         """Replace all entries of a route at once. Gateways follow within seconds.
@@ -83,14 +141,30 @@ class RouteViewSet(
         409 with `route_changed` if someone else changed the route since `generation`, and with `route_would_be_empty`
         if nothing would serve the model any more; send `may_end_service` to confirm that.
         """
-        route = self.subject_of(routes.change_route)
-        wanted = WantedRouteSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
+        route, wanted = self._asked(request)
         routes.change_route(
             route.pk,
-            [routes.EntryPlan(**entry) for entry in wanted.validated_data["entries"]],
-            based_on=wanted.validated_data["generation"],
-            may_end_service=wanted.validated_data["may_end_service"],
+            _plan(wanted),
+            based_on=wanted["generation"],
+            may_end_service=wanted["may_end_service"],
             by=signed_in(request),
         )
         return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=WantedRouteSerializer, responses=RoutePreviewSerializer)
+    @action(detail=True, methods=["post"])
+    def preview(self, request: Request, pk: str) -> Response:
+        """What `PUT` would change with the same body, and for whom. Changes nothing."""
+        route, wanted = self._asked(request)
+        return Response(RoutePreviewSerializer(preview_route(route, _plan(wanted))).data)
+
+    def _asked(self, request: Request) -> tuple[Route, dict[str, Any]]:
+        """The route and the validated body. Checks for 404 and 403 first."""
+        route: Route = self.subject_of(routes.change_route)
+        wanted = WantedRouteSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        return route, wanted.validated_data
+
+
+def _plan(wanted: dict[str, Any]) -> list[routes.EntryPlan]:
+    return [routes.EntryPlan(**entry) for entry in wanted["entries"]]

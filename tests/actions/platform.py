@@ -234,6 +234,10 @@ PLATFORM_ACTIONS = [
             "PUT /api/v1/routes/{it.version.model.route.pk}/",
             lambda world, it: {"generation": 0, "entries": [{"target": str(it.target.pk)}]},
         ),
+        admin=EntryPoint(
+            "POST /admin/deployments/route/{it.version.model.route.pk}/targets/",
+            lambda world, it: {"generation": "0", f"weight_{it.target.pk}": "1", "save": "1"},
+        ),
     ),
     Action(
         "register a gateway",
