@@ -21,6 +21,7 @@ from accounts.admin.base import offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
+from core.editing import sent_values
 from deployments import provider_actions, provider_lists, provider_rotation
 from deployments.models import Provider, ProviderCredential, ProviderModel
 from deployments.provider_forms import (
@@ -129,14 +130,16 @@ class ProviderAdmin(ReadOnlyAdmin):
         provider_actions.change_provider.require_permission(person, provider)
         form = ChangeProviderForm(request.POST or None, instance=provider)
         if form.is_valid():
-            values = {name: form.cleaned_data[name] for name in Provider.EDITABLE}
-            is_tested = form.cleaned_data["test"] == "yes"
+            values = sent_values(form)
+            is_tested = values.pop("test", "yes") == "yes"
             try:
-                provider_actions.change_provider(provider.pk, by=person, is_tested=is_tested, **values)
+                changed = provider_actions.change_provider(
+                    provider.pk, by=person, is_tested=is_tested, **values
+                )
             except ValidationError as error:
                 form.refuse(error)
             else:
-                messages.success(request, _("%(it)s is changed.") % {"it": provider})
+                messages.success(request, _("%(it)s is changed.") % {"it": changed})
                 return redirect("admin:deployments_provider_change", provider.pk)
         title = _("Settings of %(it)s") % {"it": provider}
         hint = _("Gateways know of a change within seconds. A change of how it is reached is tested first.")

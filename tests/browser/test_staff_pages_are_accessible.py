@@ -13,7 +13,7 @@ from directory.actions.scim_tokens import issue_scim_token
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping
 from tenants.actions import add_member
 from tests.browser.looking import accessibility_violations, sideways_scroll
-from tests.factories import ApiKeyFactory, UserFactory
+from tests.factories import ApiKeyFactory, ProviderModelFactory, UserFactory, credential_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -27,7 +27,11 @@ def rows(house):
     FederatedIdentity.objects.create(user=person, issuer="https://id.example", subject="lina")
     DirectoryGroup.objects.create(display_name="harbour-engineers")
     token, _ = issue_scim_token("Directory", life=timedelta(days=30), by=None)
+    listed = ProviderModelFactory()
+    credential_of(listed.provider, "a-key-of-this-provider")
     return {
+        "provider": listed.provider_id,
+        "listed": listed.pk,
         "person": person.pk,
         "tenant": house.tenant.pk,
         "rule": GroupMapping.objects.create(group="harbour-engineers", tenant=house.tenant, role="viewer").pk,
@@ -40,6 +44,7 @@ LISTS = [
     "tenants/tenant", "tenants/project", "tenants/membership", "accounts/user", "accounts/staffroleassignment",
     "tenants/tenantclosing", "tenants/personalaccesstoken", "directory/groupmapping", "directory/federatedidentity",
     "directory/directorygroup", "directory/scimtoken", "audit/auditentry", "tenants/apikey", "tenants/limit",
+    "deployments/provider", "deployments/providercredential", "deployments/providermodel",
 ]  # fmt: skip
 PAGES = [
     "tenants/tenant/new/", "tenants/tenant/{tenant}/change/", "tenants/tenant/{tenant}/settings/",
@@ -47,12 +52,18 @@ PAGES = [
     "accounts/user/{person}/erase/", "directory/groupmapping/begin/", "directory/groupmapping/{rule}/replace/",
     "directory/groupmapping/{rule}/end/", "accounts/staffroleassignment/assign/", "audit/auditentry/{line}/change/",
     "audit/auditentry/?person=nobody%40example.com",
+    "deployments/provider/add/", "deployments/provider/{provider}/change/", "deployments/provider/{provider}/settings/",
+    "deployments/providermodel/{listed}/change/",
 ]  # fmt: skip
 DIALOGS = [
     ("tenants/tenant/{tenant}/change/", "Suspend"),
     ("accounts/user/{person}/change/", "Deactivate"),
     ("directory/scimtoken/", "Issue a token"),
     ("directory/scimtoken/{token}/change/", "Revoke"),
+    ("deployments/provider/", "Allowed networks"),
+    ("deployments/provider/{provider}/change/", "Disable"),
+    ("deployments/provider/{provider}/change/", "New credential"),
+    ("deployments/providermodel/{listed}/change/", "Match"),
 ]
 
 

@@ -1,0 +1,182 @@
+"""The operators' pages of providers: what is wrong stands beside its field, and no page holds a credential."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployments.models import EgressPolicy, Provider
+from deployments.provider_credentials import credential_for_gateways
+from tests.deployments.provider_stub import GOOD_KEY, WRONG_KEY, serving
+from tests.factories import CatalogModelFactory, ProviderFactory, allow_loopback
+
+pytestmark = pytest.mark.django_db
+SENT = {"_form_submitted": "on"}
+ADD = "/admin/deployments/provider/add/"
+
+
+@pytest.fixture
+def desk(client, operator):
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def stub(db):
+    allow_loopback()
+    with serving() as stub:
+        yield stub
+
+
+def form(stub, **more):
+    return {
+        "name": "openai-eu", "title": "OpenAI EU", "dialect": "openai", "base_url": stub.url, "api_version": "",
+        "regions": "eu-west-1, eu-west-2", "highest_data_class": "internal", "trains_on_data": "false",
+        "extra_headers": "OpenAI-Organization: org-1", "connect_timeout_seconds": "5",
+        "first_byte_timeout_seconds": "60", "idle_timeout_seconds": "60", "credential_kind": "stored",
+        "credential": GOOD_KEY, "reference": "", "test": "yes",
+    } | more  # fmt: skip
+
+
+def page(desk, path):
+    answer = desk.get(path)
+    assert answer.status_code == 200, answer.status_code
+    return answer.content.decode()
+
+
+def test_an_empty_form_and_an_empty_list(desk):
+    assert "Up to and including the version" in page(desk, ADD)
+    assert "Allowed networks" in page(desk, "/admin/deployments/provider/")
+
+
+def test_a_wrong_key_is_told_beside_its_field_and_never_comes_back(desk, stub):
+    answer = desk.post(ADD, form(stub, credential=WRONG_KEY))
+    text = answer.content.decode()
+    assert "It rejects the credential (401). It says: Incorrect API key provided: …" in text
+    assert WRONG_KEY not in text
+    assert not Provider.objects.exists()
+    mended = desk.post(ADD, form(stub), follow=True)
+    assert "Reached, 37 models listed," in mended.content.decode()
+    provider = Provider.objects.get()
+    assert (provider.regions, provider.extra_headers, provider.trains_on_data) == (
+        ["eu-west-1", "eu-west-2"], {"openai-organization": "org-1"}, False,
+    )  # fmt: skip
+    text = page(desk, f"/admin/deployments/provider/{provider.pk}/change/")
+    for words in ("OpenAI EU", "…GOOD", "37, 0 in the catalog", "reached,"):
+        assert words in text
+    assert GOOD_KEY not in text
+    assert "enabled" in page(desk, "/admin/deployments/provider/")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("base_url", "https://169.254.169.254/v1", "metadata service"),
+        ("base_url", "https://10.1.2.3/v1", "is a private address"),
+        ("credential_kind", "", "wants a credential (401)"),
+        ("credential", "", "Enter the credential."),
+        ("extra_headers", "Authorization: Bearer x", "Credentials have a field of their own"),
+        ("extra_headers", "no colon", "Write each header as name: value."),
+        ("private_ca", "nonsense", "PEM form"),
+        ("name", "two words", "slug"),
+        ("regions", "EU West!", "is no region"),
+    ],
+)
+def test_each_mistake_is_told_on_the_page(desk, stub, field, value, words):
+    more = {"credential": ""} if (field, value) == ("credential_kind", "") else {}
+    answer = desk.post(ADD, form(stub, **{field: value}, **more))
+    assert answer.status_code == 200
+    assert words in answer.content.decode()
+    assert not Provider.objects.exists()
+
+
+def test_settings_are_tested_and_changed(desk, stub):
+    desk.post(ADD, form(stub))
+    provider = Provider.objects.get()
+    path = f"/admin/deployments/provider/{provider.pk}/settings/"
+    text = page(desk, path)
+    assert 'value="OpenAI EU"' in text
+    assert "openai-organization: org-1" in text
+    wrong = desk.post(path, form(stub, base_url=stub.url[:-3]))
+    assert (wrong.status_code, f"Try {stub.url}" in wrong.content.decode()) == (422, True)
+    assert desk.post(path, form(stub, title="OpenAI Europe", retention_days="30")).status_code == 302
+    provider.refresh_from_db()
+    assert (provider.title, provider.retention_days) == ("OpenAI Europe", 30)
+    assert "OpenAI Europe is changed." in page(desk, f"/admin/deployments/provider/{provider.pk}/change/")
+
+
+def test_rotating_ending_disabling_and_deleting_ask_first(desk, stub):
+    desk.post(ADD, form(stub))
+    provider = Provider.objects.get()
+    own = f"/admin/deployments/provider/{provider.pk}"
+    assert "Enter a new credential" in page(desk, f"{own}/rotate/")
+    rotated = SENT | {
+        "credential_kind": "stored", "credential": "brand-new-key-1234567", "overlap_hours": "24", "test": "no",
+    }  # fmt: skip
+    answer = desk.post(f"{own}/rotate/", rotated)
+    assert "brand-new-key-1234567" not in answer.content.decode()
+    assert credential_for_gateways(provider).older.value == GOOD_KEY
+    old = provider.credentials.exclude(valid_until=None).get()
+    desk.post(f"/admin/deployments/providercredential/{old.pk}/end/", SENT)
+    assert credential_for_gateways(provider).older is None
+    assert "has ended" in page(desk, "/admin/deployments/providercredential/")
+
+    CatalogModelFactory(name="gpt-4o")
+    desk.post(f"{own}/rotate/", rotated | {"credential": GOOD_KEY, "test": "yes"})
+    dialog = page(desk, f"{own}/disable/")
+    assert "Disable this provider?" in dialog
+    assert "Tenants with grants on them" in dialog
+    desk.post(f"{own}/disable/", SENT)
+    assert not Provider.objects.get().is_enabled
+    desk.post(f"{own}/enable/", SENT)
+    assert Provider.objects.get().is_enabled
+    desk.post(f"{own}/remove/", SENT)
+    assert not Provider.objects.exists()
+
+
+def test_refreshing_says_what_was_found_and_what_is_wrong(desk, stub):
+    desk.post(ADD, form(stub))
+    provider = Provider.objects.get()
+    own = f"/admin/deployments/provider/{provider.pk}"
+    assert desk.post(f"{own}/refresh/", SENT).status_code == 200
+    assert "Reached, 37 models listed," in page(desk, f"{own}/change/")
+    Provider.objects.update(base_url="http://127.0.0.1:1024/v1")
+    assert desk.post(f"{own}/refresh/", SENT).status_code == 409
+    assert "refuses the connection" in page(desk, "/admin/deployments/provider/")
+
+
+def test_models_are_listed_named_and_matched(desk, stub):
+    CatalogModelFactory(name="aya-expanse")
+    provider = ProviderFactory(dialect="azure")
+    own = f"/admin/deployments/provider/{provider.pk}"
+    desk.post(f"{own}/name-model/", SENT | {"name": "our-gpt", "mode": "chat"})
+    row = provider.models.get()
+    text = page(desk, f"/admin/deployments/providermodel/?provider__id__exact={provider.pk}")
+    assert "our-gpt" in text
+    match = f"/admin/deployments/providermodel/{row.pk}/match/"
+    assert (
+        "The catalog has no model with this name."
+        in desk.post(match, SENT | {"model": "nothing"}).content.decode()
+    )
+    desk.post(match, SENT | {"model": "aya-expanse"})
+    assert "aya-expanse (Published)" in page(desk, f"/admin/deployments/providermodel/{row.pk}/change/")
+
+
+def test_networks_have_a_page(desk):
+    path = "/admin/deployments/provider/networks/"
+    assert "Networks that providers may be in" in page(desk, path)
+    assert "too wide" in desk.post(path, SENT | {"networks": "0.0.0.0/0"}).content.decode()
+    desk.post(path, SENT | {"networks": "10.20.0.0/16\nfd12:3456::/48"})
+    assert EgressPolicy.objects.get().allowed_networks == ["10.20.0.0/16", "fd12:3456::/48"]
+    assert "fd12:3456::/48" in page(desk, path)
+
+
+@pytest.mark.parametrize("name", ["provider", "providercredential", "providermodel"])
+def test_reviewers_do_not_see_providers(client, security_reviewer, name):
+    client.force_login(security_reviewer)
+    assert client.get(f"/admin/deployments/{name}/").status_code == 403
+
+
+def test_no_filter_of_the_admin_reads_a_ciphertext(desk, stub):
+    desk.post(ADD, form(stub))
+    answer = desk.get("/admin/deployments/providercredential/?ciphertext__startswith=gAAAA")
+    assert answer.status_code in (302, 400)
