@@ -86,6 +86,7 @@ def changed() -> Iterator[Row]:
     """Yield changes that name what they change, compiled in this process."""
     from gateway.changes import compile_changes
     from gateway.compile import routing_now, state_of
+    from gateway.contract import CONTRACT_VERSION
     from tenants.actions.tenancy import limited_in
     from tenants.models import ApiKey, Tenant
     from tenants.revision import current_revision, mark_of, raise_revision
@@ -98,7 +99,7 @@ def changed() -> Iterator[Row]:
 
         def prepare() -> None:
             revision = current_revision()
-            known[:] = revision, state_of(mark_of(revision), routing_now())
+            known[:] = revision, state_of(mark_of(revision), routing_now(), CONTRACT_VERSION)
             change()
 
         def compile_them() -> bytes:

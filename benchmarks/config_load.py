@@ -23,7 +23,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config_stream import (
+from gateway.contract import SettingsConfig
+from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
     ConfigEnd,
     ConfigHead,
@@ -37,7 +38,6 @@ from gateway.config_stream import (
     TenantRecord,
     pack,
 )
-from gateway.contract import SettingsConfig
 
 TENANTS = 2000
 MODELS = [f"model-{number}" for number in range(24)]

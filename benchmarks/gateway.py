@@ -63,7 +63,7 @@ def main() -> None:
 def _running(options: argparse.Namespace, directory: Path) -> Iterator[list[Way]]:
     """Yield the ways to one upstream once, and end what was started."""
     from benchmarks.gateway_peers import serve_upstream
-    from gateway.contract import BackendConfig, RouteConfig
+    from gateway.contract import RouteConfig, TargetConfig
     from tests.gateway.proxy_fixtures import MODEL, Rig, free_port, limit
 
     port = free_port()
@@ -73,8 +73,8 @@ def _running(options: argparse.Namespace, directory: Path) -> Iterator[list[Way]
     environment = {"GATEWAY_REDIS_URL": options.redis} if options.redis else {}
     rig = Rig(directory, **environment)
     try:
-        backend = BackendConfig(id="bench", url=f"http://127.0.0.1:{port}/v1", upstream_model="up")
-        rig.routes = [RouteConfig(model=MODEL, modes=["chat"], backends=[backend])]
+        target = TargetConfig(id="bench", addresses=[f"http://127.0.0.1:{port}/v1"], upstream_model="up")
+        rig.routes = [RouteConfig(model=MODEL, modes=["chat"], targets=[target])]
         secret = rig.new_key(limits=[limit(kind, _MUCH) for kind in _KINDS])
         assert upstream.pid is not None
         yield [

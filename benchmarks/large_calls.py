@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace, backend: Any, directory: Path) -> None:
 
     rig = Rig(directory)
     try:
-        rig.routes = [RouteConfig(model=MODEL, modes=["chat"], backends=[backend])]
+        rig.routes = [RouteConfig(model=MODEL, modes=["chat"], targets=[backend])]
         rig.settings = SettingsConfig(max_body_bytes=8 * 1024 * 1024)
         secret = rig.new_key()
         large = body(MODEL, "Once upon a time. " * int(options.megabytes * 1_000_000 / 18))

@@ -7,24 +7,29 @@ from typing import Final
 from uuid import UUID
 
 from gateway import records
-from gateway.compile import batches, head_of, one_moment, routing_now, state_of
-from gateway.config_stream import ConfigEnd, ConfigPart, ConfigRecords, LimitsRecord, pack
+from gateway.compile import batches, head_of, one_moment, packer, routing_now, state_of
+from gateway.contract import CONTRACT_VERSION, DATA_CLASSES
+from gateway.contract.stream import ConfigEnd, ConfigPart, ConfigRecords, ConfigRouting, LimitsRecord
 from gateway.used import limits_on
-from tenants.models import ApiKey, Project
+from tenants.models import ApiKey, Project, Tenant
 from tenants.revision import Changes, changes_between, current_revision, mark_of
 
 # Beyond that number, sending everything costs hardly more.
 MOST_CHANGES: Final = 50_000
 
 
-def compile_changes(after: int, state: str) -> tuple[int, bytes] | None:
+def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> tuple[int, bytes] | None:
     """The newest revision and what changed since `after`, as gzip members; None if only everything will do.
 
     Everything is necessary if someone raised the revision without naming what changed, if the change is too long ago
-    or too large, or if `state` is not what this database gave for `after`, as it was restored from a copy since.
-    Compiles only what the changes name: a dozen queries, whatever the number of keys.
+    or too large, or if `state` is not what this database gave for `after` in this version, as it was restored from a
+    copy since. In version 1, what a project may use depends on routes (gateway/contract/versions.py), so new routes can
+    make everything necessary. Compiles only what the changes name: a dozen queries, whatever the number of keys.
     """
-    mark, _, known_routing = state.partition(".")
+    mark, _, known = state.partition(".")
+    known_routing, _, known_version = known.partition(".")
+    if (known_version or "1") != str(version):
+        return None
     with one_moment():
         revision = current_revision()
         if not mark or mark_of(after) != mark:
@@ -32,19 +37,32 @@ def compile_changes(after: int, state: str) -> tuple[int, bytes] | None:
         changes = changes_between(after, revision)
         if changes is None or len(changes) > MOST_CHANGES:
             return None
-        found = _records_of(changes)
+        found = _records_of(changes, version)
         if found is None:
             return None
         routing = routing_now()
-        new_state = state_of(mark_of(revision), routing)
+        new_state = state_of(mark_of(revision), routing, version)
+        is_rerouted = new_state.split(".")[1] != known_routing
+        if version == 1 and is_rerouted and _routes_rule_projects_out(routing):
+            return None
         parts: list[ConfigPart] = [head_of(revision, state=new_state, after=after), *found]
-        if new_state.partition(".")[2] != known_routing:
+        if is_rerouted:
             parts.append(routing)
         parts.append(ConfigEnd(revision=revision))
-    return revision, b"".join(pack([part]) for part in parts)
+    packed = packer(routing, version)
+    return revision, b"".join(packed(part) for part in parts)
 
 
-def _records_of(changes: Changes) -> list[ConfigPart] | None:
+def _routes_rule_projects_out(routing: ConfigRouting) -> bool:
+    """Whether some project could lose or gain a model in version 1 when routes change."""
+    targets = (target for route in routing.routes for target in route.targets)
+    return (
+        any(target.highest_data_class != DATA_CLASSES[-1] for target in targets)
+        or Tenant.objects.exclude(regions=[]).exists()
+    )
+
+
+def _records_of(changes: Changes, version: int) -> list[ConfigPart] | None:
     """The current records that `changes` name; None if one of them cannot be named to gateways."""
     rows = ApiKey.objects.across_tenants().filter(pk__in=changes.keys).order_by()
     digests, homes = {}, set()
@@ -56,6 +74,10 @@ def _records_of(changes: Changes) -> list[ConfigPart] | None:
         return None
     # A key may be the first of its project and tenant.
     projects = changes.projects | homes
+    if version == 1 and changes.tenants:
+        # What they may use there depends on their tenant's regions.
+        within = Project.objects.across_tenants().filter(tenant__in=changes.tenants)
+        projects = projects | set(within.values_list("pk", flat=True))
     owners = Project.objects.across_tenants().filter(pk__in=projects).values_list("tenant_id", flat=True)
     tenants = changes.tenants | set(owners)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef
 
 from catalog.models import CatalogModel, Grant
 from gateway import records
-from gateway.config_stream import (
+from gateway.contract import CONTRACT_VERSION, ConfigSnapshot, encode
+from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
     ConfigEnd,
     ConfigHead,
@@ -23,7 +24,7 @@ from gateway.config_stream import (
     pack,
     resolve,
 )
-from gateway.contract import ConfigSnapshot, encode
+from gateway.contract.versions import Downgrade
 from gateway.prices import prices_of
 from gateway.used import limits_on
 from tenants.revision import current_revision, mark_of
@@ -63,21 +64,31 @@ def compile_snapshot() -> ConfigSnapshot:
         )
 
 
-def compile_everything() -> Iterator[bytes]:
+def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes]:
     """The same as `compile_snapshot`, as gzip members of lines, in constant memory. The first comes at once."""
     with one_moment():
         revision = current_revision()
         routing = routing_now()
-        yield pack([head_of(revision, state=state_of(mark_of(revision), routing)), routing])
+        packed = packer(routing, version)
+        yield packed(head_of(revision, state=state_of(mark_of(revision), routing, version)), routing)
+        # Tenants before projects: what a project may use in version 1 depends on its tenant.
         for tenants in batches(records.tenant_records()):
-            yield pack([ConfigRecords(tenants=tenants)])
+            yield packed(ConfigRecords(tenants=tenants))
         for projects in batches(records.project_records()):
-            yield pack([ConfigRecords(projects=projects)])
+            yield packed(ConfigRecords(projects=projects))
         for limits in batches(limits_on()):
-            yield pack([ConfigRecords(limits=limits)])
+            yield packed(ConfigRecords(limits=limits))
         for keys in batches(records.key_records()):
-            yield pack([ConfigRecords(keys=keys)])
-        yield pack([ConfigEnd(revision=revision)])
+            yield packed(ConfigRecords(keys=keys))
+        yield packed(ConfigEnd(revision=revision))
+
+
+def packer(routing: ConfigRouting, version: int) -> Callable[..., bytes]:
+    """A function that packs parts of one configuration, in that version of the contract, into a gzip member."""
+    if version == CONTRACT_VERSION:
+        return lambda *parts: pack(parts)
+    downgrade = Downgrade(routing.routes)
+    return lambda *parts: pack([downgrade.part(part) for part in parts])
 
 
 @contextmanager
@@ -118,9 +129,13 @@ def routing_now() -> ConfigRouting:
     return ConfigRouting(routes=routes, prices=prices_of(models))
 
 
-def state_of(mark: str, routing: ConfigRouting) -> str:
-    """The state that a gateway sends back: which revision this is, and which routes and prices it has."""
-    return f"{mark}.{hashlib.sha256(encode(routing)).hexdigest()[:16]}" if mark else ""
+def state_of(mark: str, routing: ConfigRouting, version: int) -> str:
+    """The state that a gateway sends back: the revision, its routes and prices, and the version of the contract."""
+    if not mark:
+        return ""
+    digest = hashlib.sha256(encode(routing)).hexdigest()[:16]
+    # Consoles of version 1 wrote no version.
+    return f"{mark}.{digest}" if version == 1 else f"{mark}.{digest}.{version}"
 
 
 def _issued_at() -> str:

@@ -15,8 +15,8 @@ from billing.ingest import record_usage
 from billing.models import QuarantinedEvent
 from billing.usage import UsageRecord
 from gateway.contract import MAX_BATCH, ContractError, UsageEventReport, UsageReceipt, decode
+from gateway.contract.versions import target_of
 from gateway.models import Gateway
-from gateway.targets import target_of
 from tenants.models import ApiKey
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ def _record(report: UsageEventReport) -> UsageRecord:
         latency_ms=report.latency_ms,
         first_token_ms=report.first_token_ms,
         is_stream=report.is_stream,
-        backend_id=target_of(report.backend_id),
+        backend_id=target_of(report.backend_id) if report.backend_id else None,
         config_revision=report.config_revision,
         request_id=report.request_id,
         trace_id=report.trace_id,

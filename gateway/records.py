@@ -1,4 +1,4 @@
-"""From rows to the records of the configuration (gateway/config_stream.py): all of them, or the named ones."""
+"""From rows to the records of the configuration (gateway/contract/stream.py): all of them, or the named ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Final, cast, get_args
 from uuid import UUID
 
 import structlog
-from django.db.models import Max, QuerySet, TextField
+from django.db.models import Case, Max, QuerySet, TextField, When
 from django.db.models.functions import Cast
 
 from catalog.models import Grant
 from deployments.models import Route, RouteEntry
-from gateway.config_stream import KeyRecord, ProjectRecord, TenantRecord
-from gateway.contract import Mode, RouteConfig, SettingsConfig
-from gateway.targets import RoutedTarget, backend_configs, routed_target, settings_config
+from gateway.contract import DATA_CLASSES, DataClass, Mode, RouteConfig, SettingsConfig, TargetConfig
+from gateway.contract.stream import KeyRecord, ProjectRecord, TenantRecord
+from gateway.targets import settings_config, target_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
@@ -29,31 +29,49 @@ Ids = Collection[UUID] | None  # None: all
 def tenant_records(ids: Ids = None) -> Iterator[TenantRecord]:
     """Active tenants."""
     rows = Tenant.objects.filter(status=Tenant.Status.ACTIVE).order_by("pk")
-    for pk, slug in _some(rows, ids).values_list(_text("pk"), "slug"):
-        yield TenantRecord(id=pk, slug=slug)
+    for pk, slug, regions in _some(rows, ids).values_list(_text("pk"), "slug", "regions"):
+        yield TenantRecord(id=pk, slug=slug, regions=regions)
 
 
 def project_records(ids: Ids = None) -> Iterator[ProjectRecord]:
-    """Projects with what they may use now, and until when; if grants overlap, the latest end counts."""
+    """Projects with what they may use now, until when, and with what data.
+
+    Of overlapping grants, the latest end and the highest class count.
+    """
     ends: dict[str, dict[str, int]] = defaultdict(dict)
+    classes: dict[str, dict[str, DataClass]] = defaultdict(dict)
     grants = Grant.objects.across_tenants().in_force().order_by()
     if ids is not None:
         grants = grants.filter(project__in=ids)
-    for project, model, end in grants.values_list(_text("project_id"), "model__name").annotate(
-        Max("valid_until")
-    ):
+    rank = Case(*(When(access_request__data_class=name, then=at) for at, name in enumerate(DATA_CLASSES)))
+    ranked = grants.values_list(_text("project_id"), "model__name")
+    for project, model, end, highest in ranked.annotate(Max("valid_until"), highest=Max(rank)):
         ends[project][model] = second_of(end)
+        classes[project][model] = cast(DataClass, DATA_CLASSES[highest])
     rows = _some(Project.objects.across_tenants().order_by("pk"), ids)
     for pk, slug, tenant in rows.values_list(_text("pk"), "slug", _text("tenant_id")):
-        yield ProjectRecord(id=pk, slug=slug, tenant_id=tenant, grant_ends=ends.get(pk, {}))
+        yield ProjectRecord(
+            id=pk,
+            slug=slug,
+            tenant_id=tenant,
+            grant_ends=ends.get(pk, {}),
+            data_classes=classes.get(pk, {}),
+        )
 
 
 def key_records(ids: Ids = None) -> Iterator[KeyRecord]:
     """Keys in use, including those of tenants that are not active: without their tenant they open nothing."""
     rows = _some(ApiKey.objects.across_tenants().in_use().order_by("pk"), ids).values_list(
-        "digest", _text("pk"), "prefix", _text("project_id"), "model_names", "expires_at", "networks"
+        "digest",
+        _text("pk"),
+        "prefix",
+        _text("project_id"),
+        "model_names",
+        "expires_at",
+        "networks",
+        _text("owner_id"),
     )
-    for digest, pk, prefix, project, models, expires_at, networks in rows.iterator(AT_ONCE):
+    for digest, pk, prefix, project, models, expires_at, networks, owner in rows.iterator(AT_ONCE):
         yield KeyRecord(
             digest=digest,
             key_id=pk,
@@ -62,16 +80,17 @@ def key_records(ids: Ids = None) -> Iterator[KeyRecord]:
             models=models,
             expires_at=second_of(expires_at) if expires_at else None,
             networks=networks,
+            person_id=owner,
         )
 
 
 def routes() -> list[RouteConfig]:
     """Each model with what serves it."""
-    targets: dict[UUID, list[RoutedTarget]] = defaultdict(list)
+    targets: dict[UUID, list[TargetConfig]] = defaultdict(list)
     answered: dict[UUID, set[str]] = defaultdict(set)
     for entry in entries():
-        if routed := routed_target(entry):
-            targets[entry.route_id].append(routed)
+        if (config := target_config(entry)) is not None:
+            targets[entry.route_id].append(config)
             answered[entry.route_id].update(entry.target.source.version.endpoints)
     found = []
     for route in Route.objects.select_related("model").order_by("model__name"):
@@ -85,7 +104,7 @@ def routes() -> list[RouteConfig]:
                     list[Mode],
                     [route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
                 ),
-                backends=backend_configs(targets[route.pk]),
+                targets=targets[route.pk],
                 max_output_tokens=route.model.max_output_tokens,
                 owned_by=route.model.maker or "quartermaster",
                 created=second_of(route.model.created_at),
@@ -95,7 +114,7 @@ def routes() -> list[RouteConfig]:
 
 
 def entries() -> QuerySet[RouteEntry]:
-    """The entries of all routes in order, with everything that `routed_target` reads."""
+    """The entries of all routes in order, with everything that `target_config` reads."""
     return (
         RouteEntry.objects.select_related("target__deployment__cluster", "target__deployment__version")
         .prefetch_related("target__addresses")

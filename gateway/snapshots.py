@@ -20,8 +20,9 @@ from django.db import connection
 from core.scope import platform_scope
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything, compile_snapshot
-from gateway.config_stream import KEEP_ALIVE
 from gateway.contract import encode
+from gateway.contract.stream import KEEP_ALIVE
+from gateway.contract.versions import Downgrade
 from tenants.revision import current_revision
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,9 @@ KEEP_ALIVE_SECONDS: Final = 5.0
 KEPT_CHANGES: Final = 64  # answers
 
 
+_NOTHING: tuple[object, float, int, bytes] = (None, 0.0, 0, b"")
+
+
 class CompilationFailed(Exception):
     """The compilation that this answer was reading failed; its gateway requests it again."""
 
@@ -41,18 +45,19 @@ class CompilationFailed(Exception):
 class Compilation:
     """Everything at one revision, finished or in progress."""
 
-    def __init__(self, database: str, revision: int) -> None:
+    def __init__(self, database: str, revision: int, version: int) -> None:
         self.database, self.revision = database, revision  # at least this one
+        self.version = version  # of the contract
         self.began_at = time.monotonic()
         self.seconds = 0.0
         self.is_done = self.has_failed = False
         self._members: list[bytes] = []
         self._grown = threading.Condition()
 
-    def run(self, members: Callable[[], Iterator[bytes]] = compile_everything) -> None:
+    def run(self, members: Callable[[int], Iterator[bytes]] = compile_everything) -> None:
         """Compile; readers receive each member as it is made."""
         try:
-            for member in members():
+            for member in members(self.version):
                 with self._grown:
                     self._members.append(member)
                     self._grown.notify_all()
@@ -94,48 +99,49 @@ class SharedSnapshots:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._everything: Compilation | None = None
+        self._everything: dict[int, Compilation] = {}
         self._changes: OrderedDict[tuple[object, ...], tuple[int, bytes] | None] = OrderedDict()
-        self._whole: tuple[object, float, int, bytes] = (None, 0.0, 0, b"")
+        self._whole: dict[int, tuple[object, float, int, bytes]] = {}
 
-    def everything(self, beyond: int) -> Compilation:
+    def everything(self, beyond: int, version: int) -> Compilation:
         """Everything at a revision greater than `beyond`, which must exist. Compiles in a thread, once for all.
 
         Called inside a transaction, it compiles before it returns, as only that transaction sees its rows.
         """
         database, newest = connection.settings_dict["NAME"], current_revision()
         with self._lock:
-            made = self._everything
+            made = self._everything.get(version)
             if made is not None and made.database == database and made.is_fresh and not made.has_failed:
                 is_slow = not made.is_done or made.seconds > SHARED_FOR_SECONDS
                 if made.revision == newest or (is_slow and beyond < made.revision < newest):
                     return made
-            made = self._everything = Compilation(database, newest)
+            made = self._everything[version] = Compilation(database, newest, version)
         if connection.in_atomic_block:
             made.run()
         else:
             threading.Thread(target=copy_context().run, args=[_compile, made], daemon=True).start()
         return made
 
-    def changes(self, after: int, state: str) -> tuple[int, bytes] | None:
+    def changes(self, after: int, state: str, version: int) -> tuple[int, bytes] | None:
         """As `compile_changes`, compiled once for all gateways that the same change has woken."""
-        asked = (connection.settings_dict["NAME"], after, current_revision(), state)
+        asked = (connection.settings_dict["NAME"], after, current_revision(), state, version)
         with self._lock:
             if asked not in self._changes:
-                self._changes[asked] = compile_changes(after, state)
+                self._changes[asked] = compile_changes(after, state, version)
                 while len(self._changes) > KEPT_CHANGES:
                     self._changes.popitem(last=False)
             return self._changes[asked]
 
-    def whole(self) -> tuple[int, bytes]:
+    def whole(self, version: int) -> tuple[int, bytes]:
         """The revision and a `ConfigSnapshot` as JSON: current, or at most a second old at the same revision."""
         wanted = (connection.settings_dict["NAME"], current_revision())
         with self._lock:
-            made_for, made_at, revision, body = self._whole
+            made_for, made_at, revision, body = self._whole.get(version, _NOTHING)
             if made_for != wanted or time.monotonic() - made_at > SHARED_FOR_SECONDS:
                 snapshot = compile_snapshot()
-                revision, body = snapshot.revision, encode(snapshot)
-                self._whole = ((wanted[0], revision), time.monotonic(), revision, body)
+                revision = snapshot.revision
+                body = encode(Downgrade(snapshot.routes).snapshot(snapshot) if version == 1 else snapshot)
+                self._whole[version] = ((wanted[0], revision), time.monotonic(), revision, body)
             return revision, body
 
 

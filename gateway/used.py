@@ -13,8 +13,8 @@ from django.utils.timezone import now
 
 from billing.costs import today_of
 from billing.kinds import TOKEN_KINDS
-from gateway.config_stream import LimitSetting, LimitsRecord
 from gateway.contract import NANO
+from gateway.contract.stream import LimitSetting, LimitsRecord
 from tenants.models import Limit, Tenant
 
 WINDOWED: Final = (Limit.Kind.TOKENS_PER_DAY, Limit.Kind.TOKENS_PER_MONTH, Limit.Kind.MONEY_PER_MONTH)

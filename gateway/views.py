@@ -18,8 +18,9 @@ from django.views.decorators.http import require_GET, require_POST
 from core.problems import plain_problem
 from gateway import actions
 from gateway.authentication import for_gateways
-from gateway.config_stream import CONFIG_TYPE
 from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
+from gateway.contract.stream import CONFIG_TYPE
+from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, record_batch
 from gateway.models import Gateway
 from gateway.revision_watch import watch
@@ -42,7 +43,19 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
         return plain_problem(
             400, code="invalid", detail="`after` must be a revision and `wait` whole seconds."
         )
-    known, wait_seconds = int(after), min(int(wait), settings.CONFIG_POLL_SECONDS)
+    version = spoken_with(request.headers.get(VERSIONS_HEADER))
+    if version is None:
+        return plain_problem(
+            400,
+            code="unknown_version",
+            detail=f"This console speaks versions {READABLE} of the contract. Upgrade the gateway.",
+        )
+    answer = _configuration(request, int(after), min(int(wait), settings.CONFIG_POLL_SECONDS), version)
+    answer[VERSION_HEADER] = str(version)
+    return answer
+
+
+def _configuration(request: HttpRequest, known: int, wait_seconds: int, version: int) -> HttpResponseBase:
     if wait_seconds and current_revision() <= known:
         if not waiting.acquire(blocking=False):
             return _busy()
@@ -56,15 +69,15 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
     if newest <= known:
         return HttpResponse(status=204, headers={REVISION_HEADER: str(newest)})
     if CONFIG_TYPE not in request.headers.get("Accept", ""):
-        revision, body = shared_snapshots.whole()
+        revision, body = shared_snapshots.whole(version)
         return _json(body, {REVISION_HEADER: str(revision), "Cache-Control": "no-store"})
     answer: HttpResponseBase
-    changes = shared_snapshots.changes(known, request.GET.get("state", ""))
+    changes = shared_snapshots.changes(known, request.GET.get("state", ""), version)
     if changes is not None:
         newest, body = changes
         answer = HttpResponse(body, content_type=CONFIG_TYPE)
     else:
-        everything = shared_snapshots.everything(known)
+        everything = shared_snapshots.everything(known, version)
         newest = everything.revision
         answer = StreamingHttpResponse(everything.read(), content_type=CONFIG_TYPE)
     answer[REVISION_HEADER], answer["Cache-Control"] = str(newest), "no-store"

@@ -22,6 +22,7 @@ from catalog.prices import Estimate, monthly_cost
 from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
+from core.regions import is_allowed
 from tenants.actions.limits import clean_limits
 from tenants.models import DataClass, Project, Tenant
 from tenants.status import in_active_tenant, lock_tenant_shared
@@ -281,11 +282,7 @@ def region_problem(tenant: Tenant, model: CatalogModel) -> str | None:
     """Why the tenant's regions rule out the model; None if they do not."""
     if not tenant.regions or model.hosting == CatalogModel.Hosting.OURS:
         return None
-    if any(
-        region == allowed or region.startswith(f"{allowed}-")
-        for region in model.regions
-        for allowed in tenant.regions
-    ):
+    if any(is_allowed(region, tenant.regions) for region in model.regions):
         return None
     return _("No provider offers %(model)s in a region that %(tenant)s allows (%(regions)s).") % {
         "model": model.title,

@@ -12,7 +12,7 @@ unknown or revoked token is answered with 401, and the gateway keeps serving its
     someone does, that gateway receives no changes.
 
     With `Accept: application/vnd.quartermaster.config` the answer is a stream of lines, with everything or with
-    what changed since N (gateway/config_stream.py). Without that header, or from a control plane that does not know
+    what changed since N (gateway/contract/stream.py). Without that header, or from a control plane that does not know
     the type, the answer is a `ConfigSnapshot`. A gateway accepts either, by the answer's content type.
 
 `POST /internal/v1/gateways/<gateway id>/ack`
@@ -25,9 +25,11 @@ unknown or revoked token is answered with 401, and the gateway keeps serving its
     offending event stands alone, and sets that event aside. It also halves a batch after a 413 from a server in
     between. After any other answer, it tries again later.
 
-Decoding is strict. Each side refuses a field that it does not know, because an ignored restriction fails open
-and an ignored token kind is never billed. So new fields are optional, and gateways are upgraded before the
-control plane.
+Versions. With each request for configuration, a gateway names those that it reads in `x-contract-versions`. The answer
+is in the newest that both know, and names it in `x-contract-version`. Without these headers, both speak version 1
+(`v1_config.py`, frozen). So either side may be upgraded first (`versions.py`). Within version 2, a reader of
+configuration ignores optional fields that it does not know; a feature that must not be ignored is named in
+`ConfigHead.requires`.
 
 Units: times are whole seconds since 1970 in UTC where the type is `int`, RFC 3339 in UTC where it is `str`.
 Money is whole nano-units (10⁻⁹) of the tenant's currency, here for limits only: the ledger prices every call
@@ -37,8 +39,11 @@ itself, exactly.
 from core.secrets import GATEWAY_TOKEN, KEY, digest, looks_like, looks_like_key, new_key_secret
 from gateway.contract.config import (
     CONTRACT_VERSION,
-    BackendConfig,
+    CONTRACT_VERSIONS,
+    DATA_CLASSES,
     ConfigSnapshot,
+    DataClass,
+    Endpoint,
     KeyConfig,
     LimitConfig,
     LimitKind,
@@ -48,6 +53,7 @@ from gateway.contract.config import (
     PriceKind,
     RouteConfig,
     SettingsConfig,
+    TargetConfig,
 )
 from gateway.contract.messages import NANO, ContractError, decode, encode
 from gateway.contract.usage import (
@@ -62,6 +68,8 @@ from gateway.contract.usage import (
 __all__ = [
     "CONFIG_PATH",
     "CONTRACT_VERSION",
+    "CONTRACT_VERSIONS",
+    "DATA_CLASSES",
     "GATEWAY_TOKEN",
     "KEY",
     "MAX_BATCH",
@@ -69,9 +77,10 @@ __all__ = [
     "REVISION_HEADER",
     "USAGE_PATH",
     "Ack",
-    "BackendConfig",
     "ConfigSnapshot",
     "ContractError",
+    "DataClass",
+    "Endpoint",
     "KeyConfig",
     "LimitConfig",
     "LimitKind",
@@ -81,6 +90,7 @@ __all__ = [
     "PriceKind",
     "RouteConfig",
     "SettingsConfig",
+    "TargetConfig",
     "TokenCounts",
     "UsageBatch",
     "UsageEventReport",

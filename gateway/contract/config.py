@@ -1,12 +1,20 @@
-"""What the console tells gateways: keys, limits, routes, prices and settings, at one revision."""
+"""What the console tells gateways: keys, limits, routes, prices and settings, at one revision. This is version 2.
+
+Version 1 is frozen in `v1_config.py`.
+"""
 
 from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.contract.messages import Count, Message, Revision
+from gateway.contract.messages import Count, OpenMessage, Revision
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
+# The versions that this release reads and writes, newest last.
+CONTRACT_VERSIONS = (1, 2)
+DATA_CLASSES = ("public", "internal", "confidential", "restricted")  # in ascending order
+DataClass = Literal["public", "internal", "confidential", "restricted"]
+Endpoint = Annotated[str, msgspec.Meta(pattern=r"^/v1/[a-z/_]{1,60}\Z")]
 Mode = Literal["chat", "embedding"]
 LimitScope = Literal["tenant", "project", "key"]
 LimitKind = Literal[
@@ -20,7 +28,7 @@ LimitKind = Literal[
 PriceKind = Literal["input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request"]
 
 
-class LimitConfig(Message, frozen=True):
+class LimitConfig(OpenMessage, frozen=True):
     """A number that a call may not exceed.
 
     The same `id` under several keys is one limit with one counter; in this way, a tenant's limit covers all of its
@@ -50,13 +58,17 @@ class LimitConfig(Message, frozen=True):
     used_as_of: int | None = None
 
 
-class KeyConfig(Message, frozen=True):
+class KeyConfig(OpenMessage, frozen=True):
     """One usable API key. Revoked keys, and those of suspended tenants, are simply absent.
 
     `models` are the public names that the key may call: granted to its project, and within the key's own
     scope. `grant_ends` gives the end of such a right, which takes effect even while the control plane is
     away. `limits` are all that apply to this key, whether set on the tenant, the project or the key.
     `networks` are CIDR ranges, IPv4 or IPv6, from which the key may be used; empty means from everywhere.
+
+    `regions` are those of the tenant: calls go only to targets in one of them (`core.regions.is_allowed`); empty means
+    anywhere. `data_classes` gives, for each model, the highest class of data that the project may send to it: calls go
+    only to targets that may receive that class.
     """
 
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256 of the secret
@@ -74,13 +86,20 @@ class KeyConfig(Message, frozen=True):
     networks: list[str] = []
     # Model → the first second in which calls to it are refused.
     grant_ends: dict[str, int] = {}
+    regions: list[str] = []
+    data_classes: dict[str, DataClass] = {}
+    # Paths that the key may call; empty means all.
+    endpoints: list[Endpoint] = []
+    # Who answers for the key now; each usage event names this person.
+    person_id: str | None = None
 
 
-class BackendConfig(Message, frozen=True):
-    """One place that serves a model. `url` is the base up to and including `/v1`, without a slash at its end.
+class TargetConfig(OpenMessage, frozen=True):
+    """What an entry of a route leads to: a deployment, or a provider's model. Its `id` lasts; addresses come and go.
 
-    A gateway first tries the backends with the lowest `priority` number, and chooses among them by `weight`. It tries
-    those with the next number only when none of them answers. Weight 0 is never chosen.
+    A gateway first tries the targets with the lowest `priority` number, and chooses among them by `weight`. It tries
+    those with the next number only when none of them answers. Weight 0 is never chosen. Each of `addresses` is a base
+    up to and including `/v1`, without a slash at its end; calls are spread over them evenly.
 
     `cache_key_field` is the field by which that server separates the prefix caches of several callers, if it
     has one: the gateway puts a value of the tenant there (`SettingsConfig.separation_key`), and refuses a
@@ -89,19 +108,22 @@ class BackendConfig(Message, frozen=True):
     """
 
     id: str
-    url: str
+    addresses: list[str]
     # That server's name for the model.
     upstream_model: str
     weight: Count = 1
     priority: Count = 0
+    # Empty: not known, so it serves no tenant that names regions.
     region: str = ""
+    # The highest class of data that may be sent there.
+    highest_data_class: DataClass = "restricted"
     cache_key_field: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")] | None = None
     only_tenant: str | None = None
     allowed_controls: list[str] = []
 
 
-class RouteConfig(Message, frozen=True):
-    """A public model name and its backends. A model without a route, or with an empty one, is not found.
+class RouteConfig(OpenMessage, frozen=True):
+    """A public model name and its targets. A model without a route, or with an empty one, is not found.
 
     `max_output_tokens`, if known, is the most that a call can produce when its client names no maximum: limits
     reserve that much.
@@ -110,13 +132,13 @@ class RouteConfig(Message, frozen=True):
     model: str
     # The endpoints that it answers; the first is its own.
     modes: Annotated[list[Mode], msgspec.Meta(min_length=1)]
-    backends: list[BackendConfig] = []
+    targets: list[TargetConfig] = []
     max_output_tokens: int | None = None
     owned_by: str = "quartermaster"  # shown by GET /v1/models
     created: int = 0  # shown by GET /v1/models
 
 
-class PriceConfig(Message, frozen=True):
+class PriceConfig(OpenMessage, frozen=True):
     """The current price of a token of each kind, in whole nano-units of `currency`, **rounded up**; `request` is
     per call.
 
@@ -132,7 +154,7 @@ class PriceConfig(Message, frozen=True):
     tenant_id: str | None = None
 
 
-class SettingsConfig(Message, frozen=True):
+class SettingsConfig(OpenMessage, frozen=True):
     """Operators' settings for all gateways.
 
     `separation_key` is a secret of the installation. Gateways derive from it the values by which servers separate
@@ -154,7 +176,7 @@ class SettingsConfig(Message, frozen=True):
     media_hosts: list[str] = []
 
 
-class ConfigSnapshot(Message, frozen=True):
+class ConfigSnapshot(OpenMessage, frozen=True):
     """Everything that a gateway needs to know, at one revision. Revisions only grow."""
 
     revision: Revision
@@ -163,4 +185,7 @@ class ConfigSnapshot(Message, frozen=True):
     routes: list[RouteConfig]
     prices: list[PriceConfig] = []
     settings: SettingsConfig = SettingsConfig()
+    # Features that a gateway must know to obey this configuration.
+    requires: list[str] = []
+    # The version in which the control plane sent it.
     contract_version: int = CONTRACT_VERSION

@@ -14,17 +14,24 @@ Words = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]  # PostgreSQL keeps 
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every message in the contract: immutable, and strict about unknown fields."""
+    """The base of strict messages: immutable, and a field that the reader does not know is an error."""
+
+
+class OpenMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of messages that may gain optional fields within a version: immutable; unknown fields are ignored.
+
+    What a reader must not ignore is not an optional field: see `ConfigHead.requires`.
+    """
 
 
 class ContractError(ValueError):
     """A message that does not follow the contract. The text gives the place and the reason."""
 
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=Message | OpenMessage)
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message | OpenMessage) -> bytes:
     """A message as JSON."""
     return msgspec.json.encode(message)
 

@@ -149,7 +149,7 @@ class App:
     async def _route_of(self, request: Request, index: Index, key: Key, parsed: ParsedRequest) -> Route:
         """The route of a call, if its key may call that model. Raises Refusal."""
         mode = parsed.mode
-        route = index.route_of(parsed.model, key.config.tenant_id)
+        route = index.route_of(parsed.model, key.config)
         request.model = route.config.model if route else ""
         now = time.time()
         if route is None or not key.may_call(parsed.model, now):

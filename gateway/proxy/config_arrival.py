@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import aiohttp
 
-from gateway.config_stream import ConfigHead, Unpacker
+from gateway.contract.stream import ConfigHead, Unpacker
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index

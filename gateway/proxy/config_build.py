@@ -1,16 +1,16 @@
 """Build an index from a configuration that arrives line by line: everything or changes."""
 
-from gateway.config_stream import (
+from gateway.contract import ConfigSnapshot, ContractError
+from gateway.contract.stream import (
     ConfigEnd,
     ConfigHead,
     ConfigPart,
     ConfigRecords,
     ConfigRouting,
     ProjectRecord,
-    decode_part,
     pack,
 )
-from gateway.contract import ConfigSnapshot, ContractError
+from gateway.contract.versions import Downgrade, PartReader, require_readable
 from gateway.proxy.index import Index
 from gateway.proxy.records import Keys, Records, RecordsEdit
 
@@ -26,6 +26,7 @@ class IndexBuilder:
     def __init__(self, before: Index | None, *, is_rebuilt: bool = False) -> None:
         self._before = before
         self._is_rebuilt = is_rebuilt
+        self._reader = PartReader()
         self.head: ConfigHead | None = None
         self.is_ended = False
         self._edit: RecordsEdit | None = None
@@ -33,7 +34,7 @@ class IndexBuilder:
 
     def take(self, line: bytes) -> None:
         """Read one line: about a millisecond of work. Raises ContractError for a line that does not belong here."""
-        self.take_part(decode_part(line))
+        self.take_part(self._reader.read(line))
 
     def take_part(self, part: ConfigPart) -> None:
         """As `take`, for a line that is already decoded."""
@@ -65,6 +66,7 @@ class IndexBuilder:
             routes=routing.routes if routing else known.routes if known else [],
             prices=routing.prices if routing else known.prices if known else [],
             settings=self.head.settings,
+            requires=self.head.requires,
             contract_version=self.head.contract_version,
         )
         return Index(snapshot, keys=keys, state=self.head.state, before=self._before)
@@ -78,14 +80,19 @@ class IndexBuilder:
     def _begin(self, head: ConfigHead) -> None:
         if self.head is not None:
             raise ContractError("The configuration has two heads.")
+        require_readable(head.contract_version, head.requires)
         self.head = head
         if head.after is None:
             known = self._compact()
             self._edit = RecordsEdit(known.records if known else Records(), anew=True)
             return
         keys = self._compact()
-        if keys is None or self._builds_on != head.after:
+        if keys is None or self._before is None or self._builds_on != head.after:
             raise ContractError(f"These are changes since revision {head.after}, which is not active here.")
+        if head.contract_version != self._before.snapshot.contract_version:
+            raise ContractError(
+                "These are changes in another version of the contract than the active revision."
+            )
         self._edit = RecordsEdit(keys.records)
 
     @property
@@ -140,8 +147,13 @@ class NarrowingBuilder(IndexBuilder):
             after=before.revision,
             state=before.state,
             settings=before.settings,
+            requires=before.snapshot.requires,
         )
-        return pack([head, *self._parts, ConfigEnd(revision=before.revision)])
+        parts: list[ConfigPart] = [head, *self._parts, ConfigEnd(revision=before.revision)]
+        if before.snapshot.contract_version == 1:
+            # As the rest of the copy. Removals are the same in both versions.
+            return pack(map(Downgrade(()).part, parts))
+        return pack(parts)
 
     @property
     def _builds_on(self) -> int | None:

@@ -10,17 +10,16 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from gateway.config_stream import CONFIG_TYPE
 from gateway.contract import (
     CONFIG_PATH,
     REVISION_HEADER,
     Ack,
-    ConfigSnapshot,
     ContractError,
     ack_path,
-    decode,
     encode,
 )
+from gateway.contract.stream import CONFIG_TYPE
+from gateway.contract.versions import READABLE, VERSIONS_HEADER, read_snapshot, spoken
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
@@ -145,6 +144,10 @@ class ConfigClient:
             if answer.status == 204:
                 self._has_caught_up = True
                 self._metrics.control_up.set(1)
+                if index is not None and index.snapshot.contract_version < spoken(answer.headers):
+                    # It was sent in an older version, which says less: get everything in this one.
+                    self._is_confirmed = self._trusts_copy = False
+                    return
                 newest = answer.headers.get(REVISION_HEADER, "")
                 if self._is_behind(newest):
                     await asyncio.sleep(_OLD_NEWS_SECONDS)
@@ -172,14 +175,14 @@ class ConfigClient:
         return query_after(0, wait_seconds=_POLL_SECONDS)
 
     def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        headers = {"accept": f"{CONFIG_TYPE}, application/json"}
+        headers = {"accept": f"{CONFIG_TYPE}, application/json", VERSIONS_HEADER: READABLE}
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
         return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
 
     async def _receive_whole(self, body: bytes) -> None:
         """Process a `ConfigSnapshot`."""
         # Compiling many keys is slow, so it must not block the event loop.
-        index = await asyncio.to_thread(lambda: Index(decode(ConfigSnapshot, body)))
+        index = await asyncio.to_thread(lambda: Index(read_snapshot(body)))
         if await self._put_in_force(index, is_everything=True):
             await self._keep(lambda: self._store.keep_whole(body))
 

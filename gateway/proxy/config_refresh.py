@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 
-from gateway.config_stream import CONFIG_TYPE
 from gateway.contract import REVISION_HEADER, ContractError
+from gateway.contract.stream import CONFIG_TYPE
 from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore

@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 import structlog
 
-from gateway.config_stream import ConfigHead, Unpacker, decode_part
-from gateway.contract import ConfigSnapshot, ContractError, decode
+from gateway.contract import ContractError
+from gateway.contract.stream import ConfigHead, Unpacker
+from gateway.contract.versions import PartReader, read_snapshot
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.disk_reserve import require_room
 from gateway.proxy.index import Index
@@ -53,7 +54,7 @@ class ConfigStore:
                     index = _last_of(file, None)
                 else:
                     file.seek(0)
-                    return Index(decode(ConfigSnapshot, file.read()))
+                    return Index(read_snapshot(file.read()))
         except FileNotFoundError:
             return None
         if index is None:
@@ -158,9 +159,10 @@ def _last_of(file: BinaryIO, index: Index | None) -> Index | None:
     last: Index | None = None
     builder = IndexBuilder(index)
     is_old = False
+    reader = PartReader()
     try:
         for line in _lines(file):
-            part = decode_part(line)
+            part = reader.read(line)
             if isinstance(part, ConfigHead):
                 is_old = index is not None and part.after != index.revision
             if is_old:

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 
 from deployments.engine_controls import NEVER, fold, folded
 from gateway.contract import (
-    CONTRACT_VERSION,
-    BackendConfig,
     ConfigSnapshot,
     ContractError,
+    DataClass,
+    KeyConfig,
     Mode,
     PriceConfig,
     PriceKind,
     RouteConfig,
     SettingsConfig,
+    TargetConfig,
     TokenCounts,
 )
+from gateway.contract.versions import may_receive, require_readable
 from gateway.proxy.records import Key, Keys, WholeKeys
 from gateway.proxy.separation import Separation
 
 __all__ = ["Backend", "Index", "Key", "Price", "Route"]
 
+# Routes of one model for tenants with different policies.
+_MOST_PERMITTED = 10_000
 _FALLBACKS: dict[PriceKind, PriceKind] = {
     "cache_read": "input",
     "cache_write": "input",
@@ -30,20 +34,28 @@ _FALLBACKS: dict[PriceKind, PriceKind] = {
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend with its precomputed values."""
+    """One address of a target, with precomputed values."""
 
-    config: BackendConfig
+    config: TargetConfig
+    # Up to and including `/v1`.
+    url: str
     allowed_controls: frozenset[str] = frozenset()  # as gateway.proxy.controls compares them
     separating_field: str = ""  # likewise
 
     @property
     def id(self) -> str:
+        """The id of the target."""
         return self.config.id
+
+    @property
+    def share(self) -> float:
+        """Its part of the target's weight."""
+        return self.config.weight / len(self.config.addresses)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public model and its backends, ordered by which to try first."""
+    """A public model and the addresses of its targets, ordered by which to try first."""
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
@@ -54,11 +66,19 @@ class Route:
         fields = {one.separating_field for group in self.groups for one in group}
         return frozenset(fields - {""})
 
-    def of_tenant(self, tenant_id: str) -> "Route | None":
-        """The route without the backends of other tenants; None if none is left."""
-        if all(one.config.only_tenant is None for group in self.groups for one in group):
-            return self
-        return self.only(lambda one: one.config.only_tenant in (None, tenant_id))
+    def for_calls(self, tenant_id: str, regions: list[str], data_class: DataClass | None) -> "Route | None":
+        """The route with only the targets that may receive such a call; None if none is left.
+
+        Args:
+            tenant_id: whose call it is. Some targets serve one tenant only.
+            regions: where this tenant's calls may be answered; empty: anywhere.
+            data_class: the highest class of data that the call may contain; None: not known, from an old console.
+        """
+        return self.only(
+            lambda one: (
+                one.config.only_tenant in (None, tenant_id) and may_receive(one.config, regions, data_class)
+            )
+        )
 
     def only(self, serves: Callable[[Backend], bool]) -> "Route | None":
         """The route with only the backends for which `serves` is true; None if there are none."""
@@ -127,15 +147,12 @@ class Index:
 
         Args:
             keys: used instead of those in the snapshot; changes can be applied to these.
-            state: sent back with the next request (gateway/config_stream.py).
+            state: sent back with the next request (gateway/contract/stream.py).
             before: the index in force, whose unchanged routes are reused.
         """
-        if snapshot.contract_version != CONTRACT_VERSION:
-            raise ContractError(
-                f"The control plane speaks version {snapshot.contract_version} of the contract, this gateway "
-                f"{CONTRACT_VERSION}: upgrade gateways first."
-            )
+        require_readable(snapshot.contract_version, snapshot.requires)
         self.revision: int = snapshot.revision
+        self._permitted: dict[tuple[object, ...], Route | None] = {}
         self.issued_at: str = snapshot.issued_at
         self.state = state
         self.snapshot = snapshot
@@ -165,17 +182,27 @@ class Index:
             else _compile_route(route)
             for route in routes
         }
-        self.backends = frozenset((backend.id, backend.url) for route in routes for backend in route.backends)
+        self.backends = frozenset(
+            (target.id, url) for route in routes for target in route.targets for url in target.addresses
+        )
 
     def route(self, model: str) -> Route | None:
         """The route of a model, or None if no backend serves it."""
         route = self.routes.get(model)
         return route if route is not None and route.groups else None
 
-    def route_of(self, model: str, tenant_id: str) -> Route | None:
-        """The route of a model for a tenant, or None if there is none: some backends serve only one tenant."""
+    def route_of(self, model: str, key: KeyConfig) -> Route | None:
+        """The route of a model for calls with this key; None if no target may serve them."""
         route = self.route(model)
-        return None if route is None else route.of_tenant(tenant_id)
+        if route is None:
+            return None
+        data_class = key.data_classes.get(model)
+        place = (model, key.tenant_id, tuple(key.regions), data_class)
+        if place not in self._permitted:
+            if len(self._permitted) >= _MOST_PERMITTED:
+                self._permitted.clear()
+            self._permitted[place] = route.for_calls(key.tenant_id, key.regions, data_class)
+        return self._permitted[place]
 
     def price(self, tenant_id: str, model: str) -> Price | None:
         """What a tenant pays for a model, or None if it has no price, which does not mean free."""
@@ -183,37 +210,34 @@ class Index:
 
     def callable_models(self, key: Key, now: float) -> list[Route]:
         """The models that a key may call now and that are served for its tenant, in the order of its grants."""
-        tenant_id = key.config.tenant_id
-        routes = (self.route_of(model, tenant_id) for model in key.config.models if key.may_call(model, now))
+        routes = (self.route_of(model, key.config) for model in key.config.models if key.may_call(model, now))
         return [route for route in routes if route is not None]
 
 
 def _compile_route(route: RouteConfig) -> Route:
     groups: dict[int, list[Backend]] = {}
-    for config in route.backends:
-        if not config.url.startswith(("http://", "https://")):
-            raise ContractError(f"Backend {config.id} of {route.model} has no http(s) address.")
+    for config in route.targets:
+        if any(not url.startswith(("http://", "https://")) for url in config.addresses):
+            raise ContractError(f"Target {config.id} of {route.model} has no http(s) address.")
         if config.weight > 0:
-            groups.setdefault(config.priority, []).append(
-                Backend(
-                    config,
-                    folded(" ".join(config.allowed_controls)) - NEVER,
-                    fold(config.cache_key_field or ""),
-                )
+            allowed = folded(" ".join(config.allowed_controls)) - NEVER
+            field = fold(config.cache_key_field or "")
+            groups.setdefault(config.priority, []).extend(
+                Backend(config, url, allowed, field) for url in config.addresses
             )
     return Route(
         config=route,
-        groups=tuple(tuple(groups[priority]) for priority in sorted(groups)),
+        groups=tuple(tuple(groups[priority]) for priority in sorted(groups) if groups[priority]),
     )
 
 
 def _require_no_salt(routes: list[RouteConfig]) -> None:
     """Raises ContractError if a backend needs the separation key for its caches."""
     for route in routes:
-        for backend in route.backends:
-            if backend.cache_key_field is not None:
+        for target in route.targets:
+            if target.cache_key_field is not None:
                 raise ContractError(
-                    f"Backend {backend.id} of {route.model} separates tenants, but the snapshot has no key."
+                    f"Target {target.id} of {route.model} separates tenants, but the snapshot has no key."
                 )
 
 

@@ -92,7 +92,7 @@ class Names:
     """Puts the public name into the answers of one backend to one call."""
 
     def __init__(self, backend: Backend, public_name: str, secrets: tuple[str, ...] = ()) -> None:
-        self._config = backend.config
+        self._backend = backend
         self._public_name = public_name
         self._model = orjson.dumps(public_name)
         self._secrets = secrets
@@ -106,7 +106,7 @@ class Names:
     @property
     def scrubber(self) -> Scrubber:
         """Removes this backend's names from a sentence."""
-        return scrubber_of(self._config, self._public_name)
+        return scrubber_of(self._backend, self._public_name)
 
     def in_answer(self, content: bytes) -> bytes:
         """A whole answer for the client. Raises msgspec.DecodeError unless it is a JSON object."""

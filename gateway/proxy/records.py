@@ -5,13 +5,15 @@ is kept as about 150 bytes, which the collector does not traverse, and decoded w
 """
 
 import ipaddress
+import uuid
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from gateway.config_stream import (
+from gateway.contract import ContractError, KeyConfig, LimitConfig, LimitKind, LimitScope
+from gateway.contract.stream import (
     ConfigRecords,
     KeyRecord,
     LimitSetting,
@@ -20,7 +22,6 @@ from gateway.config_stream import (
     TenantRecord,
     resolve,
 )
-from gateway.contract import ContractError, KeyConfig, LimitConfig, LimitKind, LimitScope
 from gateway.proxy.settings import Network
 from gateway.proxy.shards import Shards
 
@@ -57,6 +58,9 @@ class _StoredKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
     models: list[str]
     expires_at: int | None
     networks: list[str]
+    endpoints: list[str] = []
+    # As `_short` gives it; empty: unknown.
+    person_id: bytes = b""
 
 
 class _StoredLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -143,7 +147,16 @@ class RecordsEdit:
             _networks(key.prefix, key.networks)
             digest = bytes.fromhex(key.digest)
             self._keys[digest] = _encode(
-                (key.key_id, key.prefix, key.project_id, key.models, key.expires_at, key.networks)
+                (
+                    key.key_id,
+                    key.prefix,
+                    key.project_id,
+                    key.models,
+                    key.expires_at,
+                    key.networks,
+                    key.endpoints,
+                    _short(key.person_id) if key.person_id else b"",
+                )
             )
         for record in changed.limits:
             self._set_limits(record)
@@ -242,6 +255,8 @@ class Keys:
             models=read.models,
             expires_at=read.expires_at,
             networks=read.networks,
+            endpoints=read.endpoints,
+            person_id=_long(read.person_id) if read.person_id else None,
         )
         limits = {scope: self.records.limits_on(scope) for scope in scopes}
         config = resolve(record, project, tenant, limits)
@@ -276,3 +291,8 @@ def _short(scope_id: str) -> bytes:
         except ValueError:
             pass
     return scope_id.encode()
+
+
+def _long(short: bytes) -> str:
+    """The id that `_short` has shortened."""
+    return str(uuid.UUID(bytes=short)) if len(short) == 16 else short.decode()

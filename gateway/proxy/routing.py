@@ -177,7 +177,7 @@ class Router:
 
 
 def _name(backend: Backend) -> tuple[str, str]:
-    return backend.id, backend.config.url
+    return backend.id, backend.url
 
 
 def _backends(route: Route) -> list[Backend]:
@@ -188,5 +188,5 @@ def _shuffled(group: tuple[Backend, ...]) -> list[Backend]:
     """Weighted order without repetition."""
     if len(group) == 1:
         return list(group)
-    keyed = [(random.random() ** (1.0 / backend.config.weight), backend) for backend in group]  # noqa: S311
+    keyed = [(random.random() ** (1.0 / backend.share), backend) for backend in group]  # noqa: S311
     return [backend for _, backend in sorted(keyed, key=lambda pair: pair[0], reverse=True)]

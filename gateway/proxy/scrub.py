@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from gateway.contract import BackendConfig
+from gateway.proxy.index import Backend
 from gateway.proxy.places import FORMS, HOST, IN_MEMBERS, IPV4, IPV6, URL, labels_of, names_a_host
 
 LONGEST_SENTENCE = 500
@@ -123,9 +123,9 @@ def _spelled(name: str) -> str:
     return r"[-_ ]?".join(re.escape(word) for word in re.split(r"[-_ ]+", name) if word)
 
 
-def scrubber_of(config: BackendConfig, public_name: str) -> Scrubber:
+def scrubber_of(backend: Backend, public_name: str) -> Scrubber:
     """The scrubber of one backend; made at the first error, and kept."""
-    return _scrubber(config.upstream_model, config.url, public_name)
+    return _scrubber(backend.config.upstream_model, backend.url, public_name)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from gateway.contract import BackendConfig
+from gateway.contract import TargetConfig
 
 _UNKEYED = b"quartermaster: no separation key yet"
 
@@ -40,7 +40,7 @@ class Apart:
     # Replacements for the client's names of users and caches.
     names: tuple[str, ...] = ()
 
-    def fields(self, backend: BackendConfig) -> dict[str, str]:
+    def fields(self, backend: TargetConfig) -> dict[str, str]:
         """The fields that the gateway itself sends to this backend."""
         own = {backend.cache_key_field: self.salt} if backend.cache_key_field else {}
         return own | {"model": backend.upstream_model}

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
-from gateway.contract import Ack
+from gateway.contract import CONTRACT_VERSION, Ack
 from gateway.proxy.connections import Connections
 from gateway.proxy.errors import Refusal, unavailable
 from gateway.proxy.ids import rfc3339
@@ -91,6 +91,7 @@ class State:
             counters={**self.metrics.totals, "active": self.active, **self.refusals.counters()},
             version=code_version(),
             problem=problem or self._problem(),
+            contract_version=self.index.snapshot.contract_version if self.index else CONTRACT_VERSION,
         )
 
     def _problem(self) -> str:

@@ -184,7 +184,7 @@ async def ask(
     trouble = _Trouble(router, route)
     for backend in router.candidates(route):
         payload = body.encode(apart.fields(backend.config))
-        url = backend.config.url + path
+        url = backend.url + path
         before, attempts.reached = attempts.reached, backend
         try:
             answer = await connections.post(
@@ -297,7 +297,7 @@ def fault_of(
     seconds = _seconds(wait)
     if wait is not None and not wait.isdigit():
         wait = str(math.ceil(seconds)) if seconds else None
-    scrubber = scrubber_of(backend.config, route.config.model)
+    scrubber = scrubber_of(backend, route.config.model)
     refusal = refusal_for(status, error, scrubber, retry_after=wait, secrets=secrets)
     return BackendFault(status, refusal, retry_after_seconds=seconds)
 
@@ -343,7 +343,7 @@ def last_event(
     said = read_error(error.said)
     if is_account_trouble(error.status, said, backend, route, router):
         return error_event(BROKE_OFF, "backend_failed")
-    shown = error_shown(said, scrubber_of(backend.config, route.config.model), secrets)
+    shown = error_shown(said, scrubber_of(backend, route.config.model), secrets)
     return b"data: " + orjson.dumps({"error": shown}) + b"\n\n"
 
 

@@ -114,6 +114,9 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
     # The time zone sets the days and months that limits count.
     if "timezone" in changes:
         raise_revision(limits=limited_in(tenant))
+    # Gateways send its calls only there.
+    if "regions" in changes:
+        raise_revision(tenants=[tenant.pk])
     return tenant
 
 

@@ -13,7 +13,7 @@ from deployments.cluster.memory import MemoryCluster
 from deployments.models import Route, RouteEntry, Target, TargetAddress
 from deployments.routes import EntryPlan, change_route, plan_of, plan_with, route_of
 from gateway.compile import compile_snapshot
-from gateway.targets import target_of
+from gateway.contract.versions import downgraded_route, target_of
 from tenants.revision import current_revision
 from tests.concurrency import queued_at
 from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, routed, staff
@@ -38,7 +38,7 @@ def route(deployment):
 
 def backends(route):
     [config] = [one for one in compile_snapshot().routes if one.model == route.model.name]
-    return config.backends
+    return downgraded_route(config).backends
 
 
 def changed(route, *entries, by=None, **options):

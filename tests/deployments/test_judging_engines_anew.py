@@ -32,7 +32,7 @@ def running(**version):
 def told(deployment):
     """By which fields the backends are separated that gateways are told of."""
     [route] = [one for one in compile_snapshot().routes if one.model == deployment.version.model.name]
-    return [backend.cache_key_field for backend in route.backends]
+    return [target.cache_key_field for target in route.targets]
 
 
 def now_runs(deployment, **version):

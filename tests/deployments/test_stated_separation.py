@@ -40,7 +40,7 @@ def told(deployment):
     """By which fields the backends are separated that gateways are told of, as they read it."""
     snapshot = decode(ConfigSnapshot, encode(compile_snapshot()))
     [route] = [one for one in snapshot.routes if one.model == deployment.version.model.name]
-    return [backend.cache_key_field for backend in route.backends]
+    return [target.cache_key_field for target in route.targets]
 
 
 def now_runs(deployment, **version):

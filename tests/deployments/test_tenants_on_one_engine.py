@@ -35,7 +35,7 @@ def told(deployment):
     """What gateways are told of its backends."""
     name = deployment.version.model.name
     [route] = [route for route in compile_snapshot().routes if route.model == name]
-    return route.backends
+    return route.targets
 
 
 def entries(verb):

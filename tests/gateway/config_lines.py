@@ -5,7 +5,8 @@ import asyncio
 import openai
 from aiohttp import web
 
-from gateway.config_stream import (
+from gateway.contract import REVISION_HEADER, RouteConfig, digest, new_key_secret
+from gateway.contract.stream import (
     CONFIG_TYPE,
     ConfigEnd,
     ConfigHead,
@@ -17,7 +18,7 @@ from gateway.config_stream import (
     Unpacker,
     pack,
 )
-from gateway.contract import REVISION_HEADER, RouteConfig, digest, new_key_secret
+from gateway.contract.versions import VERSION_HEADER, Downgrade, PartReader
 from gateway.proxy.config_build import IndexBuilder
 from tests.gateway.proxy_fixtures import MODEL, StandInControlPlane, ask
 
@@ -47,6 +48,14 @@ def changes(after, **records):
     revision = records.pop("revision", after + 1)
     head = ConfigHead(revision=revision, issued_at="now", after=after, state=f"s{revision}")
     return pack([head, ConfigRecords(**records)]) + pack([ConfigEnd(revision=revision)])
+
+
+def in_version_1(body):
+    """The same message, as a console sends it to a gateway of version 1."""
+    reader = PartReader()
+    parts = [reader.read(line) for line in Unpacker().feed(body)]
+    routes = next((part.routes for part in parts if isinstance(part, ConfigRouting)), [])
+    return pack(map(Downgrade(routes).part, parts))
 
 
 def index_of(body, before=None):
@@ -83,7 +92,8 @@ class LinesControlPlane(StandInControlPlane):
                 break
             await asyncio.sleep(0.01)
         else:
-            return web.Response(status=204, headers={REVISION_HEADER: str(after)})
+            headers = {REVISION_HEADER: str(after), VERSION_HEADER: str(self.speaks)}
+            return web.Response(status=204, headers=headers)
         answer = web.StreamResponse(headers={"content-type": CONFIG_TYPE})
         await answer.prepare(request)
         for piece in [body] if isinstance(body, bytes) else body:
@@ -108,4 +118,4 @@ def is_refused(rig, number):
 
 
 def routes_of(rig):
-    return [RouteConfig(model=MODEL, modes=["chat"], backends=[rig.engine.backend()])]
+    return [RouteConfig(model=MODEL, modes=["chat"], targets=[rig.engine.backend()])]

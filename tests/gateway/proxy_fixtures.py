@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,10 +24,10 @@ from aiohttp import web
 from core.secrets import GATEWAY_TOKEN, new_key_secret, new_secret, visible_prefix
 from gateway.contract import (
     CONFIG_PATH,
+    CONTRACT_VERSION,
     REVISION_HEADER,
     USAGE_PATH,
     Ack,
-    BackendConfig,
     ConfigSnapshot,
     ContractError,
     KeyConfig,
@@ -42,6 +41,9 @@ from gateway.contract import (
     digest,
     encode,
 )
+from gateway.contract.versions import VERSION_HEADER, Downgrade
+from launcher.ports import free_port
+from tests.gateway.targets import target
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Public names differ from the engine's, to see that they are translated.
@@ -61,12 +63,6 @@ def wait_until(claim, seconds=60.0, what="it"):
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 class StandInControlPlane:
     """The control plane's three entry points, in a thread of the test."""
 
@@ -83,6 +79,8 @@ class StandInControlPlane:
         self.usage_status = None
         self.turned_away = 0
         self.sends_old_revisions = False
+        # The version of the contract in which it sends configuration.
+        self.speaks = CONTRACT_VERSION
         self.acks = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -143,10 +141,13 @@ class StandInControlPlane:
             async with asyncio.timeout(wait), self._changed:
                 await self._changed.wait_for(lambda: self.snapshot and self.snapshot.revision > after)
         revision = self.snapshot.revision if self.snapshot else 0
-        headers = {REVISION_HEADER: str(revision)}
+        headers = {REVISION_HEADER: str(revision), VERSION_HEADER: str(self.speaks)}
         if revision <= after and not self.sends_old_revisions:
             return web.Response(status=204, headers=headers)
-        return web.Response(body=encode(self.snapshot), content_type="application/json", headers=headers)
+        snapshot = self.snapshot
+        if self.speaks == 1:
+            snapshot = Downgrade(snapshot.routes).snapshot(snapshot)
+        return web.Response(body=encode(snapshot), content_type="application/json", headers=headers)
 
     async def _ack(self, request):
         if not self._is_known(request):
@@ -250,7 +251,7 @@ class Engine:
 
     def backend(self, **changes):
         fields = {"id": f"engine-{self.port}", "url": f"{self.url}/v1", "upstream_model": ENGINE_MODEL}
-        return BackendConfig(**{**fields, **changes})
+        return target(**{**fields, **changes})
 
 
 class Gateway:
@@ -315,9 +316,9 @@ class Rig:
         """Set the configuration to that of a new rig, without publishing it."""
         self.keys = []
         self.routes = [
-            RouteConfig(model=MODEL, modes=["chat"], backends=[self.engine.backend()]),
-            RouteConfig(model=VECTORS, modes=["embedding"], backends=[self.engine.backend()]),
-            RouteConfig(model="nobody-serves-me", modes=["chat"], backends=[]),
+            RouteConfig(model=MODEL, modes=["chat"], targets=[self.engine.backend()]),
+            RouteConfig(model=VECTORS, modes=["embedding"], targets=[self.engine.backend()]),
+            RouteConfig(model="nobody-serves-me", modes=["chat"], targets=[]),
         ]
         self.prices = [
             PriceConfig(model=MODEL, nano_per_token={"input": 1000, "cache_read": 100, "output": 4000})

@@ -7,8 +7,8 @@ import threading
 
 import orjson
 
-from gateway.contract import BackendConfig
 from tests.gateway.proxy_fixtures import free_port
+from tests.gateway.targets import target
 
 ANSWER = orjson.dumps(
     {
@@ -45,7 +45,7 @@ class RawBackend:
 
     def backend(self, **fields):
         url = f"http://127.0.0.1:{self.port}/v1"
-        return BackendConfig(**{"id": f"raw-{self.port}", "url": url, "upstream_model": "own", **fields})
+        return target(**{"id": f"raw-{self.port}", "url": url, "upstream_model": "own", **fields})
 
     def close(self):
         async def end():

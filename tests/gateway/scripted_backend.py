@@ -9,8 +9,9 @@ import threading
 import orjson
 from aiohttp import web
 
-from gateway.contract import BackendConfig, RouteConfig
+from gateway.contract import RouteConfig
 from tests.gateway.proxy_fixtures import free_port
+from tests.gateway.targets import target
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18}
 OWN_NAME = "up-scripted"
@@ -72,7 +73,7 @@ class ScriptedBackend:
 
     def backend(self, **changes):
         fields = {"id": self.id, "url": f"http://127.0.0.1:{self.port}/v1", "upstream_model": OWN_NAME}
-        return BackendConfig(**{**fields, **changes})
+        return target(**{**fields, **changes})
 
     def close(self):
         """Go away. Safe to repeat."""
@@ -125,7 +126,5 @@ def scripted_backend(rig, model):
 def add_route(rig, model, *backends, **fields):
     """Serve `model` from `backends` on a rig; return a key for it."""
     rig.routes = [route for route in rig.routes if route.model != model]
-    rig.routes.append(
-        RouteConfig(model=model, modes=["chat", "embedding"], backends=list(backends), **fields)
-    )
+    rig.routes.append(RouteConfig(model=model, modes=["chat", "embedding"], targets=list(backends), **fields))
     return rig.new_key(models=[model])

@@ -23,15 +23,15 @@ from billing.models import BilledModel, Price, Sku
 from gateway import actions, snapshots
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything, compile_snapshot
-from gateway.config_stream import (
+from gateway.contract.stream import (
     CONFIG_TYPE,
     KEEP_ALIVE,
     ConfigHead,
     ConfigRecords,
     ConfigRouting,
     Unpacker,
-    decode_part,
 )
+from gateway.contract.versions import READABLE, VERSIONS_HEADER, PartReader
 from gateway.models import ConfigClock
 from gateway.proxy.config_build import IndexBuilder
 from gateway.snapshots import shared_snapshots
@@ -46,7 +46,8 @@ CONFIG = "/internal/v1/config"
 
 
 def parts_of(body):
-    return [decode_part(line) for line in Unpacker().feed(body)]
+    reader = PartReader()
+    return [reader.read(line) for line in Unpacker().feed(body)]
 
 
 def put_on(index, body):
@@ -426,7 +427,9 @@ def test_everything_and_all_changes_since_is_everything_of_now(steps, seed):
 
 def ask(headers, after, state=""):
     answer = Client().get(
-        CONFIG, {"after": after, "wait": 0, "state": state}, headers={**headers, "Accept": CONFIG_TYPE}
+        CONFIG,
+        {"after": after, "wait": 0, "state": state},
+        headers={**headers, "Accept": CONFIG_TYPE, VERSIONS_HEADER: READABLE},
     )
     body = b"".join(answer.streaming_content) if answer.streaming else answer.content
     return answer, body
@@ -456,7 +459,7 @@ def test_everything_is_compiled_in_a_thread_once_for_all_who_ask():
     assert {put_on(None, body).revision for body in bodies} == {newest}
     assert len({next(iter(parts_of(body))).issued_at for body in bodies}) == 1
     assert isinstance(parts_of(bodies[0])[0], ConfigHead)
-    assert shared_snapshots.everything(0).revision == newest
+    assert shared_snapshots.everything(0, 2).revision == newest
 
 
 # --- while it is compiled ---
@@ -466,11 +469,11 @@ def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its
     """A gateway gives up after 40 seconds without a byte."""
     may_go_on = threading.Event()
 
-    def slowly():
+    def slowly(version):
         may_go_on.wait(60)
         yield b"everything"
 
-    made = snapshots.Compilation("a database", 7)
+    made = snapshots.Compilation("a database", 7, 2)
     reading = made.read()
     began = time.monotonic()
     assert next(reading) == KEEP_ALIVE, "before anything was compiled"
@@ -486,11 +489,11 @@ def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its
 
 
 def test_an_answer_whose_compilation_fails_breaks_off_instead_of_ending():
-    def fails():
+    def fails(version):
         yield b"half"
         raise ValueError("the database has gone")
 
-    made = snapshots.Compilation("a database", 7)
+    made = snapshots.Compilation("a database", 7, 2)
     with pytest.raises(ValueError):
         made.run(fails)
     reading = made.read()

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything
-from gateway.config_stream import ConfigRecords, Unpacker, decode_part
+from gateway.contract.stream import ConfigRecords, Unpacker
+from gateway.contract.versions import PartReader
 from gateway.proxy.config_build import IndexBuilder
 from tenants.actions import change_tenant, set_limits
 from tenants.revision import raise_revision
@@ -36,9 +37,10 @@ def test_a_new_time_zone_travels_as_the_limits_of_that_tenant(project, owner, st
     assert found is not None, "everything is told, of all tenants"
     builder = IndexBuilder(index)
     limited = set()
+    reader = PartReader()
     for line in Unpacker().feed(found[1]):
         builder.take(line)
-        part = decode_part(line)
+        part = reader.read(line)
         if isinstance(part, ConfigRecords):
             limited.update(record.scope_id for record in part.limits)
             assert not part.keys

@@ -5,10 +5,9 @@ import json
 import pytest
 import requests
 
-from gateway.contract import BackendConfig
-from gateway.proxy.index import Backend
 from gateway.proxy.names import Names
 from tests.gateway.scripted_backend import OWN_NAME, USAGE, chunk, plain, scripted_backend
+from tests.gateway.targets import address
 
 MODEL = "aurora-shown"
 PATH = "/srv/models/secret-box/llama.gguf"
@@ -187,7 +186,7 @@ def test_harmless_members_and_ids_stay_byte_for_byte(shared_rig, scripted):
     assert call(shared_rig, scripted.key).content == content
 
 
-NODE = Backend(BackendConfig(id="b", url="http://gpu-node-7:8000", upstream_model="org/Qwen3-8B-AWQ"))
+NODE = address(id="b", url="http://gpu-node-7:8000", upstream_model="org/Qwen3-8B-AWQ")
 SECRETS = ("Qwen3", "gpu-node-7", "8000")
 COUNTS = {
     "prompt_tokens": 12,
@@ -304,7 +303,7 @@ def test_ids_that_name_no_host_stay_and_others_are_the_same_in_every_chunk():
 
 
 def test_labels_of_a_long_host_name_are_places_too():
-    backend = Backend(BackendConfig(id="b", url="http://atlas-9.models.internal/v1", upstream_model="org/m"))
+    backend = address(id="b", url="http://atlas-9.models.internal/v1", upstream_model="org/m")
     answer = Names(backend, MODEL).in_answer(json.dumps(plain(id="models-1", x={"by": "atlas-9"})).encode())
     assert b"atlas-9" not in answer
     assert b"models" not in answer
@@ -312,7 +311,7 @@ def test_labels_of_a_long_host_name_are_places_too():
 
 @pytest.mark.parametrize("host", ["chat", "embedding", "default", "reasoning", "list"])
 def test_a_host_called_like_a_word_of_the_dialect_changes_no_answer(host):
-    backend = Backend(BackendConfig(id="b", url=f"http://{host}:8000/v1", upstream_model=host))
+    backend = address(id="b", url=f"http://{host}:8000/v1", upstream_model=host)
     vectors = [{"object": "embedding", "index": 0, "embedding": [0.5], "x": "all is well"}]
     whole = plain(data=vectors, service_tier="default", model=MODEL, usage={**COUNTS, "x2": 1})
     whole["choices"][0]["message"]["reasoning_details"] = [{"type": "reasoning.text", "text": host}]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config_stream import (
+from gateway.contract import ContractError, digest
+from gateway.contract.stream import (
     KEEP_ALIVE,
     ConfigEnd,
     ConfigHead,
@@ -20,7 +21,6 @@ from gateway.config_stream import (
     Unpacker,
     pack,
 )
-from gateway.contract import ContractError, digest
 from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
@@ -220,11 +220,13 @@ def test_what_is_no_whole_message_is_refused(body):
         index_of(body, index_of(everything(1, key(0))))
 
 
-def test_an_unknown_field_is_refused():
-    body = pack([ConfigHead(revision=1, issued_at="now")])
-    line = next(Unpacker().feed(body)).replace(b'"issued_at"', b'"only_on_sundays":true,"issued_at"')
+def test_an_unknown_part_or_restriction_is_refused():
+    """Unknown optional fields are ignored: tests/gateway/test_contract_versions.py."""
+    body = pack([ConfigHead(revision=1, issued_at="now", requires=["only_on_sundays"])])
     with pytest.raises(ContractError, match="only_on_sundays"):
-        IndexBuilder(None).take(line)
+        IndexBuilder(None).take(next(Unpacker().feed(body)))
+    with pytest.raises(ContractError, match="surprise"):
+        IndexBuilder(None).take(b'{"part":"surprise"}')
 
 
 @given(st.lists(st.integers(1, 400), max_size=40))

@@ -7,8 +7,8 @@ import threading
 import aiohttp
 import pytest
 
-from gateway.config_stream import KEEP_ALIVE, LimitSetting, LimitsRecord, ProjectRecord, TenantRecord
 from gateway.contract import Ack, digest
+from gateway.contract.stream import KEEP_ALIVE, LimitSetting, LimitsRecord, ProjectRecord, TenantRecord
 from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_store import ConfigStore
@@ -19,6 +19,7 @@ from tests.gateway.config_lines import (
     Unpacker,
     changes,
     everything,
+    in_version_1,
     index_of,
     is_refused,
     key,
@@ -114,6 +115,39 @@ async def refreshing(one, body):
     answers["s10"] = 11, changes(10, keys=[key(THIRD)]) + OUTGROWN
     await one.until(lambda: one.asked_for_everything(0) > 1, "the query for everything")
     assert one.serves(11)
+
+
+def test_a_console_that_is_upgraded_gives_everything_in_its_newer_version(follower):
+    """Version 1 says less, so nothing of it stays, even while no revision is newer."""
+
+    async def scenario(one):
+        one.control.speaks = 1
+        one.control.answers[""] = 10, in_version_1(everything(10, key(FIRST)))
+        await one.until(lambda: one.serves(10), "the configuration of the old console")
+        assert one.index().snapshot.contract_version == 1
+        one.control.speaks = 2
+        one.control.answers[""] = 10, everything(10, key(FIRST))
+        await one.until(lambda: one.index().snapshot.contract_version == 2, "everything in version 2")
+
+    follower.run(scenario)
+    assert follower.on_disk().snapshot.contract_version == 2
+
+
+def test_a_revocation_by_an_old_console_survives_on_disk(follower):
+    async def scenario(one):
+        one.control.speaks = 1
+        body, rest = slowly(in_version_1(everything(11, key(FIRST), key(SECOND))))
+        one.control.answers[""] = 10, in_version_1(everything(10, key(FIRST), key(SECOND)))
+        await one.until(lambda: one.serves(10), "the first configuration")
+        one.control.answers["s10"] = 11, body
+        await one.until(lambda: "s10" in {state for _, state in one.control.asked}, "the query for changes")
+        one.control.answers["s11"] = 12, in_version_1(changes(11, **revoked(FIRST)))
+        await one.until(lambda: models_of(one.index(), FIRST) is None, "the revocation")
+        assert models_of(one.index(), SECOND) == [MODEL]
+        assert models_of(one.on_disk(), FIRST) is None
+        rest.set()
+
+    follower.run(scenario)
 
 
 def test_a_key_revoked_while_everything_arrives_is_refused_at_once_and_stays_so(follower):

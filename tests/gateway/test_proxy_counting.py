@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from core.secrets import GATEWAY_TOKEN, looks_like_key, new_key_secret, new_secret
 from gateway.contract import (
-    BackendConfig,
     ConfigSnapshot,
     ContractError,
     RouteConfig,
@@ -24,6 +23,7 @@ from gateway.proxy.names import Names
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import SettingsError, read_settings
 from gateway.proxy.streaming import EventStream
+from tests.gateway.targets import target
 
 
 def a_route(*backends, model="public"):
@@ -31,13 +31,13 @@ def a_route(*backends, model="public"):
         revision=1,
         issued_at="",
         keys=[],
-        routes=[RouteConfig(model=model, modes=["chat"], backends=list(backends))],
+        routes=[RouteConfig(model=model, modes=["chat"], targets=list(backends))],
     )
     return Index(decode(ConfigSnapshot, encode(snapshot))).routes[model]
 
 
 def backend(id="b", **fields):
-    return BackendConfig(**{"id": id, "url": f"http://{id}/v1", "upstream_model": "own", **fields})
+    return target(**{"id": id, "url": f"http://{id}/v1", "upstream_model": "own", **fields})
 
 
 def chunk(**content):

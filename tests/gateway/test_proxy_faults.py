@@ -128,7 +128,7 @@ def test_another_backend_answers_before_the_first_byte(new_rig):
     second = Engine(rig.directory)
     try:
         backends = [rig.engine.backend(priority=0), second.backend(priority=1)]
-        rig.routes[0] = RouteConfig(model=MODEL, modes=["chat"], backends=backends)
+        rig.routes[0] = RouteConfig(model=MODEL, modes=["chat"], targets=backends)
         secret = rig.new_key()
         client = rig.client(secret)
         ask(client)

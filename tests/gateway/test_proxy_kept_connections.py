@@ -18,7 +18,7 @@ def road_to(new_rig):
     def build(**options):
         backends.append(RawBackend(**options))
         rig = new_rig()
-        rig.routes[0] = RouteConfig(model=MODEL, modes=["chat"], backends=[backends[-1].backend()])
+        rig.routes[0] = RouteConfig(model=MODEL, modes=["chat"], targets=[backends[-1].backend()])
         return rig, backends[-1]
 
     yield build

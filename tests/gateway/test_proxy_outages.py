@@ -157,9 +157,7 @@ def test_a_snapshot_that_makes_no_sense_changes_nothing(new_rig):
     rig = new_rig()
     secret = rig.new_key()
     good = list(rig.routes)
-    rig.routes = [
-        RouteConfig(model=MODEL, modes=["chat"], backends=[rig.engine.backend(url="ftp://nowhere")])
-    ]
+    rig.routes = [RouteConfig(model=MODEL, modes=["chat"], targets=[rig.engine.backend(url="ftp://nowhere")])]
     rig.publish(wait=False)
     wait_until(lambda: any("http(s) address" in ack.problem for ack in rig.control.acks), 30, "the complaint")
     assert ask(rig.client(secret))

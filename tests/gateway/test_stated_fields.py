@@ -110,7 +110,7 @@ def test_the_value_is_cut_out_of_errors_and_the_model_is_named_whatever_is_state
     assert SALT("aurora") not in call(stated, secret).text
     stated.stated.says({"error": {"message": "x"}}, status=400)
     stated.routes = [
-        RouteConfig(model=MODEL, modes=["chat"], backends=[stated.stated.backend(cache_key_field="model")])
+        RouteConfig(model=MODEL, modes=["chat"], targets=[stated.stated.backend(cache_key_field="model")])
     ]
     stated.publish()
     call(stated, secret)

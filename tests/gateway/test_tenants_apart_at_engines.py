@@ -28,7 +28,7 @@ def rig(configured_rig):
 
 
 def serve(rig, *backends):
-    rig.routes = [RouteConfig(model=MODEL, modes=["chat"], backends=list(backends))]
+    rig.routes = [RouteConfig(model=MODEL, modes=["chat"], targets=list(backends))]
 
 
 def key_of(rig, tenant):

@@ -7,8 +7,8 @@ import threading
 import pytest
 import requests
 
-from gateway.contract import BackendConfig
 from tests.gateway.scripted_backend import USAGE, add_route, chunk, plain, scripted_backend
+from tests.gateway.targets import target
 
 MODEL = "aurora-whole"
 DONE = b"data: [DONE]\n\n"
@@ -375,7 +375,7 @@ def test_a_stream_needs_no_content_type(shared_rig):
         server.settimeout(20)
         threading.Thread(target=serve, args=(server,), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        key = add_route(shared_rig, MODEL, BackendConfig(id="untyped", url=url, upstream_model="up"))
+        key = add_route(shared_rig, MODEL, target(id="untyped", url=url, upstream_model="up"))
         answer = call(shared_rig, key, stream=True)
     shared_rig.routes = [route for route in shared_rig.routes if route.model != MODEL]
     shared_rig.publish()

@@ -2,13 +2,13 @@
 
 import json
 
-from gateway.contract import BackendConfig, TokenCounts
+from gateway.contract import TokenCounts
 from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.evidence import bounds_of, count_tokens
-from gateway.proxy.index import Backend
 from gateway.proxy.names import Names
 from gateway.proxy.streaming import EventStream
+from tests.gateway.targets import address
 
 WHO = Identity("0192-call", "aurora", 1_790_000_000)
 SECRETS = ("msg_of_theirs", "claude-sonnet-5-5", "req_of_theirs")
@@ -125,9 +125,7 @@ CONTENT = [
 
 def read(pieces, *, hides_usage=False):
     """What a client gets, and what the gateway knows, of a stream that comes in these pieces."""
-    backend = Backend(
-        BackendConfig(id="b", url="https://api.example.com/v1", upstream_model="claude-sonnet-5-5")
-    )
+    backend = address(id="b", url="https://api.example.com/v1", upstream_model="claude-sonnet-5-5")
     stream = EventStream(Names(backend, "aurora"), hides_usage=hides_usage)
     translator = MessagesToChunks(WHO)
     sent = b"".join(stream.feed(translator.feed(piece)) for piece in pieces)

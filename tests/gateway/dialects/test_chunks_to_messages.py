@@ -8,16 +8,15 @@ from anthropic.types import Message, RawMessageStreamEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.contract import BackendConfig
 from gateway.proxy.dialects.anthropic_client.answer import STOP_REASONS, message, messages_usage
 from gateway.proxy.dialects.anthropic_client.errors import messages_error
 from gateway.proxy.dialects.anthropic_client.stream import ChunksToMessages
-from gateway.proxy.index import Backend
 from gateway.proxy.names import Names
 from gateway.proxy.streaming import EventStream
 from gateway.proxy.usage import read_usage
 from tests.gateway.dialects import anthropic_events as theirs
 from tests.gateway.dialects.typed import adapter
+from tests.gateway.targets import address
 
 WHO = theirs.WHO
 HELLO = [{"role": "user", "content": "hello"}]
@@ -95,7 +94,7 @@ CONTENT = [
 
 def read(pieces):
     """The events for a client, as the gateway makes them: counted and renamed first."""
-    backend = Backend(BackendConfig(id="b", url="http://gpu-node-7:8000", upstream_model="org/own-name"))
+    backend = address(id="b", url="http://gpu-node-7:8000", upstream_model="org/own-name")
     stream = EventStream(Names(backend, "aurora"), hides_usage=False)
     translator = ChunksToMessages(WHO)
     sent = b"".join(translator.feed(stream.feed(piece)) for piece in pieces)

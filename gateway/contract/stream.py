@@ -7,7 +7,7 @@ Both sides import this file; it imports no Django. `gateway/contract/` describes
 connection alive while the control plane is compiling. The first bytes come at once.
 
 **Lines.** First a `ConfigHead`, then `ConfigRecords` and at most one `ConfigRouting` in any order, last a `ConfigEnd`.
-A message without its end was cut off and must be discarded. Decoding is strict, as everywhere in the contract.
+A message without its end was cut off and must be discarded.
 
 **Everything or changes.** If `after` is null, the message holds everything. Otherwise it holds what changed since
 revision `after`, and only a gateway that serves exactly that revision may apply it. Each record appears once and refers
@@ -28,9 +28,11 @@ from typing import Annotated, Final
 
 import msgspec
 
-from gateway.contract import (
+from gateway.contract import v1_config as v1
+from gateway.contract.config import (
     CONTRACT_VERSION,
-    ContractError,
+    DataClass,
+    Endpoint,
     KeyConfig,
     LimitConfig,
     LimitKind,
@@ -39,7 +41,7 @@ from gateway.contract import (
     RouteConfig,
     SettingsConfig,
 )
-from gateway.contract.messages import Count, Message, Revision
+from gateway.contract.messages import ContractError, Count, OpenMessage, Revision
 
 CONFIG_TYPE: Final = "application/vnd.quartermaster.config"
 # A gateway needs about a millisecond for them.
@@ -51,23 +53,31 @@ INFLATED_AT_ONCE: Final = 128 * 1024
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class TenantRecord(Message, frozen=True, omit_defaults=True, gc=False):
-    """An active tenant. A suspended or closed tenant is removed, and all its keys stop working."""
+class TenantRecord(OpenMessage, frozen=True, omit_defaults=True, gc=False):
+    """An active tenant. A suspended or closed tenant is removed, and all its keys stop working.
+
+    `regions` are where its calls may be answered (`KeyConfig`).
+    """
 
     id: str
     slug: str
+    regions: list[str] = []
 
 
-class ProjectRecord(Message, frozen=True, omit_defaults=True, gc=False):
-    """A project, what it may use, and the first second in which each model is refused."""
+class ProjectRecord(OpenMessage, frozen=True, omit_defaults=True, gc=False):
+    """A project, what it may use, and the first second in which each model is refused.
+
+    `data_classes` is the highest class of data that it may send to each (`KeyConfig`).
+    """
 
     id: str
     slug: str
     tenant_id: str
     grant_ends: dict[str, int] = {}
+    data_classes: dict[str, DataClass] = {}
 
 
-class KeyRecord(Message, frozen=True, omit_defaults=True):
+class KeyRecord(OpenMessage, frozen=True, omit_defaults=True):
     """A claimed key that is not revoked, suspended or expired. It opens those of `models` that its project may use."""
 
     digest: Digest
@@ -77,9 +87,12 @@ class KeyRecord(Message, frozen=True, omit_defaults=True):
     models: list[str] = []
     expires_at: int | None = None
     networks: list[str] = []
+    endpoints: list[Endpoint] = []
+    # Who answers for the key.
+    person_id: str | None = None
 
 
-class LimitSetting(Message, frozen=True, omit_defaults=True):
+class LimitSetting(OpenMessage, frozen=True, omit_defaults=True):
     """A `LimitConfig` without the fields that all limits on the same thing share."""
 
     id: str
@@ -90,7 +103,7 @@ class LimitSetting(Message, frozen=True, omit_defaults=True):
     used: Count | None = None
 
 
-class LimitsRecord(Message, frozen=True, omit_defaults=True):
+class LimitsRecord(OpenMessage, frozen=True, omit_defaults=True):
     """All limits that are set on one tenant, project or key; an empty list removes them."""
 
     scope: LimitScope
@@ -118,18 +131,23 @@ class LimitsRecord(Message, frozen=True, omit_defaults=True):
         ]
 
 
-class ConfigHead(Message, frozen=True, tag_field="part", tag="head"):
-    """The beginning of a message: everything at `revision`, or what changed since `after`."""
+class ConfigHead(OpenMessage, frozen=True, tag_field="part", tag="head"):
+    """The beginning of a message: everything at `revision`, or what changed since `after`.
+
+    Within a version, readers ignore optional fields that they do not know. If ignoring one would permit too much, the
+    console names that feature in `requires`, and a gateway that does not know it refuses the message.
+    """
 
     revision: Revision
     issued_at: str
     after: Revision | None = None
     state: str = ""
     settings: SettingsConfig = SettingsConfig()
+    requires: list[str] = []
     contract_version: int = CONTRACT_VERSION
 
 
-class ConfigRecords(Message, frozen=True, omit_defaults=True, tag_field="part", tag="records"):
+class ConfigRecords(OpenMessage, frozen=True, omit_defaults=True, tag_field="part", tag="records"):
     """New or changed records, and the ids (for keys, the digests) of removed ones."""
 
     tenants: list[TenantRecord] = []
@@ -141,33 +159,24 @@ class ConfigRecords(Message, frozen=True, omit_defaults=True, tag_field="part", 
     removed_keys: list[Digest] = []
 
 
-class ConfigRouting(Message, frozen=True, tag_field="part", tag="routing"):
+class ConfigRouting(OpenMessage, frozen=True, tag_field="part", tag="routing"):
     """All routes and prices; they replace the known ones."""
 
     routes: list[RouteConfig]
     prices: list[PriceConfig] = []
 
 
-class ConfigEnd(Message, frozen=True, tag_field="part", tag="end"):
+class ConfigEnd(OpenMessage, frozen=True, tag_field="part", tag="end"):
     """The end of a message."""
 
     revision: Revision
 
 
 ConfigPart = ConfigHead | ConfigRecords | ConfigRouting | ConfigEnd
-_decoder: msgspec.json.Decoder[ConfigPart] = msgspec.json.Decoder(ConfigPart)
 _encoder = msgspec.json.Encoder()
 
 
-def decode_part(line: bytes) -> ConfigPart:
-    """Read one line. Raises ContractError, with the path of the fault, for an invalid one."""
-    try:
-        return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"This is not part of a configuration: {error}") from error
-
-
-def pack(parts: Iterable[ConfigPart]) -> bytes:
+def pack(parts: Iterable[ConfigPart | v1.ConfigPart]) -> bytes:
     """Pack lines into one gzip member."""
     return _member(b"".join(_encoder.encode(part) + b"\n" for part in parts))
 
@@ -236,4 +245,8 @@ def resolve(
         expires_at=key.expires_at,
         networks=key.networks,
         grant_ends={model: project.grant_ends[model] for model in models},
+        regions=tenant.regions,
+        data_classes={model: cls for model in models if (cls := project.data_classes.get(model))},
+        endpoints=key.endpoints,
+        person_id=key.person_id,
     )
