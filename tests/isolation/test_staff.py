@@ -105,6 +105,7 @@ def test_a_search_finds_what_the_role_may_see(desk, full_lab):
                 assert not leaked, f"{person.name} {label}?q={term}"
 
 
+@pytest.mark.timeout(900)
 def test_no_filter_in_an_address_reaches_past_the_list(desk):
     client, person = desk
     for label in PAGES:
@@ -117,6 +118,8 @@ def test_no_filter_in_an_address_reaches_past_the_list(desk):
                 assert answer.status_code in (302, 400) or not is_list, f"{label}?{lookup}"
                 secret = lookup.split("__")[-2]
                 assert not [one for one in asked if f'"{secret}"::text LIKE' in one], f"{label}?{lookup}"
+                if not is_list:
+                    break
 
 
 def test_autocomplete_answers_for_what_the_role_may_see(desk, full_lab):
