@@ -13,7 +13,8 @@ from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.whole_answers import dumped, parse
 
 LARGEST_EVENT = 16 * 1024 * 1024  # bytes
-_DEEPEST = 128  # levels of arguments
+# Levels of a tool's arguments.
+_DEEPEST = 128
 _BOM = b"\xef\xbb\xbf"
 # A number that the fast reader may round.
 _LONG_NUMBER = re.compile(rb"\d{16}")

@@ -236,7 +236,9 @@ def test_usage_in_every_event_counts_once_and_a_sequence_that_stopped_it_is_name
     """Gemini's surface reports it so; vLLM names the sequence."""
     usages = [{"prompt_tokens": 5, "completion_tokens": n, "total_tokens": 5 + n} for n in (1, 2, 3)]
     chunks = [{**chunk({"content": "x"}), "usage": usage} for usage in usages]
-    sent, _ = read([stream_of(*chunks, chunk({}, "stop", stop_reason="END"))])
+    # And some servers end with zeros.
+    zeros = {**chunk({}, "stop", stop_reason="END"), "usage": dict.fromkeys(usages[0], 0)}
+    sent, _ = read([stream_of(*chunks, zeros)])
     last = events_of(sent)[-2]
     assert (last["usage"]["input_tokens"], last["usage"]["output_tokens"]) == (5, 3)
     assert last["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}

@@ -8,6 +8,7 @@ from gateway.proxy.body import Body
 from gateway.proxy.dialects.anthropic_client.content import chat_messages
 from gateway.proxy.dialects.anthropic_client.fields import IDLE, OMITTED, READ
 from gateway.proxy.dialects.common import call_in, check_idle, malformed, untranslatable
+from gateway.proxy.dialects.surfaces import fitted, must_ask_for_usage
 from gateway.proxy.tokens import estimate_prompt, with_margin
 from gateway.proxy.whole_answers import dumped
 
@@ -67,7 +68,7 @@ def translate_call(call: dict[str, Any], model: ChatModel) -> dict[str, Any]:
     chat: dict[str, Any] = {"model": model.name, "messages": messages, **_limits(call)}
     if call.get("stream"):
         chat["stream"] = True
-        if "stream_options" not in model.dialect.not_taken:
+        if must_ask_for_usage(model.dialect):
             chat["stream_options"] = {"include_usage": True}
     for name in ("temperature", "top_p", "top_k"):
         if name in call:
@@ -86,22 +87,6 @@ def translate_call(call: dict[str, Any], model: ChatModel) -> dict[str, Any]:
     if _TIERS[tier]:
         chat["service_tier"] = _TIERS[tier]
     return fitted(chat, model.dialect)
-
-
-def fitted(chat: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """A chat call with the names that a provider knows its fields by. Raises Refusal (400) for one that it refuses."""
-    renamed: dict[str, Any] = {}
-    for name, value in chat.items():
-        if name in dialect.not_taken:
-            if name in _HINTS:
-                continue
-            raise untranslatable(name, "is not available for this model. Omit it, or choose another model.")
-        renamed[dialect.renamed.get(name, name)] = value
-    return renamed
-
-
-# They change no answer.
-_HINTS = ("user", "service_tier", "stream_options")
 
 
 def _check_edits(settings: Any) -> None:

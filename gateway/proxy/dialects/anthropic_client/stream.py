@@ -14,7 +14,7 @@ from gateway.proxy.dialects.anthropic_client.answer import (
 from gateway.proxy.dialects.anthropic_client.errors import error_event
 from gateway.proxy.dialects.common import EventReader, Identity, parse_exactly
 from gateway.proxy.usage import Reported, read_usage
-from gateway.proxy.whole_answers import dumped
+from gateway.proxy.whole_answers import dumped, tells_usage
 
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _BROKE_OFF = "The model stopped in the middle of its answer. Try again."
@@ -96,7 +96,8 @@ class ChunksToMessages:
         if isinstance(chunk.get("error"), dict):
             told = chunk["error"].get("message")
             return self.fail(500, told if isinstance(told, str) else _BROKE_OFF)
-        self._note_usage(chunk)
+        if tells_usage(data):
+            self._note_usage(chunk)
         choices = chunk.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(first, dict) or first.get("index", 0) not in (0, "0"):
