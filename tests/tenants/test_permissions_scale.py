@@ -20,6 +20,9 @@ from tenants.roles import ROLE_PERMISSIONS, Role
 from tests.databases import as_owner, renew_clone
 from tests.many_tenants import MEMBERS, analyze, make_tenants
 
+# All tests, those too that ask the database nothing: pytest-django runs tests with a database first, and would make the
+# crowd a second time for the others.
+pytestmark = pytest.mark.django_db
 FEW, MANY = 20, 2_000
 
 
@@ -155,7 +158,6 @@ def test_the_number_of_queries_does_not_grow(counts, name):
     assert many <= QUESTIONS[name][1], "\n".join(asked)
 
 
-@pytest.mark.django_db
 def test_the_crowd_is_there(counts):
     assert Tenant.objects.count() == MANY
     assert Membership.objects.across_tenants().count() == MANY * MEMBERS + FEW
@@ -163,7 +165,6 @@ def test_the_crowd_is_there(counts):
     assert GroupObjectPermission.objects.count() == MANY * each
 
 
-@pytest.mark.django_db
 def test_what_roles_permit_is_found_by_indexes_alone(counts):
     user, where = DEVELOPER(), tenant()
     with CaptureQueriesContext(connection) as asked:
@@ -181,7 +182,6 @@ def test_what_roles_permit_is_found_by_indexes_alone(counts):
     assert sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in scans) < 100
 
 
-@pytest.mark.django_db
 def test_a_changed_role_reaches_every_group_in_one_statement(counts, monkeypatch):
     fewer = ROLE_PERMISSIONS | {Role.DEVELOPER: ROLE_PERMISSIONS[Role.DEVELOPER] - {"claim_key"}}
     monkeypatch.setattr(role_groups, "ROLE_PERMISSIONS", fewer)
@@ -198,7 +198,6 @@ def _scans(node):
         yield from _scans(child)
 
 
-@pytest.mark.django_db
 def test_a_role_given_or_taken_acts_on_the_very_next_request(counts, client):
     owner, where = OWNER(), tenant()
     viewer = person(50)
@@ -215,7 +214,6 @@ def test_a_role_given_or_taken_acts_on_the_very_next_request(counts, client):
     assert client.get(elsewhere).status_code == 200
 
 
-@pytest.mark.django_db
 def test_a_remembered_answer_belongs_to_one_loading_of_the_person(counts):
     owner, where, viewer = OWNER(), tenant(), person(50)
     earlier = User.objects.get(pk=viewer.pk)
