@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import json
 import os
 import secrets
 from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
@@ -37,3 +41,45 @@ def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None
     log = stack.enter_context((directory / "postgres.log").open("wb"))
     stack.callback(RunningServer(server, log).stop)
     os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"] = server.url("postgres")
+
+
+def migrations(checkout: Path = CHECKOUT) -> dict[str, str]:
+    """Return the digest of each migration of ours, by its path."""
+    return {
+        str(path.relative_to(checkout)): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in sorted(checkout.glob("*/migrations/[0-9]*.py"))
+    }
+
+
+def is_changed(built_with: dict[str, str], here: dict[str, str]) -> bool:
+    """True if a migration that a database was built with reads otherwise here, or is gone. New ones can be applied."""
+    return any(here.get(path) != digest for path, digest in built_with.items())
+
+
+def is_current(database: str) -> bool:
+    """True if the database is built, with migrations as they are here. Prints a line if they were edited since."""
+    from tests.databases import maintenance
+
+    with maintenance() as server:
+        found = server.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [database]
+        ).fetchone()
+    if not found or not (found[0] or "").startswith("built {"):
+        return False
+    if is_changed(json.loads(found[0].removeprefix("built ")), migrations()):
+        print(f"{database} is built anew: its migrations were edited since.", flush=True)
+        return False
+    return True
+
+
+def remember(database: str) -> None:
+    """Note in the database that it is built, and with which migrations."""
+    from psycopg import sql
+
+    from tests.databases import maintenance
+
+    with maintenance() as server:
+        comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+        server.execute(
+            comment.format(sql.Identifier(database), sql.Literal(f"built {json.dumps(migrations())}"))
+        )

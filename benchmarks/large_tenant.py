@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.large_server import start_server
+from benchmarks.large_server import is_current, remember, start_server
 
 # The slugs of the large tenant and of an ordinary one.
 LARGE = "tenant-0"
@@ -70,12 +70,9 @@ def _use(size: Size) -> None:
 
     from tests.databases import as_owner, execute, maintenance, use
 
-    with maintenance() as server:
-        is_built = server.execute(
-            "SELECT shobj_description(oid, 'pg_database') = 'built' FROM pg_database WHERE datname = %s",
-            [size.database],
-        ).fetchone()
-        if not (is_built and is_built[0]):
+    is_built = is_current(size.database)
+    if not is_built:
+        with maintenance() as server:
             execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", size.database)
             execute(server, "CREATE DATABASE {}", size.database)
     use(size.database)
@@ -83,14 +80,12 @@ def _use(size: Size) -> None:
     with as_owner():
         with contextlib.redirect_stdout(io.StringIO()) as said:
             call_command("migrate", verbosity=2, interactive=False)
-        if is_built and is_built[0]:
+        if is_built:
             _print_applied(said.getvalue())
-        if not (is_built and is_built[0]):
+        else:
             build(size)
-    if not (is_built and is_built[0]):
-        with maintenance() as server:
-            execute(server, "COMMENT ON DATABASE {} IS 'built'", size.database)
-        print(f"built {size.database} in {perf_counter() - begun:.0f} s", flush=True)
+            print(f"built {size.database} in {perf_counter() - begun:.0f} s", flush=True)
+    remember(size.database)
 
 
 def _print_applied(said: str) -> None:

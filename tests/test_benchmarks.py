@@ -12,6 +12,7 @@ import pytest
 from benchmarks import scratch
 from benchmarks.__main__ import benchmarks
 from benchmarks.figures import Figure, Figures, Table
+from benchmarks.large_server import is_changed, migrations
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -86,3 +87,17 @@ def test_recording_usage_is_measured_on_a_server_of_its_own():
     result = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "bare COPY" in result.stdout
+
+
+def test_a_kept_database_is_built_anew_if_its_migrations_were_edited(tmp_path):
+    (tmp_path / "app" / "migrations").mkdir(parents=True)
+    first = tmp_path / "app" / "migrations" / "0001_first.py"
+    first.write_text("a = 1")
+    built_with = migrations(tmp_path)
+    (tmp_path / "app" / "migrations" / "0002_second.py").write_text("b = 1")
+    assert not is_changed(built_with, migrations(tmp_path))
+    first.write_text("a = 2")
+    assert is_changed(built_with, migrations(tmp_path))
+    first.unlink()
+    assert is_changed(built_with, migrations(tmp_path))
+    assert "tenants/migrations/0001_initial.py" in migrations()
