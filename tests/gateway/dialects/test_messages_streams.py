@@ -16,6 +16,7 @@ from tests.gateway.dialects.anthropic_events import (
     COUNTS,
     EVENTS,
     SAID,
+    SECRETS,
     WHO,
     WHOLE_USAGE,
     chunks_of,
@@ -57,6 +58,7 @@ def test_everything_that_a_model_may_send_reaches_the_client():
     sent, stream, _ = read([sse(*EVENTS)])
     chunks = data_lines(sent)
     assert said_in(chunks) == SAID
+    assert not any(one.encode() in chunks_of([sse(*EVENTS)]) for one in SECRETS)
     for one in chunks:
         ChatCompletionChunk.model_validate(one)
     assert [one["usage"] for one in chunks if "usage" in one] == [WHOLE_USAGE]

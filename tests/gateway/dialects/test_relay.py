@@ -90,7 +90,7 @@ def test_a_whole_answer_of_a_messages_backend_keeps_everything_but_names():
 def test_anthropics_client_through_a_relay_gets_signed_thoughts_and_citations():
     def answer(path, headers, body):
         read_body = Body(body)
-        assert check_call(read_body)
+        check_call(read_body)
         assert json.loads(passed_call(read_body, "claude-sonnet-5-5", None))["model"] == "claude-sonnet-5-5"
         return 200, {"content-type": "text/event-stream"}, [relayed([sse(*RELAYED)])[0]]
 

@@ -21,7 +21,8 @@ from gateway.proxy.dialects.anthropic_client.fields import (
 from gateway.proxy.dialects.common import EventReader, Identity, malformed, parse_exactly, untranslatable
 from gateway.proxy.whole_answers import as_json, dumped, parse
 
-_LARGEST = 10_000_000  # tokens
+# Tokens.
+LARGEST_OUTPUT = 10_000_000
 _BETAS = re.compile(r"[a-z0-9-]{1,64}(?:\s*,\s*[a-z0-9-]{1,64}){0,31}")
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Thoughts that are not Anthropic's: the gateway gives those of other models an empty signature.
@@ -31,13 +32,11 @@ _PASSED = frozenset((
 ))  # fmt: skip
 
 
-def check_call(body: Body) -> bool:
-    """Check a Messages call that is passed on, and return whether it is streamed.
+def check_call(body: Body) -> None:
+    """Check a Messages call that is passed on, beyond what `parse_messages` checks of every one.
 
     Raises Refusal (400) naming a field that is wrong, or that would use what is not metered, or not the tenant's.
     """
-    if not body.items_of("messages"):
-        raise malformed("messages", "be a list with at least one message")
     for name in body.names():
         if name in IDLE:
             value = body.get(name)
@@ -45,13 +44,6 @@ def check_call(body: Body) -> bool:
                 raise untranslatable(name, "is not available here. Omit it.")
         elif name not in READ and name not in ONLY_ANTHROPIC:
             raise untranslatable(name, "is not available here. Omit it.")
-    most = body.simple("max_tokens")
-    # With 0, Anthropic only fills its cache.
-    if type(most) is not int or not 0 <= most <= _LARGEST:
-        raise malformed("max_tokens", f"be a whole number from 0 to {_LARGEST:,}")
-    stream = body.simple("stream")
-    if not isinstance(stream, bool | None):
-        raise malformed("stream", "be true or false")
     for number, raw in enumerate(body.items_of("tools") or ()):
         tool = parse(bytes(raw))
         kind = tool.get("type") if isinstance(tool, dict) else ""
@@ -60,6 +52,13 @@ def check_call(body: Body) -> bool:
                 f"tools[{number}].type",
                 "runs at the provider and is not metered here, so it is not available.",
             )
+
+
+def check_stream(body: Body) -> bool:
+    """Whether a call is streamed. Raises Refusal (400) if the field is neither true nor false."""
+    stream = body.simple("stream")
+    if not isinstance(stream, bool | None):
+        raise malformed("stream", "be true or false")
     return bool(stream)
 
 
