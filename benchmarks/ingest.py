@@ -7,7 +7,7 @@ machine slows both. The table also shows processor time, which is the steadier m
 sends text from memory in one transaction and checks nothing. It runs as the owner of the tables, to whom row-level
 security does not apply. Recording runs as the console's role, starts from Python records, and ends with everything
 committed: identities claimed, every call priced, all rollups written and the periods locked. The calls are those of the
-ServeGen trace with their own times over one day, as a gateway reports them: with ids that grow by time, a backend, a
+ServeGen trace with their own times over one day, as a gateway reports them: with ids that grow by time, a target, a
 request id, and for every second call a trace. With `--demo` they are spread over months, as `import_usage` does, which
 makes many more rollup rows. `--keys` distributes them over so many keys, twenty of each project: with thousands of keys
 nearly every call of a batch has its own rollup row. In production a task folds rollups every few seconds; the benchmark
@@ -172,14 +172,13 @@ def make_records(options: argparse.Namespace) -> list:
     rows = list(islice(read_trace(TRACE, "servegen"), options.calls))
     rule = DemoRule(until=MIDNIGHT, first_moment=rows[0].moment, last_moment=rows[-1].moment)
     chance = random.Random(7)
-    backends = [str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(20)]
+    targets = [str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(20)]
     records = []
     for row in rows:
         tenant, project, model = rule.place(row)
         at = rule.moment(row) if options.demo else MIDNIGHT + timedelta(microseconds=row.moment)
-        records.append(UsageRecord(UUID(int=0), keys[tenant, project], model, at, row.input, 0, 0, row.output,
-                                   row.reasoning, latency_ms=900, first_token_ms=80, is_stream=True,
-                                   config_revision=7))  # fmt: skip
+        records.append(UsageRecord(UUID(int=0), keys[tenant, project], model, at, row.usage, latency_ms=900,
+                                   first_token_ms=80, is_stream=True, config_revision=7))  # fmt: skip
     records.sort(key=lambda record: record.occurred_at)
     for n, record in enumerate(records):
         milliseconds = int(record.occurred_at.timestamp() * 1000)
@@ -187,7 +186,7 @@ def make_records(options: argparse.Namespace) -> list:
         call_id = UUID(int=value)
         trace = f"{chance.getrandbits(128):032x}" if n % 2 else None
         records[n] = record._replace(
-            event_id=call_id, request_id=str(call_id), backend_id=chance.choice(backends), trace_id=trace
+            event_id=call_id, request_id=str(call_id), target_id=chance.choice(targets), trace_id=trace
         )
     make_partitions(encode(records))
     return records
@@ -277,10 +276,10 @@ def check(count: int) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*), sum(amount), sum(output) FROM usage_event")
+        cursor.execute("SELECT count(*), sum(amount), sum(usage) FROM usage_event")
         events = cursor.fetchone()
         for table in ("rollup_hour", "rollup_day", "rollup_month", "rollup_tenant_day"):
-            cursor.execute(f"SELECT sum(calls), sum(amount), sum(output) FROM {table}")
+            cursor.execute(f"SELECT sum(calls), sum(amount), sum(usage) FROM {table}")
             if cursor.fetchone() != events or events[0] != count:
                 raise SystemExit(f"{table} is not the sum of {count} events")
 

@@ -138,8 +138,12 @@ SELECT k.tenant_id, k.project_id, k.id AS key_id, m.id AS model_id, m.amount, k.
 ANALYZE large_project, large_key, large_model, large_cell;
 """
 
-USED = "3000::bigint, 1000::bigint, 0::bigint, 400::bigint, 0::bigint, 0::bigint, 0::bigint"
-KINDS = "input, cache_read, cache_write, output, reasoning, image, audio"
+# What each call used, packed.
+USED = (
+    "(SELECT sum(place * CASE name WHEN 'input' THEN 3000 WHEN 'cache_read' THEN 1000 WHEN 'output' THEN 400 "
+    "WHEN 'request' THEN 1 ELSE 0 END) FROM usage_kind)"
+)
+TOKENS = 4400
 
 
 def build(size: Size) -> None:
@@ -325,8 +329,10 @@ def _usage(cursor: Any, size: Size) -> None:
     for month in months:
         cursor.execute("SELECT make_usage_partition(%s)", [month])
     period = "date_trunc('month', day)::date"
-    sums = ", ".join(f"sum(calls * {number})::bigint" for number in (3000, 1000, 0, 400, 0, 0, 0, 1))
-    columns = f"{KINDS}, request, calls, amount"
+    cursor.execute(f"SELECT {USED}")
+    used = cursor.fetchone()[0]
+    sums = f"sum(calls * {used}), sum(calls * {TOKENS})::bigint"
+    columns = "usage, tokens, calls, amount"
     cursor.execute(
         f"INSERT INTO rollup_day_folded (period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {columns}) "
         f"SELECT {period}, tenant_id, project_id, key_id, model_id, day, false, {sums}, sum(calls), "
@@ -366,8 +372,9 @@ def _usage(cursor: Any, size: Size) -> None:
             "(SELECT c.*, n FROM large_cell c, generate_series(1, c.calls) n "
             f"WHERE date_trunc('month', c.day) = '{month}' ORDER BY c.day, c.hour, c.k, n) c",
             event_id=f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, key_id::text || c || ':' || n)",
-            tenant_id="tenant_id", project_id="project_id", key_id="key_id", occurred_at=at, input="3000",
-            cache_read="1000", output="400", request="1", latency_ms="900", first_token_ms="80", day="day",
+            tenant_id="tenant_id", project_id="project_id", key_id="key_id", occurred_at=at,
+            usage=str(used), is_long_context="false", is_batch="false", latency_ms="900",
+            first_token_ms="80", day="day",
             period=f"'{month}'", model_id="model_id", http_status="200", is_exact="true", is_stream="true",
             source="'gateway'", status="'ok'", amount="amount",
         )  # fmt: skip

@@ -16,6 +16,7 @@ from accounts.admin.filters import FewValuesFilter
 from accounts.permissions import signed_in
 from billing.cost_reports import ask_for_cost_report
 from billing.forms import PriceForm, StaffCostReportForm
+from billing.known_kinds import words_of
 from billing.models import Price, QuarantinedEvent
 from billing.prices import publish_prices
 from core.errors import Conflict
@@ -101,7 +102,7 @@ class PriceAdmin(ReadOnlyAdmin):
         style(form)
         return self.form_page(
             request, form, title=_("New version from date"), button=_("Publish prices"),
-            hint=_("Money per million tokens. An empty kind is not priced, except cached input and cache "
+            hint=_("Money per million. An empty kind is not priced, except cached input and cache "
                    "writes, which then cost the same as input, and reasoning, which then costs the same "
                    "as output."),
         )  # fmt: skip
@@ -112,7 +113,7 @@ class PriceAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("Kind"), ordering="sku__kind")
     def kind(self, price: Price) -> str:
-        return price.sku.get_kind_display()
+        return words_of(price.sku.kind)
 
     @admin.display(description=_("Per million"))
     def amount(self, price: Price) -> str:

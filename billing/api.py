@@ -17,7 +17,6 @@ from rest_framework.views import APIView
 from accounts.permissions import require, signed_in
 from billing.costs import cost_rows, freshness
 from billing.estimates import with_estimates
-from billing.kinds import KINDS
 from billing.models import Price
 from billing.serializers import (
     CostPlaceSerializer,
@@ -30,7 +29,7 @@ from tenants.api.base import visible_project, visible_tenant
 
 NOTHING_USED: dict[str, Any] = {
     "cost": 0, "calls": 0, "unpriced_calls": 0, "estimated_calls": 0, "estimated_tokens": 0,
-    "quantities": dict.fromkeys(KINDS, 0),
+    "tokens": 0, "quantities": {},
 }  # fmt: skip
 
 

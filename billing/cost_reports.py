@@ -1,6 +1,6 @@
 """Cost reports: a kind of export whose rows PostgreSQL itself writes.
 
-One row per day, project, model, token kind and unit price; docs/billing.md explains every column. Priced rows sum to
+One row per day, project, model, kind of usage and unit price; docs/billing.md explains every column. Priced rows sum to
 the dashboard's total exactly. Usage without a price has status `unpriced` and neither price nor amount.
 """
 
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.declared import action
 from accounts.models import User
 from billing.detail_sql import DETAIL
-from billing.kinds import KINDS, TOKEN_KINDS
+from billing.packed_usage import count_of
 from exports.actions import queue_export
 from exports.csv_formats import Format, options_of, spreadsheet_safe
 from exports.kinds import FileKind, Prepared
@@ -117,13 +117,6 @@ COSTS: Final = FileKind(
     is_default=True,
 )
 
-_QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN e.{kind}" for kind in KINDS)
-
-
-def _of_kinds(table: str) -> str:
-    return ", ".join(f"('{kind}', {table}.{kind})" for kind in TOKEN_KINDS)
-
-
 # The temporary table makes it possible to count the rows before the first is written.
 COLLECT: Final = f"""
 CREATE TEMPORARY TABLE cost_report ON COMMIT DROP AS
@@ -134,17 +127,17 @@ WITH {DETAIL}, estimated AS MATERIALIZED (
 ), used AS (
     SELECT day, project_id, model_id, kind, per_million, quantity, 0 AS estimated, false AS is_unpriced FROM detail
      UNION ALL
-    SELECT e.day, e.project_id, e.model_id, t.kind, t.per_million, 0, CASE t.kind {_QUANTITY} END, false
+    SELECT e.day, e.project_id, e.model_id, t.kind, t.per_million, 0, {count_of("e.usage", "t.place")}, false
       FROM estimated e JOIN tariff t ON t.model_id = e.model_id AND t.valid @> e.hour
      WHERE NOT e.is_unpriced
      UNION ALL
-    SELECT r.day, r.project_id, r.model_id, used.kind, NULL, used.quantity, 0, true
-      FROM rollup_day r CROSS JOIN LATERAL (VALUES {_of_kinds("r")}) AS used (kind, quantity)
+    SELECT r.day, r.project_id, r.model_id, k.name, NULL, {count_of("r.usage", "k.place")}, 0, true
+      FROM rollup_day r JOIN usage_kind k ON k.needs_price
      WHERE r.tenant_id = %(tenant)s AND r.is_unpriced AND r.day BETWEEN %(first_day)s AND %(last_day)s
        AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s)
      UNION ALL
-    SELECT e.day, e.project_id, e.model_id, used.kind, NULL, 0, used.quantity, true
-      FROM estimated e CROSS JOIN LATERAL (VALUES {_of_kinds("e")}) AS used (kind, quantity)
+    SELECT e.day, e.project_id, e.model_id, k.name, NULL, 0, {count_of("e.usage", "k.place")}, true
+      FROM estimated e JOIN usage_kind k ON k.needs_price
      WHERE e.is_unpriced
 )
 SELECT day, project_id, model_id, kind, per_million, sum(quantity)::bigint AS quantity,
@@ -177,7 +170,7 @@ def write(csv_format: str) -> str:
         "project": text("p.slug"),
         **{name: text(_of_project(name)) for name in Project.ACCOUNTING},
         "model": text("m.name"),
-        "token_kind": "r.kind",
+        "kind": "r.kind",
         "quantity": "r.quantity",
         "price_per_million": number("r.per_million"),
         "amount": number("r.amount"),

@@ -13,7 +13,9 @@ from django.utils.translation import ngettext
 
 from billing.charts import ranked_models
 from billing.costs import CostReport, Totals
+from billing.kind_costs import KindCost
 from billing.kinds import Kind
+from billing.known_kinds import kind_named, words_of
 from core.templatetags.qm import share
 
 # Most rows in a table, apart from the row that sums up the others.
@@ -62,6 +64,12 @@ def figures_of(report: CostReport) -> CostFigures:
         final_to=report.final_up_to,
         is_empty=not now.calls,
     )
+
+
+def _in_units(kind: KindCost) -> int:
+    """A kind's quantity in whole units, such as seconds if it counts milliseconds."""
+    known = kind_named(kind.kind)
+    return kind.quantity // known.scale if known else kind.quantity
 
 
 def dearest(by_project: Mapping[tuple[str, str], Totals]) -> list[tuple[tuple[str, str], Totals]]:
@@ -132,7 +140,7 @@ def tables_of(report: CostReport, project_address: Any, other_projects: str) -> 
             url=other_projects,
         ),
         kind_rows=[
-            {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost}
+            {"label": words_of(kind.kind), "quantity": _in_units(kind), "cost": kind.cost}
             for kind in report.by_kind
         ],
         cache_note=_("The cache served %(share)s of input.") % {"share": share(read, all_input)}

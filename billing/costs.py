@@ -19,10 +19,9 @@ from django.utils.timezone import now
 from billing import key_months
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import KindCost, costs_by_kind
-from billing.kinds import KINDS, TOKEN_KINDS
+from billing.known_kinds import quantities_of
 from billing.month_sums import (
     MONTH_OF_DAY,
-    TOKENS,
     months_of,
     named_sums,
     of_project,
@@ -207,12 +206,12 @@ def cost_rows(
         beyond = f"WHERE ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in place)})"
     sql = f"""
         {page.expressions} SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls,
-               used.unpriced_calls, {", ".join(f"used.{kind}" for kind in KINDS)}
+               used.unpriced_calls, used.tokens, used.usage::text
           FROM (SELECT {"".join(f"{ids[name]} AS {name}, " for name in group_by)}
                        CASE WHEN sum(r.calls) FILTER (WHERE NOT r.is_unpriced) > 0 THEN sum(r.amount) END AS cost,
                        sum(r.calls)::bigint AS calls,
                        coalesce(sum(r.calls) FILTER (WHERE r.is_unpriced), 0)::bigint AS unpriced_calls,
-                       {", ".join(f"sum(r.{kind})::bigint AS {kind}" for kind in KINDS)}
+                       sum(r.tokens)::bigint AS tokens, sum(r.usage) AS usage
                   FROM {source} {condition}
                  {f"GROUP BY {', '.join(ids[name] for name in group_by)}" if chosen else ""}
                 HAVING sum(r.calls) > 0) used
@@ -225,7 +224,7 @@ def cost_rows(
     return [
         dict(zip(group_by, row[:width], strict=True))
         | {"cost": row[width], "calls": row[width + 1], "unpriced_calls": row[width + 2]}
-        | {"quantities": dict(zip(KINDS, row[width + 3 :], strict=True))}
+        | {"tokens": row[width + 3], "quantities": quantities_of(row[width + 4])}
         for row in rows
     ]
 
@@ -304,8 +303,7 @@ def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Totals:
     """A tenant's totals for a few days, in one query, for the home page."""
     total = Totals()
     for row in cost_rows(tenant, start_day, end_day, ()):
-        tokens = sum(row["quantities"][kind] for kind in TOKEN_KINDS)
-        total = Totals(row["cost"], row["calls"], tokens, tokens, row["unpriced_calls"])
+        total = Totals(row["cost"], row["calls"], row["tokens"], row["tokens"], row["unpriced_calls"])
     return total
 
 
@@ -379,7 +377,7 @@ def _by_project(tenant: Tenant, start: date, end: date, project: Project | None)
     sums = ", ".join(
         f"sum({what}) FILTER (WHERE {condition}){cast}"
         for condition in ("r.is_now", "NOT r.is_now")
-        for what, cast in (("r.amount", ""), ("r.calls", "::bigint"), (TOKENS, "::bigint"))
+        for what, cast in (("r.amount", ""), ("r.calls", "::bigint"), ("r.tokens", "::bigint"))
     )
     sql = f"""
         SELECT p.slug, p.name, used.*

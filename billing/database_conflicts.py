@@ -11,6 +11,9 @@ SENTENCES = {
     "price_ranges_do_not_overlap": Sentence(
         _("Someone else has just published a price of this model. Reload to see the current prices.")
     ),
+    "usage_kind_stands": Sentence(
+        _("Someone else has just described this kind of usage. Reload to see the current state.")
+    ),
     "cost_line_wants_open_period": Sentence(
         _("Someone else has just closed this billing period. Reload to see the current state.")
     ),

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from billing.kinds import KINDS
-
-_QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN h.{kind}" for kind in KINDS)
-
+from billing.packed_usage import count_of
 
 HOURS: Final = """
     SELECT r.*
@@ -30,13 +27,13 @@ def detail(hours: str = HOURS) -> str:
     """
     return f"""
 hours AS MATERIALIZED ({hours}), tariff AS MATERIALIZED (
-    SELECT s.model_id, s.id AS sku_id, s.kind, p.id AS price_id, p.valid, p.per_million
-      FROM sku s JOIN price p ON p.sku_id = s.id
+    SELECT s.model_id, s.id AS sku_id, s.kind, k.place, p.id AS price_id, p.valid, p.per_million
+      FROM sku s JOIN price p ON p.sku_id = s.id JOIN usage_kind k ON k.name = s.kind
      WHERE s.model_id IN (SELECT model_id FROM hours)
        AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
 ), detail AS (
     SELECT h.period, h.project_id, h.model_id, h.day, h.hour, t.sku_id, t.kind, t.price_id, t.per_million,
-           CASE t.kind {_QUANTITY} END AS quantity
+           {count_of("h.usage", "t.place")} AS quantity
       FROM hours h JOIN tariff t ON t.model_id = h.model_id AND t.valid @> h.hour
 )"""  # noqa: S608
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from billing.month_sums import MONTH_OF_DAY, TOKENS
+from billing.month_sums import MONTH_OF_DAY
 from tenants.models import Project, Tenant
 
 _COLUMNS: Final = {
@@ -51,7 +51,7 @@ def estimated_usage(
     chosen = "".join(f"{_COLUMNS[name]}, " for name in group_by)
     grouping = f"GROUP BY {chosen[:-2]}" if chosen else "HAVING count(*) > 0"
     sql = f"""
-        SELECT {chosen} sum(r.calls)::bigint, sum({TOKENS})::bigint, sum(r.amount)
+        SELECT {chosen} sum(r.calls)::bigint, sum(r.tokens)::bigint, sum(r.amount)
           FROM rollup_estimated r
           {"JOIN billed_model m ON m.id = r.model_id" if "model" in group_by else ""}
           {"JOIN tenants_project p ON p.id = r.project_id" if "project" in group_by else ""}

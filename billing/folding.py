@@ -13,21 +13,19 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from billing.kinds import KINDS
-
 # Deltas in one transaction. Deltas folded together leave no dead row versions behind.
 MOST: Final = 500_000
 
-_KINDS: Final = ", ".join(KINDS)
-_SUMS: Final = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
+_NAMES: Final = ("usage", "tokens", "calls", "amount")
+_SUMS: Final = ", ".join(f"sum({name})" for name in _NAMES)
 
 
 def _fold(table: str, columns: str, where: str = "") -> str:
     """Add the taken deltas to a folded table in the order of its key. All writers of the table use that order."""
-    add = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*KINDS, "calls", "amount"))
+    add = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _NAMES)
     order = ", ".join(str(number) for number in range(1, columns.count(",") + 2))
     return f"""
-    INSERT INTO {table} ({columns}, {_KINDS}, calls, amount)
+    INSERT INTO {table} ({columns}, {", ".join(_NAMES)})
     SELECT {columns}, {_SUMS} FROM taken {where} GROUP BY {order} ORDER BY {order}
     ON CONFLICT ({columns}) DO UPDATE SET {add}"""
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from billing.costs import months_with_usage, today_of
-from billing.kinds import Kind
+from billing.known_kinds import all_kinds
 from core.choices import PickField, offer
 from core.local_days import read_month
 from core.templatetags.qm import month_label
@@ -88,12 +88,14 @@ class PriceForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for kind in Kind:
-            self.fields[f"price_{kind.value}"] = forms.DecimalField(
-                label=kind.label, required=False, min_value=Decimal(0), max_digits=18, decimal_places=8
-            )
+        self.kinds = [kind for kind in all_kinds() if kind.is_known]
+        for kind in self.kinds:
+            self.fields[f"price_{kind.name}"] = forms.DecimalField(
+                label=kind.words, required=False, min_value=Decimal(0), max_digits=18, decimal_places=8,
+                help_text="" if kind.scale == 1 else _("Per million times 1/%(scale)d.") % {"scale": kind.scale},
+            )  # fmt: skip
 
     def per_million(self) -> dict[str, Decimal]:
         """The prices that were entered, by kind."""
-        prices = {kind.value: self.cleaned_data[f"price_{kind.value}"] for kind in Kind}
+        prices = {kind.name: self.cleaned_data[f"price_{kind.name}"] for kind in self.kinds}
         return {kind: price for kind, price in prices.items() if price is not None}

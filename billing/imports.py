@@ -32,6 +32,7 @@ from billing.usage import (
     UsageRecord,
     encode,
     in_batches,
+    kinds_of,
 )
 from core.errors import Conflict
 from core.names import clean_name, is_seen
@@ -186,7 +187,7 @@ def record_all(
     with ThreadPoolExecutor(max_workers=1) as encoder, _quick_turns():
         waiting: Batch | None = None
         for chunk in chain(in_batches(records, batch_size), [None]):
-            encoding = encoder.submit(encode, chunk) if chunk else None
+            encoding = encoder.submit(encode, chunk, kinds_of(chunk)) if chunk else None
             if waiting is not None:
                 yield record_batch(source, waiting)
             waiting = encoding.result() if encoding else None
@@ -263,10 +264,7 @@ def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
 
 def _record(source: str, row: TraceRow, key: UUID, model: str, at: datetime) -> UsageRecord:
     facts = row.facts or {}
-    return UsageRecord(
-        event_id(source, row), key, model, at, row.input, row.cache_read, facts.get("cache_write", 0), row.output,
-        row.reasoning, row.image, facts.get("audio", 0), facts.get("status", "ok"),
-    )  # fmt: skip
+    return UsageRecord(event_id(source, row), key, model, at, row.usage, facts.get("status", "ok"))
 
 
 def undated(format_name: str) -> bool:

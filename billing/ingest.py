@@ -119,6 +119,8 @@ class _Ingest:
 
     def __init__(self, cursor: psycopg.Cursor[Any], source: str, batch: Batch) -> None:
         self.cursor, self.source, self.batch = cursor, source, batch
+        tokens = sum(kind.is_token for kind in batch.kinds)
+        self.sql = sql.statements(len(batch.kinds), tokens)
         self.quarantined = len(batch.malformed)
 
     def run(self) -> Receipt:
@@ -129,6 +131,7 @@ class _Ingest:
             return Receipt(quarantined=self.quarantined)
 
         cursor.execute(sql.PREPARE)
+        cursor.execute(self.sql.prepare)
         with cursor.copy(sql.STAGE_PLACES) as copy:
             copy.write(batch.place_rows)
         cursor.execute(sql.OWN)
@@ -140,8 +143,8 @@ class _Ingest:
         }
         posting = self.lock_periods(months)
         cursor.execute(sql.NAME_MODELS, [sorted({model for model, _ in batch.tariffs})])
-        self.backends = self.number_backends()
-        with cursor.copy(sql.STAGE) as copy:
+        self.targets = self.number_targets()
+        with cursor.copy(self.sql.stage) as copy:
             copy.write(batch.rows)
 
         known = batch.count if is_known else batch.count - self.forget_unknown_keys()
@@ -179,19 +182,17 @@ class _Ingest:
         self.cursor.execute(sql.LOCK_PERIODS, [[tenant], [following]])
         return following
 
-    def number_backends(self) -> list[int]:
-        """The ledger's number of each backend in the batch, in the batch's order. New backends get a number."""
-        if not self.batch.backends:
+    def number_targets(self) -> list[int]:
+        """The ledger's number of each target in the batch, in the batch's order. New targets get a number."""
+        if not self.batch.targets:
             return []
-        self.cursor.execute(sql.NAME_BACKENDS, [sorted(self.batch.backends)])
-        return [
-            n for (n,) in self.cursor.execute(sql.NUMBER_BACKENDS, [list(self.batch.backends)]).fetchall()
-        ]
+        self.cursor.execute(sql.NAME_TARGETS, [sorted(self.batch.targets)])
+        return [n for (n,) in self.cursor.execute(sql.NUMBER_TARGETS, [list(self.batch.targets)]).fetchall()]
 
     def forget_unknown_keys(self) -> int:
         """Quarantine events of unknown keys; return their number."""
         places = [place for (place,) in self.cursor.execute(sql.UNKNOWN_PLACES).fetchall()]
-        numbers = sorted(n for (n,) in self.cursor.execute(sql.FORGET_PLACES, [places]).fetchall())
+        numbers = sorted(n for (n,) in self.cursor.execute(self.sql.forget_places, [places]).fetchall())
         for n in numbers:
             self.quarantine(self.batch.records[n], Reason.UNKNOWN_KEY)
         self.quarantined += len(numbers)
@@ -212,19 +213,22 @@ class _Ingest:
             "model": [model for model, _ in tariffs],
             "hour": [EPOCH + timedelta(hours=hours) for _, hours in tariffs],
             "currency": currencies,
+            "kinds": [kind.name for kind in self.batch.kinds],
+            "free": [not kind.needs_price for kind in self.batch.kinds],
         }
         facts = {
             "source": self.source,
-            "backends": self.backends,
+            "targets": self.targets,
+            "places": [kind.place for kind in self.batch.kinds],
             "slice": list(range(len(slices))),
             "moved_tenant": [tenant for tenant, _, _ in moved],
             "moved_from": [month for _, month, _ in moved],
             "moved_to": [to for _, _, to in moved],
         } | {name: [getattr(part, name) for part in slices] for name in (*Slice._fields, "month")}
         each = len(self.batch.places) > self.batch.count * MANY_PLACES
-        self.cursor.execute(sql.TARIFF, rates)
+        self.cursor.execute(self.sql.tariff, rates)
         self.cursor.execute(sql.HASH)
-        recorded = self.cursor.execute(sql.RECORD[each, bool(moved)], facts).fetchone()
+        recorded = self.cursor.execute(self.sql.record[each, bool(moved)], facts).fetchone()
         if recorded != (claimed,):
             raise AssertionError(f"{claimed} events were claimed and {recorded} recorded")
 
@@ -240,7 +244,7 @@ class _Ingest:
             return False
         cursor.execute("SAVEPOINT claim")
         try:
-            cursor.execute(sql.CLAIM_ALL, [self.source])
+            cursor.execute(self.sql.claim_all, [self.source])
         except errors.UniqueViolation:
             cursor.execute("ROLLBACK TO SAVEPOINT claim")
             return False
@@ -250,12 +254,12 @@ class _Ingest:
     def claim_what_is_new(self, known: int) -> tuple[int, int]:
         """After some ids were sent before, claim the others, quarantine contradictions and count repetitions."""
         cursor = self.cursor
-        claimed: list[int] = cursor.execute(sql.CLAIM_SOME, [self.source]).fetchone()[0]  # type: ignore[index]
-        different = [n for (n,) in cursor.execute(sql.DIFFERENT, [self.source, claimed]).fetchall()]
+        claimed: list[int] = cursor.execute(self.sql.claim_some, [self.source]).fetchone()[0]  # type: ignore[index]
+        different = [n for (n,) in cursor.execute(self.sql.different, [self.source, claimed]).fetchall()]
         for n in different:
             self.quarantine(self.batch.records[n], Reason.CONFLICTING_PAYLOAD)
         self.quarantined += len(different)
-        cursor.execute(sql.KEEP_CLAIMED, [claimed])
+        cursor.execute(self.sql.keep_claimed, [claimed])
         return len(claimed), known - len(claimed) - len(different)
 
     def quarantine(self, record: UsageRecord, reason: str, **also: str) -> None:

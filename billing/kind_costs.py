@@ -10,8 +10,10 @@ from typing import Any, Final
 from django.db import connection
 
 from billing.detail_sql import HOURS, detail
-from billing.kinds import KINDS
+from billing.kinds import Kind
+from billing.known_kinds import quantities_of
 from billing.month_sums import sums_between
+from billing.packed_usage import count_of
 from tenants.models import Project, Tenant
 
 
@@ -41,11 +43,9 @@ def costs_by_kind(
         today: the current day in the tenant's time zone.
     """
     slices, hours, parameters = _slices(start_day, end_day, project, today)
-    kinds_of_used = f"unnest(ARRAY[{', '.join(f'u.{kind}' for kind in KINDS)}], %(kinds)s::text[])"
-    sums = ", ".join(f"sum({{0}}.{kind})::bigint AS {kind}" for kind in KINDS)
     sql = f"""
         WITH used AS MATERIALIZED (
-            SELECT r.model_id, r.is_unpriced, {slices.days}, {sums.format("r")}
+            SELECT r.model_id, r.is_unpriced, {slices.days}, sum(r.usage) AS usage
               FROM {slices.source}
              GROUP BY r.model_id, r.is_unpriced {slices.grouping}
             HAVING sum(r.calls) > 0
@@ -61,7 +61,7 @@ def costs_by_kind(
               FROM used u
               JOIN boundary b ON b.model_id = u.model_id AND b.day BETWEEN u.first_day - 1 AND u.last_day + 1
         ), {detail(hours)}, steady AS (
-            SELECT model_id, max(last_day) AS day, {sums.format("u")}
+            SELECT model_id, max(last_day) AS day, sum(u.usage) AS usage
               FROM (SELECT u.*, (SELECT count(*) FROM boundary b
                                   WHERE b.model_id = u.model_id AND b.day <= u.last_day) AS changes
                       FROM used u
@@ -74,31 +74,28 @@ def costs_by_kind(
                     UNION ALL
                     SELECT s.kind, q.quantity, p.per_million
                       FROM steady u
-                      CROSS JOIN LATERAL {kinds_of_used} AS q (quantity, kind)
-                      JOIN sku s ON s.model_id = u.model_id AND s.kind = q.kind
+                      JOIN sku s ON s.model_id = u.model_id
+                      JOIN usage_kind k ON k.name = s.kind
+                      CROSS JOIN LATERAL (SELECT {count_of("u.usage", "k.place")} AS quantity) q
                       JOIN price p ON p.sku_id = s.id AND p.valid @> u.day::timestamptz
                      WHERE q.quantity <> 0
                        AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)) priced
              GROUP BY kind
         )
-        SELECT sums.kind, sums.quantity, cost.amount
-          FROM (SELECT q.kind, q.quantity
-                  FROM (SELECT {sums.format("u")} FROM used u) u CROSS JOIN LATERAL {kinds_of_used}
-                       AS q (quantity, kind)) sums
-          LEFT JOIN cost ON cost.kind = sums.kind
-         WHERE sums.quantity <> 0
+        SELECT (SELECT sum(usage)::text FROM used), (SELECT json_object_agg(kind, amount::text) FROM cost)
     """  # noqa: S608
     parameters |= {"tenant": tenant.pk, "project": project.pk if project else None, "period": None}
-    parameters |= {"first_day": start_day, "last_day": end_day, "kinds": list(KINDS)}
+    parameters |= {"first_day": start_day, "last_day": end_day}
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        rows = cursor.fetchall()
+        used, costs = cursor.fetchone()
+    priced = {kind: Decimal(cost) for kind, cost in (costs or {}).items()}
     kinds = [
-        KindCost(kind, quantity, cost)
-        for kind, quantity, cost in rows
-        if kind != "request" or cost is not None
+        KindCost(kind, quantity, priced.get(kind))
+        for kind, quantity in quantities_of(used).items()
+        if kind != Kind.REQUEST or kind in priced
     ]
-    return sorted(kinds, key=lambda row: (-(row.cost or 0), KINDS.index(row.kind)))
+    return sorted(kinds, key=lambda row: -(row.cost or 0))
 
 
 @dataclass(frozen=True)

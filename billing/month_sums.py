@@ -15,16 +15,15 @@ from typing import Any, Final
 
 from django.db import connection
 
-from billing.kinds import KINDS, TOKEN_KINDS
 from core.local_days import ONE_DAY
 from tenants.models import Project, Tenant
 
-SUMS: Final = (*KINDS, "calls", "amount")
+# `usage`: all kinds, packed (billing/packed_usage.py). `tokens`: the sum of the kinds that are tokens.
+SUMS: Final = ("usage", "tokens", "calls", "amount")
 MONTH_OF_DAY: Final = (
     # Rows of a rollup always have the alias `r`.
     "date_trunc('month', r.day::timestamp)::date"
 )
-TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
 # The last folded day that the monthly sums by key include (billing.key_months).
 SUMMED_THROUGH: Final = (
@@ -140,7 +139,7 @@ def named_sums(
     sql = f"""
         SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens
           FROM (SELECT {ids}, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
-                       sum({TOKENS})::bigint AS tokens
+                       sum(r.tokens)::bigint AS tokens
                   FROM {source} GROUP BY {ids}, r.is_unpriced HAVING sum(r.calls) > 0) used
           JOIN {names}
     """  # noqa: S608

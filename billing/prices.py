@@ -19,7 +19,8 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from billing.folding import fold_rollups
-from billing.kinds import FALLBACKS, KINDS, Kind
+from billing.kinds import FALLBACKS, Kind
+from billing.known_kinds import all_kinds, kind_named
 from billing.models import BilledModel, Price
 from core.ids import uuid7
 from tenants.revision import raise_revision
@@ -29,8 +30,8 @@ HOUR: Final = timedelta(hours=1)
 # million entered into a field per token (and multiplied) lies above it. Zero means free and is allowed.
 LEAST_PER_MILLION: Final = Decimal("0.0001")
 MOST_PER_MILLION: Final = Decimal(100_000)
-# Equals 10 per call.
-MOST_PER_MILLION_REQUESTS: Final = Decimal(10_000_000)
+# Of kinds that are no tokens, such as calls or images. Equals 10 for each.
+MOST_PER_MILLION_OTHERS: Final = Decimal(10_000_000)
 
 
 @dataclass
@@ -192,11 +193,13 @@ def lock_prices() -> None:
 def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
     """A sentence that says why this price list cannot be published; None if it can."""
     for kind, price in per_million.items():
-        if kind not in KINDS:
-            return f"{kind!r} is not a kind of usage. The kinds are {', '.join(KINDS)}."
+        known = kind_named(kind)
+        if known is None or not known.is_known:
+            names = ", ".join(one.name for one in all_kinds() if one.is_known)
+            return f"{kind!r} is not a kind of usage. The kinds are {names}."
         if not isinstance(price, Decimal) or not price.is_finite():
             return f"The {kind} price {price!r} is not a decimal number."
-        most = MOST_PER_MILLION_REQUESTS if kind == Kind.REQUEST else MOST_PER_MILLION
+        most = MOST_PER_MILLION if known.is_token else MOST_PER_MILLION_OTHERS
         if price and not LEAST_PER_MILLION <= price <= most:
             return (
                 f"The {kind} price {price:f} is outside {LEAST_PER_MILLION:f} to {most:f} per million. "

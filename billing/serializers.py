@@ -7,16 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.costs import DIMENSIONS
-from billing.kinds import KINDS
 from billing.models import Price
 from core.serializer_fields import MoneyField
-
-
-class QuantitiesSerializer(serializers.Serializer[Any]):
-    """The quantity of each kind; the kinds are disjoint."""
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        return {kind: serializers.IntegerField(read_only=True) for kind in KINDS}
 
 
 class UsageTotalSerializer(serializers.Serializer[Any]):
@@ -26,7 +18,11 @@ class UsageTotalSerializer(serializers.Serializer[Any]):
         help_text="calls whose backend reported no usage, or an impossible one"
     )
     estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
-    quantities = QuantitiesSerializer()
+    tokens = serializers.IntegerField(help_text="all kinds of tokens together")
+    quantities = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="whole numbers by kind of usage, without kinds that were not used; the kinds are disjoint",
+    )
 
 
 class UsageRowSerializer(UsageTotalSerializer):

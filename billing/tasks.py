@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
 from billing import folding, key_months, periods
+from billing.known_kinds import unknown_kinds
 from core.scope import platform_scope, tenant_scope
 
 log = structlog.get_logger(__name__)
@@ -18,7 +19,10 @@ log = structlog.get_logger(__name__)
 
 @shared_task
 def post_all_cost_lines() -> None:
-    """Post the finished days of all tenants with days to post. A failure for one tenant does not hold up the others."""
+    """Post the finished days of all tenants with days to post. A failure for one tenant does not hold up the others.
+
+    Log an error about kinds of usage that nobody has described: calls that used them are not priced.
+    """
     with platform_scope("find days to post"):
         tenants = periods.tenants_to_post()
     for tenant in tenants:
@@ -27,6 +31,8 @@ def post_all_cost_lines() -> None:
                 periods.post_cost_lines(tenant)
         except DatabaseError:
             log.exception("cost_lines_not_posted", tenant=tenant.slug)
+    if unknown := unknown_kinds():
+        log.error("usage_kinds_not_described", kinds=unknown)
 
 
 @shared_task

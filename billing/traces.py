@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 from uuid import UUID
 
+from billing.kinds import DECLARED, Kind
 from billing.usage import LARGEST
 from core.text_files import UnreadableText, utf_8_of
 
@@ -28,7 +29,7 @@ Reader = Callable[[int, bytes, bytes], "TraceRow"]
 
 
 class TraceRow(NamedTuple):
-    """One call of a file. Tokens are disjoint by kind."""
+    """One call of a file."""
 
     line: int
     # SHA-256 of the line. Rules derive their choices from it.
@@ -37,11 +38,8 @@ class TraceRow(NamedTuple):
     moment: int
     # "" if the format has no clients.
     client: str
-    input: int
-    cache_read: int
-    output: int
-    reasoning: int
-    image: int
+    # Counts by kind, which are disjoint.
+    usage: dict[str, int]
     # Jsonl only: the fields of a UsageRecord that the line states.
     facts: dict[str, Any] | None = None
 
@@ -89,7 +87,7 @@ def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
             text = line.rstrip(b"\n").removesuffix(b"\r")
             try:
                 row = read(number, hashlib.sha256(text).digest(), text)
-                if max(row.input, row.cache_read, row.output, row.reasoning, row.image) > LARGEST:
+                if max(row.usage.values(), default=0) > LARGEST:
                     raise ValueError(f"a call has at most {LARGEST:,} tokens of a kind")
                 yield row
             except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -117,7 +115,7 @@ def _azure() -> Reader:
         seconds = datetime.fromisoformat(f"{date.decode()}T{clock.decode()}+00:00")
         # Drop the seventh digit.
         moment = int(seconds.timestamp()) * MICROSECONDS + int(fraction[:6])
-        return TraceRow(number, digest, moment, "", int(context), 0, int(generated), 0, 0)
+        return TraceRow(number, digest, moment, "", {"input": int(context), "output": int(generated)})
 
     return read
 
@@ -141,7 +139,8 @@ def _mooncake() -> Reader:
             raise ValueError("hash_ids must be a list of whole numbers")
         cached = min(length, MOONCAKE_BLOCK * sum(block in seen for block in blocks))
         seen.update(blocks)
-        return TraceRow(number, digest, entry["timestamp"] * 1000, "", length - cached, cached, output, 0, 0)
+        usage = {"input": length - cached, "cache_read": cached, "output": output}
+        return TraceRow(number, digest, entry["timestamp"] * 1000, "", _used(usage))
 
     return read
 
@@ -161,15 +160,14 @@ def _servegen() -> Reader:
             raise ValueError(
                 f"reasoning_tokens {reasoning} is more than output_tokens {output}, which include it"
             )
-        return TraceRow(
-            number, digest, int(ms) * 1000, client.decode(), input_, 0, output - reasoning, reasoning, image
-        )
+        usage = {"input": input_, "output": output - reasoning, "reasoning": reasoning, "image": image}
+        return TraceRow(number, digest, int(ms) * 1000, client.decode(), _used(usage))
 
     return read
 
 
 def _jsonl() -> Reader:
-    counts = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio")
+    counts = [str(one.kind) for one in DECLARED if one.kind != Kind.REQUEST]
     allowed = {*counts, "occurred_at", "model", "project", "status"}
 
     def read(number: int, digest: bytes, text: bytes) -> TraceRow:
@@ -178,8 +176,9 @@ def _jsonl() -> Reader:
             raise ValueError("expected an object with at least occurred_at")
         if unknown := set(entry) - allowed:
             raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
-        for name in counts:
-            _count(name, entry.setdefault(name, 0))
+        usage = {name: entry[name] for name in counts if name in entry}
+        for name, count in usage.items():
+            _count(name, count)
         at = datetime.fromisoformat(entry["occurred_at"])
         if at.tzinfo is None:
             raise ValueError("occurred_at has no time zone")
@@ -189,12 +188,14 @@ def _jsonl() -> Reader:
             if not isinstance(entry.get(name, ""), str):
                 raise ValueError(f"{name} must be text")
         moment = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-        return TraceRow(
-            number, digest, moment, "", entry["input"], entry["cache_read"], entry["output"], entry["reasoning"],
-            entry["image"], entry,
-        )  # fmt: skip
+        return TraceRow(number, digest, moment, "", _used(usage), entry)
 
     return read
+
+
+def _used(usage: dict[str, int]) -> dict[str, int]:
+    """Only the kinds that the call used."""
+    return {kind: count for kind, count in usage.items() if count}
 
 
 def _count(name: str, value: object) -> None:

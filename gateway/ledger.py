@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,15 @@ import structlog
 from billing.ingest import record_usage
 from billing.models import QuarantinedEvent
 from billing.usage import UsageRecord
-from gateway.contract import MAX_BATCH, ContractError, UsageEventReport, UsageReceipt, decode
+from gateway.contract import (
+    MAX_BATCH,
+    USAGE_VERSION,
+    ContractError,
+    UsageEventReport,
+    UsageReceipt,
+    decode,
+    v1_usage,
+)
 from gateway.contract.versions import target_of
 from gateway.models import Gateway
 from tenants.models import ApiKey
@@ -31,20 +39,35 @@ class TooLarge(Exception):
     """The batch holds more events than one request may contain."""
 
 
-class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+class UnknownVersion(Exception):
+    """The batch is of a version of the contract that this console does not read."""
+
+
+class _Envelope(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
-def record_batch(gateway: Gateway, body: bytes) -> UsageReceipt:
+class _StrictEnvelope(_Envelope, forbid_unknown_fields=True):
+    """Of version 1."""
+
+
+def record_batch(gateway: Gateway, body: bytes, version: str = "1") -> UsageReceipt:
     """Enter a batch into the ledger, and return after the commit. Sending it again changes nothing.
+
+    `version` is the version of the contract that the gateway named. The same call in either version is one call.
 
     An event that cannot be read goes into quarantine with the reason, and does not delay the others.
 
     Raises:
         ContractError: the body is not a batch.
         TooLarge: it holds more than MAX_BATCH events.
+        UnknownVersion: the console reads no batches of this version.
     """
-    records, unreadable = _read(body)
+    if version not in _READERS:
+        raise UnknownVersion(
+            f"This console reads usage of versions {', '.join(_READERS)}, not {version[:20]}."
+        )
+    records, unreadable = _read(body, version)
     _quarantine(gateway, unreadable)
     receipt = record_usage(SOURCE, records)
     if unreadable or receipt.quarantined:
@@ -61,10 +84,25 @@ def record_batch(gateway: Gateway, body: bytes) -> UsageReceipt:
     )
 
 
-def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
+def _report_1(event: bytes) -> UsageEventReport:
+    return v1_usage.as_current(decode(v1_usage.UsageEventReport, event))
+
+
+def _report_2(event: bytes) -> UsageEventReport:
+    return decode(UsageEventReport, event)
+
+
+_READERS: dict[str, tuple[type[_Envelope], Callable[[bytes], UsageEventReport]]] = {
+    "1": (_StrictEnvelope, _report_1),
+    str(USAGE_VERSION): (_Envelope, _report_2),
+}
+
+
+def _read(body: bytes, version: str) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
     """The calls of a batch; and the events that could not be read, with the reasons."""
+    envelope_type, read = _READERS[version]
     try:
-        envelope = msgspec.json.decode(body, type=_Envelope)
+        envelope = msgspec.json.decode(body, type=envelope_type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"This is not a UsageBatch: {error}") from error
     if len(envelope.events) > MAX_BATCH:
@@ -72,7 +110,7 @@ def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
     records, unreadable = [], []
     for event in envelope.events:
         try:
-            records.append(_record(decode(UsageEventReport, bytes(event))))
+            records.append(_record(read(bytes(event))))
         except (ContractError, ValueError) as error:
             unreadable.append((bytes(event), str(error)))
     return records, unreadable
@@ -83,29 +121,26 @@ def _record(report: UsageEventReport) -> UsageRecord:
     occurred_at = datetime.fromisoformat(report.occurred_at)
     if occurred_at.tzinfo is None:
         raise ValueError(f"occurred_at {report.occurred_at!r} has no time zone")
-    tokens = report.tokens
     return UsageRecord(
         event_id=report.call_id,
         key_id=report.key_id,
         model=report.model,
         occurred_at=occurred_at,
-        input=tokens.input,
-        cache_read=tokens.cache_read,
-        cache_write=tokens.cache_write,
-        output=tokens.output,
-        reasoning=tokens.reasoning,
-        image=tokens.image,
-        audio=tokens.audio,
+        usage=report.usage,
         status=report.status,
         http_status=report.http_status,
         is_exact=report.is_exact,
         latency_ms=report.latency_ms,
         first_token_ms=report.first_token_ms,
         is_stream=report.is_stream,
-        backend_id=target_of(report.backend_id) if report.backend_id else None,
+        target_id=target_of(report.target_id) if report.target_id else None,
         config_revision=report.config_revision,
         request_id=report.request_id,
         trace_id=report.trace_id,
+        person_id=report.person_id,
+        service_tier=report.service_tier,
+        is_long_context=report.is_long_context,
+        is_batch=report.is_batch,
     )
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import cast
+from typing import cast, get_args
 
 from django.db.models import Q
 
@@ -20,7 +20,7 @@ def prices_of(models: Iterable[str]) -> list[PriceConfig]:
     """The current prices of `models`, in one query; an unpriced kind is missing."""
     rows = (
         Price.objects.in_force()
-        .filter(sku__model__name__in=list(models))
+        .filter(sku__model__name__in=list(models), sku__kind__in=get_args(PriceKind))
         .order_by("sku__model__name", "sku__kind")
         .values_list("sku__model__name", "currency", "sku__kind", "per_million")
     )

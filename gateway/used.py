@@ -12,7 +12,6 @@ from django.db import connection
 from django.utils.timezone import now
 
 from billing.costs import today_of
-from billing.kinds import TOKEN_KINDS
 from gateway.contract import NANO
 from gateway.contract.stream import LimitSetting, LimitsRecord
 from tenants.models import Limit, Tenant
@@ -57,8 +56,8 @@ WITH place AS (
     SELECT coalesce(r.key_id, r.project_id, s.tenant_id) AS scope, r.model_id, r.day_tokens, r.month_tokens, r.money
       FROM since s CROSS JOIN LATERAL (
         SELECT r.project_id, r.key_id, r.model_id,
-               sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) FILTER (WHERE r.day >= s.today) AS day_tokens,
-               sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) AS month_tokens,
+               sum(r.tokens) FILTER (WHERE r.day >= s.today) AS day_tokens,
+               sum(r.tokens) AS month_tokens,
                sum(r.amount) AS money
           FROM rollup_day r
          WHERE r.tenant_id = s.tenant_id AND r.day >= s.month AND {{spent}}

@@ -21,7 +21,7 @@ from gateway.authentication import for_gateways
 from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
-from gateway.ledger import MAX_BODY_BYTES, TooLarge, record_batch
+from gateway.ledger import MAX_BODY_BYTES, TooLarge, UnknownVersion, record_batch
 from gateway.models import Gateway
 from gateway.revision_watch import watch
 from gateway.snapshots import shared_snapshots
@@ -113,7 +113,9 @@ def usage(request: HttpRequest, gateway: Gateway) -> HttpResponse:
     if int(request.headers.get("Content-Length") or 0) > MAX_BODY_BYTES:
         return plain_problem(413, code="too_large", detail=f"Send at most {MAX_BODY_BYTES} bytes at once.")
     try:
-        receipt = record_batch(gateway, request.body)
+        receipt = record_batch(gateway, request.body, request.headers.get(VERSION_HEADER, "1"))
+    except UnknownVersion as error:
+        return plain_problem(406, code="version_unknown", detail=str(error))
     except TooLarge as error:
         return plain_problem(413, code="too_large", detail=str(error))
     except ContractError as error:

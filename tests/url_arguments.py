@@ -34,7 +34,6 @@ from billing.models import (
     UsageEvent,
     UsageImport,
 )
-from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
 from core.ids import uuid7
 from deployments.routes import route_of
@@ -56,6 +55,7 @@ from tests.factories import (
     member_of,
     staff,
 )
+from tests.usage_records import usage_record
 
 
 class Lab:
@@ -132,7 +132,7 @@ def _request_delegate(lab):
 def _usage(lab):
     """A call of today, in the ledger and both rollups; its model is one that nobody priced."""
     key = ApiKeyFactory(tenant=lab.tenant, project=lab.project, name="lab-marker used")
-    call = UsageRecord(event_id=uuid7(), key_id=key.pk, model="lab-marker-model", occurred_at=now(), input=7)
+    call = usage_record(event_id=uuid7(), key_id=key.pk, model="lab-marker-model", occurred_at=now(), input=7)
     record_usage("gateway", [call])
     return UsageEvent.objects.in_tenant(lab.tenant).get()
 
@@ -141,7 +141,7 @@ def _estimated_usage(lab):
     """A call whose tokens were estimated; there is no row for those that are exact."""
     key_id = lab.row("billing.usageevent").key_id
     call = {"event_id": uuid7(), "model": "lab-marker-model", "occurred_at": now(), "input": 7}
-    record_usage("gateway", [UsageRecord(key_id=key_id, is_exact=False, **call)])
+    record_usage("gateway", [usage_record(key_id=key_id, is_exact=False, **call)])
     return RollupEstimated.objects.in_tenant(lab.tenant).get()
 
 

@@ -1,4 +1,4 @@
-"""The tables that Django makes: prices, periods, cost lines, and quarantined and imported usage.
+"""The tables that Django makes: kinds of usage, prices, periods, cost lines, and quarantined and imported usage.
 
 The next migrations make the ledger, which is partitioned, and its sums, which are views. The last one adds the rules
 that Django cannot express for the tables below.
@@ -12,17 +12,51 @@ from django.utils.timezone import now
 
 from core.ids import uuid7
 
-KINDS = [
-    ("input", "Input"),
-    ("cache_read", "Cached input"),
-    ("cache_write", "Cache writes"),
-    ("output", "Output"),
-    ("reasoning", "Reasoning"),
-    ("image", "Image"),
-    ("audio", "Audio"),
-    ("request", "Requests"),
+UNITS = [
+    ("token", "token"),
+    ("request", "request"),
+    ("second", "second"),
+    ("image", "image"),
+    ("character", "character"),
+    ("search", "search"),
+    ("page", "page"),
+    ("unknown", "unknown"),
 ]
 UNSCOPED = [("unscoped", models.Manager())]
+
+KINDS = [
+    migrations.CreateModel(
+        name="UsageKind",
+        fields=[
+            ("id", models.SmallIntegerField(editable=False, primary_key=True, serialize=False)),
+            ("name", models.CharField(max_length=40, unique=True, verbose_name="name")),
+            ("label", models.CharField(blank=True, max_length=60, verbose_name="label")),
+            ("unit", models.CharField(choices=UNITS, max_length=12, verbose_name="unit")),
+            ("scale", models.IntegerField(default=1, verbose_name="scale")),
+            ("price_for", models.IntegerField(default=1_000_000, verbose_name="price for")),
+            ("needs_price", models.BooleanField(default=True, verbose_name="needs a price")),
+            ("is_known", models.BooleanField(default=True, verbose_name="described")),
+            ("place", models.DecimalField(decimal_places=0, editable=False, max_digits=1000)),
+            ("created_at", models.DateTimeField(default=now, editable=False)),
+        ],
+        options={
+            "db_table": "usage_kind",
+            "verbose_name": "kind of usage",
+            "verbose_name_plural": "kinds of usage",
+            "constraints": [
+                models.CheckConstraint(
+                    condition=Q(name__regex=r"^[a-z][a-z0-9_]{0,39}$"), name="usage_kind_name_is_a_slug"
+                ),
+                models.CheckConstraint(
+                    condition=Q(scale__gte=1, price_for__gte=1), name="usage_kind_scale_is_positive"
+                ),
+                models.CheckConstraint(
+                    condition=~Q(unit="unknown", is_known=True), name="usage_kind_unit_is_known"
+                ),
+            ],
+        },
+    ),
+]
 
 PRICES = [
     migrations.CreateModel(
@@ -39,7 +73,7 @@ PRICES = [
         fields=[
             ("id", models.AutoField(primary_key=True, serialize=False)),
             ("model", models.ForeignKey("billing.billedmodel", models.PROTECT, related_name="skus")),
-            ("kind", models.CharField(choices=KINDS, max_length=12)),
+            ("kind", models.CharField(max_length=40)),
         ],
         options={
             "db_table": "sku",
@@ -56,7 +90,7 @@ PRICES = [
             ("valid", DateTimeRangeField()),
             ("per_million", models.DecimalField(decimal_places=8, max_digits=18)),
             ("currency", models.CharField(max_length=3)),
-            ("same_as", models.CharField(choices=KINDS, max_length=12, null=True)),
+            ("same_as", models.CharField(max_length=40, null=True)),
             ("reason", models.CharField(max_length=300)),
             (
                 "created_by",
@@ -234,4 +268,4 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
-    operations = [*PRICES, *PERIODS_AND_LINES, *USAGE_FROM_ELSEWHERE]
+    operations = [*KINDS, *PRICES, *PERIODS_AND_LINES, *USAGE_FROM_ELSEWHERE]

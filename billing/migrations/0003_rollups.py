@@ -8,15 +8,14 @@ The order of the columns is deliberate: alignment decides how many bytes a row t
 
 from django.db import migrations, models
 
-KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request")
-QUANTITIES = ", ".join(f"{kind} bigint NOT NULL" for kind in KINDS)
-SUMS = ", ".join((*KINDS, "calls", "amount"))
+# `usage` holds all kinds, packed (billing/packed_usage.py); `tokens` is the sum of the kinds that are tokens.
+SUMS = "usage, tokens, calls, amount"
 
 # What the sums gained and do not hold yet. No unique index: several rows may have the same hour and key.
-DELTA = f"""
+DELTA = """
 CREATE TABLE rollup_delta (
     hour timestamptz NOT NULL,
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     calls bigint NOT NULL,
     period date NOT NULL,
     day date NOT NULL,
@@ -26,7 +25,9 @@ CREATE TABLE rollup_delta (
     key_id uuid NOT NULL,
     is_unpriced boolean NOT NULL,
     is_exact boolean NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
+    CONSTRAINT rollup_delta_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_delta_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 );
 CREATE INDEX rollup_delta_tenant_day ON rollup_delta (tenant_id, day);
@@ -34,12 +35,13 @@ CREATE INDEX rollup_delta_tenant_day ON rollup_delta (tenant_id, day);
 
 # Sums per project, model and hour (UTC). The index of tenant and day serves costs by kind, which read the days on which
 # a price changed. Here as below, a row changes for a day and then never again: a tenth of a page is free for that.
-HOURS = f"""
+HOURS = """
 CREATE TABLE rollup_hour_folded (
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     period date NOT NULL,
     is_unpriced boolean NOT NULL,
     calls bigint NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
     day date NOT NULL,
     hour timestamptz NOT NULL,
@@ -47,6 +49,7 @@ CREATE TABLE rollup_hour_folded (
     project_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
     PRIMARY KEY (period, tenant_id, project_id, model_id, day, hour, is_unpriced),
+    CONSTRAINT rollup_hour_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_hour_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) WITH (fillfactor = 90);
 CREATE INDEX rollup_hour_model_hour ON rollup_hour_folded (model_id, hour);
@@ -54,12 +57,13 @@ CREATE INDEX rollup_hour_tenant_day ON rollup_hour_folded (tenant_id, day);
 """
 
 # Sums per key, model and day of the tenant. The foreign keys keep billed things from deletion.
-DAYS = f"""
+DAYS = """
 CREATE TABLE rollup_day_folded (
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     period date NOT NULL,
     is_unpriced boolean NOT NULL,
     calls bigint NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
     day date NOT NULL,
     key_id uuid NOT NULL REFERENCES tenants_apikey DEFERRABLE INITIALLY DEFERRED,
@@ -67,18 +71,20 @@ CREATE TABLE rollup_day_folded (
     project_id uuid NOT NULL REFERENCES tenants_project DEFERRABLE INITIALLY DEFERRED,
     tenant_id uuid NOT NULL REFERENCES tenants_tenant DEFERRABLE INITIALLY DEFERRED,
     PRIMARY KEY (period, tenant_id, project_id, key_id, model_id, day, is_unpriced),
+    CONSTRAINT rollup_day_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_day_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) WITH (fillfactor = 90);
 CREATE INDEX rollup_day_tenant_day ON rollup_day_folded (tenant_id, day);
 """
 
 # Sums of the calls whose tokens were estimated, in whole or in part. The other two contain these calls too.
-ESTIMATED = f"""
+ESTIMATED = """
 CREATE TABLE rollup_estimated_folded (
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     period date NOT NULL,
     is_unpriced boolean NOT NULL,
     calls bigint NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
     day date NOT NULL,
     hour timestamptz NOT NULL,
@@ -87,6 +93,7 @@ CREATE TABLE rollup_estimated_folded (
     project_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
     PRIMARY KEY (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced),
+    CONSTRAINT rollup_estimated_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_estimated_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) WITH (fillfactor = 90);
 CREATE INDEX rollup_estimated_tenant_day ON rollup_estimated_folded (tenant_id, day);
@@ -131,7 +138,8 @@ def rollup(name, key, *fields, **options):
             *fields,
             ("period", models.DateField()),
             ("is_unpriced", models.BooleanField()),
-            *((kind, models.BigIntegerField(default=0)) for kind in KINDS),
+            ("usage", models.DecimalField(decimal_places=0, default=0, max_digits=1000)),
+            ("tokens", models.BigIntegerField(default=0)),
             ("calls", models.BigIntegerField()),
             ("amount", models.DecimalField(decimal_places=14, max_digits=38, null=True)),
         ],

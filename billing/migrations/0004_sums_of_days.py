@@ -5,17 +5,16 @@ for its charts, and by key and month. A trigger of the folded days keeps all thr
 
 from django.db import migrations, models
 
-KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request")
-QUANTITIES = ", ".join(f"{kind} bigint NOT NULL" for kind in KINDS)
-SUMS = (*KINDS, "calls", "amount")
+# `usage` holds all kinds, packed (billing/packed_usage.py); `tokens` is the sum of the kinds that are tokens.
+SUMS = ("usage", "tokens", "calls", "amount")
 NAMES = ", ".join(SUMS)
 # Of a row with a `day`.
 MONTH = "date_trunc('month', day::timestamp)::date"
 
 # Sums per project, model and month, and per model and day of a tenant. Rows of past days and months no longer change.
-TABLES = f"""
+TABLES = """
 CREATE TABLE rollup_month_folded (
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     calls bigint NOT NULL,
     tenant_id uuid NOT NULL,
     month date NOT NULL,
@@ -23,21 +22,25 @@ CREATE TABLE rollup_month_folded (
     model_id integer NOT NULL,
     period date NOT NULL,
     is_unpriced boolean NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
     PRIMARY KEY (tenant_id, month, project_id, model_id, period, is_unpriced),
+    CONSTRAINT rollup_month_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_month_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) WITH (fillfactor = 90);
 
 CREATE TABLE rollup_tenant_day_folded (
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     calls bigint NOT NULL,
     tenant_id uuid NOT NULL,
     day date NOT NULL,
     model_id integer NOT NULL,
     period date NOT NULL,
     is_unpriced boolean NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
     PRIMARY KEY (tenant_id, day, model_id, period, is_unpriced),
+    CONSTRAINT rollup_tenant_day_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_tenant_day_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) WITH (fillfactor = 90);
 """
@@ -45,9 +48,9 @@ CREATE TABLE rollup_tenant_day_folded (
 # Sums per key, model and month. Writing them with each day that is folded would double the work of folding, so a task
 # adds a tenant's days when they are over (billing/key_months.py). `key_months_summed` says up to which day it did. From
 # then on the trigger keeps them. Readers add the days after that one, and the deltas.
-KEY_MONTHS = f"""
+KEY_MONTHS = """
 CREATE TABLE rollup_key_month (
-    {QUANTITIES},
+    tokens bigint NOT NULL,
     calls bigint NOT NULL,
     tenant_id uuid NOT NULL,
     month date NOT NULL,
@@ -56,8 +59,10 @@ CREATE TABLE rollup_key_month (
     project_id uuid NOT NULL,
     period date NOT NULL,
     is_unpriced boolean NOT NULL,
+    usage numeric NOT NULL,
     amount numeric(38, 14),
     PRIMARY KEY (tenant_id, month, key_id, model_id, project_id, period, is_unpriced),
+    CONSTRAINT rollup_key_month_usage_fits CHECK (tokens < 10000000000000000),
     CONSTRAINT rollup_key_month_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) WITH (fillfactor = 90);
 
@@ -152,7 +157,8 @@ def sums(name, table, key, *fields, managed=False):
             *fields,
             ("period", models.DateField()),
             ("is_unpriced", models.BooleanField()),
-            *((kind, models.BigIntegerField(default=0)) for kind in KINDS),
+            ("usage", models.DecimalField(decimal_places=0, default=0, max_digits=1000)),
+            ("tokens", models.BigIntegerField(default=0)),
             ("calls", models.BigIntegerField()),
             ("amount", models.DecimalField(decimal_places=14, max_digits=38, null=True)),
         ],

@@ -140,14 +140,13 @@ ALTER TABLE exports_export
 # one price, and no price changes once usage of its hour is priced.
 COST_DETAIL = """
 CREATE VIEW cost_detail WITH (security_invoker = on) AS
-SELECT r.period, r.tenant_id, r.project_id, r.model_id, r.day, r.hour, s.id AS sku_id, used.kind, used.quantity,
+SELECT r.period, r.tenant_id, r.project_id, r.model_id, r.day, r.hour, s.id AS sku_id, s.kind, used.quantity,
        p.id AS price_id, p.per_million, p.currency, used.quantity * p.per_million * 0.000001 AS amount
   FROM rollup_hour r
   JOIN tenants_tenant t ON t.id = r.tenant_id
-  CROSS JOIN LATERAL (VALUES ('input', r.input), ('cache_read', r.cache_read), ('cache_write', r.cache_write),
-       ('output', r.output), ('reasoning', r.reasoning), ('image', r.image), ('audio', r.audio),
-       ('request', r.request)) AS used (kind, quantity)
-  JOIN sku s ON s.model_id = r.model_id AND s.kind = used.kind
+  JOIN sku s ON s.model_id = r.model_id
+  JOIN usage_kind k ON k.name = s.kind
+  CROSS JOIN LATERAL (SELECT mod(div(r.usage, k.place), 1e16)::bigint AS quantity) used
   JOIN price p ON p.sku_id = s.id AND p.valid @> r.hour AND p.currency = t.currency
  WHERE NOT r.is_unpriced AND used.quantity <> 0;
 """

@@ -1,5 +1,6 @@
 """HOW MUCH: the ledger."""
 
+from billing.models.kinds import UsageKind
 from billing.models.ledger import (
     BilledModel,
     BillingOwned,
@@ -11,9 +12,9 @@ from billing.models.ledger import (
     QuarantinedEvent,
     Sku,
     UnpostedDay,
-    UsageBackend,
     UsageEvent,
     UsageImport,
+    UsageTarget,
 )
 from billing.models.rollups import (
     KeyMonthsSummed,
@@ -47,7 +48,8 @@ __all__ = [
     "RollupTenantDay",
     "Sku",
     "UnpostedDay",
-    "UsageBackend",
     "UsageEvent",
     "UsageImport",
+    "UsageKind",
+    "UsageTarget",
 ]

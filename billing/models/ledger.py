@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import StaffRole
-from billing.kinds import Kind
+from billing.known_kinds import quantities_of
 from billing.querysets import PriceQuerySet
 from core.ids import uuid7
 from core.tenant_managers import TenantOwned
@@ -43,15 +43,15 @@ class BilledModel(models.Model):
         return self.name
 
 
-class UsageBackend(models.Model):
-    """A gateway's name for a backend that served calls. It is stored once, so each call needs only its number."""
+class UsageTarget(models.Model):
+    """A gateway's name for a target that served calls. It is stored once, so each call needs only its number."""
 
     id = models.AutoField(primary_key=True)
     name = models.CharField(max_length=200, unique=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
-        db_table = "usage_backend"
+        db_table = "usage_target"
 
     def __str__(self) -> str:
         return self.name
@@ -62,7 +62,8 @@ class Sku(models.Model):
 
     id = models.AutoField(primary_key=True)
     model = models.ForeignKey(BilledModel, models.PROTECT, related_name="skus")
-    kind = models.CharField(max_length=12, choices=Kind)
+    # The name of a UsageKind.
+    kind = models.CharField(max_length=40)
 
     class Meta:
         db_table = "sku"
@@ -86,7 +87,7 @@ class Price(models.Model):
     per_million = models.DecimalField(max_digits=18, decimal_places=8)
     currency = models.CharField(max_length=3)
     # The kind whose price this price copies.
-    same_as = models.CharField(max_length=12, choices=Kind, null=True)
+    same_as = models.CharField(max_length=40, null=True)
     reason = models.CharField(max_length=300)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the platform
     created_at = models.DateTimeField(default=now, editable=False)
@@ -114,20 +115,24 @@ class BillingOwned(TenantOwned):
         abstract = True
 
 
-class Quantities(models.Model):
-    """Quantities of each kind. The kinds are disjoint, so their sum is the total."""
+def usage_field() -> models.DecimalField:  # type: ignore[type-arg]
+    """Usage of all kinds, packed into one number (billing/packed_usage.py)."""
+    return models.DecimalField(max_digits=1000, decimal_places=0, default=0)
 
-    input = models.BigIntegerField(default=0)
-    cache_read = models.BigIntegerField(default=0)
-    cache_write = models.BigIntegerField(default=0)
-    output = models.BigIntegerField(default=0)
-    reasoning = models.BigIntegerField(default=0)
-    image = models.BigIntegerField(default=0)
-    audio = models.BigIntegerField(default=0)
-    request = models.BigIntegerField(default=0)
+
+class Quantities(models.Model):
+    """Usage of all kinds, and the sum of the kinds that are tokens."""
+
+    usage = usage_field()
+    tokens = models.BigIntegerField(default=0)
 
     class Meta:
         abstract = True
+
+    @property
+    def quantities(self) -> dict[str, int]:
+        """The quantity of each kind that was used, by its name."""
+        return quantities_of(f"{self.usage:f}")
 
 
 class UsageEvent(BillingOwned):
@@ -137,20 +142,11 @@ class UsageEvent(BillingOwned):
     """
 
     pk = CompositePrimaryKey("source", "event_id")
-    input = models.IntegerField(default=0)
-    cache_read = models.IntegerField(default=0)
-    cache_write = models.IntegerField(default=0)
-    output = models.IntegerField(default=0)
-    reasoning = models.IntegerField(default=0)
-    image = models.IntegerField(default=0)
-    audio = models.IntegerField(default=0)
-    request = models.IntegerField(default=0)
     event_id = models.UUIDField()
     tenant = unchecked(Tenant)
     project = unchecked(Project)
     key = unchecked(ApiKey)
     occurred_at = models.DateTimeField()
-    recorded_at = models.DateTimeField(default=now)
     latency_ms = models.IntegerField()
     first_token_ms = models.IntegerField(null=True)
     config_revision = models.BigIntegerField()
@@ -163,11 +159,14 @@ class UsageEvent(BillingOwned):
     is_unpriced = models.BooleanField()
     is_exact = models.BooleanField()
     is_stream = models.BooleanField()
+    is_long_context = models.BooleanField(default=False)
+    is_batch = models.BooleanField(default=False)
     source = models.TextField()
     status = models.TextField()
+    usage = usage_field()
     amount = amount_field(null=True)
-    backend = models.ForeignKey(
-        UsageBackend, models.PROTECT, null=True, db_index=False, db_constraint=False, related_name="+"
+    target = models.ForeignKey(
+        UsageTarget, models.PROTECT, null=True, db_index=False, db_constraint=False, related_name="+"
     )
     # Null: same as `event_id`.
     request_id = models.TextField(null=True)
@@ -175,9 +174,18 @@ class UsageEvent(BillingOwned):
     trace_id = models.UUIDField(null=True)
     # The caller's trace id in any other format.
     trace_text = models.TextField(null=True)
+    # Who answered for the key when the call arrived. No reference: the row stays when the account is erased.
+    person_id = models.UUIDField(null=True)
+    # As the target named it.
+    service_tier = models.TextField(null=True)
 
     class Meta(BillingOwned.Meta):
         db_table = "usage_event"
+
+    @property
+    def quantities(self) -> dict[str, int]:
+        """The quantity of each kind that the call used, by its name."""
+        return quantities_of(f"{self.usage:f}")
 
     def __str__(self) -> str:
         return f"{self.source} {self.event_id}"

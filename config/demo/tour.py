@@ -290,7 +290,7 @@ def cost(visit: Visit) -> str:
     began = time.monotonic()
     row = wait_for(mine, f"{visit.calls} calls in the ledger", LEDGER_SECONDS * visit.patience)
     waited = time.monotonic() - began
-    tokens = sum(count for kind, count in row["quantities"].items() if kind != "request")
+    tokens = row["tokens"]
     expect(tokens == visit.tokens, f"The ledger holds {tokens} tokens, the engine said {visit.tokens}.")
     expect(row["unpriced_calls"] == 0, f"{row['unpriced_calls']} calls are not priced.")
 

@@ -23,13 +23,16 @@ unknown or revoked token is answered with 401, and the gateway keeps serving its
     Safe to repeat: an event is identified by its `call_id`. 400, 409, 413 or 422 with a problem document
     (`application/problem+json`) mean that this batch can never succeed: the gateway halves it until the
     offending event stands alone, and sets that event aside. It also halves a batch after a 413 from a server in
-    between. After any other answer, it tries again later.
+    between. After any other answer, it tries again later. The header `x-contract-version` says the version of
+    the batch; without it, the batch is of version 1 (gateway/contract/v1_usage.py). 406 means that the console does not
+    read that version yet: the gateway keeps the batch and tries again later.
 
 Versions. With each request for configuration, a gateway names those that it reads in `x-contract-versions`. The answer
 is in the newest that both know, and names it in `x-contract-version`. Without these headers, both speak version 1
 (`v1_config.py`, frozen). So either side may be upgraded first (`versions.py`). Within version 2, a reader of
 configuration ignores optional fields that it does not know; a feature that must not be ignored is named in
 `ConfigHead.requires`.
+A kind of usage is no field: the console keeps one that it does not know (`usage.py`; `v1_usage.py` is frozen).
 
 Units: times are whole seconds since 1970 in UTC where the type is `int`, RFC 3339 in UTC where it is `str`.
 Money is whole nano-units (10⁻⁹) of the tenant's currency, here for limits only: the ledger prices every call
@@ -58,11 +61,14 @@ from gateway.contract.config import (
 from gateway.contract.messages import NANO, ContractError, decode, encode
 from gateway.contract.usage import (
     MAX_BATCH,
+    TOKEN_KINDS,
+    USAGE_VERSION,
     Ack,
-    TokenCounts,
+    Usage,
     UsageBatch,
     UsageEventReport,
     UsageReceipt,
+    total_tokens,
 )
 
 __all__ = [
@@ -75,7 +81,9 @@ __all__ = [
     "MAX_BATCH",
     "NANO",
     "REVISION_HEADER",
+    "TOKEN_KINDS",
     "USAGE_PATH",
+    "USAGE_VERSION",
     "Ack",
     "ConfigSnapshot",
     "ContractError",
@@ -91,7 +99,7 @@ __all__ = [
     "RouteConfig",
     "SettingsConfig",
     "TargetConfig",
-    "TokenCounts",
+    "Usage",
     "UsageBatch",
     "UsageEventReport",
     "UsageReceipt",
@@ -102,6 +110,7 @@ __all__ = [
     "looks_like",
     "looks_like_key",
     "new_key_secret",
+    "total_tokens",
 ]
 
 CONFIG_PATH = "/internal/v1/config"

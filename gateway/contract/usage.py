@@ -1,12 +1,15 @@
 """What gateways report: calls, and their own condition."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 
 from gateway.contract.config import CONTRACT_VERSION
-from gateway.contract.messages import Calls, Count, Message, Revision, Words
+from gateway.contract.messages import Calls, Count, Message, OpenMessage, Revision, Words
 
+# Of usage batches. A gateway says it in the header `x-contract-version`; a batch without that header is of version 1.
+USAGE_VERSION = 2
 MAX_BATCH = 1000  # events in one UsageBatch
 
 
@@ -25,43 +28,32 @@ class Ack(Message, frozen=True):
     problem: Words = ""
 
 
-class TokenCounts(Message, frozen=True, omit_defaults=True):
-    """Tokens of one call by kind. **Disjoint**: their sum is the total; no token is counted under two kinds.
-
-    Gateways compute them from OpenAI's numbers, in which cached tokens are inside `prompt_tokens` and reasoning
-    tokens inside `completion_tokens`: input = prompt − cached − audio, output = completion − reasoning −
-    audio.
-    """
-
-    input: Count = 0
-    cache_read: Count = 0
-    cache_write: Count = 0
-    output: Count = 0
-    reasoning: Count = 0
-    image: Count = 0
-    audio: Count = 0
-
-    @property
-    def total(self) -> int:
-        """Tokens of all kinds."""
-        return (
-            self.input
-            + self.cache_read
-            + self.cache_write
-            + self.output
-            + self.reasoning
-            + self.image
-            + self.audio
-        )
+# The kinds of usage that are tokens, which limits count and `llm_tokens_total` shows. Others are kept and billed only.
+TOKEN_KINDS = frozenset(
+    ("input", "output", "cache_read", "reasoning", "cache_write", "cache_write_1h", "image", "audio")
+)
+KindName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+# Whole numbers by kind, without zeros. The kinds are **disjoint**: no token is counted under two of them.
+Usage = dict[KindName, Count]
 
 
-class UsageEventReport(Message, frozen=True):
+def total_tokens(usage: Mapping[str, int]) -> int:
+    """Tokens of all kinds."""
+    return sum(count for kind, count in usage.items() if kind in TOKEN_KINDS)
+
+
+class UsageEventReport(OpenMessage, frozen=True):
     """One call, as the gateway saw it. The same `call_id` always has the same content.
 
-    `ok`: answered in full. `error`: a backend was reached, and the call failed. `cancelled`: the client disconnected
-    before the end. Calls that were refused before any backend was reached are counted in the metrics, and not
-    reported here. `is_exact` is false if tokens were estimated, in whole or in part, because the backend did not
-    report them, or reported impossible numbers.
+    `ok`: answered in full. `error`: a target was reached, and the call failed. `cancelled`: the client disconnected
+    before the end. Calls that were refused before any target was reached are counted in the metrics, and not
+    reported here. `is_exact` is false if usage was estimated, in whole or in part, because the target did not
+    report it, or reported impossible numbers.
+
+    Gateways compute `usage` from OpenAI's numbers, in which cached tokens are inside `prompt_tokens` and reasoning
+    tokens inside `completion_tokens`: input = prompt − cached − audio, output = completion − reasoning − audio. The
+    console keeps a kind that it does not know, prices no call that used it, and tells its operators. It counts the call
+    itself (`request`) unless `usage` does.
     """
 
     # UUIDv7, minted by the gateway when the call arrived.
@@ -74,25 +66,39 @@ class UsageEventReport(Message, frozen=True):
     # The status that the client saw; 499 if it disconnected before the first byte.
     http_status: int
     is_exact: bool
-    tokens: TokenCounts
+    usage: Usage
     latency_ms: Count
     first_token_ms: Count | None
     is_stream: bool
-    backend_id: str | None
+    # What served the call: the id of a target of the configuration.
+    target_id: str | None
     config_revision: Revision
     # 32 hexadecimal digits from the client's `traceparent`, or the value of its `X-Trace-ID`.
     trace_id: str | None
     # The answer's `x-request-id`; today the same as `call_id`.
     request_id: str
+    # Who answered for the key when the call arrived; null if nobody did, or the configuration does not say.
+    person_id: str | None = None
+    # As the target named it in its answer, such as `flex`.
+    service_tier: str | None = None
+    # Whether the target charges the call as one with a long context.
+    is_long_context: bool = False
+    # Whether the call was part of a batch, which targets charge less for.
+    is_batch: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all kinds."""
+        return total_tokens(self.usage)
 
 
-class UsageBatch(Message, frozen=True):
-    """Calls, oldest first."""
+class UsageBatch(OpenMessage, frozen=True):
+    """Calls, oldest first. A later field may hold refusals, sampled, with the limit that refused."""
 
     events: Annotated[list[UsageEventReport], msgspec.Meta(max_length=MAX_BATCH)]
 
 
-class UsageReceipt(Message, frozen=True):
+class UsageReceipt(OpenMessage, frozen=True):
     """The outcome of a batch, after the commit. The numbers add up to the number of events sent."""
 
     recorded: Count  # new in the ledger

@@ -1,6 +1,5 @@
 """One line in the log for each call that reached a backend: who, what, how much. No content and no secret."""
 
-import msgspec
 import structlog
 
 from gateway.contract import UsageEventReport
@@ -19,10 +18,10 @@ def log_answered(event: UsageEventReport, key: Key) -> None:
         project=config.project_slug,
         key=config.prefix,
         model=event.model,
-        backend=event.backend_id,
+        target=event.target_id,
         status=event.status,
         http_status=event.http_status,
-        tokens=msgspec.to_builtins(event.tokens),
+        usage=dict(event.usage),
         exact=event.is_exact,
         stream=event.is_stream,
         latency_ms=event.latency_ms,

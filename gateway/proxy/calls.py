@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from gateway.contract import TokenCounts, UsageEventReport
+from gateway.contract import Usage, UsageEventReport, total_tokens
 from gateway.proxy import upstream
 from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.call_log import log_answered
@@ -78,13 +78,13 @@ class Call:
             if self._watch.is_ending:
                 await self._cut_off()
             elif self._watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
-                tokens, is_exact = self._counted_so_far()
+                usage, is_exact = self._counted_so_far()
                 await self._finish(
-                    "cancelled", self._request.status or _CLIENT_GONE, tokens, is_exact=is_exact
+                    "cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact
                 )
         except Refusal as refusal:
             if self._attempts.reached is not None and not self._is_finished:
-                await self._finish("error", refusal.status, TokenCounts(), is_exact=True)
+                await self._finish("error", refusal.status, {}, is_exact=True)
             refusal.headers = {**self._reservation.headers, **refusal.headers}
             raise
         except SpoolError:
@@ -99,7 +99,7 @@ class Call:
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
             # A call without a record has used nothing.
-            await self._settle(TokenCounts(), is_unused=True)
+            await self._settle({}, is_unused=True)
 
     def _lacks_only_usage(self) -> bool:
         stream = self._stream
@@ -149,8 +149,8 @@ class Call:
             )
         except (BrokenAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and self._is_sending:
-                tokens, is_exact = self._counted_so_far()
-                await self._finish("cancelled", 200, tokens, is_exact=is_exact)
+                usage, is_exact = self._counted_so_far()
+                await self._finish("cancelled", 200, usage, is_exact=is_exact)
                 self._request.abort()
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
@@ -192,15 +192,15 @@ class Call:
         """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
         dropped.note(self._state, self._request.id, backend)
         bounds = self._parsed.bounds(self._route, self._parsed.choices)
-        tokens = count_dropped(dropped.reported, bounds, dropped.size)
-        await self._finish("error", dropped.refusal.status, tokens, is_exact=False)
+        usage = count_dropped(dropped.reported, bounds, dropped.size)
+        await self._finish("error", dropped.refusal.status, usage, is_exact=False)
         return dropped.refusal
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""
         bounds = self._parsed.bounds(self._route, answer.delivered.choices)
-        tokens, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
-        await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_certain)
+        usage, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
+        await self._finish("ok", 200, usage, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
 
     async def _pass_stream(self, stream: EventStream, answer: Answer, backend: Backend) -> None:
@@ -230,11 +230,11 @@ class Call:
         await self._pass_events(stream, stream.end())
         if not stream.is_finished:
             raise BrokenAnswer("the stream ended before it was complete")
-        tokens, is_exact = self._counted_so_far()
+        usage, is_exact = self._counted_so_far()
         if self._watch.is_client_gone:
-            await self._finish("cancelled", self._request.status or _CLIENT_GONE, tokens, is_exact=is_exact)
+            await self._finish("cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact)
             return
-        await self._finish("ok", 200, tokens, is_exact=is_exact)
+        await self._finish("ok", 200, usage, is_exact=is_exact)
         self._request.end_stream(b"data: [DONE]\n\n")
         # Its very end lets the connection be reused.
         answer.finish(_AFTERMATH_SECONDS)
@@ -272,7 +272,7 @@ class Call:
         try:
             await asyncio.shield(self._beginning)
         except SpoolError:
-            await self._finish("error", 503, TokenCounts(), is_exact=True)
+            await self._finish("error", 503, {}, is_exact=True)
             raise
 
     async def _pass_events(self, stream: EventStream, events: bytes) -> None:
@@ -292,10 +292,10 @@ class Call:
         self._state.router.failed(backend, "broken_answer", is_reachable=True)
         _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=reason)
         if self._request.status is None:
-            await self._finish("error", 502, TokenCounts(), is_exact=True)
+            await self._finish("error", 502, {}, is_exact=True)
             raise broke_off()
-        tokens, is_exact = self._counted_so_far(is_failed=True)
-        await self._finish("error", 200, tokens, is_exact=is_exact)
+        usage, is_exact = self._counted_so_far(is_failed=True)
+        await self._finish("error", 200, usage, is_exact=is_exact)
         error = self._stream.error if self._stream is not None else None
         last = upstream.last_event(error, backend, self._route, self._state.router, self._apart.secrets)
         self._request.end_stream(last)
@@ -303,38 +303,38 @@ class Call:
     async def _cut_off(self) -> None:
         """End the call because the process ends before the answer does."""
         if not self._is_finished:
-            tokens, is_exact = self._counted_so_far(is_failed=True)
-            await self._finish("error", self._request.status or 503, tokens, is_exact=is_exact)
+            usage, is_exact = self._counted_so_far(is_failed=True)
+            await self._finish("error", self._request.status or 503, usage, is_exact=is_exact)
         message = "This gateway is shutting down. Try again: another one will answer."
         if self._request.status is None:
             raise unavailable(message, "shutting_down")
         self._request.end_stream(error_event(message, "shutting_down"))
 
-    def _counted_so_far(self, *, is_failed: bool = False) -> tuple[TokenCounts, bool]:
+    def _counted_so_far(self, *, is_failed: bool = False) -> tuple[Usage, bool]:
         """The tokens that the backend reported, or else our own count; and whether the number is exact."""
         if self._attempts.reached is None:
-            return TokenCounts(), True
+            return {}, True
         stream = self._stream
         delivered = Delivered() if stream is None else stream.delivered
         bounds = self._parsed.bounds(self._route, delivered.choices)
         if stream is None:
-            return (TokenCounts(), True) if is_failed else count_tokens(None, bounds, delivered)
+            return ({}, True) if is_failed else count_tokens(None, bounds, delivered)
         count = count_delivered if is_failed else count_tokens
         is_partial = stream.is_partial or not stream.is_finished
-        tokens, is_exact = count(stream.reported, bounds, delivered, is_partial=is_partial)
-        return tokens, is_exact and stream.is_certain
+        usage, is_exact = count(stream.reported, bounds, delivered, is_partial=is_partial)
+        return usage, is_exact and stream.is_certain
 
-    async def _settle(self, tokens: TokenCounts, *, is_unused: bool = False) -> None:
-        nano = self._price.cost(tokens) if self._price and not is_unused else 0
+    async def _settle(self, usage: Usage, *, is_unused: bool = False) -> None:
+        nano = self._price.cost(usage) if self._price and not is_unused else 0
         if not self._reservation.is_settled and nano and self._price:
             self._state.metrics.cost.labels(self._parsed.model, self._price.currency).inc(nano / 1e9)
-        await self._state.limiter.settle(self._reservation, tokens.total, nano)
+        await self._state.limiter.settle(self._reservation, total_tokens(usage), nano)
 
     async def _finish(
         self,
         status: Literal["ok", "error", "cancelled"],
         http_status: int,
-        tokens: TokenCounts,
+        usage: Usage,
         *,
         is_exact: bool,
     ) -> None:
@@ -343,22 +343,22 @@ class Call:
         latency = time.monotonic() - self._started
         first = None if self._first_token is None else self._first_token - self._started
         model = self._parsed.model
-        self._state.metrics.count_finished(model, status, latency, tokens)
+        self._state.metrics.count_finished(model, status, latency, usage)
         if first is not None:
             self._state.metrics.first_token.labels(model).observe(first)
-        event = self._event(status, http_status, tokens, is_exact, latency, first)
+        event = self._event(status, http_status, usage, is_exact, latency, first)
         log_answered(event, self._key)
         # Record first: a call cancelled while settling is still recorded.
         try:
             await self._state.spool.append(event)
         finally:
-            await self._settle(tokens, is_unused=status == "error" and not tokens.total)
+            await self._settle(usage, is_unused=status == "error" and not usage)
 
     def _event(
         self,
         status: Literal["ok", "error", "cancelled"],
         http_status: int,
-        tokens: TokenCounts,
+        usage: Usage,
         is_exact: bool,
         latency: float = 0.0,
         first: float | None = None,
@@ -372,12 +372,13 @@ class Call:
             status=status,
             http_status=http_status,
             is_exact=is_exact,
-            tokens=tokens,
+            usage=usage,
             latency_ms=round(latency * 1000),
             first_token_ms=None if first is None else round(first * 1000),
             is_stream=self._parsed.is_stream,
-            backend_id=backend.id if backend else None,
+            target_id=backend.id if backend else None,
             config_revision=self._index.revision,
             trace_id=self._trace.id,
             request_id=self._request.id,
+            person_id=self._key.config.person_id,
         )

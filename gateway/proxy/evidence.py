@@ -12,7 +12,7 @@ Estimates are on the high side: every three bytes count as a token, and so does 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.contract import TokenCounts
+from gateway.contract import Usage
 from gateway.proxy.delivered import (
     COMPRESSED_SOUND,
     ESTIMATED_BYTES_OF_A_TOKEN,
@@ -118,7 +118,7 @@ class _Sides:
 
 def count_tokens(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
-) -> tuple[TokenCounts, bool]:
+) -> tuple[Usage, bool]:
     """Disjoint tokens of a call, and whether they are exact: reported, complete, and possible.
 
     Args:
@@ -133,13 +133,13 @@ def count_tokens(
 
 def count_delivered(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
-) -> tuple[TokenCounts, bool]:
+) -> tuple[Usage, bool]:
     """Tokens of a failed call: none if nothing was delivered, and never more output than was delivered.
 
     `reported`, `bounds`, `delivered` and `is_partial` are as in `count_tokens`.
     """
     if not delivered.pieces:
-        return TokenCounts(), True
+        return {}, True
     counts, _ = _count(reported, bounds, delivered, is_partial)
     output = sum(counts[kind] for kind in _OUTPUT)
     _clear(counts, *_OUTPUT)
@@ -147,7 +147,7 @@ def count_delivered(
     return _as_counts(counts), False
 
 
-def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> TokenCounts:
+def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> Usage:
     """Tokens of an answer of `size` bytes that was read but not kept: its own report, else only the prompt."""
     largest = max(reported.completion or 0, reported.total or 0) if reported else 0
     most = MOST_BYTES_OF_A_TOKEN * largest if largest else ESTIMATED_BYTES_OF_A_TOKEN * bounds.hidden_most
@@ -388,13 +388,8 @@ def _clear(counts: dict[str, int], *kinds: str) -> None:
         counts[kind] = 0
 
 
-def _as_counts(counts: dict[str, int]) -> TokenCounts:
-    return TokenCounts(
-        input=counts["input"],
-        cache_read=counts["cache_read"],
-        cache_write=counts["cache_write"],
-        output=counts["output"],
-        reasoning=counts["reasoning"],
-        image=counts["image_in"] + counts["image_out"],
-        audio=counts["audio_in"] + counts["audio_out"],
-    )
+def _as_counts(counts: dict[str, int]) -> Usage:
+    usage = {kind: counts[kind] for kind in ("input", "cache_read", "cache_write", "output", "reasoning")}
+    usage["image"] = counts["image_in"] + counts["image_out"]
+    usage["audio"] = counts["audio_in"] + counts["audio_out"]
+    return {kind: count for kind, count in usage.items() if count}

@@ -11,11 +11,10 @@ from gateway.contract import (
     KeyConfig,
     Mode,
     PriceConfig,
-    PriceKind,
     RouteConfig,
     SettingsConfig,
     TargetConfig,
-    TokenCounts,
+    Usage,
 )
 from gateway.contract.versions import may_receive, require_readable
 from gateway.proxy.records import Key, Keys, WholeKeys
@@ -25,7 +24,7 @@ __all__ = ["Backend", "Index", "Key", "Price", "Route"]
 
 # Routes of one model for tenants with different policies.
 _MOST_PERMITTED = 10_000
-_FALLBACKS: dict[PriceKind, PriceKind] = {
+_FALLBACKS: dict[str, str] = {
     "cache_read": "input",
     "cache_write": "input",
     "reasoning": "output",
@@ -90,7 +89,7 @@ class Route:
 class Price:
     """Whole nano-units per token. Used only for limits, so every result is an upper bound."""
 
-    nano: Mapping[PriceKind, int]
+    nano: Mapping[str, int]
     currency: str
 
     def covers(self, mode: Mode) -> bool:
@@ -111,20 +110,13 @@ class Price:
         """The highest price at which a token of the answer can be billed."""
         return max(self._of("output"), self._of("reasoning"))
 
-    def cost(self, tokens: TokenCounts) -> int:
-        """The cost of these tokens, in nano-units."""
-        return (
-            self.per_call
-            + tokens.input * self._of("input")
-            + tokens.cache_read * self._of("cache_read")
-            + tokens.cache_write * self._of("cache_write")
-            + tokens.output * self._of("output")
-            + tokens.reasoning * self._of("reasoning")
-            + tokens.image * self._of("image")
-            + tokens.audio * self._of("audio")
+    def cost(self, usage: Usage) -> int:
+        """The cost of a call with this usage, in nano-units. Kinds without a price cost nothing."""
+        return self.per_call + sum(
+            count * self._of(kind) for kind, count in usage.items() if kind != "request"
         )
 
-    def _of(self, kind: PriceKind) -> int:
+    def _of(self, kind: str) -> int:
         return self.nano.get(kind, self.nano.get(_FALLBACKS.get(kind, kind), 0))
 
 
@@ -243,4 +235,5 @@ def _require_no_salt(routes: list[RouteConfig]) -> None:
 
 def _compile_price(price: PriceConfig) -> Price | None:
     """The compiled price; None unless at least the prompt has a price."""
-    return Price(price.nano_per_token, price.currency) if "input" in price.nano_per_token else None
+    nano = {str(kind): each for kind, each in price.nano_per_token.items()}
+    return Price(nano, price.currency) if "input" in nano else None

@@ -3,9 +3,11 @@
 Labels contain only names from the configuration, so their number is bounded whatever clients send.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gateway.contract import TokenCounts
+from gateway.contract import TOKEN_KINDS, total_tokens
 
 _LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -86,24 +88,25 @@ class Metrics:
         )
         self.totals = dict.fromkeys(("requests", "ok", "error", "cancelled", "refused", "tokens"), 0)
 
-    def count_finished(self, model: str, status: str, latency_seconds: float, tokens: TokenCounts) -> None:
+    def count_finished(
+        self, model: str, status: str, latency_seconds: float, usage: Mapping[str, int]
+    ) -> None:
         """Count a call that reached a backend.
 
         Args:
             model: public name of the model.
             status: `ok`, `error` or `cancelled`.
             latency_seconds: from the first byte of the call to the end.
-            tokens: number of tokens by kind.
+            usage: whole numbers by kind; only tokens are shown.
         """
         self.requests.labels(model, status).inc()
         self.latency.labels(model).observe(latency_seconds)
-        for kind in tokens.__struct_fields__:
-            number = getattr(tokens, kind)
-            if number:
-                self.tokens.labels(model, kind).inc(number)
+        for kind, count in usage.items():
+            if kind in TOKEN_KINDS:
+                self.tokens.labels(model, kind).inc(count)
         self.totals["requests"] += 1
         self.totals[status] += 1
-        self.totals["tokens"] += tokens.total
+        self.totals["tokens"] += total_tokens(usage)
 
     def count_refused(self, model: str, code: str) -> None:
         """Count a call that was refused; `model` is empty unless it is one of ours."""

@@ -5,13 +5,14 @@ A record is a line: eight hexadecimal digits of CRC-32, a space, and a body. A b
 whose beginning no longer counts.
 """
 
+import contextlib
 import os
 import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.contract import ContractError, UsageEventReport, decode, encode
+from gateway.contract import ContractError, UsageEventReport, decode, encode, v1_usage
 
 SUFFIX = ".spool"
 # A file is not ours if its number is so high that no higher one of the same length may follow.
@@ -69,15 +70,25 @@ def read_segment(path: Path) -> Segment:
             if body.startswith(_VOID):
                 segment.ended.add(body[len(_VOID) :].decode())
             elif body.startswith(_BEGUN):
-                event = decode(UsageEventReport, body[len(_BEGUN) :])
+                event = _read_event(body[len(_BEGUN) :])
                 segment.begun[event.call_id] = event
             else:
-                event = decode(UsageEventReport, body)
+                event = _read_event(body)
                 segment.events.append(event)
                 segment.ended.add(event.call_id)
         except (ContractError, ValueError):
             segment.corrupt.append(line)
     return segment
+
+
+def _read_event(body: bytes) -> UsageEventReport:
+    """An event of this version, or of the gateway that ran here before the upgrade. Raises ContractError."""
+    try:
+        return decode(UsageEventReport, body)
+    except ContractError:
+        with contextlib.suppress(ContractError):
+            return v1_usage.as_current(decode(v1_usage.UsageEventReport, body))
+        raise
 
 
 def find_segments(directory: Path, aside: Path) -> Found:

@@ -28,7 +28,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.contract import MAX_BATCH, TokenCounts, UsageEventReport
+from gateway.contract import MAX_BATCH, Usage, UsageEventReport
 from gateway.proxy.disk_reserve import Reserve
 from gateway.proxy.segments import (
     SUFFIX,
@@ -58,20 +58,20 @@ class _Begun:
     """A stream in progress: its event if no end follows, how to count it again, and where it was last written."""
 
     event: UsageEventReport
-    count: Callable[[], TokenCounts] | None
+    count: Callable[[], Usage] | None
     path: Path | None = None
 
     def is_counted_anew(self) -> bool:
-        """Update the tokens. Returns whether they have changed."""
+        """Update the usage. Returns whether it has changed."""
         if self.count is None:
             return False
         try:
-            tokens = self.count()
+            usage = self.count()
         except Exception:  # the other thread is in the middle of a step
             return False
-        if tokens == self.event.tokens:
+        if usage == self.event.usage:
             return False
-        self.event = msgspec.structs.replace(self.event, tokens=tokens)
+        self.event = msgspec.structs.replace(self.event, usage=usage)
         return True
 
 
@@ -138,7 +138,7 @@ class Spool:
         """
         await self._submit(line=event_line(event), ends=event.call_id, is_event=True)
 
-    def begin(self, event: UsageEventReport, count: Callable[[], TokenCounts]) -> asyncio.Future[None]:
+    def begin(self, event: UsageEventReport, count: Callable[[], Usage]) -> asyncio.Future[None]:
         """Record that a stream begins. The future is done when this is on disk; SpoolError if it cannot be written.
 
         If the end never comes, `event` is recorded, with the last tokens from `count`, which is called in another

@@ -12,6 +12,7 @@ import structlog
 from gateway.contract import (
     MAX_BATCH,
     USAGE_PATH,
+    USAGE_VERSION,
     ContractError,
     UsageBatch,
     UsageEventReport,
@@ -19,6 +20,7 @@ from gateway.contract import (
     decode,
     encode,
 )
+from gateway.contract.versions import VERSION_HEADER
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.spool import Spool, SpoolError, read_segment, sync_directory
@@ -32,6 +34,7 @@ _PROBLEM = (
     # Errors of the control plane itself have this type; any other comes from an intermediary.
     "application/problem+json"
 )
+_VERSION = {VERSION_HEADER: str(USAGE_VERSION)}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
 
 
@@ -100,7 +103,9 @@ class Uploader:
         backoff = Backoff()
         while True:
             try:
-                async with self._session.post(USAGE_PATH, data=body, timeout=_TIMEOUT) as answer:
+                async with self._session.post(
+                    USAGE_PATH, data=body, headers=_VERSION, timeout=_TIMEOUT
+                ) as answer:
                     content = await answer.read()
                     if answer.status == 200:
                         receipt = decode(UsageReceipt, content)

@@ -17,6 +17,7 @@ from billing.usage import UsageRecord
 from core.ids import uuid7
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory
+from tests.usage_records import usage_record
 
 PRICED_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SUMMER = datetime(2026, 6, 28, tzinfo=UTC)
@@ -50,7 +51,7 @@ def call(key) -> Callable[..., UsageRecord]:
             "input": 1000,
             "output": 200,
         }
-        return UsageRecord(**usual | fields)
+        return usage_record(**usual | fields)
 
     return make
 

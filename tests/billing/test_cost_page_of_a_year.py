@@ -16,10 +16,10 @@ from django.utils.timezone import now
 from billing.costs import today_of
 from billing.ingest import record_usage
 from billing.prices import publish_prices
-from billing.usage import UsageRecord
 from billing.year import months_of_year, year_report
 from tests.billing.conftest import one
 from tests.factories import ApiKeyFactory, ProjectFactory
+from tests.usage_records import usage_record
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def used(lab, project):
         for each in (project, ProjectFactory(tenant=lab, slug="other"))
     ]
     calls = [
-        UsageRecord(
+        usage_record(
             event_id=uuid4(), key_id=keys[n % 3 % 2].pk, model=("chat", "chat", "stranger")[n % 5 % 3],
             occurred_at=begin + timedelta(hours=19 * n), input=100 + n, output=n % 9, is_exact=n % 4 > 0,
         )

@@ -13,8 +13,8 @@ from billing.costs import cost_report, cost_rows
 from billing.ingest import record_usage
 from billing.kind_costs import costs_by_kind
 from billing.prices import publish_prices
-from billing.usage import UsageRecord
 from tests.factories import ApiKeyFactory, ProjectFactory
+from tests.usage_records import usage_record
 
 pytestmark = pytest.mark.django_db
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ PRICES = {"input": Decimal("2.5"), "output": Decimal("10")}
 
 
 def call(key, number, *, model="chat", day=1):
-    return UsageRecord(
+    return usage_record(
         event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(days=day, hours=3),
         input=1000 + number, output=10 + number,
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_kinds_add_up_in_every_zone_whenever_a_price_changes(lab, project, zone)
     record_usage(
         "gateway",
         [
-            UsageRecord(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(hours=hour),
+            usage_record(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(hours=hour),
                         input=1000 + hour, output=hour % 13)
             for hour in range(0, 200) for model in ("chat", "late", "none")[: 2 + hour % 2]
         ],

@@ -69,7 +69,8 @@ def test_any_days_by_key_cost_what_the_days_do(lab, keys, some, prices, moment, 
             chosen = ", ".join(IDS[name] for name in group_by)
             places = ", ".join(str(number) for number in range(1, len(group_by) + 1))
             expected = rows(
-                f"SELECT {chosen}, sum(amount), sum(calls), sum(calls) FILTER (WHERE is_unpriced), sum(input) "
+                f"SELECT {chosen}, sum(amount), sum(calls), sum(calls) FILTER (WHERE is_unpriced), "
+                "usage_count(sum(usage), 'input') "
                 "FROM rollup_day WHERE tenant_id = %s AND day BETWEEN %s AND %s "
                 f"AND project_id = coalesce(%s, project_id) GROUP BY {places} ORDER BY {places}",
                 lab.pk, *span, project and project.pk,
@@ -124,7 +125,7 @@ def test_keys_used_only_on_days_that_are_taken_away_fill_no_page(
 def figures(found, group_by):
     return [
         (*(row[name] for name in group_by), row["cost"], row["calls"], row["unpriced_calls"] or None,
-         row["quantities"]["input"])
+         row["quantities"].get("input", 0))
         for row in found
     ]  # fmt: skip
 

@@ -10,8 +10,8 @@ import pytest
 
 from billing.ingest import record_usage
 from billing.prices import publish_prices
-from billing.usage import UsageRecord
 from tests.factories import ApiKeyFactory
+from tests.usage_records import usage_record
 
 pytestmark = pytest.mark.django_db
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def used(lab, project):
     record_usage(
         "gateway",
         [
-            UsageRecord(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(days=day, hours=2),
+            usage_record(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(days=day, hours=2),
                         input=100 + day, output=7, is_exact=day % 3 != 1)
             for key in keys for day in range(5) for model in ("chat", "unknown")
         ],

@@ -21,10 +21,11 @@ from exports.building import build_export
 from exports.files import path_of
 from exports.models import Export
 from tests.billing.conftest import NOON, one, rows
+from tests.usage_records import counted
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
 COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio")
-SUM = " + ".join(f"sum({kind})" for kind in COUNTS)
+SUM = " + ".join(counted(kind) for kind in COUNTS)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def usage(transactional_db, lab, call, prices, settings, tmp_path):
 def test_their_sums_are_those_of_the_inexact_events(usage, lab):
     for where in ("true", "model_id = (SELECT id FROM billed_model WHERE name = 'aya')", "is_unpriced"):
         told = rows(
-            f"SELECT sum(calls), {SUM}, sum(request), sum(amount) FROM rollup_estimated WHERE {where}"
+            f"SELECT sum(calls), {SUM}, {counted('request')}, sum(amount) FROM rollup_estimated WHERE {where}"
         )
         assert told == rows(
             f"SELECT count(*), {SUM}, count(*) FILTER (WHERE status <> 'error'), sum(amount) "
@@ -102,21 +103,19 @@ def test_page_api_and_file_say_how_much_was_estimated(usage, lab, finance, clien
     export = ask_for_cost_report(lab, start_day=FIRST, end_day=LAST, by=finance)
     build_export(export.pk)
     file = list(csv.DictReader(io.StringIO(path_of(Export.objects.in_tenant(lab).get()).read_text())))
-    assert sum(int(row["estimated_quantity"]) for row in file if row["token_kind"] != "request") == tokens
+    assert sum(int(row["estimated_quantity"]) for row in file if row["kind"] != "request") == tokens
     assert all(0 <= int(row["estimated_quantity"]) <= int(row["quantity"]) for row in file)
-    assert len(
-        {(row["day"], row["model"], row["token_kind"], row["price_per_million"]) for row in file}
-    ) == len(file)
-    by_kind = {kind: one(f"SELECT sum({kind}) FROM usage_event WHERE NOT is_exact") for kind in COUNTS}
+    assert len({(row["day"], row["model"], row["kind"], row["price_per_million"]) for row in file}) == len(
+        file
+    )
+    by_kind = {kind: one(f"SELECT {counted(kind)} FROM usage_event WHERE NOT is_exact") for kind in COUNTS}
     for kind, number in by_kind.items():
-        assert sum(int(row["estimated_quantity"]) for row in file if row["token_kind"] == kind) == number
+        assert sum(int(row["estimated_quantity"]) for row in file if row["kind"] == kind) == number
     dear = [
-        row
-        for row in file
-        if (row["model"], row["token_kind"], row["price_per_million"]) == ("aya", "input", "4")
+        row for row in file if (row["model"], row["kind"], row["price_per_million"]) == ("aya", "input", "4")
     ]
     assert sum(int(row["estimated_quantity"]) for row in dear) == one(
-        "SELECT sum(input) FROM usage_event WHERE NOT is_exact AND occurred_at >= '2026-10-14T15:00:00Z' "
+        f"SELECT {counted('input')} FROM usage_event WHERE NOT is_exact AND occurred_at >= '2026-10-14T15:00:00Z' "
         "AND model_id = (SELECT id FROM billed_model WHERE name = 'aya')"
     )
 

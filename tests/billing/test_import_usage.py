@@ -21,6 +21,7 @@ from billing.prices import publish_price_book
 from billing.traces import FORMATS, BadLine, read_trace
 from tenants.models import ApiKey, Tenant
 from tests.billing.conftest import PRICED_SINCE, one, rows
+from tests.usage_records import counted
 
 DATA = Path(__file__).resolve().parents[2] / "billing" / "data"
 UNTIL = "2026-11-20T08:30:00+00:00"
@@ -100,7 +101,7 @@ def test_a_traces_totals_are_those_of_the_file(transactional_db, part_of_servege
         ("rollup_day", "sum(calls)"),
         ("rollup_month", "sum(calls)"),
     ):
-        sums = f"{count}, sum(input), sum(cache_read), sum(output), sum(reasoning)"
+        sums = ", ".join([count, *map(counted, ("input", "cache_read", "output", "reasoning"))])
         assert rows(f"SELECT {sums} FROM {table}") == [totals]
     assert one("SELECT tenant_id FROM usage_import") is None, "the demo deals its calls out"
     money = (
@@ -119,7 +120,10 @@ def test_a_traces_totals_are_those_of_the_file(transactional_db, part_of_servege
 def test_the_servegen_trace_is_whole_and_readable():
     lines = list(read_trace(DATA / "servegen_deepseek-r1_events.csv.xz", "servegen"))
     assert (len(lines), sum(isinstance(line, BadLine) for line in lines)) == (347_967, 0)
-    assert (sum(r.input for r in lines), sum(r.output + r.reasoning for r in lines)) == (
+    assert (
+        sum(r.usage.get("input", 0) for r in lines),
+        sum(r.usage.get("output", 0) + r.usage.get("reasoning", 0) for r in lines),
+    ) == (
         434_811_929,
         516_961_804,
     )
@@ -257,7 +261,10 @@ def test_one_projects_usage_keeps_its_dates(lab, project, tmp_path):
     path.write_text('{"occurred_at": "2026-10-14T12:00:00+02:00", "model": "aya", "input": 10, "audio": 3}\n'
                     '{"occurred_at": "2026-10-14T12:00:01Z", "output": 4, "status": "error"}')  # fmt: skip
     imported(path, "jsonl", "--tenant", "lab", "--project", "letters", "--model", "bree")
-    events = rows("SELECT occurred_at, audio, request, status FROM usage_event ORDER BY 1")
+    events = rows(
+        f"SELECT occurred_at, {counted('audio', 'usage')}, {counted('request', 'usage')}, status FROM usage_event "
+        "ORDER BY 1"
+    )
     assert events == [(datetime(2026, 10, 14, 10, tzinfo=UTC), 3, 1, "ok"),
                       (datetime(2026, 10, 14, 12, 0, 1, tzinfo=UTC), 0, 0, "error")]  # fmt: skip
     assert one("SELECT tenant_id FROM usage_import") == lab.pk
@@ -334,7 +341,7 @@ def test_a_file_that_windows_tools_saved_is_the_same_file(tmp_path):
     packed = tmp_path / "marked.jsonl.gz"
     packed.write_bytes(gzip.compress(line.encode("utf-8-sig")))
     [row] = read_trace(packed, "mooncake")
-    assert (row.line, row.input, row.output) == (1, 1, 1)
+    assert (row.line, row.usage) == (1, {"input": 1, "output": 1})
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -13,7 +13,6 @@ from billing.costs import cost_rows
 from billing.folding import fold_rollups
 from billing.ingest import record_usage
 from billing.key_months import ADD, UNSUMMED, sum_key_months, tenants_to_sum
-from billing.kinds import KINDS
 from billing.models import BillingPeriod, KeyMonthsSummed
 from billing.periods import close_period, post_cost_lines
 from billing.sum_checks import wrong_sums
@@ -26,20 +25,20 @@ from tests.billing.conftest import one, rows, sum_all
 from tests.concurrency import at_the_same_time, queued_behind
 from tests.factories import member_of
 
-SUMS = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
+SUMS = "sum(usage) AS usage, sum(tokens) AS tokens, sum(calls) AS calls, sum(amount) AS amount"
 MONTH = "date_trunc('month', day::timestamp)::date"
 PLACE = "tenant_id, project_id, key_id, model_id, period, is_unpriced"
 DIFFERENT = f"""
 WITH days AS (SELECT {MONTH} AS month, {PLACE}, {SUMS} FROM rollup_day GROUP BY month, {PLACE}),
      months AS (
         SELECT month, {PLACE}, {SUMS} FROM (
-            SELECT month, {PLACE}, {", ".join(KINDS)}, calls, amount FROM rollup_key_month
+            SELECT month, {PLACE}, usage, tokens, calls, amount FROM rollup_key_month
             UNION ALL
-            SELECT {MONTH}, {PLACE}, {", ".join(KINDS)}, calls, amount FROM rollup_day_folded d
+            SELECT {MONTH}, {PLACE}, usage, tokens, calls, amount FROM rollup_day_folded d
              WHERE day > coalesce((SELECT through FROM key_months_summed s WHERE s.tenant_id = d.tenant_id),
                                   '-infinity')
             UNION ALL
-            SELECT {MONTH}, {PLACE}, {", ".join(KINDS)}, calls, amount FROM rollup_delta
+            SELECT {MONTH}, {PLACE}, usage, tokens, calls, amount FROM rollup_delta
         ) read WHERE calls <> 0 GROUP BY month, {PLACE})
 (TABLE days EXCEPT TABLE months) UNION ALL (TABLE months EXCEPT TABLE days)
 """
@@ -178,7 +177,10 @@ def test_days_that_somebody_repairs_move_their_months(some, prices, moment):
     fold_rollups()
     sum_all()
     first = "(SELECT min(day) FROM rollup_day_folded)"
-    rows(f"UPDATE rollup_day_folded SET input = input + 5, calls = calls + 1 WHERE day > {first} RETURNING 1")
+    rows(
+        "UPDATE rollup_day_folded SET usage = usage + 5e16, tokens = tokens + 5, calls = calls + 1 "
+        f"WHERE day > {first} RETURNING 1"
+    )
     assert different() == wrong() == []
     # Some across the last day that is summed.
     rows("UPDATE rollup_day_folded SET day = day + 20 RETURNING 1")
@@ -208,7 +210,7 @@ def test_a_wrong_sum_is_found_and_named(lab, keys, call, prices, moment):
     call_command("verify_rollups", stdout=said)
     assert "Proved" in said.getvalue()
 
-    rows("UPDATE rollup_key_month SET output = output + 1 RETURNING 1")
+    rows("UPDATE rollup_key_month SET usage = usage + 1e32 RETURNING 1")
     assert [line.split(":")[0] for line in wrong()] == [
         f"rollup_key_month, tenant {lab.slug}, 2026-07, project {key.project.slug}, key {key.prefix}, aya"
     ]

@@ -14,6 +14,7 @@ from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
 from billing.costs import cost_report, cost_rows
 from billing.ingest import record_usage
+from billing.known_kinds import quantities_of
 from billing.models import UsageEvent
 from billing.prices import publish_prices
 from exports.building import build_export
@@ -21,6 +22,7 @@ from exports.files import path_of
 from exports.models import Export
 from tests.billing.conftest import NOON, PRICED_SINCE, one
 from tests.factories import ApiKeyFactory, ProjectFactory, member_of
+from tests.usage_records import counted
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
 
@@ -96,9 +98,9 @@ def test_every_door_gives_the_same_total_to_the_last_digit(usage, lab, finance, 
             )
         else:
             assert (row["status"], row["amount"], row["price_per_million"]) == ("unpriced", "", "")
-    tokens = one("SELECT sum(input + cache_read + output + reasoning) FROM usage_event WHERE day BETWEEN %s AND %s",
-                 FIRST, LAST)  # fmt: skip
-    assert sum(int(row["quantity"]) for row in rows if row["token_kind"] != "request") == tokens
+    kinds = " + ".join(counted(kind) for kind in ("input", "cache_read", "output", "reasoning"))
+    tokens = one(f"SELECT {kinds} FROM usage_event WHERE day BETWEEN %s AND %s", FIRST, LAST)
+    assert sum(int(row["quantity"]) for row in rows if row["kind"] != "request") == tokens
 
 
 def test_a_project_alone_agrees_too(usage, lab, finance):
@@ -151,12 +153,13 @@ class Month:
         found = {}
         columns = {"day": "day", "model": "model__name", "project": "project__slug"}
         kinds = ("input", "output")
-        for event in UsageEvent.objects.in_tenant(self.tenant).values(*columns.values(), "amount", *kinds):
+        for event in UsageEvent.objects.in_tenant(self.tenant).values(*columns.values(), "amount", "usage"):
+            counts = quantities_of(str(event["usage"]))
             group = tuple(str(event[columns[name]]) for name in names)
             cost, calls, tokens = found.get(group, (None, 0, dict.fromkeys(kinds, 0)))
             if event["amount"] is not None:
                 cost = (cost or 0) + event["amount"]
-            found[group] = (cost, calls + 1, {kind: tokens[kind] + event[kind] for kind in kinds})
+            found[group] = (cost, calls + 1, {kind: tokens[kind] + counts.get(kind, 0) for kind in kinds})
         return found
 
 
@@ -203,7 +206,7 @@ def test_the_api_and_the_file_say_of_each_row_what_the_calls_say(month, lab, fin
         group = (row["day"], row["model"], row["project"])
         assert group not in told
         assert row["unpriced_calls"] == (row["calls"] if row["cost"] is None else 0)
-        tokens = {kind: row["quantities"][kind] for kind in ("input", "output")}
+        tokens = {kind: row["quantities"].get(kind, 0) for kind in ("input", "output")}
         told[group] = (row["cost"] and Decimal(row["cost"]), row["calls"], tokens)
     assert told == calls
 
@@ -215,8 +218,8 @@ def test_the_api_and_the_file_say_of_each_row_what_the_calls_say(month, lab, fin
         cost, tokens = written.get(group, (None, {"input": 0, "output": 0}))
         if row["amount"]:
             cost = (cost or 0) + Decimal(row["amount"])
-        if row["token_kind"] in tokens:
-            tokens = tokens | {row["token_kind"]: tokens[row["token_kind"]] + int(row["quantity"])}
+        if row["kind"] in tokens:
+            tokens = tokens | {row["kind"]: tokens[row["kind"]] + int(row["quantity"])}
         written[group] = (cost, tokens)
     assert written == {group: (cost, tokens) for group, (cost, _calls, tokens) in calls.items()}
 

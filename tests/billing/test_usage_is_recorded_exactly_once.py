@@ -56,7 +56,7 @@ def test_the_same_id_of_another_source_is_another_call(call, prices):
 
 def test_the_same_id_with_other_content_is_quarantined_and_never_billed(call, prices):
     first = call()
-    contradiction = first._replace(output=999_999)
+    contradiction = first._replace(usage={"output": 999_999})
     record_usage("gateway", [first])
     before = rows("SELECT * FROM rollup_day")
     # Sent again, it adds nothing to the quarantine either.
@@ -64,7 +64,7 @@ def test_the_same_id_with_other_content_is_quarantined_and_never_billed(call, pr
         assert record_usage("gateway", [contradiction, call(model="bree")]).quarantined == 1
     assert QuarantinedEvent.objects.across_tenants().count() == 1
     assert QuarantinedEvent.objects.across_tenants().get().reason == "conflicting_payload"
-    assert QuarantinedEvent.objects.across_tenants().get().payload["output"] == 999_999
+    assert QuarantinedEvent.objects.across_tenants().get().payload["usage"] == {"output": 999_999}
     assert (
         rows("SELECT * FROM rollup_day WHERE model_id = (SELECT id FROM billed_model WHERE name = 'aya')")
         == before
@@ -73,8 +73,10 @@ def test_the_same_id_with_other_content_is_quarantined_and_never_billed(call, pr
 
 def test_a_contradiction_inside_one_batch_is_quarantined(call, prices):
     first = call()
-    assert record_usage("gateway", [first, first._replace(input=1)]) == Receipt(recorded=1, quarantined=1)
-    assert one("SELECT input FROM usage_event") == 1000
+    assert record_usage("gateway", [first, first._replace(usage={"input": 1})]) == Receipt(
+        recorded=1, quarantined=1
+    )
+    assert one("SELECT usage_count(usage, 'input') FROM usage_event") == 1000
 
 
 def test_an_unknown_key_is_quarantined_and_holds_nothing_up(call, prices):
@@ -86,7 +88,10 @@ def test_an_unknown_key_is_quarantined_and_holds_nothing_up(call, prices):
 
 
 def test_what_is_set_aside_is_the_tenants_whose_key_it_names(call, prices, lab):
-    record_usage("gateway", [first := call(), first._replace(input=1), call(output=-1), call(key_id=uuid7())])
+    record_usage(
+        "gateway",
+        [first := call(), first._replace(usage={"input": 1}), call(output=-1), call(key_id=uuid7())],
+    )
     record_usage("gateway", [call(key_id="no key at all")])
     whose = QuarantinedEvent.objects.across_tenants().values_list("reason", "tenant")
     assert len(whose) == 4
@@ -172,7 +177,7 @@ def test_four_writers_at_once_record_every_call_once(transactional_db, lab, call
         writer.join()
     assert errors == []
     assert one("SELECT count(*) FROM usage_event") == len(calls)
-    assert one("SELECT sum(input) FROM rollup_hour") == sum(range(400))
+    assert one("SELECT usage_count(sum(usage), 'input') FROM rollup_hour") == sum(range(400))
     assert one("SELECT sum(calls) FROM rollup_day") == len(calls)
     assert one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") - before <= 5
 
@@ -230,15 +235,15 @@ def test_ids_that_say_the_same_are_kept_once(call, prices):
     """A gateway's request id is the call's own, its backends are few, and most traces are W3C's."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     own, told = (
-        call(backend_id="b-1", trace_id=trace),
-        call(backend_id="b-2", trace_id="order 7", request_id="r-7"),
+        call(target_id="b-1", trace_id=trace),
+        call(target_id="b-2", trace_id="order 7", request_id="r-7"),
     )
     own = own._replace(request_id=str(own.event_id))
     assert record_usage("gateway", [own, told, call()]).recorded == 3
     assert sorted(
         rows(
             "SELECT b.name, e.request_id, e.trace_id::text, e.trace_text FROM usage_event e "
-            "LEFT JOIN usage_backend b ON b.id = e.backend_id"
+            "LEFT JOIN usage_target b ON b.id = e.target_id"
         ),
         key=str,
     ) == [
@@ -246,6 +251,6 @@ def test_ids_that_say_the_same_are_kept_once(call, prices):
         ("b-2", "r-7", None, "order 7"),
         (None, None, None, None),
     ]
-    assert record_usage("gateway", [own._replace(backend_id="b-2")]).quarantined == 1
+    assert record_usage("gateway", [own._replace(target_id="b-2")]).quarantined == 1
     assert record_usage("gateway", [told._replace(trace_id="order 8")]).quarantined == 1
     assert record_usage("gateway", [own, told]).repeated == 2

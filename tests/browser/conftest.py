@@ -14,7 +14,6 @@ from django.utils.timezone import now
 from playwright.sync_api import expect
 
 from billing.prices import publish_prices
-from billing.usage import UsageRecord
 from core.ids import uuid7
 from tests.browser.looking import chromium, watched_page
 from tests.factories import (
@@ -27,6 +26,7 @@ from tests.factories import (
     staff,
 )
 from tests.stack import Stack
+from tests.usage_records import usage_record
 
 PASSWORD = "correct horse battery staple"  # UserFactory's
 MODEL, OTHER = "harbour-chat-1", "harbour-letters"
@@ -134,7 +134,7 @@ def record_last_month(key):
         day=1
     )
     calls = [
-        UsageRecord(
+        usage_record(
             event_id=uuid7(), key_id=key.pk, model=(MODEL, OTHER)[n % 2],
             occurred_at=first + timedelta(days=n % 7, minutes=n), input=100_003 + n, output=20_011 * (n % 3 + 1),
         )

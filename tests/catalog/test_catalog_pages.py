@@ -11,12 +11,12 @@ from django.utils.html import escape
 from django.utils.timezone import now
 
 from billing.ingest import record_usage
-from billing.usage import UsageRecord
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, CatalogModel, Offer
 from core.ids import uuid7
 from tenants.models import ApiKey
 from tests.factories import ApiKeyFactory, CatalogModelFactory, member_of, staff
+from tests.usage_records import usage_record
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def test_home_and_keys_show_what_the_ledger_says_to_those_who_may_see_costs(
     client, page, lab, project, priced_model
 ):
     key = ApiKeyFactory(tenant=lab, project=project, name="letters", model_names=["glm-4.6"])
-    call = UsageRecord(uuid7(), key.pk, "glm-4.6", now(), input=1_000_000, output=1_000_000)
+    call = usage_record(uuid7(), key.pk, "glm-4.6", now(), input=1_000_000, output=1_000_000)
     record_usage("test", [call])
     home = page("tenant-home")
     assert home.context["week"]["spend"] == Decimal("2.80")

@@ -13,7 +13,6 @@ from billing.costs import today_of
 from billing.ingest import record_usage
 from billing.models import RollupDay
 from billing.suspended import count_stakes
-from billing.usage import UsageRecord
 from core.ids import uuid7
 from core.local_days import ONE_DAY, day_at, day_window, month_window, start_of_day
 from gateway.compile import compile_snapshot
@@ -22,6 +21,7 @@ from tenants.actions import set_limits
 from tenants.models import Tenant
 from tests.factories import CatalogModelFactory
 from tests.gateway.granted import key_for
+from tests.usage_records import usage_record
 
 MINUTE = timedelta(minutes=1)
 ODD = [
@@ -161,7 +161,9 @@ def test_the_ledger_counts_a_call_on_the_day_of_the_limit(project, minutes):
     model = CatalogModelFactory(name="llama-4")
     key = key_for(project, model)
     at = utc("2026-11-01T04:00") + timedelta(minutes=minutes)
-    record = UsageRecord(event_id=uuid7(), key_id=key.pk, model=model.name, occurred_at=at, input=1, output=1)
+    record = usage_record(
+        event_id=uuid7(), key_id=key.pk, model=model.name, occurred_at=at, input=1, output=1
+    )
     record_usage("test", [record])
     window = calendar_window(at.timestamp(), is_month=False, time_zone="America/Havana")
     day = RollupDay.objects.in_tenant(project.tenant).get().day
@@ -176,7 +178,7 @@ def test_what_a_gateway_begins_with_is_of_its_own_day(project, monkeypatch):
     key = key_for(project, model)
     set_limits(project.tenant, {"tokens_per_day": Decimal(9)}, by=None)
     first, second = utc("2026-11-01T04:30"), utc("2026-11-01T05:30")
-    record = UsageRecord(
+    record = usage_record(
         event_id=uuid7(), key_id=key.pk, model=model.name, occurred_at=first, input=40, output=2
     )
     record_usage("test", [record])
@@ -191,7 +193,7 @@ def test_what_suspending_stops_counts_calls_of_a_month_that_utc_has_not_reached(
     project.tenant.save()
     model = CatalogModelFactory(name="llama-4")
     at = utc("2026-10-31T10:30")  # 1 November there
-    record = UsageRecord(
+    record = usage_record(
         event_id=uuid7(), key_id=key_for(project, model).pk, model=model.name, occurred_at=at, input=1
     )
     record_usage("test", [record])

@@ -9,12 +9,12 @@ from django.utils.timezone import now
 
 from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from billing.usage import UsageRecord
 from core.ids import uuid7
 from exports import tasks
 from exports.files import path_of
 from exports.models import Export
 from tests.factories import ApiKeyFactory, ProjectFactory
+from tests.usage_records import usage_record
 
 MONTH = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
 
@@ -34,7 +34,7 @@ def two_reports(transactional_db, lab, owner, stranger):
         key = ApiKeyFactory(tenant=tenant, project=project)
         moment = now().replace(year=2026, month=10, day=14)
         model = f"model-of-{tenant.slug}"
-        call = UsageRecord(event_id=uuid7(), key_id=key.pk, model=model, occurred_at=moment, input=9)
+        call = usage_record(event_id=uuid7(), key_id=key.pk, model=model, occurred_at=moment, input=9)
         record_usage("gateway", [call])
         built.append(ask_for_cost_report(tenant, by=person, **MONTH))
     for export in built:

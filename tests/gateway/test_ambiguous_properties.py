@@ -5,7 +5,6 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.contract import TokenCounts
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.members import parse_all
@@ -51,7 +50,7 @@ def test_whatever_is_told_is_counted_within_bounds(answer, size):
         count_delivered(reported, bounds(), text)[0],
         count_dropped(reported, bounds(), size),
     ):
-        assert all(0 <= getattr(counts, kind) <= 4 * LARGEST_COUNT for kind in counts.__struct_fields__)
+        assert all(0 < count <= 4 * LARGEST_COUNT for count in counts.values())
 
 
 @QUIET
@@ -70,4 +69,4 @@ def test_numbers_that_differ_are_never_exact_and_the_largest_is_billed(numbers, 
     counted = count_tokens(reported, bounds(), Delivered(bytes=90, pieces=1))
     is_alike, is_enough = len(set(numbers)) == 1, max(numbers) >= 3
     if is_enough:
-        assert counted == (TokenCounts(input=12, output=max(numbers)), is_alike)
+        assert counted == ({"input": 12, "output": max(numbers)}, is_alike)

@@ -9,7 +9,6 @@ from django.utils.timezone import now
 
 from billing.ingest import record_usage
 from billing.models import BilledModel, Price, Sku
-from billing.usage import UsageRecord
 from core.ids import uuid7
 from gateway import actions
 from gateway.compile import compile_snapshot
@@ -19,6 +18,7 @@ from gateway.prices import nano_per_unit
 from tenants.actions import set_limits
 from tests.factories import CatalogModelFactory, ProjectFactory
 from tests.gateway.granted import key_for
+from tests.usage_records import usage_record
 
 THIS_HOUR = now().replace(minute=0, second=0, microsecond=0)
 
@@ -58,7 +58,7 @@ def test_a_price_that_begins_by_itself_is_announced(model):
 
 
 def call(key, model, at, tokens):
-    return UsageRecord(
+    return usage_record(
         event_id=uuid7(), key_id=key.pk, model=model.name, occurred_at=at, input=tokens, output=tokens
     )
 

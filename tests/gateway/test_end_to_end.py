@@ -114,7 +114,8 @@ def test_the_official_client_chats_streams_embeds_and_lists_models(rig):
     rig.await_ledger(1)
     event = rig.in_ledger().get()
     assert answer.choices[0].message.content
-    assert (event.input, event.output) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+    used = answer.usage
+    assert event.quantities == {"request": 1, "input": used.prompt_tokens, "output": used.completion_tokens}
     assert (event.key_id, event.project_id, event.model.name) == (rig.key.pk, rig.project.pk, CHAT)
 
     chunks = list(rig.chat(stream=True))
@@ -125,7 +126,7 @@ def test_the_official_client_chats_streams_embeds_and_lists_models(rig):
     assert [model.id for model in rig.client.models.list()] == [CHAT, VECTORS]
     rig.await_ledger(3)
     streamed = rig.in_ledger().get(is_stream=True)
-    assert (streamed.input, streamed.output, streamed.is_exact) == (event.input, event.output, True)
+    assert (streamed.quantities, streamed.is_exact) == (event.quantities, True)
 
 
 def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(running_stack, models):  # noqa: F811

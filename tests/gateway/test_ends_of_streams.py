@@ -40,7 +40,7 @@ def call(rig, key, **fields):
 
 def outcome(rig, key):
     (event,) = rig.events(key, 1)
-    return event.status, event.is_exact, event.tokens.input, event.tokens.output
+    return event.status, event.is_exact, event.usage.get("input", 0), event.usage.get("output", 0)
 
 
 def is_sound(answer):

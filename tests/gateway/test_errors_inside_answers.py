@@ -60,7 +60,7 @@ def test_an_error_in_a_plain_answer_is_a_failure_of_the_backend(shared_rig, scri
     answer = call(shared_rig, scripted.key)
     assert answer.status_code in (502, 503)
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.tokens.total) == ("error", 0)
+    assert (event.status, event.tokens) == ("error", 0)
 
 
 @pytest.mark.parametrize("instead", [True, False], ids=["instead", "beside"])
@@ -74,7 +74,7 @@ def test_an_error_in_an_event_ends_the_stream(shared_rig, scripted, name, instea
     assert '"error"' in answer.text
     event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact) == ("error", False)
-    assert 6 <= event.tokens.output <= 10
+    assert 6 <= event.usage.get("output", 0) <= 10
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_error_in_an_event_ends_the_stream(shared_rig, scripted, name, instea
 def test_the_status_that_an_error_should_have_had_decides(shared_rig, scripted, said, status):
     scripted.says(said)
     assert call(shared_rig, scripted.key).status_code == status
-    assert recorded(shared_rig, scripted.key).tokens.total == 0
+    assert recorded(shared_rig, scripted.key).tokens == 0
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
@@ -140,7 +140,12 @@ def test_what_says_that_there_is_no_error_spoils_no_answer(shared_rig, scripted,
     assert written(answer) == "word " * 6
     assert "stopped in the middle" not in answer.text
     for event in shared_rig.events(scripted.key, 2):
-        assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+        assert (event.status, event.is_exact, event.usage.get("input", 0), event.usage.get("output", 0)) == (
+            "ok",
+            True,
+            12,
+            6,
+        )
 
 
 def test_vectors_with_a_code_of_success_are_vectors():
@@ -183,7 +188,7 @@ def test_an_end_of_another_kind_than_text_is_an_end(shared_rig, scripted, name):
     scripted.says(plain(choices=[{"index": 0, "message": {"content": "hi there friend"}, **ENDS[name]}]))
     assert call(shared_rig, scripted.key).status_code == 200
     for event in shared_rig.events(scripted.key, 2):
-        assert (event.status, event.is_exact, event.tokens.output) == ("ok", True, 6)
+        assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("ok", True, 6)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +216,7 @@ def test_a_stream_that_says_to_the_last_that_it_has_no_end_is_never_exact(shared
     answer = call(shared_rig, scripted.key, stream=True)
     assert (written(answer), answer.text.count("[DONE]")) == ("word " * 6, 1)
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 6)
+    assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("ok", False, 6)
     scripted.says(events=[*[piece] * 6, TOLD])
     assert "[DONE]" not in call(shared_rig, scripted.key, stream=True).text
 
@@ -238,7 +243,7 @@ def test_of_two_choices_that_are_told_as_one_nothing_is_exact(shared_rig, script
     )
     assert call(shared_rig, scripted.key, n=2).status_code == 200
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.output) == ("ok", is_exact, 6)
+    assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("ok", is_exact, 6)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +257,7 @@ def test_nor_in_a_stream(shared_rig, scripted, indexes, is_exact):
     scripted.says(events=[*pieces, TOLD, DONE])
     assert call(shared_rig, scripted.key, n=2, stream=True).text.count("[DONE]") == 1
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.output) == ("ok", is_exact, 6)
+    assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("ok", is_exact, 6)
 
 
 def lines(*contents):
@@ -301,7 +306,12 @@ def test_a_stream_in_a_strange_form_is_whole_and_reaches_the_client(shared_rig, 
     assert written(answer) == ("wörd" if "character" in name else "word " * 6)
     assert answer.text.count("[DONE]") == 1
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+    assert (event.status, event.is_exact, event.usage.get("input", 0), event.usage.get("output", 0)) == (
+        "ok",
+        True,
+        12,
+        6,
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, None])
@@ -337,7 +347,7 @@ def test_a_stream_that_ends_every_piece_is_heard_to_its_end(shared_rig, scripted
     answer = call(shared_rig, scripted.key, stream=True)
     assert (written(answer), answer.text.count("[DONE]")) == ("word " * 6, 1)
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.output) == ("ok", True, 6)
+    assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("ok", True, 6)
 
 
 def test_a_part_of_an_answer_that_no_client_reads_makes_it_an_error(shared_rig, scripted):
@@ -353,7 +363,7 @@ def test_a_text_after_the_end_of_its_choice_needs_another_end(shared_rig, script
     answer = call(shared_rig, scripted.key, stream=True)
     assert "[DONE]" not in answer.text
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 10)
+    assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("error", False, 10)
 
 
 NO_STREAMS = {
@@ -378,7 +388,7 @@ def test_what_is_no_stream_of_an_answer_is_a_502(shared_rig, scripted, name):
     answer = call(shared_rig, scripted.key, stream=True)
     assert answer.status_code == 502
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.tokens.total) == ("error", 0)
+    assert (event.status, event.tokens) == ("error", 0)
 
 
 BEYOND = {"prompt_tokens": 12, "completion_tokens": 262_144, "total_tokens": 262_156}
@@ -395,7 +405,7 @@ def test_tokens_far_beyond_the_bytes_of_an_answer_are_not_billed(shared_rig, scr
         scripted.says(plain(choices=[choice], usage=BEYOND))
     assert call(shared_rig, scripted.key, stream=is_stream, **fields).status_code == 200
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.total) == ("ok", False, 13)
+    assert (event.status, event.is_exact, event.tokens) == ("ok", False, 13)
 
 
 def test_reasoning_that_the_call_asked_for_is_billed_without_a_name(shared_rig, scripted):
@@ -404,7 +414,7 @@ def test_reasoning_that_the_call_asked_for_is_billed_without_a_name(shared_rig, 
     fields = {"thinking": {"type": "enabled", "budget_tokens": 1500}, "max_tokens": 2000}
     assert call(shared_rig, scripted.key, **fields).status_code == 200
     event = recorded(shared_rig, scripted.key)
-    assert (event.is_exact, event.tokens.output) == (False, 1800)
+    assert (event.is_exact, event.usage.get("output", 0)) == (False, 1800)
 
 
 def test_the_arguments_of_a_tool_have_room_also_as_an_object(shared_rig, scripted):
@@ -415,4 +425,4 @@ def test_the_arguments_of_a_tool_have_room_also_as_an_object(shared_rig, scripte
     )
     assert call(shared_rig, scripted.key).status_code == 200
     event = recorded(shared_rig, scripted.key)
-    assert (event.is_exact, event.tokens.output) == (True, 900)
+    assert (event.is_exact, event.usage.get("output", 0)) == (True, 900)

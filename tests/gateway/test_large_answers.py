@@ -56,7 +56,7 @@ def test_an_answer_that_is_too_large_is_refused_counted_logged_and_billed_as_tol
     refused(call(road, scripted.key))
     event = recorded(road, scripted.key)
     assert (event.status, event.http_status, event.is_exact) == ("error", 502, False)
-    assert (event.tokens.input, event.tokens.output) == (12, 300_000)
+    assert (event.usage.get("input", 0), event.usage.get("output", 0)) == (12, 300_000)
     assert road.gateway.metric('llm_gateway_answers_dropped_total{reason="too_large"}') == before + 1
     lines = [line for line in road.gateway.process.output().splitlines() if "answer_dropped" in line]
     assert event.call_id in lines[-1]
@@ -69,8 +69,8 @@ def test_one_that_says_nothing_of_tokens_costs_its_prompt(road, scripted):
     scripted.says(long_answer(MIB, usage=None))
     refused(call(road, scripted.key))
     event = recorded(road, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.total) == ("error", False, event.tokens.input)
-    assert event.tokens.input > 0
+    assert (event.status, event.is_exact, event.tokens) == ("error", False, event.usage.get("input", 0))
+    assert event.usage.get("input", 0) > 0
 
 
 def test_one_that_never_ends_is_given_up(road, scripted):
@@ -80,7 +80,7 @@ def test_one_that_never_ends_is_given_up(road, scripted):
     )
     for _ in range(4):
         refused(call(road, scripted.key, max_tokens=5))
-    assert all(event.tokens.output == 0 for event in road.events(scripted.key, 4))
+    assert all(event.usage.get("output", 0) == 0 for event in road.events(scripted.key, 4))
     scripted.says(plain())
     # One caller takes no backend from all others.
     assert call(road, scripted.key).status_code == 200
@@ -90,8 +90,7 @@ def test_an_embedding_costs_its_prompt(road, scripted):
     vectors = {"data": [{"embedding": "A" * MIB}], "usage": {"prompt_tokens": 7, "total_tokens": 7}}
     scripted.says(vectors)
     refused(call(road, scripted.key, "embeddings", input="some words of it"))
-    tokens = recorded(road, scripted.key).tokens
-    assert (tokens.input, tokens.output) == (7, 0)
+    assert recorded(road, scripted.key).usage == {"input": 7}
 
 
 def test_one_that_just_fits_is_passed_on(road, scripted):

@@ -12,7 +12,6 @@ from django.utils.timezone import now
 
 from audit.models import AuditEntry
 from billing.ingest import record_usage
-from billing.usage import UsageRecord
 from core.ids import uuid7
 from gateway.compile import compile_snapshot
 from tenants.actions import set_limits
@@ -21,6 +20,7 @@ from tenants.revision import current_revision
 from tests.concurrency import queued_at
 from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, member_of, staff
 from tests.gateway.granted import key_for
+from tests.usage_records import usage_record
 
 MODEL = "llama-4"
 
@@ -59,7 +59,7 @@ def lines(tenant):
 
 
 def use(key, tokens):
-    call = UsageRecord(event_id=uuid7(), key_id=key.pk, model=MODEL, occurred_at=now(), input=tokens)
+    call = usage_record(event_id=uuid7(), key_id=key.pk, model=MODEL, occurred_at=now(), input=tokens)
     record_usage("test", [call])
 
 

@@ -28,7 +28,7 @@ def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(
     wait_until(lambda: rig.gateway.metric("llm_active_calls") == 0, 30, "the end of the call")
     (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact, event.is_stream) == ("cancelled", False, True)
-    assert len(pieces) - 1 <= event.tokens.output < 1500
+    assert len(pieces) - 1 <= event.usage.get("output", 0) < 1500
     wait_until(lambda: rig.engine.seen()["aborted"] == 1, what="the engine noticing")
     assert ask(client, max_tokens=2)
 
@@ -54,7 +54,7 @@ def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_recor
     assert ask(rig.client(secret))
     events = rig.events(secret, 4)
     assert [(event.status, event.http_status) for event in events] == [("error", 502)] * 3 + [("ok", 200)]
-    assert [event.tokens.total for event in events[:3]] == [0, 0, 0]
+    assert [event.tokens for event in events[:3]] == [0, 0, 0]
 
 
 def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_rig):
@@ -67,7 +67,7 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_rig):
     (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact) == ("error", False)
     # Three bytes a token, rather too many than too few.
-    assert 5 <= event.tokens.output <= 10
+    assert 5 <= event.usage.get("output", 0) <= 10
 
 
 def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
@@ -80,7 +80,7 @@ def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
     (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact) == ("error", False)
     # Three bytes a token, rather too many than too few.
-    assert 5 <= event.tokens.output <= 10
+    assert 5 <= event.usage.get("output", 0) <= 10
 
 
 def test_an_engine_that_falls_silent_is_given_up(new_rig):
@@ -136,7 +136,7 @@ def test_another_backend_answers_before_the_first_byte(new_rig):
         ask(client)
         rig.engine.process.kill()
         ask(client, stream=True).close()
-        used = [event.backend_id for event in rig.events(secret, 3)]
+        used = [event.target_id for event in rig.events(secret, 3)]
         assert used == [backends[0].id, backends[1].id, backends[1].id]
     finally:
         second.process.kill()
@@ -151,6 +151,6 @@ def test_missing_usage_is_estimated_and_called_inexact(new_rig):
         list(answer) if is_stream else None
     plain, streamed = rig.events(secret, 2)
     assert not plain.is_exact
-    assert plain.tokens.input > 0
-    assert plain.tokens.output > 0
-    assert (streamed.is_exact, streamed.tokens.output) == (False, 12)
+    assert plain.usage.get("input", 0) > 0
+    assert plain.usage.get("output", 0) > 0
+    assert (streamed.is_exact, streamed.usage.get("output", 0)) == (False, 12)

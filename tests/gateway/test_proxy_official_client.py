@@ -19,8 +19,8 @@ def test_a_plain_call_is_answered_and_its_usage_arrives_once_and_exact(shared_ri
     assert answer.model == MODEL
     (event,) = shared_rig.events(secret, 1)
     assert (event.status, event.http_status, event.is_exact, event.is_stream) == ("ok", 200, True, False)
-    assert event.tokens.output == answer.usage.completion_tokens == 20
-    assert event.tokens.input == answer.usage.prompt_tokens
+    assert event.usage.get("output", 0) == answer.usage.completion_tokens == 20
+    assert event.usage.get("input", 0) == answer.usage.prompt_tokens
     assert event.model == MODEL
     assert event.call_id == event.request_id == answer._request_id
     assert event.config_revision == shared_rig.revision
@@ -42,9 +42,9 @@ def test_cached_prompt_tokens_are_counted_apart_and_only_once(shared_rig):
     cached = second.usage.prompt_tokens_details.cached_tokens
     assert cached > 100
     _, event = shared_rig.events(secret, 2)
-    assert event.tokens.cache_read == cached
-    assert event.tokens.input == second.usage.prompt_tokens - cached
-    assert event.tokens.total == second.usage.total_tokens
+    assert event.usage.get("cache_read", 0) == cached
+    assert event.usage.get("input", 0) == second.usage.prompt_tokens - cached
+    assert event.tokens == second.usage.total_tokens
 
 
 def test_a_streamed_call_hides_the_usage_that_the_client_did_not_ask_for(shared_rig):
@@ -56,7 +56,12 @@ def test_a_streamed_call_hides_the_usage_that_the_client_did_not_ask_for(shared_
         "I am Quartermaster's"
     )
     (event,) = shared_rig.events(secret, 1)
-    assert (event.status, event.is_exact, event.is_stream, event.tokens.output) == ("ok", True, True, 12)
+    assert (event.status, event.is_exact, event.is_stream, event.usage.get("output", 0)) == (
+        "ok",
+        True,
+        True,
+        12,
+    )
     assert event.first_token_ms is not None
     assert shared_rig.engine.seen()["last"]["body"]["stream_options"] == {"include_usage": True}
 
@@ -72,7 +77,7 @@ def test_embeddings_are_unit_vectors_and_metered(shared_rig):
     answer = shared_rig.client(secret).embeddings.create(model=VECTORS, input=["one text", "another"])
     assert [round(sum(part * part for part in item.embedding), 4) for item in answer.data] == [1.0, 1.0]
     (event,) = shared_rig.events(secret, 1)
-    assert (event.tokens.input, event.tokens.output) == (answer.usage.prompt_tokens, 0)
+    assert (event.usage.get("input", 0), event.usage.get("output", 0)) == (answer.usage.prompt_tokens, 0)
 
 
 def test_only_granted_models_that_something_serves_are_listed(shared_rig):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gateway.contract import TokenCounts, UsageEventReport
+from gateway.contract import UsageEventReport
 from gateway.proxy.ids import new_call_id, rfc3339
 from gateway.proxy.spool import Spool, SpoolError, read_segment
 from tests.gateway.proxy_fixtures import REPOSITORY, wait_until
@@ -22,11 +22,11 @@ def event(**changes):
         "status": "ok",
         "http_status": 200,
         "is_exact": True,
-        "tokens": TokenCounts(input=3, output=4),
+        "usage": {"input": 3, "output": 4},
         "latency_ms": 5,
         "first_token_ms": None,
         "is_stream": False,
-        "backend_id": "b",
+        "target_id": "b",
         "config_revision": 1,
         "trace_id": None,
         "request_id": "r",

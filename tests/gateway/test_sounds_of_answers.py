@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from gateway.contract import TokenCounts
 from gateway.proxy.delivered import RAW_SOUND, Delivered
 from gateway.proxy.evidence import count_delivered, count_tokens
 from gateway.proxy.usage import read_usage
@@ -30,13 +29,13 @@ def test_a_sound_that_nobody_told_of_is_estimated_on_the_upper_side(sound, of, l
     for usage in (None, openai(12, 0, 12), openai(12, 0)):
         reported = None if usage is None else read_usage({"usage": usage})
         counts, is_exact = count_tokens(reported, bounds(**of), heard)
-        assert least <= counts.audio <= most
-        assert (is_exact, counts.output) == (False, 3)
+        assert least <= counts.get("audio", 0) <= most
+        assert (is_exact, counts.get("output", 0)) == (False, 3)
     counts, is_exact = count_delivered(None, bounds(**of), heard)
-    assert least <= counts.audio <= most
+    assert least <= counts.get("audio", 0) <= most
     assert count_tokens(
         read_usage({"usage": openai(12, 210, 222, **details_out(audio_tokens=200))}), bounds(), heard
-    ) == (TokenCounts(input=12, output=10, audio=200), True)
+    ) == ({"input": 12, "output": 10, "audio": 200}, True)
 
 
 @pytest.mark.parametrize(

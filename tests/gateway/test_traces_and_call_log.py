@@ -110,8 +110,8 @@ def test_each_answered_call_is_one_line_without_content_and_secrets(shared_rig):
             "http_status": 200,
             "trace": HEX,
         }
-        assert (line["tokens"]["output"], line["stream"], line["exact"]) == (5, is_stream, True)
-        assert line["backend"].startswith("engine-")
+        assert (line["usage"]["output"], line["stream"], line["exact"]) == (5, is_stream, True)
+        assert line["target"].startswith("engine-")
         assert line["latency_ms"] >= 0
     output = shared_rig.gateway.process.output()
     for private in ("a very private prompt", secret, "ada@example.com"):

@@ -98,7 +98,12 @@ def test_a_stream_with_an_end_is_whole_and_billed_as_told(shared_rig, scripted, 
     assert written(answer) == "word " * 6
     assert answer.text.count("[DONE]") == 1
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+    assert (event.status, event.is_exact, event.usage.get("input", 0), event.usage.get("output", 0)) == (
+        "ok",
+        True,
+        12,
+        6,
+    )
 
 
 CUT = {
@@ -131,8 +136,8 @@ def test_a_stream_without_an_end_is_an_error_and_costs_what_was_delivered(shared
     assert '"error"' in answer.text
     event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact) == ("error", False)
-    assert 6 <= event.tokens.output <= 12
-    assert event.tokens.reasoning == 0
+    assert 6 <= event.usage.get("output", 0) <= 12
+    assert event.usage.get("reasoning", 0) == 0
     failures = shared_rig.gateway.metric(
         f'llm_backend_failures_total{{backend="{scripted.id}",reason="broken_answer"}}'
     )
@@ -154,7 +159,7 @@ def test_a_stream_that_brings_nothing_is_a_502_and_costs_nothing(shared_rig, scr
     answer = call(shared_rig, scripted.key, stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.tokens.total) == ("error", 0)
+    assert (event.status, event.tokens) == ("error", 0)
 
 
 def without_choices(**changes):
@@ -182,7 +187,7 @@ def test_a_200_without_an_answer_is_a_502_and_costs_nothing(shared_rig, scripted
     answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.tokens.total) == ("error", 0)
+    assert (event.status, event.tokens) == ("error", 0)
 
 
 def test_a_fault_of_the_caller_inside_a_200_is_told_to_the_caller(shared_rig, scripted):
@@ -216,7 +221,7 @@ def test_every_kind_of_text_is_delivered_and_counts_where_nobody_tells(shared_ri
         assert call(shared_rig, key, n=2).status_code == 200
         event = recorded(shared_rig, key)
         assert (event.status, event.is_exact) == ("ok", False)
-        assert 300 <= event.tokens.output <= 400
+        assert 300 <= event.usage.get("output", 0) <= 400
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
@@ -234,7 +239,7 @@ def test_an_answer_in_sound_alone_is_never_free(shared_rig, scripted, is_stream)
     event = recorded(shared_rig, scripted.key)
     seconds = (2 if is_stream else 1) * 12_000 / 48_000
     assert (event.status, event.is_exact) == ("ok", False)
-    assert 20 * seconds <= event.tokens.audio <= 80 * seconds
+    assert 20 * seconds <= event.usage.get("audio", 0) <= 80 * seconds
 
 
 def test_sources_that_an_answer_cites_are_not_what_the_model_wrote(shared_rig, scripted):
@@ -243,7 +248,7 @@ def test_sources_that_an_answer_cites_are_not_what_the_model_wrote(shared_rig, s
     scripted.says(plain(choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
     assert call(shared_rig, scripted.key).status_code == 200
     event = recorded(shared_rig, scripted.key)
-    assert (event.is_exact, event.tokens.output) == (True, 6)
+    assert (event.is_exact, event.usage.get("output", 0)) == (True, 6)
 
 
 def test_bytes_that_are_no_text_pass(shared_rig, scripted):
@@ -255,7 +260,7 @@ def test_bytes_that_are_no_text_pass(shared_rig, scripted):
     answer = call(shared_rig, scripted.key, stream=True)
     assert b"[DONE]" in answer.content
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.tokens.input, event.tokens.output) == ("ok", 12, 6)
+    assert (event.status, event.usage.get("input", 0), event.usage.get("output", 0)) == ("ok", 12, 6)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,7 @@ def test_embeddings_are_whole_with_a_vector_for_each_input(shared_rig, scripted,
     answer = call(shared_rig, scripted.key, "embeddings", input=["one", "two"])
     assert answer.status_code == status
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.tokens.total) == (("ok", 7) if status == 200 else ("error", 0))
+    assert (event.status, event.tokens) == (("ok", 7) if status == 200 else ("error", 0))
 
 
 def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_rig, scripted):
@@ -282,7 +287,7 @@ def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_rig,
     assert answer.elapsed.total_seconds() < 10
     assert "[DONE]" in answer.text
     event = recorded(shared_rig, scripted.key)
-    assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 10)
+    assert (event.status, event.is_exact, event.usage.get("output", 0)) == ("ok", False, 10)
 
 
 @pytest.mark.parametrize(
@@ -303,8 +308,8 @@ def test_no_usage_however_strange_costs_the_client_its_answer(shared_rig, script
     assert written(call(shared_rig, scripted.key, stream=True)) == "word " * 6
     for event in shared_rig.events(scripted.key, 2):
         assert (event.status, event.is_exact) == ("ok", False)
-        assert event.tokens.input > 0
-        assert 5 <= event.tokens.output <= 10
+        assert event.usage.get("input", 0) > 0
+        assert 5 <= event.usage.get("output", 0) <= 10
 
 
 def test_an_error_in_a_field_of_its_own_name_ends_a_stream(shared_rig, scripted):
@@ -337,7 +342,7 @@ def test_what_an_answer_consists_of_is_never_free(shared_rig, scripted, name, is
         scripted.says({"choices": [choice], "usage": told})
     assert call(shared_rig, scripted.key, stream=is_stream).status_code == 200
     event = recorded(shared_rig, scripted.key)
-    assert event.tokens.output >= 3
+    assert event.usage.get("output", 0) >= 3
     assert not event.is_exact
 
 
@@ -357,8 +362,8 @@ def test_a_number_that_is_none_spoils_no_answer(shared_rig, scripted, strange, i
     assert strange not in answer.text
     assert '"error"' not in answer.text
     event = recorded(shared_rig, scripted.key)
-    assert event.tokens.input > 0
-    assert event.tokens.output > 0
+    assert event.usage.get("input", 0) > 0
+    assert event.usage.get("output", 0) > 0
     assert not event.is_exact
 
 

@@ -16,7 +16,6 @@ from billing.closing import begin_closing, build_final_export
 from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
 from billing.prices import publish_prices
-from billing.usage import UsageRecord
 from catalog.actions import raise_access_request
 from catalog.models import Grant
 from core.errors import Conflict
@@ -30,6 +29,7 @@ from tenants.models import ApiKey, PersonalAccessToken, Tenant, TenantClosing
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, CatalogModelFactory, UserFactory, staff
 from tests.gateway.granted import key_for
+from tests.usage_records import usage_record
 
 REASON = "The department is dissolved"
 PRICES = {"input": Decimal(2), "output": Decimal(10)}
@@ -48,7 +48,7 @@ def key(lab, project, owner):
 def use(key, **fields):
     """One call with the key, in the ledger."""
     usual = {"event_id": uuid7(), "key_id": key.pk, "model": "aya", "occurred_at": now() - timedelta(hours=2)}
-    record_usage("gateway", [UsageRecord(**usual | {"input": 1000, "output": 200} | fields)])
+    record_usage("gateway", [usage_record(**usual | {"input": 1000, "output": 200} | fields)])
 
 
 def built(export):

@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 
 from audit.models import AuditEntry
 from billing.ingest import record_usage
-from billing.usage import UsageRecord
 from core.errors import Conflict
 from core.ids import uuid7
 from tenants.actions import change_tenant, create_tenant
@@ -17,6 +16,7 @@ from tenants.models import Invitation, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, member_of
+from tests.usage_records import usage_record
 
 FORM = {
     "name": "Lab",
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_said_beside_its_field(client, lab, owner, field, valu
 
 def test_billing_in_another_currency_ends_with_the_first_usage(client, lab, project, owner):
     key = ApiKeyFactory(tenant=lab, project=project)
-    call = UsageRecord(
+    call = usage_record(
         event_id=uuid7(), key_id=key.pk, model="aya", occurred_at=datetime(2026, 10, 1, tzinfo=UTC)
     )
     record_usage("gateway", [call])

@@ -2,7 +2,6 @@
 
 import json
 
-from gateway.contract import TokenCounts
 from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.evidence import bounds_of, count_tokens
@@ -157,4 +156,4 @@ def counted(stream_or_answer):
     return count_tokens(stream_or_answer.reported, bounds, stream_or_answer.delivered)
 
 
-COUNTS = TokenCounts(input=9, cache_read=50, cache_write=30, output=32, reasoning=8)
+COUNTS = {"input": 9, "cache_read": 50, "cache_write": 30, "output": 32, "reasoning": 8}

@@ -156,7 +156,7 @@ def test_a_stream_that_breaks_off_reports_its_prompt_and_no_end():
 def test_a_stream_without_its_last_event_is_whole():
     sent, stream, _ = read([sse(start(), *text(0, "hi there"), *end()[:1])])
     assert stream.is_finished
-    assert counted(stream)[0].output == 32
+    assert counted(stream)[0]["output"] == 32
     assert [one["usage"] for one in data_lines(sent) if "usage" in one] == [WHOLE_USAGE]
     # The same if the server omits the last empty line.
     whole = sse(start(), *text(0, "hi there"), *end())
