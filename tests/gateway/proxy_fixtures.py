@@ -312,12 +312,12 @@ class Rig:
         self.gateway.start()
         self.engine.wait()
 
-    def configure(self):
-        """Set the configuration to that of a new rig, without publishing it."""
+    def configure(self, **backend):
+        """Set the configuration to that of a new rig, without publishing it. `backend` are fields of its backend."""
         self.keys = []
         self.routes = [
-            RouteConfig(model=MODEL, modes=["chat"], targets=[self.engine.backend()]),
-            RouteConfig(model=VECTORS, modes=["embedding"], targets=[self.engine.backend()]),
+            RouteConfig(model=MODEL, modes=["chat"], targets=[self.engine.backend(**backend)]),
+            RouteConfig(model=VECTORS, modes=["embedding"], targets=[self.engine.backend(**backend)]),
             RouteConfig(model="nobody-serves-me", modes=["chat"], targets=[]),
         ]
         self.prices = [
@@ -414,7 +414,8 @@ def _rig_to_configure(tmp_path_factory):
 @pytest.fixture
 def configured_rig(_rig_to_configure):
     """A rig for tests that publish a configuration of their own, and leave its processes as they are."""
-    _rig_to_configure.configure()
+    # Another backend for the gateway, which remembers nothing of its failures.
+    _rig_to_configure.configure(id=f"engine-{uuid.uuid4()}")
     return _rig_to_configure
 
 

@@ -42,8 +42,8 @@ def test_a_client_that_hangs_up_on_a_plain_call_is_recorded(new_rig, limits_envi
     assert (event.status, event.http_status, event.is_exact) == ("cancelled", 499, False)
 
 
-def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_record(new_rig):
-    rig = new_rig()
+def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_record(configured_rig):
+    rig = configured_rig
     secret = rig.new_key()
     for fault in ("status=503", "status=500", "die-after=0"):
         rig.engine.fail_next(fault)
@@ -57,8 +57,8 @@ def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_recor
     assert [event.tokens for event in events[:3]] == [0, 0, 0]
 
 
-def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_rig):
-    rig = new_rig()
+def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(configured_rig):
+    rig = configured_rig
     secret = rig.new_key()
     rig.engine.fail_next("die-after=5")
     stream = ask(rig.client(secret), stream=True, max_tokens=50)
@@ -70,8 +70,8 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_rig):
     assert 5 <= event.usage.get("output", 0) <= 10
 
 
-def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
-    rig = new_rig()
+def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(configured_rig):
+    rig = configured_rig
     secret = rig.new_key()
     rig.engine.fail_next("end-after=5")
     stream = ask(rig.client(secret), stream=True, max_tokens=50)
@@ -83,8 +83,8 @@ def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
     assert 5 <= event.usage.get("output", 0) <= 10
 
 
-def test_an_engine_that_falls_silent_is_given_up(new_rig):
-    rig = new_rig()
+def test_an_engine_that_falls_silent_is_given_up(configured_rig):
+    rig = configured_rig
     rig.settings = SettingsConfig(idle_timeout_seconds=1)
     secret = rig.new_key()
     rig.engine.fail_next("stall-after=5")
@@ -142,8 +142,8 @@ def test_another_backend_answers_before_the_first_byte(new_rig):
         second.process.kill()
 
 
-def test_missing_usage_is_estimated_and_called_inexact(new_rig):
-    rig = new_rig()
+def test_missing_usage_is_estimated_and_called_inexact(configured_rig):
+    rig = configured_rig
     secret = rig.new_key()
     for is_stream in (False, True):
         rig.engine.fail_next("no-usage")
