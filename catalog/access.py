@@ -60,7 +60,7 @@ def accesses(
     granted = {grant.model_id: grant for grant in newest}
     waiting = {one.model_id: one for one in requests.order_by("model_id", "-pk").distinct("model_id")}
     refusal = _why_nobody_asks(user, tenant, project)
-    served = served_among(models, [tenant.pk])
+    served = served_among(models, [tenant])
     found = {
         model.pk: _access(user, tenant, model, granted.get(model.pk), waiting.get(model.pk), refusal)
         for model in models

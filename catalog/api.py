@@ -45,7 +45,7 @@ from catalog.serving import served_among
 from core.pagination import CursorPages
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
-from tenants.models import DataClass, Project
+from tenants.models import DataClass, Project, Tenant
 from tenants.roles import TokenScope
 
 Models = CatalogModelQuerySet[CatalogModel]
@@ -114,11 +114,14 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
         model = self.get_object()
         return Response(self._serialized([model], many=False))
 
+    def _own_tenants(self) -> Sequence[Tenant]:
+        return list(Tenant.objects.filter(pk__in=signed_in(self.request).own_tenants()))
+
     def _serialized(self, models: Sequence[CatalogModel], *, many: bool) -> Any:
         context = {
             **self.get_serializer_context(),
             "prices": list_prices([model.name for model in models]),
-            "served": served_among(models, signed_in(self.request).own_tenants()),
+            "served": served_among(models, self._own_tenants()),
             "access": _access_of(signed_in(self.request), models),
         }
         serializer = self.get_serializer_class()

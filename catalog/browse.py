@@ -97,7 +97,7 @@ class Browser:
         waiting = AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(scope)
         self._granted = Q(pk__in=granted.values("model"))
         self._waiting = Q(pk__in=waiting.values("model"))
-        self._served = served_to([tenant.pk])
+        self._served = served_to([tenant])
         self._may_ask = tenant.status == Tenant.Status.ACTIVE and (
             raise_access_request.is_permitted(user, project)
             if project

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from catalog.models import CatalogModel
 from tenants.models import Tenant
-
-# Ids, or a subquery of them.
-TenantIds = Collection[UUID] | QuerySet[Any]
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,8 @@ class Serving:
 
     # The modes for which the gateway has an endpoint.
     modes: frozenset[str]
-    # For tenants, by id: the condition on CatalogModel that a gateway serves the model to one of them.
-    condition: Callable[[TenantIds], Q]
+    # The condition on CatalogModel that a gateway serves the model to one of them.
+    condition: Callable[[Collection[Tenant]], Q]
     # The revision that each gateway that is alive has acknowledged. One query.
     acknowledged: Callable[[], list[int]]
 
@@ -40,7 +36,7 @@ def register(serving: Serving) -> None:
     _registered[:] = [serving]
 
 
-def served_to(tenants: TenantIds) -> Q:
+def served_to(tenants: Collection[Tenant]) -> Q:
     """The condition on CatalogModel that calls of one of these tenants get an answer now.
 
     True if the model's route sends calls to a target with an address that may serve the tenant, and a gateway that is
@@ -49,7 +45,7 @@ def served_to(tenants: TenantIds) -> Q:
     return _registered[0].condition(tenants)
 
 
-def served_among(models: Iterable[CatalogModel], tenants: TenantIds) -> set[UUID]:
+def served_among(models: Iterable[CatalogModel], tenants: Collection[Tenant]) -> set[UUID]:
     """The ids of those of `models` that gateways serve to one of the tenants. One query."""
     found = CatalogModel.objects.filter(served_to(tenants), pk__in=[model.pk for model in models])
     return set(found.values_list("pk", flat=True))
@@ -57,7 +53,7 @@ def served_among(models: Iterable[CatalogModel], tenants: TenantIds) -> set[UUID
 
 def why_unserved(model: CatalogModel, tenant: Tenant) -> str:
     """What pages say if calls of the tenant to the model get no answer now; empty if they do. One query."""
-    return "" if served_among([model], [tenant.pk]) else nothing_serves()
+    return "" if served_among([model], [tenant]) else nothing_serves()
 
 
 def acknowledged_revisions() -> list[int]:

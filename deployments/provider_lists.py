@@ -14,11 +14,12 @@ from accounts.declared import action
 from accounts.models import User
 from catalog.models import CatalogModel
 from core.errors import Conflict
-from deployments.models import Provider, ProviderModel
+from deployments.models import Provider, ProviderModel, RouteEntry
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider
 from deployments.provider_matching import match_all
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import LONGEST_NAME, Report
+from deployments.routes import make_routable
 from tenants.revision import raise_revision
 
 
@@ -87,8 +88,10 @@ def note_report(provider: Provider, report: Report | None) -> None:
 def match_models_of(provider: Provider) -> int:
     """Match all models of a provider with the catalog again, except where a person decided; return how many changed."""
     rows = ProviderModel.objects.filter(provider=provider).select_related("model")
-    changed = match_all(rows, provider.dialect)
+    # A model in a route stays what it was routed as.
+    changed = match_all(rows.filter(target__entries=None), provider.dialect)
     ProviderModel.objects.bulk_update(changed, ["model", "matched_by", "mode"], batch_size=1_000)
+    make_routable(rows)
     return len(changed)
 
 
@@ -122,6 +125,7 @@ def name_provider_model(pk: UUID | str, name: str, mode: str = "", *, by: User) 
         row.is_named_by_hand = True
         match_all([row], provider.dialect)
         row.save()
+        make_routable([row])
         audit.record(
             "provider.model_named",
             actor=by,
@@ -144,6 +148,7 @@ def match_provider_model(pk: UUID | str, model: CatalogModel | None, *, by: User
     Raises:
         ProviderModel.DoesNotExist: `by` cannot see such a model.
         PermissionDenied: `by` may not manage its provider.
+        Conflict: it is in a route, as another model (`is_routed`).
         ValidationError: the two are of different modes, such as chat and embedding.
     """
     row = (
@@ -161,11 +166,15 @@ def match_provider_model(pk: UUID | str, model: CatalogModel | None, *, by: User
                 % {"name": row.name, "mode": row.mode, "model": model.name, "other": model.mode}
             }
         )
+    if row.model != model and RouteEntry.objects.filter(target__provider_model=row).exists():
+        message = _("%(name)s is in the route of %(model)s. Remove it there first.")
+        raise Conflict(message % {"name": row.name, "model": row.model}, code="is_routed")
     before = row.model.name if row.model else ""
     row.model, row.matched_by = model, ProviderModel.MatchedBy.PERSON
     if model is not None and not row.mode:
         row.mode = model.mode
     row.save(update_fields=["model", "matched_by", "mode"])
+    make_routable([row])
     audit.record(
         "provider.model_matched",
         actor=by,

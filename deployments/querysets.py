@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from django.apps import apps
@@ -17,6 +17,9 @@ from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
 from core.tenant_managers import Row
+
+if TYPE_CHECKING:
+    from tenants.models import Tenant
 
 
 class ClusterQuerySet(models.QuerySet[Row]):
@@ -59,26 +62,31 @@ class TargetQuerySet(models.QuerySet[Row]):
     def with_source(self) -> Self:
         """With everything that a target says of itself."""
         return self.select_related(
-            "deployment__version__model", "deployment__cluster", "deployment__only_tenant"
+            "deployment__version__model",
+            "deployment__cluster",
+            "deployment__only_tenant",
+            "provider_model__provider",
+            "provider_model__model",
         )
 
     def living(self) -> Self:
         """Targets that can be in a route."""
-        return self.filter(deployment__is_deleted=False)
+        return self.filter(Q(deployment__is_deleted=False) | Q(provider_model__isnull=False))
 
     def for_model(self, model_id: UUID) -> Self:
         """Targets that can serve a model."""
-        return self.filter(deployment__version__model=model_id)
+        return self.filter(Q(deployment__version__model=model_id) | Q(provider_model__model=model_id))
 
 
 class RouteEntryQuerySet(models.QuerySet[Row]):
     """Queries about the entries of routes."""
 
-    def serving(self, tenants: Collection[UUID] | models.QuerySet[Any], *, until: Combinable) -> Self:
+    def serving(self, tenants: Collection[Tenant], *, until: Combinable) -> Self:
         """Entries by which calls of one of the tenants reach an address, of revisions up to `until`.
 
-        As gateway/targets.py compiles them, with what is stored of each engine (deployments/judgment.py): an engine
-        that shares its prefix cache without separating tenants serves nobody.
+        As gateway/targets.py compiles them and gateways filter them: by whose calls an engine serves, with what is
+        stored of it (deployments/judgment.py), and by the tenant's regions. An engine that shares its prefix cache
+        without separating tenants serves nobody.
         """
         engine = "target__deployment__"
         shares = (
@@ -88,13 +96,25 @@ class RouteEntryQuerySet(models.QuerySet[Row]):
             | ~Q(**{f"{engine}stated_field": ""}) & Q(**{f"{engine}statement_lapsed_at": None})
         )
         for_all = Q(**{f"{engine}only_tenant": None}) & shares
+        somebody = Q(pk__in=[])
+        for tenant in tenants:
+            for_them = for_all | Q(**{f"{engine}only_tenant": tenant.pk})
+            somebody |= for_them & _in_regions(f"{engine}cluster__region", tenant.regions)
         return self.filter(
-            for_all | Q(**{f"{engine}only_tenant__in": tenants}),
+            somebody,
             weight__gt=0,
             revision__lte=until,
             target__revision__lte=until,
             target__addresses__revision__lte=until,
         )
+
+
+def _in_regions(column: str, regions: Collection[str]) -> Q:
+    """The condition that a region is allowed (core.regions.is_allowed), in SQL."""
+    allowed = Q() if not regions else Q(pk__in=[])
+    for region in regions:
+        allowed |= Q(**{column: region}) | Q(**{f"{column}__startswith": f"{region}-"})
+    return allowed
 
 
 class RouteQuerySet(models.QuerySet[Row]):
@@ -110,6 +130,8 @@ class RouteQuerySet(models.QuerySet[Row]):
             "target__deployment__version__model",
             "target__deployment__cluster",
             "target__deployment__only_tenant",
+            "target__provider_model__provider",
+            "target__provider_model__model",
         )
         ordered = entries.order_by("priority", "pk")
         return self.select_related("model").prefetch_related(

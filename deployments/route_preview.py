@@ -12,7 +12,8 @@ from django.utils.timezone import now
 
 from billing.models import RollupHour
 from catalog.models import CatalogModel, Grant
-from deployments.models import Deployment, Route, Sharing, Target
+from core.regions import is_allowed
+from deployments.models import Route, Sharing, Target
 from deployments.routes import EntryPlan, check_entries, ends_service, living_targets, plan_of
 from tenants.models import ApiKey, Tenant
 
@@ -127,13 +128,15 @@ def _regions(targets: Collection[Target]) -> set[str]:
 
 
 def _serves(targets: Collection[Target], tenant: Tenant) -> bool:
-    return any(_may_serve(target.source, tenant) for target in targets)
+    return any(_may_serve(target, tenant) for target in targets)
 
 
-def _may_serve(deployment: Deployment, tenant: Tenant) -> bool:
-    if deployment.sharing == Sharing.ONE_TENANT:
-        return deployment.only_tenant_id == tenant.pk
-    return deployment.sharing != Sharing.NOBODY
+def _may_serve(target: Target, tenant: Tenant) -> bool:
+    if tenant.regions and not any(is_allowed(region, tenant.regions) for region in target.regions):
+        return False
+    if target.sharing == Sharing.ONE_TENANT:
+        return target.only_tenant == tenant
+    return target.sharing != Sharing.NOBODY
 
 
 def _tenants(

@@ -16,7 +16,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from core.errors import Conflict
-from deployments.models import Deployment, Route, RouteEntry, Target
+from deployments.models import Deployment, ProviderModel, Route, RouteEntry, Target
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
 from tenants.revision import raise_revision
 
@@ -40,6 +40,21 @@ class EntryPlan:
 def route_of(model: CatalogModel) -> Route:
     """The route of a model; an empty one is made if there is none. An empty route serves nothing."""
     return Route.objects.get_or_create(model=model)[0]
+
+
+def make_routable(rows: Iterable[ProviderModel]) -> None:
+    """Give provider's models that are matched with the catalog a target, and their models a route. Safe to repeat.
+
+    Neither gets calls before somebody changes the route.
+    """
+    matched = [row for row in rows if row.model_id is not None]
+    Target.objects.bulk_create(
+        (Target(provider_model=row) for row in matched), ignore_conflicts=True, batch_size=1_000
+    )
+    models = {row.model_id for row in matched if row.model_id is not None}
+    Route.objects.bulk_create(
+        (Route(model_id=pk) for pk in sorted(models, key=str)), ignore_conflicts=True, batch_size=1_000
+    )
 
 
 def plan_of(route: Route) -> list[EntryPlan]:
@@ -100,7 +115,7 @@ def change_route(
             code="route_changed",
         )
     check_entries(route, wanted, targets)
-    before = {entry.target_id: entry for entry in route.entries.select_related("target__deployment")}
+    before = _entries_of(route)
     if not may_end_service and ends_service(before.values(), wanted):
         raise Conflict(
             _("Afterwards nothing serves %(model)s: calls get 404. Confirm that you want this.")
@@ -115,7 +130,7 @@ def remove_target(target: Target, *, by: User | None) -> None:
     """Take a target out of all routes, inside the caller's transaction. Calls that run on it finish."""
     routes = Route.objects.filter(entries__target=target).order_by("pk")
     for route in routes.select_related("model").select_for_update(of=("self",)):
-        before = {entry.target_id: entry for entry in route.entries.select_related("target__deployment")}
+        before = _entries_of(route)
         rest = [entry for entry in plan_of(route) if entry.target_id != target.pk]
         _replace(route, before, rest, {}, by=by)
 
@@ -142,9 +157,10 @@ def check_entries(route: Route, wanted: Collection[EntryPlan], targets: dict[UUI
         if target is None:
             message = _("There is no target %(id)s, or it is being deleted.") % {"id": entry.target_id}
             raise ValidationError({"entries": message})
-        if target.model.pk != route.model_id:
+        if target.model is None or target.model.pk != route.model_id:
             message = _("%(target)s serves %(other)s, not %(model)s.")
-            names = {"target": target.name, "other": target.model.name, "model": route.model.name}
+            other = target.model.name if target.model else _("no model of the catalog")
+            names = {"target": target.name, "other": other, "model": route.model.name}
             raise ValidationError({"entries": message % names})
         if not 0 <= entry.weight <= MOST_WEIGHT:
             message = _("The weight of %(target)s must be a whole number from 0 to %(most)d.")
@@ -168,6 +184,12 @@ def _lock_targets(ids: Collection[UUID]) -> dict[UUID, Target]:
 def _lock_route(pk: UUID | str, by: User | None) -> Route:
     routes = Route.objects.all() if by is None else Route.objects.visible_to(by)
     return routes.select_for_update(of=("self",)).select_related("model").get(pk=pk)
+
+
+def _entries_of(route: Route) -> dict[UUID, RouteEntry]:
+    """The entries of a route by target, with what names each target."""
+    rows = route.entries.select_related("target__deployment", "target__provider_model__provider")
+    return {entry.target_id: entry for entry in rows}
 
 
 def _replace(

@@ -30,10 +30,12 @@ class RouteEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
     priority = serializers.IntegerField(read_only=True)
     upstream_model = serializers.CharField(source="target.upstream_model", read_only=True)
     regions = serializers.ListField(source="target.regions", child=serializers.CharField(), read_only=True)
-    sharing = serializers.ChoiceField(source="target.source.sharing", choices=Sharing.choices, read_only=True)
+    sharing = serializers.ChoiceField(
+        source="target.sharing", choices=Sharing.choices, read_only=True, allow_null=True
+    )
     only_tenant = serializers.CharField(source="target.only_tenant.slug", read_only=True, allow_null=True)
     state = serializers.ChoiceField(
-        source="target.source.state", choices=Deployment.State.choices, read_only=True
+        source="target.state", choices=Deployment.State.choices, read_only=True, allow_null=True
     )
     addresses = serializers.ListField(source="target.urls", child=serializers.CharField(), read_only=True)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db.models import Q, Subquery
 
-from catalog.serving import Serving, TenantIds
+from catalog.serving import Serving
 from deployments.models import RouteEntry
 from gateway.models import Gateway
 from gateway.records import MODES
+from tenants.models import Tenant
 
 
-def condition(tenants: TenantIds) -> Q:
+def condition(tenants: Collection[Tenant]) -> Q:
     """The condition on CatalogModel that some gateway sends calls of one of the tenants to an address.
 
     Gateways acknowledge revisions in order, so the largest acknowledged one is what counts.

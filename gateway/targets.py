@@ -20,6 +20,9 @@ def target_config(entry: RouteEntry) -> TargetConfig | None:
     A deployment may serve nobody where nothing separates tenants. The entry's target must be loaded with its
     addresses, and its deployment with cluster and version.
     """
+    if entry.target.deployment is None:
+        # Gateways cannot call providers yet.
+        return None
     urls = tuple(sorted(address.url.rstrip("/") for address in entry.target.addresses.all()))
     deployment = entry.target.source
     sharing = deployment.sharing

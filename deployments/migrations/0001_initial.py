@@ -194,12 +194,26 @@ class Migration(migrations.Migration):
                         "deployments.deployment", models.PROTECT, null=True, blank=True, related_name="target"
                     ),
                 ),
+                (
+                    "provider_model",
+                    models.OneToOneField(
+                        "deployments.providermodel",
+                        models.CASCADE,
+                        null=True,
+                        blank=True,
+                        related_name="target",
+                    ),
+                ),
                 ("revision", models.BigIntegerField(default=0, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
                 "constraints": [
-                    models.CheckConstraint(name="target_is_one_thing", condition=Q(deployment__isnull=False)),
+                    models.CheckConstraint(
+                        name="target_is_one_thing",
+                        condition=Q(deployment__isnull=False, provider_model=None)
+                        | Q(deployment=None, provider_model__isnull=False),
+                    ),
                 ],
             },
         ),

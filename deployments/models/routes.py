@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from catalog.models import CatalogModel
 from core.ids import uuid7
-from deployments.models.deployments import Deployment
+from deployments.models.deployments import Deployment, Sharing
+from deployments.models.providers import ProviderModel
 from deployments.querysets import RouteEntryQuerySet, RouteQuerySet, TargetQuerySet
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ MOST_PRIORITY = 100
 
 
 class Target(models.Model):
-    """One thing that can serve a model: a deployment. Its id lasts as long as the deployment, and longer.
+    """One thing that can serve a model: a deployment, or a model of a provider. Its id lasts as long as that.
 
     The ledger, metrics, weights and rollouts name targets. Addresses below a target come and go.
     """
@@ -30,6 +32,9 @@ class Target(models.Model):
     deployment = models.OneToOneField(
         Deployment, models.PROTECT, null=True, blank=True, related_name="target"
     )
+    provider_model = models.OneToOneField(
+        ProviderModel, models.CASCADE, null=True, blank=True, related_name="target"
+    )
     # The configuration revision that last changed which tenants it serves.
     revision = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -37,36 +42,48 @@ class Target(models.Model):
     objects = TargetQuerySet.as_manager()
 
     class Meta:
-        constraints = [CheckConstraint(name="target_is_one_thing", condition=Q(deployment__isnull=False))]
+        constraints = [
+            CheckConstraint(
+                name="target_is_one_thing",
+                condition=Q(deployment__isnull=False, provider_model=None)
+                | Q(deployment=None, provider_model__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def source(self) -> Deployment:
-        """The deployment that it stands for."""
-        assert self.deployment is not None  # target_is_one_thing
+        """The deployment that it stands for. Only for targets without a provider's model."""
+        assert self.deployment is not None, "a provider's model"
         return self.deployment
 
     @property
     def name(self) -> str:
         """What people call it."""
+        if (listed := self.provider_model) is not None:
+            return f"{listed.name} · {listed.provider.name}"
         return self.source.name
 
     @property
     def kind(self) -> str:
         """Which kind of thing it stands for."""
-        return "deployment"
+        return "deployment" if self.deployment_id else "provider_model"
 
     @property
-    def model(self) -> CatalogModel:
-        """The only model that it can serve."""
+    def model(self) -> CatalogModel | None:
+        """The only model that it can serve; None for a provider's model that is none of the catalog."""
+        if self.provider_model is not None:
+            return self.provider_model.model
         model: CatalogModel = self.source.version.model
         return model
 
     @property
     def upstream_model(self) -> str:
         """Its own name for the model."""
+        if self.provider_model is not None:
+            return self.provider_model.name
         return str(self.source.version.upstream_name)
 
     @property
@@ -77,26 +94,43 @@ class Target(models.Model):
     @property
     def regions(self) -> list[str]:
         """The regions in which calls to it are processed; empty if nobody has stated them."""
+        if self.provider_model is not None:
+            return list(self.provider_model.provider.regions)
         region = self.source.cluster.region
         return [region] if region else []
 
     @property
+    def sharing(self) -> Sharing | None:
+        """Whose calls a deployment serves, and why; None for a provider's model, which serves all tenants."""
+        return self.deployment.sharing if self.deployment else None
+
+    @property
     def audience(self) -> str:
         """Whose calls it serves, in words."""
-        words = str(self.source.sharing.label)
+        if self.sharing is None:
+            return _("Serves all tenants that its regions and its highest data class allow.")
+        words = str(self.sharing.label)
         return f"{words} {self.only_tenant.name}" if self.only_tenant else words
 
     @property
     def health(self) -> str:
         """Its observed state, in words."""
+        if self.provider_model is not None:
+            provider = self.provider_model.provider
+            state = (provider.fault or _("Reached")) if provider.is_enabled else _("Disabled")
+            return _("%(state)s. Gateways cannot call providers yet.") % {"state": state}
         source = self.source
         return f"{source.get_state_display()}, {source.ready_replicas} / {source.replicas}"
 
     @property
+    def state(self) -> str | None:
+        """The state of a deployment; None for a provider's model."""
+        return self.deployment.state if self.deployment else None
+
+    @property
     def only_tenant(self) -> Tenant | None:
         """The only tenant that it serves; None: all."""
-        tenant: Tenant | None = self.source.only_tenant
-        return tenant
+        return self.deployment.only_tenant if self.deployment else None
 
 
 class TargetAddress(models.Model):

@@ -16,6 +16,7 @@ from catalog.access import accesses
 from catalog.actions import raise_access_request
 from catalog.models import CatalogModel
 from catalog.serving import served_among, why_unserved
+from core.regions import is_allowed
 from deployments import sharing
 from deployments.models import Deployment
 from deployments.runtimes import program_digest
@@ -23,7 +24,6 @@ from gateway.actions import acknowledge, register_gateway
 from gateway.compile import compile_snapshot
 from gateway.contract import Ack
 from gateway.models import Gateway
-from tenants.models import Project
 from tenants.revision import current_revision
 from tests.factories import (
     CatalogModelFactory,
@@ -148,12 +148,32 @@ def test_pages_and_gateways_judge_every_engine_alike(gateway, lab):
     reached = {
         route.model
         for route in compile_snapshot().routes
-        if any(backend.only_tenant in (None, str(lab.pk)) for backend in route.backends)
+        if any(target.only_tenant in (None, str(lab.pk)) for target in route.targets)
     }
     models = CatalogModel.objects.all()
-    served = served_among(models, [lab.pk])
+    served = served_among(models, [lab])
     assert {model.name for model in models if model.pk in served} == reached
     assert 0 < len(reached) < len(models) == 72
+
+
+@pytest.mark.parametrize(
+    ("region", "allowed", "served"),
+    [
+        ("eu-west-1", [], True),
+        ("eu-west-1", ["eu"], True),
+        ("eu-west-1", ["us", "eu-west-1"], True),
+        ("eu-west-1", ["us"], False),
+        ("europe-west4", ["eu"], False),
+        ("", ["eu"], False),
+    ],
+)
+def test_a_tenant_is_served_in_its_own_regions_only(gateway, model, deployment, region, allowed, served):
+    deployment.cluster.region = region
+    deployment.cluster.save()
+    routed(deployment, URL)
+    ack(gateway)
+    assert is_served(model, TenantFactory(regions=allowed)) == served
+    assert is_allowed(region, allowed) == served, "as gateways decide"
 
 
 def test_who_has_access_is_not_told_to_use_what_nothing_serves(gateway, model, deployment, project, client):
@@ -248,7 +268,6 @@ def test_the_question_costs_one_query_for_all_models(gateway, project):
         routed(DeploymentFactory(version=ModelVersionFactory(model=CatalogModelFactory())), f"{URL}/{number}")
     ack(gateway)
     models = list(CatalogModel.objects.all())
-    tenant = Project.objects.across_tenants().get(pk=project.pk).tenant_id
     with CaptureQueriesContext(connection) as queries:
-        assert len(served_among(models, [tenant])) == 30
+        assert len(served_among(models, [project.tenant])) == 30
     assert len(queries) == 1
