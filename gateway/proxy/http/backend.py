@@ -32,12 +32,15 @@ class Answer:
         "_pieces",
         "_seconds",
         "_waiting",
+        "has_head",
         "headers",
         "status",
     )
 
     def __init__(self, connection: "BackendConnection", seconds: float) -> None:
         self.status = 0
+        # Status and headers are complete.
+        self.has_head = False
         # By lower-case name; the values of a repeated one are joined by commas.
         self.headers: dict[str, str] = {}
         self._connection = connection
@@ -171,11 +174,13 @@ class BackendConnection(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
         try:
-            while not self._has_head:
+            # Not `_has_head`: an answer that came at once has left the connection to the next call by now.
+            while not answer.has_head:
                 answer.require_open()
                 await self.wait(None, seconds)
         except BaseException:
-            self.leave()
+            if self._answer is answer:
+                self.leave()
             raise
         return answer
 
@@ -290,7 +295,7 @@ class BackendConnection(asyncio.Protocol):
             self._problem = "another version of HTTP"
         answer.status = status
         self._is_until_close = encoding is None and "content-length" not in answer.headers
-        self._has_head = not self._problem
+        self._has_head = answer.has_head = not self._problem
 
     def on_body(self, data: bytes) -> None:
         if self._answer is None or self._problem:
