@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 Endpoint = Literal[
@@ -93,6 +93,8 @@ class Dialect:
     usage_in_streams: UsageInStreams = "asked"
     # What it reports where, for people who compare its invoice with the ledger.
     usage_note: str = ""
+    # What it wants beside the first call of a tool in each earlier answer, if the client does not have its own.
+    beside_tool_calls: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.auth_header == self.auth_header.lower()
@@ -208,6 +210,11 @@ _DIALECTS: Final = (
         not_taken=_OF_ENGINES | {"frequency_penalty", "reasoning", "thinking"},
         usage_in_streams="every_event",
         usage_note="Each event of a stream reports the usage so far. Thoughts may be in the total only.",
+        # Gemini signs its calls of tools and refuses them without a signature, or with this word of Google's for
+        # conversations that have none.
+        beside_tool_calls={
+            "extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}
+        },
     ),
     Dialect(
         "mistral",

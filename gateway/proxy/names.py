@@ -45,7 +45,7 @@ _NUMBERS = re.compile(
 _WORD_NAMES = """
 content arguments parsed input logprobs prompt_logprobs reasoning_content reasoning thinking refusal text transcript
 partial_json summary signature encrypted_content embedding b64_json tokens token token_ids bytes stop_reason
-matched_stop related_questions
+matched_stop related_questions thought_signature
 """
 _WORDS = frozenset(_WORD_NAMES.split())
 _OF_THE_WEB = frozenset(("citations", "search_results", "images", "annotations", "image_url"))

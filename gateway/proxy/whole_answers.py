@@ -45,7 +45,7 @@ _DATA = ("data", "b64_json", "audio")  # base64
 # Names of texts in a message or a delta that are not the model's own.
 _NAMES_OF_NO_WORDS = """
 role id type name index object status phase model provider finish_reason stop_reason created signature
-encrypted_content annotations
+encrypted_content thought_signature annotations
 """
 _NO_WORDS = frozenset(_NAMES_OF_NO_WORDS.split())
 _BOM = b"\xef\xbb\xbf"

@@ -189,6 +189,15 @@ def test_a_provider_gets_the_names_that_it_knows():
     assert json.loads(engine)["top_k"] == 4
 
 
+def test_gemini_gets_a_word_for_the_signatures_that_messages_have_no_place_for():
+    calls = [{"type": "tool_use", "id": f"t{n}", "name": "f", "input": {}} for n in range(2)]
+    history = [*HELLO, {"role": "assistant", "content": calls}]
+    first, second = messages_of(*history, model=ChatModel("m", DIALECTS["gemini"]))[1]["tool_calls"]
+    assert first["extra_content"] == {"google": {"thought_signature": "skip_thought_signature_validator"}}
+    assert "extra_content" not in second
+    assert "extra_content" not in messages_of(*history)[1]["tool_calls"][0]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,13 +1,19 @@
 """A chat call reaches a provider under the names that it knows, and without what it refuses."""
 
+import base64
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deployments.providers.dialects import DIALECTS
 from gateway.proxy.body import Body
 from gateway.proxy.dialects.surfaces import changes_for, fitted, must_ask_for_usage
 from gateway.proxy.errors import Refusal
+from gateway.proxy.names import Names
+from gateway.proxy.whole_answers import read_answer
+from tests.gateway.targets import address
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -73,6 +79,24 @@ def test_what_the_provider_refuses_is_refused_by_name_before_it_is_sent(slug, na
         with pytest.raises(Refusal, match=f"`{name}`") as caught:
             refuse()
         assert (caught.value.status, caught.value.param) == (400, name)
+
+
+@given(st.binary(min_size=60, max_size=300))
+def test_the_signature_of_a_call_reaches_the_client_and_counts_for_nothing(signature):
+    """Gemini wants it back. Random letters may look like a name, or a place."""
+    signed = base64.b64encode(signature).decode()
+    function = {"name": "f", "arguments": "{}"}
+    tool_call = {"id": "c", "type": "function", "function": function}
+    signed_call = {**tool_call, "extra_content": {"google": {"thought_signature": signed}}}
+    answers = [
+        {"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [one]}}],
+         "usage": {"prompt_tokens": 9, "completion_tokens": 400, "total_tokens": 409}}
+        for one in (signed_call, tool_call)
+    ]  # fmt: skip
+    raw = [json.dumps(one).encode() for one in answers]
+    names = Names(address(id="b", url="https://api.example.com/v1", upstream_model="gemini-3"), "aurora")
+    assert json.loads(names.in_answer(raw[0]))["choices"] == answers[0]["choices"]
+    assert read_answer(raw[0], "chat").delivered == read_answer(raw[1], "chat").delivered
 
 
 def test_usage_is_asked_for_except_where_that_is_an_error():

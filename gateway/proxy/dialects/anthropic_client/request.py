@@ -65,6 +65,10 @@ def translate_call(call: dict[str, Any], model: ChatModel) -> dict[str, Any]:
         elif name not in READ and name not in OMITTED:
             raise untranslatable(name, "is not available for this model. Omit it, or choose another model.")
     messages = chat_messages(call.get("system"), call.get("messages"), keeps_thoughts=model.keeps_thoughts)
+    if model.dialect.beside_tool_calls:
+        for message in messages:
+            # Messages have no place for what a provider adds to a call.
+            message.get("tool_calls", [{}])[0].update(model.dialect.beside_tool_calls)
     chat: dict[str, Any] = {"model": model.name, "messages": messages, **_limits(call)}
     if call.get("stream"):
         chat["stream"] = True
