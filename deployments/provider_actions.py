@@ -24,6 +24,7 @@ from deployments.provider_credentials import NewCredential, row_of
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider
 from deployments.provider_fields import allowed_networks, clean_provider, translated
 from deployments.provider_lists import note_report
+from deployments.provider_managers import forget_managers
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import Report
 from tenants.revision import raise_revision
@@ -214,6 +215,7 @@ def delete_provider(pk: UUID | str, *, by: User | None) -> Provider:
     audit.record("provider.deleted", actor=by, subject=provider, base_url=provider.base_url)
     try:
         with transaction.atomic():
+            forget_managers(provider)
             Provider.objects.filter(pk=provider.pk).delete()
     except ProtectedError as error:
         names = sorted({str(row) for row in error.protected_objects})

@@ -22,11 +22,12 @@ from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
 from core.editing import sent_values
-from deployments import provider_actions, provider_lists, provider_rotation
+from deployments import provider_actions, provider_lists, provider_managers, provider_rotation
 from deployments.models import Provider, ProviderCredential, ProviderModel
 from deployments.provider_forms import (
     ChangeProviderForm,
     ImpactForm,
+    ManagerForm,
     MatchForm,
     NameModelForm,
     NetworksForm,
@@ -61,10 +62,20 @@ class ProviderAdmin(ReadOnlyAdmin):
     search_fields = ["name", "title"]
     ordering = ["name"]
     actions_list = ["allowed_networks"]
-    actions_detail = ["refresh", "change", "rotate", "name_model", "disable", "enable", "delete_now"]
+    actions_detail = [
+        "refresh",
+        "change",
+        "rotate",
+        "name_model",
+        "managers",
+        "disable",
+        "enable",
+        "delete_now",
+    ]
     inlines = [CredentialInline]
     shown_fields = [
-        "name", *Provider.EDITABLE, "service", "last_test", "tested_at", "listed_at", "all_models", "created_at",
+        "name", *Provider.EDITABLE, "service", "last_test", "tested_at", "listed_at", "all_models",
+        "managed_by", "created_at",
     ]  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
@@ -112,6 +123,10 @@ class ProviderAdmin(ReadOnlyAdmin):
     @display(description=_("Models"))
     def listed_models(self, provider: Any) -> str:
         return str(_("%(listed)d, %(matched)d in the catalog") % vars(provider))
+
+    @display(description=_("Managers beside operators"))
+    def managed_by(self, provider: Provider) -> str:
+        return ", ".join(provider_managers.managers_of(provider)) or "–"
 
     @display(description=_("Models"))
     def all_models(self, provider: Any) -> str:
@@ -182,6 +197,20 @@ class ProviderAdmin(ReadOnlyAdmin):
         text=_("Such as a deployment of Azure OpenAI. No list removes it."),
         button=_("Add"),
         done=_("%(name)s is added."),
+    )
+
+    managers = Dialog(
+        provider_managers.set_provider_manager,
+        label=_("Managers"),
+        url_path="managers",
+        icon="person_add",
+        form=ManagerForm,
+        title=_("Who may manage this provider?"),
+        text=_(
+            "Operators may manage all. Here you let another member of the staff manage this one, or no longer."
+        ),
+        button=_("Save"),
+        done=_("Saved: %(email)s"),
     )
 
     disable = Dialog(

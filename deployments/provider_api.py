@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
-from deployments import provider_actions, provider_lists, provider_rotation
+from deployments import provider_actions, provider_lists, provider_managers, provider_rotation
 from deployments import provider_serializers as said
 from deployments.models import EgressPolicy, Provider, ProviderCredential, ProviderModel
 from deployments.provider_impact import impact_of
@@ -145,6 +145,15 @@ class ProviderViewSet(
             provider.pk, new, wanted["overlap_hours"], by=signed_in(request), is_tested=wanted["is_tested"]
         )
         return Response(said.ProviderCredentialSerializer(row).data, status=201)
+
+    @extend_schema(request=said.SetManagerSerializer, responses=said.ManagersSerializer)
+    @action(detail=True, methods=["post"])
+    def managers(self, request: Request, pk: str) -> Response:
+        """Let a member of the staff who is no operator manage this provider, or no longer."""
+        provider = self.subject_of(provider_managers.set_provider_manager)
+        wanted = self.read(said.SetManagerSerializer).validated_data
+        provider_managers.set_provider_manager(provider.pk, **wanted, by=signed_in(request))
+        return Response({"managers": provider_managers.managers_of(provider)})
 
     @extend_schema(request=said.NameModelSerializer, responses={201: said.ProviderModelSerializer})
     @action(detail=True, methods=["post"])

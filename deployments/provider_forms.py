@@ -235,6 +235,23 @@ class MatchForm(DialogForm):
         return found
 
 
+class ManagerForm(DialogForm):
+    email = forms.CharField(
+        label=_("E-mail address"),
+        max_length=254,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Of a member of the staff who is no operator. They use the API."),
+    )
+    is_manager = forms.ChoiceField(
+        label=_("May manage this provider"),
+        choices=[("yes", _("Yes")), ("no", _("No longer"))],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def answers(self) -> dict[str, Any]:
+        return {"email": self.cleaned_data["email"], "is_manager": self.cleaned_data["is_manager"] == "yes"}
+
+
 class NetworksForm(DialogForm):
     networks = forms.CharField(
         label=_("Networks, one per line"),

@@ -176,6 +176,17 @@ class MatchSerializer(serializers.Serializer):  # type: ignore[type-arg]
     model = CatalogModelField(slug_field="name", queryset=CatalogModel.objects.all(), allow_null=True)
 
 
+class ManagersSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """People beside operators who may manage one provider."""
+
+    managers = serializers.ListField(child=serializers.EmailField())
+
+
+class SetManagerSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    email = serializers.CharField(max_length=254)
+    is_manager = serializers.BooleanField()
+
+
 class ImpactSerializer(serializers.Serializer):  # type: ignore[type-arg]
     label = serializers.CharField()  # type: ignore[assignment]
     value = serializers.IntegerField()

@@ -143,10 +143,10 @@ class ProviderQuerySet(models.QuerySet[Row]):
     """Queries about providers."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """All for staff who may see providers, else those that this person alone may manage (django-guardian)."""
+        """All for staff who may see providers; for other staff those that they may manage (django-guardian)."""
         if user.has_perm("deployments.view_provider"):
             return self
-        if not user.is_authenticated or not user.is_active:
+        if not user.is_authenticated or not user.is_active or not user.is_staff:
             return self.none()
         own = get_objects_for_user(
             user,

@@ -14,6 +14,7 @@ from tests.factories import (
     ProviderModelFactory,
     allow_loopback,
     credential_of,
+    staff,
 )
 from tests.role_matrix import Action, EntryPoint
 
@@ -34,6 +35,12 @@ def provider(world, actor):
     allow_loopback()
     found = ProviderFactory(base_url=lasting_stub().url)
     credential_of(found, GOOD_KEY)
+    return found
+
+
+def provider_and_person(world, actor):
+    found = ProviderFactory()
+    found.person = staff("auditor")
     return found
 
 
@@ -158,6 +165,19 @@ PROVIDER_ACTIONS = [
         api=EntryPoint("POST /api/v1/providers/{it.pk}/models/", {"name": "our-deployment"}),
         admin=EntryPoint(
             "POST /admin/deployments/provider/{it.pk}/name-model/", SENT | {"name": "our-deployment"}
+        ),
+    ),
+    Action(
+        "let somebody manage one provider",
+        "deployments.provider_managers.set_provider_manager",
+        subject=provider_and_person,
+        api=EntryPoint(
+            "POST /api/v1/providers/{it.pk}/managers/",
+            lambda world, it: {"email": it.person.email, "is_manager": True},
+        ),
+        admin=EntryPoint(
+            "POST /admin/deployments/provider/{it.pk}/managers/",
+            SENT | {"email": "{it.person.email}", "is_manager": "yes"},
         ),
     ),
     Action(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils.timezone import now
-from guardian.shortcuts import assign_perm
 from rest_framework.test import APIClient
 
 from audit.models import AuditEntry
@@ -33,6 +31,7 @@ from deployments.provider_credentials import (
 from deployments.provider_fields import clean_headers
 from deployments.provider_impact import impact_of
 from deployments.provider_lists import match_provider_model, name_provider_model, refresh_provider
+from deployments.provider_managers import set_provider_manager
 from deployments.provider_matching import candidates
 from deployments.provider_rotation import (
     end_provider_credential,
@@ -465,13 +464,14 @@ def test_a_long_list_costs_few_queries(stub, operator, django_assert_max_num_que
 # Who may.
 
 
-def test_a_person_may_be_given_one_provider_alone(provider):
+def test_a_person_may_be_given_one_provider_alone(provider, operator):
     auditor, other = staff("auditor"), ProviderFactory()
     client = as_user(auditor)
     assert client.get(PROVIDERS).status_code == 403
-    managers = Group.objects.create(name=f"provider:{provider.pk}")
-    assign_perm("deployments.manage_provider", managers, provider)
-    auditor.groups.add(managers)
+    given = as_user(operator).post(
+        f"{PROVIDERS}{provider.pk}/managers/", {"email": auditor.email, "is_manager": True}, format="json"
+    )
+    assert given.json() == {"managers": [auditor.email]}
     auditor = type(auditor).objects.get(pk=auditor.pk)
     client = as_user(auditor)
     assert [row["name"] for row in client.get(PROVIDERS).json()["results"]] == ["openai-eu"]
@@ -483,6 +483,25 @@ def test_a_person_may_be_given_one_provider_alone(provider):
     assert client.post("/api/v1/provider-networks/", {"networks": []}, format="json").status_code == 403
     with pytest.raises(PermissionDenied):
         set_allowed_networks([], by=auditor)
+    with pytest.raises(PermissionDenied):
+        set_provider_manager(provider.pk, staff("controller").email, True, by=auditor)
+    set_provider_manager(provider.pk, auditor.email, False, by=operator)
+    auditor = type(auditor).objects.get(pk=auditor.pk)
+    assert as_user(auditor).get(f"{PROVIDERS}{provider.pk}/").status_code == 404
+    assert {"provider.manager_added", "provider.manager_removed"} <= set(verbs())
+
+
+def test_only_staff_are_given_a_provider_and_lose_it_with_their_role(provider, operator, developer):
+    with pytest.raises(ValidationError, match="No member of the staff"):
+        set_provider_manager(provider.pk, developer.email, True, by=operator)
+    auditor = staff("auditor")
+    set_provider_manager(provider.pk, auditor.email, True, by=operator)
+    auditor.is_staff = False
+    auditor.save(update_fields=["is_staff"])
+    auditor = type(auditor).objects.get(pk=auditor.pk)
+    assert not Provider.objects.visible_to(auditor).exists()
+    delete_provider(provider.pk, by=operator)
+    assert not auditor.groups.filter(name__startswith="provider:").exists()
 
 
 def test_nobody_else_knows_that_there_are_providers(provider, developer, security_reviewer):
