@@ -11,17 +11,27 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from billing.models import RollupTenantDay
-from catalog.models import CatalogModel, Grant
-from deployments.models import Provider
+from catalog.models import Grant
+from deployments.models import Provider, RouteEntry
 from tenants.signals import Impact
 
 CALLS_OF_DAYS = 7
 
 
 def models_at(provider: Provider) -> dict[UUID, str]:
-    """The catalog's models that the provider lists, by id with their names."""
-    found = CatalogModel.objects.filter(provider_models__provider=provider)
-    return dict(found.order_by("name").values_list("pk", "name").distinct())
+    """The catalog's models that route calls to the provider, by id with their names."""
+    entries = RouteEntry.objects.filter(target__provider_model__provider=provider, weight__gt=0)
+    return dict(
+        entries.order_by("route__model__name").values_list("route__model", "route__model__name").distinct()
+    )
+
+
+def only_at(provider: Provider, models: Iterable[UUID]) -> int:
+    """How many of these models have no other target with a share of the calls."""
+    others = RouteEntry.objects.filter(weight__gt=0).exclude(target__provider_model__provider=provider)
+    return len(
+        set(models) - set(others.filter(route__model__in=list(models)).values_list("route__model", flat=True))
+    )
 
 
 def impact_of(provider: Provider) -> list[Impact]:
@@ -30,7 +40,8 @@ def impact_of(provider: Provider) -> list[Impact]:
     grants = Grant.objects.across_tenants().in_force().filter(model__in=models)
     tenants = grants.values("tenant").distinct().count()
     return [
-        Impact(_("Models of the catalog that it serves"), len(models)),
+        Impact(_("Models that it serves"), len(models)),
+        Impact(_("Models that nothing else serves"), only_at(provider, models)),
         Impact(_("Tenants with grants on them"), tenants),
         Impact(
             _("Calls of these models in the last %(days)d days") % {"days": CALLS_OF_DAYS},

@@ -124,7 +124,7 @@ def test_rotating_ending_disabling_and_deleting_ask_first(desk, stub):
     desk.post(f"{own}/rotate/", rotated | {"credential": GOOD_KEY, "test": "yes"})
     dialog = page(desk, f"{own}/disable/")
     assert "Disable this provider?" in dialog
-    assert "Tenants with grants on them" in dialog
+    assert "Models that nothing else serves" in dialog
     desk.post(f"{own}/disable/", SENT)
     assert not Provider.objects.get().is_enabled
     desk.post(f"{own}/enable/", SENT)
