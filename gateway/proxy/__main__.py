@@ -22,6 +22,7 @@ import aiohttp
 import structlog
 import uvloop
 
+from gateway.proxy import workers
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.connections import Connections
@@ -33,6 +34,7 @@ from gateway.proxy.logs import configure_logging
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import Settings, SettingsError, read_settings
+from gateway.proxy.siblings import Siblings
 from gateway.proxy.spool import Spool
 from gateway.proxy.state import State
 from gateway.proxy.uploader import Uploader
@@ -56,14 +58,21 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
     sys.setswitchinterval(_SWITCH_SECONDS)
-    configure_logging(settings.log_level, settings.gateway_id)
+    configure_logging(settings.log_level, settings.gateway_id, settings.worker)
+    if settings.worker:
+        own = workers.settings_of_worker(settings)
+        is_serving = settings.worker <= settings.workers
+        uvloop.run(serve(own, gateway_dir=settings.state_dir) if is_serving else workers.send_left_over(own))
+        return
     _require_free_port(settings)
-    with _own(settings.state_dir):
+    with _own(settings.state_dir) as lock:
+        if settings.workers > 1 or workers.left_over(settings):
+            sys.exit(uvloop.run(workers.supervise(settings, lock)))
         uvloop.run(serve(settings))
 
 
-async def serve(settings: Settings) -> None:
-    """Run one gateway until a signal ends it."""
+async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
+    """Run one gateway, or one worker of the gateway with the directory `gateway_dir`, until a signal ends it."""
     metrics = Metrics()
     spool = Spool(settings.state_dir / "spool")
     spool.start()
@@ -79,6 +88,8 @@ async def serve(settings: Settings) -> None:
         bodies = BodyBudget(settings.body_memory_mib * 1024**2)
         answers = BodyBudget(settings.answer_memory_mib * 1024**2)
         state = State(settings, upstream, spool, limiter, metrics, router, time.time(), bodies, answers)
+        if gateway_dir is not None and settings.workers > 1:
+            state.siblings = Siblings(gateway_dir, settings.worker, state.own_metrics_text)
         snapshot = settings.state_dir / "snapshot.json"
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
@@ -122,7 +133,7 @@ async def _serve_http(settings: Settings, state: State) -> None:
     """Answer requests until a signal arrives; then finish those in progress."""
     server = HttpServer(App(state).serve, head_seconds=settings.head_seconds, most_connections=_connections())
     try:
-        await server.listen(settings.host, settings.port)
+        await server.listen(settings.host, settings.port, reuse_port=settings.worker > 0)
     except OSError as error:
         sys.exit(_cannot_listen(settings, error))
     signals = _Signals()
@@ -207,8 +218,11 @@ def _cannot_listen(settings: Settings, error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _own(state_dir: Path) -> Iterator[None]:
-    """Lock the state directory, so that two gateways never share a spool. Ends the process if it is locked."""
+def _own(state_dir: Path) -> Iterator[int]:
+    """Lock the state directory, so that two gateways never share a spool. Ends the process if it is locked.
+
+    Yields the descriptor that has the lock.
+    """
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -219,7 +233,7 @@ def _own(state_dir: Path) -> Iterator[None]:
     except OSError:
         sys.exit(f"gateway: another gateway uses {state_dir}. Give each its own GATEWAY_STATE_DIR.")
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

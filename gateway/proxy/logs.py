@@ -22,11 +22,13 @@ class _Output:
     debug = info = warning = error = critical = exception = log = msg
 
 
-def configure_logging(level: str, gateway_id: str) -> None:
-    """Set the format of all log lines of this process."""
+def configure_logging(level: str, gateway_id: str, worker: int = 0) -> None:
+    """Set the format of all log lines of this process. `worker` is its number if there are several."""
 
     def name_gateway(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         line["gateway"] = gateway_id
+        if worker:
+            line.setdefault("worker", worker)
         return line
 
     structlog.configure(

@@ -45,6 +45,9 @@ class Settings:
     largest_answer_mib: int  # for one of them
     # The time before a body must keep a minimum rate.
     body_grace_seconds: int
+    # Processes that serve calls, and which of them this is; 0 for the one that starts them.
+    workers: int = 1
+    worker: int = 0
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -63,6 +66,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     level = environ.get("GATEWAY_LOG_LEVEL", "info").lower()
     if level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"GATEWAY_LOG_LEVEL must be debug, info, warning or error, not {level!r}.")
+    workers = _whole_number(environ, "GATEWAY_WORKERS", 1, 1, 64)
+    redis_url = _redis_url(environ)
+    if workers > 1 and not redis_url:
+        raise SettingsError(
+            f"GATEWAY_WORKERS={workers} needs GATEWAY_REDIS_URL: without a Redis or Valkey each worker would count by "
+            "itself and allow every limit once more. Set GATEWAY_REDIS_URL, or GATEWAY_WORKERS=1."
+        )
     return Settings(
         gateway_id=gateway_id,
         token=token,
@@ -74,7 +84,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=_networks(environ, "GATEWAY_TRUSTED_PROXIES"),
         metrics_token=_secret(environ, "GATEWAY_METRICS_TOKEN", required=False),
         log_level=level,
-        redis_url=_redis_url(environ),
+        redis_url=redis_url,
         limits_fail_open=_yes_or_no(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
         limits_lease_seconds=_whole_number(environ, "GATEWAY_LIMITS_LEASE_SECONDS", 30, 1, 3600),
         head_seconds=_whole_number(environ, "GATEWAY_HEAD_SECONDS", 20, 1, 600),
@@ -82,6 +92,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         answer_memory_mib=_whole_number(environ, "GATEWAY_ANSWER_MEMORY_MIB", 256, 1, 1_000_000),
         largest_answer_mib=_whole_number(environ, "GATEWAY_LARGEST_ANSWER_MIB", 64, 1, 1024),
         body_grace_seconds=_whole_number(environ, "GATEWAY_BODY_GRACE_SECONDS", 10, 1, 60),
+        workers=workers,
+        worker=_whole_number(environ, "GATEWAY_WORKER", 0, 0, 10_000),
     )
 
 

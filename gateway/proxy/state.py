@@ -19,6 +19,7 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.refusals import Refusals
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import Settings
+from gateway.proxy.siblings import Siblings
 from gateway.proxy.spool import Spool
 
 _log = structlog.get_logger()
@@ -45,6 +46,8 @@ class State:
     # Each ends one call in progress.
     serving: set[Callable[[], None]] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    # The other workers of this gateway, if it has several.
+    siblings: Siblings | None = None
 
     def apply(self, index: Index) -> None:
         """Put a configuration in force for all new calls."""
@@ -55,6 +58,9 @@ class State:
         else:
             self.limiter.forget(index.gone_limits)
         self.router.keep_only(index.backends)
+        if self.siblings:
+            # Before any of them acknowledges for all.
+            self.siblings.report(self._own_ack(""))
 
     def ready_index(self) -> Index:
         """The configuration in force. Raises Refusal (503) before the first one, and while the process ends."""
@@ -83,7 +89,11 @@ class State:
             self.idle.set()
 
     def describe(self, problem: str) -> Ack:
-        """The report for the control plane."""
+        """The report for the control plane: of all workers, if there are several."""
+        own = self._own_ack(problem)
+        return self.siblings.acknowledge(own) if self.siblings else own
+
+    def _own_ack(self, problem: str) -> Ack:
         return Ack(
             revision=self.index.revision if self.index else 0,
             started_at=rfc3339(self.started_at),
@@ -101,7 +111,11 @@ class State:
         )
 
     def metrics_text(self) -> bytes:
-        """The Prometheus exposition, with current gauges."""
+        """The Prometheus exposition of this gateway."""
+        return self.siblings.exposition() if self.siblings else self.own_metrics_text()
+
+    def own_metrics_text(self) -> bytes:
+        """The Prometheus exposition of this process, with current gauges."""
         self.metrics.active.set(self.active)
         self.metrics.body_bytes.set(self.bodies.used)
         self.metrics.answer_bytes.set(self.answers.used)
