@@ -87,7 +87,7 @@ def calls(key, number, days_ago=1):
                 key_id=str(key.pk),
                 model="glm-4.6",
                 occurred_at=now() - timedelta(days=days_ago),
-                input=1,
+                usage={"input": 1},
             )
             for _ in range(number)
         ],
