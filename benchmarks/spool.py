@@ -24,8 +24,8 @@ from gateway.proxy.spool import Spool
 
 CALLERS = (1, 4, 16, 64, 256)
 EVENT = b"""{"call_id": "", "occurred_at": "2026-11-29T17:00:00.000Z", "key_id": "01890b1c-2d3e-7f40-8a5b-6c7d8e9f0a1c",
-"model": "gpt-4o-mini", "status": "ok", "http_status": 200, "is_exact": true, "tokens": {"input": 120, "output": 700},
-"latency_ms": 812, "first_token_ms": null, "is_stream": false, "backend_id": "01890b1c-2d3e-7f40-8a5b-6c7d8e9f0a1d",
+"model": "gpt-4o-mini", "status": "ok", "http_status": 200, "is_exact": true, "usage": {"input": 120, "output": 700},
+"latency_ms": 812, "first_token_ms": null, "is_stream": false, "target_id": "01890b1c-2d3e-7f40-8a5b-6c7d8e9f0a1d",
 "config_revision": 12, "trace_id": "0af7651916cd43dd8448eb211c80319c",
 "request_id": "01890b1c-2d3e-7f40-8a5b-6c7d8e9f0a1e"}"""
 

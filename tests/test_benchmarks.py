@@ -27,6 +27,21 @@ def test_each_benchmark_is_listed_with_what_it_measures():
         assert name in listed.stdout
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("limits", "--calls", "32", "--rounds", "1"),
+        ("spool", "--calls", "32"),
+        ("config_load", "--keys", "400", "--changes", "2"),
+    ],
+)
+def test_benchmarks_that_need_no_database_run_in_small(arguments):
+    command = [sys.executable, "-m", f"benchmarks.{arguments[0]}", *arguments[1:]]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("\n") >= 4
+
+
 def test_after_the_demo_alone_the_packages_of_the_tests_are_installed_first(tmp_path, monkeypatch):
     make = tmp_path / "make"
     make.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
