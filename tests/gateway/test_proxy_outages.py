@@ -153,8 +153,8 @@ def test_a_full_disk_refuses_calls_and_recovers(new_rig):
     assert len(rig.events(secret, 3)) == 3
 
 
-def test_a_snapshot_that_makes_no_sense_changes_nothing(new_rig):
-    rig = new_rig()
+def test_a_snapshot_that_makes_no_sense_changes_nothing(configured_rig):
+    rig = configured_rig
     secret = rig.new_key()
     good = list(rig.routes)
     rig.routes = [RouteConfig(model=MODEL, modes=["chat"], targets=[rig.engine.backend(url="ftp://nowhere")])]
@@ -188,8 +188,8 @@ def test_a_control_plane_that_went_back_is_reported_and_changes_nothing(new_rig)
     assert rig.control.acks[-1].problem == ""
 
 
-def test_a_revoked_key_is_refused_within_seconds(new_rig):
-    rig = new_rig()
+def test_a_revoked_key_is_refused_within_seconds(configured_rig):
+    rig = configured_rig
     secret = rig.new_key()
     client = rig.client(secret)
     ask(client)
@@ -239,17 +239,15 @@ def test_calls_that_take_too_long_are_cut_off_and_recorded(new_rig):
     assert (event.status, event.is_exact) == ("error", False)
 
 
-def test_two_gateways_cannot_share_a_state_directory(new_rig):
-    rig = new_rig()
-    other = Gateway(rig.control, rig.directory)
-    other.log = rig.directory / "other.log"
+def test_two_gateways_cannot_share_a_state_directory(shared_rig):
+    other = Gateway(shared_rig.control, shared_rig.directory)
+    other.log = shared_rig.directory / "other.log"
     with pytest.raises(AssertionError, match="another gateway uses"):
         other.start()
 
 
-def test_a_taken_port_is_a_clear_error(new_rig):
-    rig = new_rig()
-    other = Gateway(rig.control, rig.directory / "other", GATEWAY_PORT=str(rig.gateway.port))
+def test_a_taken_port_is_a_clear_error(shared_rig, tmp_path):
+    other = Gateway(shared_rig.control, tmp_path, GATEWAY_PORT=str(shared_rig.gateway.port))
     other.state.mkdir(parents=True)
     process = Process(("gateway.proxy",), other.environment, other.log)
     assert process.popen.wait(60) == 1
