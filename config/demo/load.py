@@ -150,6 +150,7 @@ def load_demo_model(valid_from: datetime) -> None:
         audit.record("model_version.added", actor=None, subject=version, image=version.image)
 
 
+@transaction.atomic
 def load_engine() -> None:
     """Make a cluster of local processes, request one replica of the demo model on it, and route the model to it."""
     cluster = Cluster.objects.filter(name="local").first() or add_cluster(

@@ -1,22 +1,31 @@
 """Only people say which targets serve a model; observation adds and removes addresses, and nothing else."""
 
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 
 from audit.models import AuditEntry
+from config.demo import load
 from core.errors import Conflict
 from deployments.actions import create_deployment, delete_deployment, reconcile, watch_engines
 from deployments.cluster.memory import MemoryCluster
-from deployments.models import Route, RouteEntry, Target, TargetAddress
+from deployments.models import Deployment, Route, RouteEntry, Target, TargetAddress
 from deployments.routes import EntryPlan, change_route, plan_of, plan_with, route_of
 from gateway.compile import compile_snapshot
 from gateway.contract.versions import downgraded_route, target_of
 from tenants.revision import current_revision
 from tests.concurrency import queued_at
-from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, routed, staff
+from tests.factories import (
+    CatalogModelFactory,
+    ClusterFactory,
+    DeploymentFactory,
+    ModelVersionFactory,
+    routed,
+    staff,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +62,20 @@ def test_a_new_deployment_gets_no_traffic_until_somebody_adds_it_to_the_route(op
     change_route(route.pk, plan_with(route, created.target), based_on=0, by=operator)
     [backend] = backends(route)
     assert (backend.id, backend.url) == (str(created.target.pk), "http://fresh.quartermaster.svc:8000/v1")
+
+
+def test_the_demo_routes_its_engine_or_deploys_none(monkeypatch):
+    """A run that was interrupted between the two would leave an engine that no later run routes."""
+    ModelVersionFactory(model=CatalogModelFactory(name=load.DEMO_MODEL))
+    with monkeypatch.context() as broken:
+        broken.setattr(load, "change_route", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            load.load_engine()
+    assert not Deployment.objects.exists()
+    load.load_engine()
+    load.load_engine()
+    [entry] = RouteEntry.objects.all()
+    assert (entry.target.deployment.name, entry.weight) == (load.DEMO_DEPLOYMENT, 1)
 
 
 def test_an_observation_never_resets_weight_or_order(deployment, second, route):
