@@ -64,7 +64,7 @@ def _running(options: argparse.Namespace, directory: Path) -> Iterator[list[Way]
     """Yield the ways to one upstream once, and end what was started."""
     from benchmarks.gateway_peers import serve_upstream
     from gateway.contract import RouteConfig, TargetConfig
-    from tests.gateway.proxy_fixtures import MODEL, Rig, free_port, limit
+    from tests.gateway.proxy_fixtures import MODEL, Rig, free_port, limit, target
 
     port = free_port()
     processes = multiprocessing.get_context("spawn")

@@ -8,7 +8,6 @@ The gateway counts the values of a body and the depth of their nesting in its by
 anything from them.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -18,6 +17,7 @@ import msgspec
 
 from deployments.engine_controls import LONGEST_NAME
 from gateway.proxy.errors import Refusal, bad_request
+from gateway.proxy.members import ONCE, RepeatedName
 
 LARGEST_DEPTH = 128
 MOST_VALUES = 400_000
@@ -139,7 +139,13 @@ class Body:
         raw = self.raw_of(name)
         if raw is None:
             return None
-        return ... if raw[:1] in (b"[", b"{") else _once(raw, name)
+        first = raw[:1]
+        if first in (b"[", b"{"):
+            return ...
+        # Texts and small numbers, as nearly all are, need no parser that looks for repeated names.
+        if first == b'"':
+            return msgspec.json.decode(raw)
+        return int(raw) if raw.isdigit() and len(raw) < 20 else _once(raw, name)
 
     def items_of(self, name: str) -> list[msgspec.Raw] | None:
         """The bytes of each item if the member is a list, else None. Raises Refusal (400) as `raw_of`."""
@@ -263,15 +269,9 @@ def _runs(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
 def _once(raw: bytes, name: str) -> Any:
     """As `parse`, all at once."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        built = dict(pairs)
-        if len(built) != len(pairs):
-            raise _Repeated
-        return built
-
     try:
-        return json.loads(raw, object_pairs_hook=once, parse_int=_integer)
-    except _Repeated:
+        return ONCE.decode(raw.decode())
+    except RepeatedName:
         raise _repeated(name) from None
 
 
@@ -305,15 +305,6 @@ def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
 
 def _key(name: str) -> bytes:
     return msgspec.json.encode(name) + b":"
-
-
-class _Repeated(Exception):
-    """An object has two members of one name."""
-
-
-def _integer(digits: str) -> int | float:
-    """A number. One larger than any that the gateway compares becomes a float, which no check accepts as an integer."""
-    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _find_members(raw: bytes, values: dict[str, msgspec.Raw]) -> Iterator[_Member]:

@@ -2,8 +2,8 @@
 
 import os
 import time
-import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def new_call_id() -> str:
@@ -12,12 +12,19 @@ def new_call_id() -> str:
     number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
     number = (number & ~(0xF << 76)) | (0x7 << 76)
     number = (number & ~(0x3 << 62)) | (0x2 << 62)
-    return str(uuid.UUID(int=number))
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def rfc3339(epoch_seconds: float) -> str:
     """A time in UTC with microseconds, such as 2025-10-01T12:00:00.000000Z."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole, microseconds = divmod(round(epoch_seconds * 1_000_000), 1_000_000)
+    return f"{_to_the_second(whole)}.{microseconds:06d}Z"
+
+
+@lru_cache(16)
+def _to_the_second(epoch_seconds: int) -> str:
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def trace_id(traceparent: str | None) -> str | None:

@@ -24,6 +24,7 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
+_NOUNS = {"requests_per_minute": "requests", "tokens_per_minute": "tokens"}
 _SWEPT_AT_ONCE = 500  # counters: about 2 ms
 # Fast enough that a sweep ends before the number of counters doubles.
 _SWEPT_FOR_EACH_NEW = 2
@@ -156,20 +157,28 @@ class MemoryLimiter:
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> Reservation:
         reservation = Reservation()
-        for limit, counter, amount, now in self._ask(limits, estimate, reservation):
+        asked = self._ask(limits, estimate, reservation)
+        for limit, counter, amount, now in asked:
             reservation.holds.append((limit, counter, counter.hold(amount, now)))
-        reservation.headers = rate_headers(self._remaining(limits))
+        reservation.headers = rate_headers(_remaining(asked))
         return reservation
 
     def _ask(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, reservation: Reservation
-    ) -> list[tuple[LimitConfig, Counter, int, float]]:
+    ) -> "list[_Asked]":
         """What to reserve, if all hard limits have room. Raises LimitReached; notes soft limits without room."""
-        asked: list[tuple[LimitConfig, Counter, int, float]] = []
+        asked: list[_Asked] = []
         refused: LimitReached | None = None
         longest = 0.0
+        monotonic, wall = self._monotonic(), self._wall()
         for limit in limits:
-            counter, now = self._counter(limit)
+            counter = self._counters.get((limit.id, limit.kind)) or self._new_counter(limit)
+            now = monotonic
+            if isinstance(counter, Calendar):
+                now = wall
+                counter.time_zone = limit.time_zone
+                if limit.used is not None and limit.used_as_of is not None:
+                    counter.seed(limit.used, limit.used_as_of, now)
             amount = estimate.of(limit)
             wait = counter.wait_seconds(amount, limit.value, now)
             asked.append((limit, counter, amount, now))
@@ -180,7 +189,7 @@ class MemoryLimiter:
                 longest = wait
                 refused = LimitReached(limit, wait, counter.used(now), amount)
         if refused is not None:
-            refused.headers.update(rate_headers(self._remaining(limits)))
+            refused.headers.update(rate_headers(_remaining(asked)))
             raise refused
         return asked
 
@@ -220,43 +229,38 @@ class MemoryLimiter:
         if counter is not None and counter.is_idle(now()):
             del self._counters[name]
 
-    def _counter(self, limit: LimitConfig) -> tuple[Counter, float]:
-        """The limit's counter, created when first needed, and the time by the counter's clock."""
-        name = (limit.id, limit.kind)
-        counter = self._counters.get(name)
-        if counter is None:
-            self._go_on(_SWEPT_FOR_EACH_NEW)
-            counter = self._counters[name] = _new_counter(limit)
-        if isinstance(counter, Calendar):
-            now = self._wall()
-            counter.time_zone = limit.time_zone
-            if limit.used is not None and limit.used_as_of is not None:
-                counter.seed(limit.used, limit.used_as_of, now)
-            return counter, now
-        return counter, self._monotonic()
+    def _new_counter(self, limit: LimitConfig) -> Counter:
+        """The limit's counter, when it is first needed."""
+        self._go_on(_SWEPT_FOR_EACH_NEW)
+        counter = self._counters[limit.id, limit.kind] = _new_counter(limit)
+        return counter
 
-    def _remaining(self, limits: Sequence[LimitConfig]) -> Iterator[Remaining]:
-        for limit in limits:
-            counter, now = self._counter(limit)
-            if isinstance(counter, LastMinute):
-                yield Remaining(limit, counter.used(now), counter.seconds_to_next(now))
+
+_Asked = tuple[LimitConfig, Counter, int, float]
+
+
+def _remaining(asked: list[_Asked]) -> list[Remaining]:
+    return [
+        Remaining(limit, counter.used(now), counter.seconds_to_next(now))
+        for limit, counter, _, now in asked
+        if isinstance(counter, LastMinute)
+    ]
 
 
 def rate_headers(remaining: Iterable[Remaining]) -> dict[str, str]:
     """OpenAI's x-ratelimit headers for the hard limits per minute with the least room."""
+    tightest: dict[str, tuple[int, int, float]] = {}
+    for limit, used, seconds in remaining:
+        if limit.is_hard and limit.kind in _NOUNS:
+            left = (max(0, limit.value - used), limit.value, seconds)
+            if limit.kind not in tightest or left < tightest[limit.kind]:
+                tightest[limit.kind] = left
     headers: dict[str, str] = {}
-    remaining = list(remaining)
-    for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
-        left = [
-            (max(0, limit.value - used), limit.value, seconds)
-            for limit, used, seconds in remaining
-            if limit.kind == kind and limit.is_hard
-        ]
-        if left:
-            room, value, seconds = min(left)
-            headers[f"x-ratelimit-limit-{noun}"] = str(value)
-            headers[f"x-ratelimit-remaining-{noun}"] = str(room)
-            headers[f"x-ratelimit-reset-{noun}"] = f"{seconds:.3f}s"
+    for kind, (room, value, seconds) in tightest.items():
+        noun = _NOUNS[kind]
+        headers[f"x-ratelimit-limit-{noun}"] = str(value)
+        headers[f"x-ratelimit-remaining-{noun}"] = str(room)
+        headers[f"x-ratelimit-reset-{noun}"] = f"{seconds:.3f}s"
     return headers
 
 

@@ -21,7 +21,7 @@ class Repeated(dict[str, Any]):
 def parse_all(data: bytes) -> Any:
     """Parse JSON as servers write it, keeping every member. Raises ValueError."""
     try:
-        return json.loads(data.decode(errors="replace"), parse_int=integer, object_pairs_hook=object_of)
+        return _ALL.decode(data.decode(errors="replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -66,3 +66,19 @@ def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _is_same(one: Any, other: Any) -> bool:
     return one is other or (type(one) is type(other) and bool(one == other))
+
+
+class RepeatedName(Exception):
+    """An object has two members of one name."""
+
+
+def _object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    whole = dict(pairs)
+    if len(whole) != len(pairs):
+        raise RepeatedName
+    return whole
+
+
+# Raises RepeatedName instead of choosing one of the values.
+ONCE = json.JSONDecoder(parse_int=integer, object_pairs_hook=_object_once)
+_ALL = json.JSONDecoder(parse_int=integer, object_pairs_hook=object_of)

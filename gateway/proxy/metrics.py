@@ -86,6 +86,9 @@ class Metrics:
         self.spool_torn = Counter(
             "llm_gateway_spool_torn_records", "Records cut off by a crash, never acknowledged", registry=new
         )
+        # Looking a child up by its labels takes longer than counting.
+        self._finished: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._tokens: dict[tuple[str, str], Counter] = {}
         self.totals = dict.fromkeys(("requests", "ok", "error", "cancelled", "refused", "tokens"), 0)
 
     def count_finished(
@@ -99,11 +102,18 @@ class Metrics:
             latency_seconds: from the first byte of the call to the end.
             usage: whole numbers by kind; only tokens are shown.
         """
-        self.requests.labels(model, status).inc()
-        self.latency.labels(model).observe(latency_seconds)
+        found = self._finished.get((model, status))
+        if found is None:
+            found = self.requests.labels(model, status), self.latency.labels(model)
+            self._finished[model, status] = found
+        found[0].inc()
+        found[1].observe(latency_seconds)
         for kind, count in usage.items():
             if kind in TOKEN_KINDS:
-                self.tokens.labels(model, kind).inc(count)
+                counter = self._tokens.get((model, kind))
+                if counter is None:
+                    counter = self._tokens[model, kind] = self.tokens.labels(model, kind)
+                counter.inc(count)
         self.totals["requests"] += 1
         self.totals[status] += 1
         self.totals["tokens"] += total_tokens(usage)

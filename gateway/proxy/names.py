@@ -84,6 +84,7 @@ object created choices data usage service_tier citations search_results images r
 prompt_filter_results
 """
 _KNOWN = frozenset(_KNOWN_NAMES.split())
+_KEYS = {name: orjson.dumps(name) + b":" for name in (*_KNOWN, "id", "model", "system_fingerprint")}
 _PLAIN_ID = re.compile(rb'"[A-Za-z0-9_-]{1,128}"')
 _EVENT_NAME = re.compile(rb"event: ?[a-z_.-]{1,40}\r?")
 
@@ -203,7 +204,7 @@ class Names:
                 value = self._known(name, bytes(value))
                 if value is None:
                     continue
-            parts.append(orjson.dumps(name) + b":" + bytes(value))
+            parts.append((_KEYS.get(name) or orjson.dumps(name) + b":") + bytes(value))
         return b"{" + b",".join(parts) + b"}"
 
     def _id(self, value: bytes) -> bytes:

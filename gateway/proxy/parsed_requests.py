@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gateway.contract import Mode
 from gateway.proxy.body import NOTHING, Body, with_member
@@ -107,7 +108,7 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     # Read everything from the body now: it may be large, and is dropped before the answer ends.
     parsed.input_estimate = estimate_prompt(body, mode)
     parsed.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
-    parsed.may_think = any(_THINKS.search(name) for name in body.names())
+    parsed.may_think = any(map(_asks_to_think, body.names()))
     sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
     parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
@@ -115,6 +116,11 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     if given and memoryview(given[0])[0] in b'"[':
         parsed.inputs = len(given)
     return parsed
+
+
+@lru_cache(4096)
+def _asks_to_think(name: str) -> bool:
+    return _THINKS.search(name) is not None
 
 
 def _check_chat(parsed: ParsedRequest) -> None:

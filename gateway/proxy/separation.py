@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from gateway.contract import TargetConfig
 
+# Tenants whose salt is remembered.
+_MOST_REMEMBERED = 4096
 _UNKEYED = b"quartermaster: no separation key yet"
 
 
@@ -19,10 +21,17 @@ class Separation:
 
     def __init__(self, key: str) -> None:
         self._key = key.encode() or _UNKEYED
+        self._salts: dict[str, str] = {}
 
     def salt_of(self, tenant_id: str) -> str:
         """The salt, of 43 characters, that a server mixes into the keys of its prefix cache for this tenant."""
-        return base64.urlsafe_b64encode(self._digest(b"prefix cache", tenant_id)).rstrip(b"=").decode()
+        salt = self._salts.get(tenant_id)
+        if salt is None:
+            salt = base64.urlsafe_b64encode(self._digest(b"prefix cache", tenant_id)).rstrip(b"=").decode()
+            if len(self._salts) >= _MOST_REMEMBERED:
+                self._salts.clear()
+            self._salts[tenant_id] = salt
+        return salt
 
     def name_of(self, tenant_id: str, field: str, value: str) -> str:
         """A name of 32 characters that replaces this tenant's `value` in `field`."""

@@ -108,6 +108,12 @@ class _Rest(msgspec.Struct):
 _REST = msgspec.json.Decoder(_Rest)
 _CHAT = msgspec.json.Decoder(_Chat)
 _EMBEDDINGS = msgspec.json.Decoder(_Embeddings)
+# A usage object with the three counts of OpenAI, each of at most seven digits, and details only as null.
+_THREE_COUNTS = re.compile(
+    rb'\{(?:\s*+"(?:(?:prompt|completion|total)_tokens"\s*+:\s*+[1-9]\d{0,6}+'
+    rb'|(?:prompt|completion)_tokens_details"\s*+:\s*+null)\s*+,?)++\}'
+)
+_COUNT = re.compile(rb'"(prompt|completion|total)_tokens"\s*+:\s*+(\d++)')
 _TOLD_UNDER = (b'"usage', b'"timings"', b'eval_count"')
 
 
@@ -154,6 +160,13 @@ def _usage_of(content: bytes, usage: bytes, original: bytes) -> Reported | None:
     if content is not original:
         return read_usage(_parsed(original.removeprefix(_BOM), parse_all))
     if usage.startswith(b"{") and content.count(b'"usage') == 1 and not is_any_name_escaped(content):
+        if _THREE_COUNTS.fullmatch(usage) and len(counts := _COUNT.findall(usage)) == 3:
+            # As most engines report, and quicker to read.
+            three = {name: int(number) for name, number in counts}
+            if len(three) == 3:
+                return Reported(
+                    prompt=three[b"prompt"], completion=three[b"completion"], total=three[b"total"]
+                )
         return read_usage({"usage": _parsed(usage, parse_all)})
     return read_usage(_parsed(content, parse_all)) if tells_usage(content) else None
 
@@ -284,7 +297,9 @@ def _check_choices(answer: _Chat) -> bool:
     ends = [choice.end for choice in answer.choices]
     for choice, end in zip(answer.choices, ends, strict=True):
         told = {"error": choice.error, "errors": choice.errors, "error_code": choice.error_code}
-        if reported_error(told) or is_failed_end(end):
+        if any(told.values()) and reported_error(told):
+            raise msgspec.ValidationError("a choice that failed")
+        if end != "stop" and is_failed_end(end):
             raise msgspec.ValidationError("a choice that failed")
         if any(ends) and not end:
             raise msgspec.ValidationError("a choice without an end beside one that has one")
