@@ -53,7 +53,13 @@ _SEE_REQUESTS = {
     "tenants.view_tenant",
     "tenants.view_project",
 }
-_SEE_COSTS = {"exports.view_export", "billing.view_price", "tenants.view_cost", "tenants.view_tenant"}
+_SEE_COSTS = {
+    "exports.view_export",
+    "billing.view_price",
+    "billing.view_usagekind",
+    "tenants.view_cost",
+    "tenants.view_tenant",
+}
 
 STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     StaffRole.OPERATOR: frozenset(

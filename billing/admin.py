@@ -14,6 +14,7 @@ from unfold.decorators import action
 from accounts.admin.base import ReadOnlyAdmin, style
 from accounts.admin.filters import FewValuesFilter
 from accounts.permissions import signed_in
+from billing import kind_admin  # noqa: F401 - registers its page
 from billing.cost_reports import ask_for_cost_report
 from billing.forms import PriceForm, StaffCostReportForm
 from billing.known_kinds import words_of

@@ -31,6 +31,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
     (_("Money"), [
         ("exports.export", _("Cost reports"), "receipt_long"),
         ("billing.price", _("Prices"), "sell"),
+        ("billing.usagekind", _("Kinds of usage"), "category"),
         ("billing.quarantinedevent", _("Calls not billed"), "report"),
     ]),
     (_("Platform"), [

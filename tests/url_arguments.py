@@ -33,6 +33,7 @@ from billing.models import (
     UnpostedDay,
     UsageEvent,
     UsageImport,
+    UsageKind,
 )
 from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
 from core.ids import uuid7
@@ -242,6 +243,7 @@ ROWS = {
         kinds=["costs"],
     ),
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
+    "billing.usagekind": lambda lab: UsageKind.objects.get(name="input"),
     "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
     "billing.price": lambda lab: Price.objects.create(
         sku=lab.row("billing.sku"),

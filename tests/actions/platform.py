@@ -9,6 +9,8 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.timezone import now
 
+from billing.known_kinds import kinds_named
+from billing.models import UsageKind
 from catalog.actions import import_price_map
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
@@ -21,6 +23,11 @@ PRICE_MAP = """{"good-1": {
     "litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6
 }}"""
 SENT = {"_form_submitted": "1"}
+
+
+def undescribed_kind(world, actor):
+    kinds_named(["hologram"])
+    return UsageKind.objects.get(name="hologram")
 
 
 def draft_model(world, actor):
@@ -116,6 +123,30 @@ PLATFORM_ACTIONS = [
                 "price_input": "3",
                 "price_output": "12",
             },
+        ),
+    ),
+    Action(
+        "add a kind of usage",
+        "billing.kind_actions.add_usage_kind",
+        admin=EntryPoint(
+            "POST /admin/billing/usagekind/add-kind/",
+            SENT
+            | {
+                "name": "video_seconds",
+                "label": "Seconds of video",
+                "unit": "second",
+                "scale": "1000",
+                "price_for": "60",
+            },
+        ),
+    ),
+    Action(
+        "describe a kind of usage",
+        "billing.kind_actions.describe_usage_kind",
+        subject=undescribed_kind,
+        admin=EntryPoint(
+            "POST /admin/billing/usagekind/{it.pk}/describe/",
+            SENT | {"label": "Holograms", "unit": "image", "scale": "1", "price_for": "1000"},
         ),
     ),
     Action(

@@ -19,7 +19,7 @@ from tests.factories import (
 
 ROLES = {
     "security-reviewer": {"Review queue", "Requests", "Grants", "Models", "Tenants", "Projects"},
-    "controller": {"Cost reports", "Prices", "Tenants"},
+    "controller": {"Cost reports", "Kinds of usage", "Prices", "Tenants"},
 }
 
 
