@@ -52,6 +52,29 @@ class UsageBatch(Message, frozen=True):
     events: Annotated[list[UsageEventReport], msgspec.Meta(max_length=MAX_BATCH)]
 
 
+def as_version_1(report: CurrentReport) -> UsageEventReport | None:
+    """The same call as version 1 reports it, without the facts it has no fields for; None if it lacks a kind."""
+    if not report.usage.keys() <= set(TokenCounts.__struct_fields__):
+        return None
+    return UsageEventReport(
+        call_id=report.call_id,
+        occurred_at=report.occurred_at,
+        key_id=report.key_id,
+        model=report.model,
+        status=report.status,
+        http_status=report.http_status,
+        is_exact=report.is_exact,
+        tokens=TokenCounts(**report.usage),
+        latency_ms=report.latency_ms,
+        first_token_ms=report.first_token_ms,
+        is_stream=report.is_stream,
+        backend_id=report.target_id,
+        config_revision=report.config_revision,
+        trace_id=report.trace_id,
+        request_id=report.request_id,
+    )
+
+
 def as_current(report: UsageEventReport) -> CurrentReport:
     """The same call as version 2 reports it."""
     tokens = report.tokens

@@ -22,6 +22,7 @@ import aiohttp
 import structlog
 import uvloop
 
+from gateway.contract import CONTRACT_VERSION
 from gateway.proxy import workers
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
@@ -96,7 +97,13 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
         gc.collect()
         # These objects stay alive: each collection that scans them takes 25 ms.
         gc.freeze()
-        uploader = Uploader(spool, control, settings.state_dir / "rejected", metrics)
+        uploader = Uploader(
+            spool,
+            control,
+            settings.state_dir / "rejected",
+            metrics,
+            lambda: state.index.snapshot.contract_version if state.index else CONTRACT_VERSION,
+        )
         work = [
             config.poll,
             config.acknowledge,

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +19,7 @@ from gateway.contract import (
     UsageReceipt,
     decode,
     encode,
+    v1_usage,
 )
 from gateway.contract.versions import VERSION_HEADER
 from gateway.proxy.backoff import Backoff
@@ -46,8 +47,23 @@ class Uploader:
     """Sends segments one by one, oldest first."""
 
     def __init__(
-        self, spool: Spool, session: aiohttp.ClientSession, rejected: Path, metrics: Metrics
+        self,
+        spool: Spool,
+        session: aiohttp.ClientSession,
+        rejected: Path,
+        metrics: Metrics,
+        spoken: Callable[[], int] = lambda: USAGE_VERSION,
     ) -> None:
+        """Send what is in a spool.
+
+        Args:
+            spool: where usage waits.
+            session: connections to the control plane.
+            rejected: the folder for usage that the control plane never accepts.
+            metrics: counts that usage.
+            spoken: the version of the contract that the control plane speaks now.
+        """
+        self._spoken = spoken
         self._spool = spool
         self._session = session
         self._rejected = rejected
@@ -99,12 +115,12 @@ class Uploader:
 
     async def _post(self, events: Sequence[UsageEventReport]) -> None:
         """Send until there is a definite answer. Raises Poisoned."""
-        body = encode(UsageBatch(events=list(events)))
         backoff = Backoff()
         while True:
             try:
+                body, version = self._message(events)
                 async with self._session.post(
-                    USAGE_PATH, data=body, headers=_VERSION, timeout=_TIMEOUT
+                    USAGE_PATH, data=body, headers=version, timeout=_TIMEOUT
                 ) as answer:
                     content = await answer.read()
                     if answer.status == 200:
@@ -125,6 +141,21 @@ class Uploader:
                 "usage_not_delivered", events=len(events), reason=problem, again_in_seconds=round(wait, 1)
             )
             await asyncio.sleep(wait)
+
+    def _message(self, events: Sequence[UsageEventReport]) -> tuple[bytes, dict[str, str]]:
+        """A batch and its header, in the version that the control plane speaks.
+
+        Raises ContractError if that version lacks a kind that was used; the usage waits until the console is upgraded.
+        """
+        if self._spoken() > 1:
+            return encode(UsageBatch(events=list(events))), _VERSION
+        old = [v1_usage.as_version_1(event) for event in events]
+        known = [event for event in old if event is not None]
+        if len(known) < len(old):
+            raise ContractError(
+                "The control plane speaks version 1, which does not know a kind of this usage."
+            )
+        return encode(v1_usage.UsageBatch(events=known)), {}
 
     def _set_aside(self, name: str, body: bytes, events: int, reason: str) -> None:
         """Save undeliverable usage where an operator can find it, and raise the alarm."""
