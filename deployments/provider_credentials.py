@@ -41,8 +41,6 @@ class GatewayCredential:
     value: str = field(repr=False)
     # None: until it is replaced. A gateway stops using it then by itself.
     valid_until: datetime | None
-    # The one before, while both are in force: to be tried if the provider rejects the newer one.
-    older: GatewayCredential | None = None
 
 
 def clean_credential(kind: str, secret: str, reference: str) -> NewCredential | None:
@@ -108,19 +106,25 @@ def secret_for_test(provider: Provider) -> str:
     return _plain(row) if row is not None and row.ciphertext is not None else ""
 
 
-def credential_for_gateways(provider: Provider, *, at: datetime | None = None) -> GatewayCredential | None:
-    """The credential in force, for the configuration of gateways; None for a provider without one.
+def credentials_for_gateways(provider: Provider, *, at: datetime | None = None) -> list[GatewayCredential]:
+    """The credentials in force, for the configuration of gateways, the newest first; while one is rotated out, two.
 
     This is the only way out for gateways. The result holds clear text for a stored credential: whoever calls this seals
     it to the gateway that needs it, and never puts it into a snapshot, a log or a file as it is. For a reference it
-    holds only the name. Raises CannotDecrypt if SECRET_KEY has changed without SECRET_KEY_FALLBACKS.
+    holds only the name. Asks nothing of the database if the provider's credentials are loaded. Raises CannotDecrypt if
+    SECRET_KEY has changed without SECRET_KEY_FALLBACKS.
     """
-    rows = list(provider.credentials.in_force(at or now())[:2])
-    found: GatewayCredential | None = None
-    for row in reversed(rows):
-        value = _plain(row) if row.kind == ProviderCredential.Kind.STORED else row.reference
-        found = GatewayCredential(ProviderCredential.Kind(row.kind), value, row.valid_until, older=found)
-    return found
+    moment = at or now()
+    rows = [one for one in provider.credentials.all() if one.is_in_force(moment)]
+    rows.sort(key=lambda one: (one.valid_from, one.pk), reverse=True)
+    return [
+        GatewayCredential(
+            ProviderCredential.Kind(row.kind),
+            _plain(row) if row.kind == ProviderCredential.Kind.STORED else row.reference,
+            row.valid_until,
+        )
+        for row in rows
+    ]
 
 
 def _plain(row: ProviderCredential) -> str:

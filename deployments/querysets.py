@@ -16,6 +16,7 @@ from django.utils.timezone import now
 from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
+from core.regions import is_allowed
 from core.tenant_managers import Row
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class RouteEntryQuerySet(models.QuerySet[Row]):
 
         As gateway/targets.py compiles them and gateways filter them: by whose calls an engine serves, with what is
         stored of it (deployments/judgment.py), and by the tenant's regions. An engine that shares its prefix cache
-        without separating tenants serves nobody.
+        without separating tenants serves nobody. Nor does a provider that is disabled. The class of data that a grant
+        allows is not considered: it differs within a tenant.
         """
         engine = "target__deployment__"
         shares = (
@@ -100,12 +102,22 @@ class RouteEntryQuerySet(models.QuerySet[Row]):
         for tenant in tenants:
             for_them = for_all | Q(**{f"{engine}only_tenant": tenant.pk})
             somebody |= for_them & _in_regions(f"{engine}cluster__region", tenant.regions)
+        # Providers are few, and a tenant must allow each of their regions.
+        provider = apps.get_model("deployments", "Provider")
+        known = provider.objects.filter(is_enabled=True).values_list("pk", "regions")
+        outside = [
+            pk
+            for pk, regions in known
+            if any(
+                all(is_allowed(region, tenant.regions) for region in regions or [""]) for tenant in tenants
+            )
+        ]
         return self.filter(
-            somebody,
+            Q(somebody, target__addresses__revision__lte=until)
+            | Q(target__provider_model__provider__in=outside),
             weight__gt=0,
             revision__lte=until,
             target__revision__lte=until,
-            target__addresses__revision__lte=until,
         )
 
 

@@ -132,7 +132,7 @@ def _serves(targets: Collection[Target], tenant: Tenant) -> bool:
 
 
 def _may_serve(target: Target, tenant: Tenant) -> bool:
-    if tenant.regions and not any(is_allowed(region, tenant.regions) for region in target.regions):
+    if not all(is_allowed(region, tenant.regions) for region in target.regions or [""]):
         return False
     if target.sharing == Sharing.ONE_TENANT:
         return target.only_tenant == tenant

@@ -16,7 +16,7 @@ from catalog.models import Grant
 from deployments.models import Route, RouteEntry
 from gateway.contract import DATA_CLASSES, DataClass, Mode, RouteConfig, SettingsConfig, TargetConfig
 from gateway.contract.stream import KeyRecord, ProjectRecord, TenantRecord
-from gateway.targets import settings_config, target_config
+from gateway.targets import Sealed, settings_config, target_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
@@ -88,10 +88,12 @@ def routes() -> list[RouteConfig]:
     """Each model with what serves it."""
     targets: dict[UUID, list[TargetConfig]] = defaultdict(list)
     answered: dict[UUID, set[str]] = defaultdict(set)
+    sealed = Sealed()
     for entry in entries():
-        if (config := target_config(entry)) is not None:
+        if (config := target_config(entry, sealed)) is not None:
             targets[entry.route_id].append(config)
-            answered[entry.route_id].update(entry.target.source.version.endpoints)
+            if entry.target.deployment is not None:
+                answered[entry.route_id].update(entry.target.deployment.version.endpoints)
     found = []
     for route in Route.objects.select_related("model").order_by("model__name"):
         if route.model.mode not in MODES:
@@ -116,8 +118,10 @@ def routes() -> list[RouteConfig]:
 def entries() -> QuerySet[RouteEntry]:
     """The entries of all routes in order, with everything that `target_config` reads."""
     return (
-        RouteEntry.objects.select_related("target__deployment__cluster", "target__deployment__version")
-        .prefetch_related("target__addresses")
+        RouteEntry.objects.select_related(
+            "target__deployment__cluster", "target__deployment__version", "target__provider_model__provider"
+        )
+        .prefetch_related("target__addresses", "target__provider_model__provider__credentials")
         .order_by("priority", "pk")
     )
 

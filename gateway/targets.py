@@ -3,49 +3,121 @@
 from __future__ import annotations
 
 import hmac
-from hashlib import sha256
+from hashlib import sha256, sha512
+from typing import Literal, cast
+from uuid import UUID
 
+import structlog
 from django.conf import settings
 
-from deployments.models import RouteEntry, Sharing
-from gateway.contract import SettingsConfig, TargetConfig
+from core.encryption import CannotDecrypt
+from deployments.models import EgressPolicy, Provider, ProviderCredential, ProviderModel, RouteEntry, Sharing
+from deployments.provider_credentials import GatewayCredential, credentials_for_gateways
+from gateway.contract import CredentialConfig, DataClass, ProviderConfig, SettingsConfig, TargetConfig
+from gateway.contract.sealing import seal
 from gateway.models import GatewayPolicy
 
+log = structlog.get_logger(__name__)
 _PURPOSE = b"quartermaster gateway: values that keep tenants apart at engines"
+_CREDENTIALS = b"quartermaster gateway: credentials of providers on their way to gateways"
 
 
-def target_config(entry: RouteEntry) -> TargetConfig | None:
+def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
     """What an entry gives to gateways; None for a target that gets no calls, has no address, or may serve nobody.
 
-    A deployment may serve nobody where nothing separates tenants. The entry's target must be loaded with its
-    addresses, and its deployment with cluster and version.
+    A deployment may serve nobody where nothing separates tenants, a provider while it is disabled. The entry's target
+    must be loaded with its addresses, and its deployment with cluster and version, or its provider with credentials.
     """
-    if entry.target.deployment is None:
-        # Gateways cannot call providers yet.
+    target = entry.target
+    if not entry.weight:
         return None
-    urls = tuple(sorted(address.url.rstrip("/") for address in entry.target.addresses.all()))
-    deployment = entry.target.source
+    if target.provider_model is not None:
+        return _of_provider(entry, target.provider_model, sealed)
+    urls = tuple(sorted(address.url.rstrip("/") for address in target.addresses.all()))
+    deployment = target.source
     sharing = deployment.sharing
-    if not entry.weight or not urls or sharing == Sharing.NOBODY:
+    if not urls or sharing == Sharing.NOBODY:
         return None
     return TargetConfig(
-        id=str(entry.target.pk),
+        id=str(target.pk),
         addresses=list(urls),
-        upstream_model=entry.target.upstream_model,
+        upstream_model=target.upstream_model,
         weight=entry.weight,
         priority=entry.priority,
-        region=deployment.cluster.region,
+        regions=target.regions,
         cache_key_field=deployment.separating_field or None,
         only_tenant=str(deployment.only_tenant_id) if sharing == Sharing.ONE_TENANT else None,
         allowed_controls=deployment.controls_in_force,
     )
 
 
+def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> TargetConfig | None:
+    provider = listed.provider
+    if not provider.is_enabled:
+        return None
+    target_id = str(entry.target_id)
+    return TargetConfig(
+        id=target_id,
+        addresses=[provider.base_url.rstrip("/")],
+        upstream_model=listed.name,
+        weight=entry.weight,
+        priority=entry.priority,
+        regions=list(provider.regions),
+        highest_data_class=cast(DataClass, provider.highest_data_class),
+        provider=ProviderConfig(
+            dialect=provider.dialect,
+            credentials=sealed.credentials(provider, target_id),
+            headers=dict(provider.extra_headers),
+            api_version=provider.api_version,
+            connect_timeout_seconds=float(provider.connect_timeout_seconds),
+            first_byte_timeout_seconds=float(provider.first_byte_timeout_seconds),
+            idle_timeout_seconds=float(provider.idle_timeout_seconds),
+            proxy_url=provider.proxy_url,
+            private_ca=provider.private_ca,
+        ),
+    )
+
+
+class Sealed:
+    """The credentials of providers for one configuration, sealed for each target; each is decrypted once."""
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, list[GatewayCredential]] = {}
+        self._key = credential_key()
+
+    def credentials(self, provider: Provider, target_id: str) -> list[CredentialConfig]:
+        """Those in force, the newest first."""
+        if provider.pk not in self._known:
+            try:
+                self._known[provider.pk] = credentials_for_gateways(provider)
+            except CannotDecrypt as error:
+                log.error("provider.credential_lost", provider=provider.name, reason=str(error))
+                self._known[provider.pk] = []
+        return [
+            CredentialConfig(
+                kind=cast(Literal["stored", "file", "environment"], str(one.kind)),
+                value=seal(one.value, self._key, target_id)
+                if one.kind == ProviderCredential.Kind.STORED
+                else one.value,
+                until=int(one.valid_until.timestamp()) if one.valid_until else None,
+            )
+            for one in self._known[provider.pk]
+        ]
+
+
+def credential_key() -> bytes:
+    """The key under which credentials travel to gateways; derived from SECRET_KEY for this purpose alone."""
+    return hmac.digest(settings.SECRET_KEY.encode(), _CREDENTIALS, sha512)
+
+
 def settings_config() -> SettingsConfig:
-    """The settings for all gateways. One query."""
+    """The settings for all gateways. Two queries."""
     policy = GatewayPolicy.objects.filter(pk=1).first()
+    egress = EgressPolicy.objects.filter(pk=1).first()
     return SettingsConfig(
-        separation_key=separation_key(), media_hosts=list(policy.media_hosts) if policy else []
+        separation_key=separation_key(),
+        media_hosts=list(policy.media_hosts) if policy else [],
+        allowed_networks=list(egress.allowed_networks) if egress else [],
     )
 
 

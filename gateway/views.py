@@ -19,12 +19,14 @@ from core.problems import plain_problem
 from gateway import actions
 from gateway.authentication import for_gateways
 from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
+from gateway.contract.sealing import PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, UnknownVersion, record_batch
 from gateway.models import Gateway
 from gateway.revision_watch import watch
 from gateway.snapshots import shared_snapshots
+from gateway.targets import credential_key
 from tenants.revision import current_revision
 
 waiting = threading.BoundedSemaphore(settings.CONFIG_POLL_LIMIT)
@@ -52,6 +54,13 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
         )
     answer = _configuration(request, int(after), min(int(wait), settings.CONFIG_POLL_SECONDS), version)
     answer[VERSION_HEADER] = str(version)
+    if (public := request.headers.get(PUBLIC_KEY_HEADER)) and version > 1:
+        try:
+            answer[SEALED_KEY_HEADER] = seal_key(credential_key(), public)
+        except ValueError:
+            return plain_problem(
+                400, code="invalid", detail=f"{PUBLIC_KEY_HEADER} must be an X25519 public key."
+            )
     return answer
 
 

@@ -88,7 +88,10 @@ class Target(models.Model):
 
     @property
     def urls(self) -> list[str]:
-        """Its addresses, in order."""
+        """Its addresses, in order; none while a provider is disabled."""
+        if self.provider_model is not None:
+            provider = self.provider_model.provider
+            return [provider.base_url] if provider.is_enabled else []
         return sorted(address.url for address in self.addresses.all())
 
     @property
@@ -117,8 +120,7 @@ class Target(models.Model):
         """Its observed state, in words."""
         if self.provider_model is not None:
             provider = self.provider_model.provider
-            state = (provider.fault or _("Reached")) if provider.is_enabled else _("Disabled")
-            return _("%(state)s. Gateways cannot call providers yet.") % {"state": state}
+            return str((provider.fault or _("Reached")) if provider.is_enabled else _("Disabled"))
         source = self.source
         return f"{source.get_state_display()}, {source.ready_replicas} / {source.replicas}"
 

@@ -94,6 +94,38 @@ class KeyConfig(OpenMessage, frozen=True):
     person_id: str | None = None
 
 
+class CredentialConfig(OpenMessage, frozen=True):
+    """One credential of a provider.
+
+    `value` is sealed text for "stored" (gateway/contract/sealing.py). For the others it is a name: of a file below the
+    gateway's directory of credentials, or of a variable of its environment. A gateway stops using it at `until`.
+    """
+
+    kind: Literal["stored", "file", "environment"]
+    value: str
+    until: int | None = None
+
+
+class ProviderConfig(OpenMessage, frozen=True):
+    """How to call a provider, which is not one of our own engines.
+
+    A gateway connects only to public addresses and to `SettingsConfig.allowed_networks`, verifies TLS, and follows no
+    redirect. It uses the first of `credentials` that has not ended.
+    """
+
+    # A slug of deployments.providers.dialects; a target whose dialect a gateway does not know serves nobody there.
+    dialect: str
+    credentials: list[CredentialConfig] = []
+    headers: dict[str, str] = {}
+    api_version: str = ""
+    connect_timeout_seconds: float = 5.0
+    first_byte_timeout_seconds: float = 120.0
+    idle_timeout_seconds: float = 60.0
+    proxy_url: str = ""
+    # PEM; empty: the authorities that the system trusts.
+    private_ca: str = ""
+
+
 class TargetConfig(OpenMessage, frozen=True):
     """What an entry of a route leads to: a deployment, or a provider's model. Its `id` lasts; addresses come and go.
 
@@ -113,13 +145,15 @@ class TargetConfig(OpenMessage, frozen=True):
     upstream_model: str
     weight: Count = 1
     priority: Count = 0
-    # Empty: not known, so it serves no tenant that names regions.
-    region: str = ""
+    # Where calls may be processed: a tenant that names regions must allow each. Empty: not known, so it allows none.
+    regions: list[str] = []
     # The highest class of data that may be sent there.
     highest_data_class: DataClass = "restricted"
     cache_key_field: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")] | None = None
     only_tenant: str | None = None
     allowed_controls: list[str] = []
+    # None: one of our own engines. `addresses` are the base URL of a provider.
+    provider: ProviderConfig | None = None
 
 
 class RouteConfig(OpenMessage, frozen=True):
@@ -174,6 +208,8 @@ class SettingsConfig(OpenMessage, frozen=True):
     default_output_tokens: int = 1024
     separation_key: str = ""
     media_hosts: list[str] = []
+    # CIDR ranges beyond the public Internet in which providers may be.
+    allowed_networks: list[str] = []
 
 
 class ConfigSnapshot(OpenMessage, frozen=True):

@@ -153,7 +153,7 @@ def upgraded_routes(routes: Iterable[v1.RouteConfig]) -> list[RouteConfig]:
                     upstream_model=one.upstream_model,
                     weight=one.weight,
                     priority=one.priority,
-                    region=one.region,
+                    regions=[one.region] if one.region else [],
                     cache_key_field=one.cache_key_field,
                     only_tenant=one.only_tenant,
                     allowed_controls=one.allowed_controls,
@@ -177,7 +177,7 @@ def may_receive(target: TargetConfig, regions: Iterable[str], data_class: DataCl
 
     Empty regions mean anywhere; None means that no class is known, as from a console of version 1.
     """
-    if not is_allowed(target.region, list(regions)):
+    if not all(is_allowed(one, list(regions)) for one in target.regions or [""]):
         return False
     if data_class is None:
         return True
@@ -293,7 +293,8 @@ def downgraded_route(route: RouteConfig) -> v1.RouteConfig:
     The id of a target's only address is the target's id. Of several addresses, each adds something of its own to it,
     so that ids stay unique; `target_of` removes that again.
     """
-    targets = [target for target in route.targets if target.addresses]
+    # A gateway of version 1 cannot call providers.
+    targets = [target for target in route.targets if target.addresses and target.provider is None]
     # Beyond this, shares are rounded.
     parts = min(lcm(*(len(target.addresses) for target in targets)), _MOST_PARTS)
     return v1.RouteConfig(
@@ -306,7 +307,7 @@ def downgraded_route(route: RouteConfig) -> v1.RouteConfig:
                 upstream_model=target.upstream_model,
                 weight=target.weight and max(1, round(target.weight * parts / len(target.addresses))),
                 priority=target.priority,
-                region=target.region,
+                region=target.regions[0] if len(target.regions) == 1 else "",
                 cache_key_field=target.cache_key_field,
                 only_tenant=target.only_tenant,
                 allowed_controls=target.allowed_controls,

@@ -39,6 +39,7 @@ from gateway.proxy.siblings import Siblings
 from gateway.proxy.spool import Spool
 from gateway.proxy.state import State
 from gateway.proxy.uploader import Uploader
+from gateway.proxy.vault import Vault
 
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
@@ -88,11 +89,16 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
         limiter = shared or MemoryLimiter()
         bodies = BodyBudget(settings.body_memory_mib * 1024**2)
         answers = BodyBudget(settings.answer_memory_mib * 1024**2)
-        state = State(settings, upstream, spool, limiter, metrics, router, time.time(), bodies, answers)
+        vault = Vault(settings.state_dir, settings.credentials_dir)
+        state = State(
+            settings, upstream, spool, limiter, metrics, router, time.time(), bodies, answers, vault
+        )
         if gateway_dir is not None and settings.workers > 1:
             state.siblings = Siblings(gateway_dir, settings.worker, state.own_metrics_text)
         snapshot = settings.state_dir / "snapshot.json"
-        config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
+        config = ConfigClient(
+            control, settings.gateway_id, snapshot, state.apply, state.describe, metrics, vault
+        )
         config.load_from_disk()
         gc.collect()
         # These objects stay alive: each collection that scans them takes 25 ms.

@@ -51,18 +51,29 @@ class Alarms:
             reason: credentials, payment, permission or quota.
         """
         self._metrics.account_trouble.labels(backend_id, reason).inc()
-        now = self._clock()
         sentence = f"Backend {backend_id} of {model} {_WORDS[reason]} (status {status})."
+        if self._raise(backend_id, sentence):
+            _log.error(
+                "backend_refuses_our_account", backend=backend_id, model=model, status=status, reason=reason
+            )
+
+    def no_credential(self, backend_id: str, model: str, reason: str) -> None:
+        """This gateway has no credential for a provider. `reason` is a sentence without any part of one."""
+        if self._raise(backend_id, f"No credential for backend {backend_id} of {model}: {reason}."):
+            _log.error("backend_without_credential", backend=backend_id, model=model, reason=reason)
+
+    def _raise(self, backend_id: str, sentence: str) -> bool:
+        """Note what is wrong with a backend. Returns whether it is time to log it."""
+        now = self._clock()
         known = self._alarms.get(backend_id)
         is_new = known is None or known.sentence != sentence
         if known is None:
             known = self._alarms[backend_id] = _Alarm(sentence, now, now, now)
-        if is_new or now - known.logged_at >= _LOG_EVERY_SECONDS:
+        is_logged = is_new or now - known.logged_at >= _LOG_EVERY_SECONDS
+        if is_logged:
             known.logged_at = now
-            _log.error(
-                "backend_refuses_our_account", backend=backend_id, model=model, status=status, reason=reason
-            )
         known.sentence, known.at = sentence, now
+        return is_logged
 
     def served(self, backend_id: str) -> None:
         """A backend served a call: any problem with our account is over."""

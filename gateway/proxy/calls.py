@@ -12,6 +12,7 @@ from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.call_log import log_answered
 from gateway.proxy.controls import put_apart
 from gateway.proxy.delivered import Delivered
+from gateway.proxy.dialects.common import Identity
 from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.http.backend import Answer
@@ -20,6 +21,7 @@ from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.names import Names
+from gateway.proxy.outgoing import Translated, content_of, stream_of
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
@@ -31,7 +33,6 @@ from gateway.proxy.watch import Watch
 from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, read_answer
 
 _log = structlog.get_logger()
-_PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
 _CLIENT_GONE = 499
 _AFTERMATH_SECONDS = 0.1
 # After the end of an answer, for the backend's usage report.
@@ -139,12 +140,13 @@ class Call:
                 self._state.upstream,
                 self._state.router,
                 self._route,
-                _PATHS[self._parsed.mode],
+                self._parsed.mode,
                 self._parsed.body,
                 headers,
                 self._index.settings,
                 self._attempts,
                 self._apart,
+                self._state.vault,
                 self._take,
             )
         except (BrokenAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
@@ -169,10 +171,12 @@ class Call:
                     hides_usage=not self._parsed.wants_usage,
                     choices=self._parsed.choices,
                 )
-                await self._pass_stream(self._stream, answer, backend)
+                translated = stream_of(backend, answer, self._identity())
+                await self._pass_stream(self._stream, translated, backend)
                 return
             largest = self._state.settings.largest_answer_mib * 1024**2
             content = await read_plain(answer, self._share, largest)
+            content = content_of(backend, content, self._identity())
             plain = read_answer(content, self._parsed.mode, self._parsed.inputs)
             if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
@@ -187,6 +191,10 @@ class Call:
         except DroppedAnswer as dropped:
             raise await self._drop(dropped, backend) from None
         await self._answer(plain, self._names.in_answer(plain.content))
+
+    def _identity(self) -> Identity:
+        """What a translated answer says about itself."""
+        return Identity(self._request.id, self._route.config.model, int(self._occurred_at))
 
     async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
         """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
@@ -203,15 +211,15 @@ class Call:
         await self._finish("ok", 200, usage, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
 
-    async def _pass_stream(self, stream: EventStream, answer: Answer, backend: Backend) -> None:
+    async def _pass_stream(self, stream: EventStream, answer: Answer | Translated, backend: Backend) -> None:
         """Pass events on as they come; record the call before the last one."""
         loop = asyncio.get_running_loop()
-        idle_seconds = self._index.settings.idle_timeout_seconds
+        idle_seconds = backend.idle_seconds(self._index.settings)
         self._beginning = self._state.spool.begin(
             self._event("cancelled", 200, self._counted_so_far()[0], is_exact=False),
             lambda: self._counted_so_far()[0],
         )
-        await self._open_stream(stream, answer)
+        await self._open_stream(stream, answer, idle_seconds)
         self._state.router.answered(backend)
         is_ending = False
         until = 0.0
@@ -239,13 +247,15 @@ class Call:
         # Its very end lets the connection be reused.
         answer.finish(_AFTERMATH_SECONDS)
 
-    async def _open_stream(self, stream: EventStream, answer: Answer) -> None:
+    async def _open_stream(
+        self, stream: EventStream, answer: Answer | Translated, idle_seconds: float
+    ) -> None:
         """Pass the first events on once they contain part of an answer; until then the call can go to another
         backend. Events that only announce an answer are held back briefly. Raises FailedAnswer.
         """
         held = b""
         while not stream.has_begun:
-            seconds = _HELD_SECONDS if held else self._index.settings.idle_timeout_seconds
+            seconds = _HELD_SECONDS if held else idle_seconds
             try:
                 data = await answer.read(asyncio.get_running_loop().time() + seconds)
             except TimeoutError:

@@ -18,6 +18,7 @@ from gateway.contract import (
     ack_path,
     encode,
 )
+from gateway.contract.sealing import PUBLIC_KEY_HEADER
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSIONS_HEADER, read_snapshot, spoken
 from gateway.proxy.backoff import Backoff
@@ -28,6 +29,7 @@ from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.records import Keys
+from gateway.proxy.vault import Vault
 
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
@@ -49,8 +51,10 @@ class ConfigClient:
         apply: Callable[[Index], None],
         describe: Callable[[str], Ack],
         metrics: Metrics,
+        vault: Vault,
     ) -> None:
         self._session = session
+        self._vault = vault
         self._gateway_id = gateway_id
         self._store = ConfigStore(file)
         self._apply = apply
@@ -141,6 +145,7 @@ class ConfigClient:
             await self._end_refresh()
         index, followed = self._index, self._followed
         async with self._get(self._question()) as answer:
+            self._vault.note(answer.headers)
             if answer.status == 204:
                 self._has_caught_up = True
                 self._metrics.control_up.set(1)
@@ -176,6 +181,7 @@ class ConfigClient:
 
     def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"accept": f"{CONFIG_TYPE}, application/json", VERSIONS_HEADER: READABLE}
+        headers[PUBLIC_KEY_HEADER] = self._vault.public_key
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
         return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import Disconnected, TransportError
-from gateway.proxy.http.pool import Pool, place_of
+from gateway.proxy.http.pool import Pool, Trust, place_of
 from gateway.proxy.metrics import Metrics
 
 # Common engines close an idle connection after five seconds; this is shorter.
@@ -40,6 +40,7 @@ class Connections:
         headers: Mapping[str, str],
         connect_seconds: float,
         response_seconds: float,
+        trust: Trust | None = None,
     ) -> Answer:
         """Send a call. Raises TimeoutError if the backend got it and says nothing, and TransportError.
 
@@ -49,8 +50,9 @@ class Connections:
             headers: the headers, without those that describe the body and the connection.
             connect_seconds: the longest wait for a connection.
             response_seconds: the longest wait for the head of the answer, and for each further part of it.
+            trust: what holds for the connection to a provider; None: one of our own engines.
         """
-        place = place_of(url)
+        place = place_of(url, trust)
         head = place.start + _lines(headers, len(data))
         began = asyncio.get_running_loop().time()
         kept = self._pool.kept(place.address)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
 from deployments.engine_controls import NEVER, fold, folded
+from deployments.providers.dialects import DIALECTS, Dialect
 from gateway.contract import (
     ConfigSnapshot,
     ContractError,
@@ -40,11 +41,23 @@ class Backend:
     url: str
     allowed_controls: frozenset[str] = frozenset()  # as gateway.proxy.controls compares them
     separating_field: str = ""  # likewise
+    # Of a provider.
+    dialect: Dialect | None = None
 
     @property
     def id(self) -> str:
         """The id of the target."""
         return self.config.id
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether it speaks another dialect than the gateway's own."""
+        return self.dialect is not None and self.dialect.speech != "openai"
+
+    def idle_seconds(self, settings: SettingsConfig) -> float:
+        """The longest silence in the middle of an answer."""
+        provider = self.config.provider
+        return provider.idle_timeout_seconds if provider else settings.idle_timeout_seconds
 
     @property
     def share(self) -> float:
@@ -211,11 +224,15 @@ def _compile_route(route: RouteConfig) -> Route:
     for config in route.targets:
         if any(not url.startswith(("http://", "https://")) for url in config.addresses):
             raise ContractError(f"Target {config.id} of {route.model} has no http(s) address.")
+        dialect = DIALECTS.get(config.provider.dialect) if config.provider else None
+        if config.provider is not None and dialect is None:
+            # A newer console knows more of them.
+            continue
         if config.weight > 0:
             allowed = folded(" ".join(config.allowed_controls)) - NEVER
             field = fold(config.cache_key_field or "")
             groups.setdefault(config.priority, []).extend(
-                Backend(config, url, allowed, field) for url in config.addresses
+                Backend(config, url, allowed, field, dialect) for url in config.addresses
             )
     return Route(
         config=route,

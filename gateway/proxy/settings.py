@@ -36,6 +36,8 @@ class Settings:
     redis_url: str
     limits_fail_open: bool
     limits_lease_seconds: int
+    # Below which files of providers' credentials are.
+    credentials_dir: Path | None
     # The time limit for the head of a request, and for the next request on an open connection.
     head_seconds: int
     # Memory for larger bodies that are being read or sent on.
@@ -87,6 +89,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         redis_url=redis_url,
         limits_fail_open=_yes_or_no(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
         limits_lease_seconds=_whole_number(environ, "GATEWAY_LIMITS_LEASE_SECONDS", 30, 1, 3600),
+        credentials_dir=Path(directory)
+        if (directory := environ.get("GATEWAY_CREDENTIALS_DIR", ""))
+        else None,
         head_seconds=_whole_number(environ, "GATEWAY_HEAD_SECONDS", 20, 1, 600),
         body_memory_mib=_whole_number(environ, "GATEWAY_BODY_MEMORY_MIB", 128, 1, 1_000_000),
         answer_memory_mib=_whole_number(environ, "GATEWAY_ANSWER_MEMORY_MIB", 256, 1, 1_000_000),

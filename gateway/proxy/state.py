@@ -21,6 +21,7 @@ from gateway.proxy.routing import Router
 from gateway.proxy.settings import Settings
 from gateway.proxy.siblings import Siblings
 from gateway.proxy.spool import Spool
+from gateway.proxy.vault import Vault
 
 _log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ class State:
     started_at: float
     bodies: BodyBudget
     answers: BodyBudget
+    vault: Vault
     refusals: Refusals = field(default_factory=Refusals)
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "body-reader"))
     index: Index | None = None

@@ -25,9 +25,11 @@ from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, ret
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import ConnectError, TransportError
 from gateway.proxy.index import Backend, Route
+from gateway.proxy.outgoing import outgoing
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
+from gateway.proxy.vault import NoCredential, Vault
 
 # With these statuses the client did nothing wrong: our route or account is at fault.
 _OURS = (401, 402, 403, 404, 405, 407, 408, 425)
@@ -81,6 +83,7 @@ class _Trouble:
         self._doubtful: list[tuple[Backend, BackendFault]] = []
         self._limited: Refusal | None = None
         self._other: Refusal | None = None
+        self._unfit: Refusal | None = None
         self._is_all_reached = True
         self._silent = 0
 
@@ -88,6 +91,10 @@ class _Trouble:
         """The gateway cannot connect to the backend."""
         self._router.failed(backend, "connect")
         self._is_all_reached = False
+
+    def unfit(self, refusal: Refusal) -> None:
+        """The call cannot be said in the backend's dialect; another one may take it."""
+        self._unfit = refusal
 
     def disconnected(self, backend: Backend) -> None:
         """The connection broke before there was an answer."""
@@ -134,6 +141,8 @@ class _Trouble:
             self._router.doubted(backend, fault.reason)
         if self._other is not None:
             return self._other
+        if self._unfit is not None and self._limited is None and self._is_all_reached:
+            return self._unfit
         if (
             self._limited is not None
             and self._is_all_reached
@@ -151,12 +160,13 @@ async def ask(
     connections: Connections,
     router: Router,
     route: Route,
-    path: str,
+    mode: str,
     body: Body,
     headers: dict[str, str],
     settings: SettingsConfig,
     attempts: Attempts,
     apart: Apart,
+    vault: Vault,
     take: Callable[[Backend, Answer], Awaitable[None]],
 ) -> None:
     """Send a call to one backend after another until one answers; `take` passes a 2xx answer on.
@@ -170,12 +180,13 @@ async def ask(
         connections: connections to backends.
         router: chooses backends and learns from their answers.
         route: the route of the model.
-        path: path of the call, such as /v1/chat/completions.
+        mode: what is called.
         body: the body of the call.
         headers: headers for the backend.
         settings: settings of the configuration.
         attempts: collects what was tried.
         apart: keeps tenants apart at backends.
+        vault: the credentials of providers.
         take: reads and passes on the answer.
 
     Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all answered
@@ -183,19 +194,27 @@ async def ask(
     """
     trouble = _Trouble(router, route)
     for backend in router.candidates(route):
-        payload = body.encode(apart.fields(backend.config))
-        url = backend.url + path
+        try:
+            call = outgoing(backend, mode, body, headers, settings, apart, vault)
+        except Refusal as refusal:
+            trouble.unfit(refusal)
+            continue
+        except NoCredential as error:
+            router.alarms.no_credential(backend.id, route.config.model, str(error))
+            trouble.unreachable(backend)
+            continue
         before, attempts.reached = attempts.reached, backend
         try:
             answer = await connections.post(
-                url,
-                data=payload,
-                headers=headers,
-                connect_seconds=settings.connect_timeout_seconds,
-                response_seconds=settings.response_timeout_seconds,
+                call.url,
+                data=call.payload,
+                headers=call.headers,
+                connect_seconds=call.connect_seconds,
+                response_seconds=call.response_seconds,
+                trust=call.trust,
             )
             # Free the payload now: it may be large, and the answer may take long.
-            payload = b""
+            del call
         except ConnectError:
             attempts.reached = before
             trouble.unreachable(backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deployments.models import EgressPolicy, Provider
-from deployments.provider_credentials import credential_for_gateways
+from deployments.provider_credentials import credentials_for_gateways
 from tests.deployments.provider_stub import GOOD_KEY, WRONG_KEY, serving
 from tests.factories import CatalogModelFactory, ProviderFactory, allow_loopback
 
@@ -114,10 +114,10 @@ def test_rotating_ending_disabling_and_deleting_ask_first(desk, stub):
     }  # fmt: skip
     answer = desk.post(f"{own}/rotate/", rotated)
     assert "brand-new-key-1234567" not in answer.content.decode()
-    assert credential_for_gateways(provider).older.value == GOOD_KEY
+    assert credentials_for_gateways(provider)[1].value == GOOD_KEY
     old = provider.credentials.exclude(valid_until=None).get()
     desk.post(f"/admin/deployments/providercredential/{old.pk}/end/", SENT)
-    assert credential_for_gateways(provider).older is None
+    assert len(credentials_for_gateways(provider)) == 1
     assert "has ended" in page(desk, "/admin/deployments/providercredential/")
 
     CatalogModelFactory(name="gpt-4o")

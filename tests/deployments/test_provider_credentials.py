@@ -19,7 +19,7 @@ from deployments.provider_actions import (
 from deployments.provider_credentials import (
     NewCredential,
     clean_credential,
-    credential_for_gateways,
+    credentials_for_gateways,
     row_of,
 )
 from deployments.provider_rotation import (
@@ -48,8 +48,8 @@ def test_a_credential_is_encrypted_and_readable_by_gateways_alone(provider, oper
     assert GOOD_KEY not in everything
     assert GOOD_KEY[:12] not in str(vars(row)) + str(row) + row.label
     assert row.label == f"…GOOD ({row.fingerprint})"
-    found = credential_for_gateways(provider)
-    assert (found.kind, found.value, found.older) == ("stored", GOOD_KEY, None)
+    [found] = credentials_for_gateways(provider)
+    assert (found.kind, found.value) == ("stored", GOOD_KEY)
     assert GOOD_KEY not in repr(found)
     assert GOOD_KEY not in repr(NewCredential(ProviderCredential.Kind.STORED, secret=GOOD_KEY))
 
@@ -57,7 +57,7 @@ def test_a_credential_is_encrypted_and_readable_by_gateways_alone(provider, oper
 def test_another_secret_key_reads_nothing(provider, settings):
     settings.SECRET_KEY = "another secret key of at least fifty characters, for this test alone"
     with pytest.raises(CannotDecrypt):
-        credential_for_gateways(provider)
+        credentials_for_gateways(provider)
 
 
 @pytest.mark.parametrize("path", ["", "{pk}/", "{pk}/impact/"])
@@ -98,7 +98,7 @@ def test_a_reference_is_handed_on_as_a_name(operator):
     provider = ProviderFactory()
     row = row_of(provider, clean_credential("file", "", "openai/key"))
     row.save()
-    found = credential_for_gateways(provider)
+    [found] = credentials_for_gateways(provider)
     assert (found.kind, found.value) == ("file", "openai/key")
     row.reference = "../key"
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -110,11 +110,11 @@ def test_rotation_overlaps_and_the_old_one_ends_by_itself(provider, upstream, op
     before = current_revision()
     rotate_provider_credential(provider.pk, stored(SECOND_KEY), 24, by=operator)
     assert current_revision() > before
-    found = credential_for_gateways(provider)
-    assert (found.value, found.valid_until, found.older.value) == (SECOND_KEY, None, GOOD_KEY)
-    assert timedelta(hours=23) < found.older.valid_until - now() < timedelta(hours=25)
-    later = credential_for_gateways(provider, at=now() + timedelta(hours=25))
-    assert (later.value, later.older) == (SECOND_KEY, None)
+    new, old = credentials_for_gateways(provider)
+    assert (new.value, new.valid_until, old.value) == (SECOND_KEY, None, GOOD_KEY)
+    assert timedelta(hours=23) < old.valid_until - now() < timedelta(hours=25)
+    later = credentials_for_gateways(provider, at=now() + timedelta(hours=25))
+    assert [one.value for one in later] == [SECOND_KEY]
     entry = AuditEntry.objects.across_tenants().get(verb="provider.credential_rotated")
     assert (entry.actor_label, entry.details["overlap_hours"]) == (operator.email, 24)
 
@@ -124,13 +124,13 @@ def test_a_new_credential_is_tested_before_it_is_in_force(provider, operator):
         rotate_provider_credential(provider.pk, stored(WRONG_KEY), 24, by=operator)
     with pytest.raises(ValidationError, match="in force already"):
         rotate_provider_credential(provider.pk, stored(GOOD_KEY), 24, by=operator)
-    assert credential_for_gateways(provider).value == GOOD_KEY
+    assert [one.value for one in credentials_for_gateways(provider)] == [GOOD_KEY]
 
 
 def test_without_overlap_the_old_one_ends_at_once_and_is_erased(provider, operator):
     rotate_provider_credential(provider.pk, stored(SECOND_KEY), 0, by=operator, is_tested=False)
     old = provider.credentials.order_by("valid_from").first()
-    assert (old.ciphertext, credential_for_gateways(provider).older) == (None, None)
+    assert (old.ciphertext, len(credentials_for_gateways(provider))) == (None, 1)
 
 
 def test_the_old_one_can_be_ended_now_but_not_the_only_one(provider, operator):
@@ -140,12 +140,12 @@ def test_the_old_one_can_be_ended_now_but_not_the_only_one(provider, operator):
     rotate_provider_credential(provider.pk, stored(SECOND_KEY), 24, by=operator, is_tested=False)
     ended = end_provider_credential(first.pk, by=operator)
     assert ended.ciphertext is None
-    assert credential_for_gateways(provider).older is None
+    assert len(credentials_for_gateways(provider)) == 1
     with pytest.raises(Conflict, match="already ended"):
         end_provider_credential(first.pk, by=operator)
     disable_provider(provider.pk, by=operator)
     end_provider_credential(provider.credentials.get(valid_until=None).pk, by=operator)
-    assert credential_for_gateways(provider) is None
+    assert credentials_for_gateways(provider) == []
 
 
 def test_credentials_past_their_deadline_are_erased(provider):

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Value
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from core.errors import Conflict
 from deployments.models import RouteEntry, Target
-from deployments.provider_actions import delete_provider
+from deployments.provider_actions import delete_provider, disable_provider
+from deployments.provider_credentials import clean_credential, row_of
 from deployments.provider_lists import match_models_of, match_provider_model
 from deployments.routes import EntryPlan, change_route, make_routable, route_of
 from gateway.compile import compile_snapshot
-from tests.factories import CatalogModelFactory, DeploymentFactory, ProviderFactory, ProviderModelFactory
+from gateway.contract import encode
+from gateway.contract.sealing import unseal
+from gateway.contract.versions import Downgrade, may_receive
+from gateway.targets import credential_key
+from tests.factories import (
+    CatalogModelFactory,
+    DeploymentFactory,
+    ProviderFactory,
+    ProviderModelFactory,
+    TenantFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -62,13 +75,29 @@ def test_a_route_takes_the_models_of_providers_that_are_its_own(listed, operator
         change_route(other.pk, [EntryPlan(listed.target.pk)], based_on=0, by=operator)
 
 
-def test_gateways_get_no_target_that_they_cannot_call(listed, operator, client):
+def test_gateways_learn_how_to_call_a_provider(listed, operator, client):
+    provider = listed.provider
+    row_of(provider, clean_credential("stored", "sk-of-the-provider-1234", "")).save()
     route = put_in_route(listed, by=operator)
-    [config] = compile_snapshot().routes
-    assert config.targets == []
+    snapshot = compile_snapshot()
+    [config] = snapshot.routes
+    [told] = config.targets
+    assert (told.id, told.addresses, told.upstream_model) == (
+        str(listed.target.pk),
+        [provider.base_url.rstrip("/")],
+        "gpt-4o",
+    )
+    assert (told.regions, told.highest_data_class) == (["eu-west-1"], provider.highest_data_class)
+    assert told.provider.dialect == provider.dialect
+    [credential] = told.provider.credentials
+    assert b"sk-of-the-provider" not in encode(snapshot)
+    assert unseal(credential.value, credential_key(), told.id) == "sk-of-the-provider-1234"
+    assert Downgrade(snapshot.routes).snapshot(snapshot).routes[0].backends == [], "version 1 cannot call it"
+    again = compile_snapshot().routes[0].targets[0]
+    assert again == told, "an unchanged route stays the same, sealed credentials too"
     client.force_login(operator)
     page = client.get(reverse("admin:deployments_route_change", args=[route.pk])).content.decode()
-    for words in ("gpt-4o · openai-eu", "eu-west-1", "Gateways cannot call providers yet"):
+    for words in ("gpt-4o · openai-eu", "eu-west-1"):
         assert words in page
     form = client.get(reverse("admin:deployments_route_change_targets", args=[route.pk])).content.decode()
     assert "gpt-4o · openai-eu" in form
@@ -76,6 +105,45 @@ def test_gateways_get_no_target_that_they_cannot_call(listed, operator, client):
     assert [(entry["kind"], entry["sharing"], entry["state"]) for entry in row["entries"]] == [
         ("provider_model", None, None)
     ]
+
+
+def test_a_disabled_provider_gets_no_calls(listed, operator):
+    put_in_route(listed, by=operator)
+    disable_provider(listed.provider.pk, by=operator)
+    assert compile_snapshot().routes[0].targets == []
+
+
+@pytest.mark.parametrize(
+    ("regions", "allowed", "is_served"),
+    [
+        (["eu-west-1"], [], True),
+        (["eu-west-1"], ["eu"], True),
+        (["eu-west-1", "us-east-1"], ["eu"], False),
+        ([], ["eu"], False),
+    ],
+)
+def test_pages_and_gateways_agree_for_whom_a_provider_serves(listed, operator, regions, allowed, is_served):
+    type(listed.provider).objects.update(regions=regions)
+    put_in_route(listed, by=operator)
+    tenant = TenantFactory(regions=allowed)
+    served = RouteEntry.objects.serving([tenant], until=Value(2**62)).exists()
+    [told] = compile_snapshot().routes[0].targets
+    assert (served, may_receive(told, allowed, "public")) == (is_served, is_served)
+
+
+def test_the_number_of_queries_does_not_grow_with_providers(listed, operator):
+    put_in_route(listed, by=operator)
+    with CaptureQueriesContext(connection) as one:
+        compile_snapshot()
+    for number in range(3):
+        model = CatalogModelFactory()
+        row = ProviderModelFactory(provider=ProviderFactory(), name=f"m{number}", model=model)
+        row_of(row.provider, clean_credential("stored", "sk-another-credential", "")).save()
+        make_routable([row])
+        put_in_route(row, by=operator)
+    with CaptureQueriesContext(connection) as four:
+        assert len(compile_snapshot().routes) == 4
+    assert len(four) == len(one)
 
 
 def test_a_routed_model_stays_what_it_was_routed_as(listed, operator):

@@ -41,6 +41,7 @@ from gateway.contract import (
     digest,
     encode,
 )
+from gateway.contract.sealing import KEY_BYTES, PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
 from gateway.contract.versions import VERSION_HEADER, Downgrade
 from launcher.ports import free_port
 from tests.gateway.targets import target
@@ -81,6 +82,8 @@ class StandInControlPlane:
         self.sends_old_revisions = False
         # The version of the contract in which it sends configuration.
         self.speaks = CONTRACT_VERSION
+        # Under which credentials of providers are sealed in it.
+        self.credential_key = os.urandom(KEY_BYTES)
         self.acks = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -142,6 +145,8 @@ class StandInControlPlane:
                 await self._changed.wait_for(lambda: self.snapshot and self.snapshot.revision > after)
         revision = self.snapshot.revision if self.snapshot else 0
         headers = {REVISION_HEADER: str(revision), VERSION_HEADER: str(self.speaks)}
+        if public := request.headers.get(PUBLIC_KEY_HEADER):
+            headers[SEALED_KEY_HEADER] = seal_key(self.credential_key, public)
         if revision <= after and not self.sends_old_revisions:
             return web.Response(status=204, headers=headers)
         snapshot = self.snapshot

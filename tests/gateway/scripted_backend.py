@@ -51,6 +51,8 @@ class ScriptedBackend:
         # A port may come again in the life of a gateway that several tests share; its metrics go by id.
         self.id = f"{name}-{self.port}-{next(_numbers)}"
         self.asked = []
+        # Of each call, without the query.
+        self.paths = []
         self._answer = (200, {}, [orjson.dumps(plain())])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -96,6 +98,7 @@ class ScriptedBackend:
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.asked.append((headers, json.loads(raw)))
+        self.paths.append(request.path)
         status, headers, pieces = self._answer
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)

@@ -4,9 +4,9 @@ from gateway.contract import TargetConfig
 from gateway.proxy.index import Backend
 
 
-def target(*, url, **fields):
-    """A target with one address."""
-    return TargetConfig(**{"addresses": [url], **fields})
+def target(*, url, region="", **fields):
+    """A target with one address, in one region or none."""
+    return TargetConfig(**{"addresses": [url], "regions": [region] if region else [], **fields})
 
 
 def address(*, url, **fields):

@@ -81,7 +81,7 @@ def test_this_gateway_reads_a_whole_configuration_of_version_1():
     [group] = index.route_of("m", key.config).groups
     [one] = group
     assert (one.id, one.url, one.config.weight, one.config.priority) == ("b", "http://x/v1", 3, 1)
-    assert (one.config.region, one.config.cache_key_field) == ("eu-west-1", "cache_salt")
+    assert (one.config.regions, one.config.cache_key_field) == (["eu-west-1"], "cache_salt")
     assert key.config.networks == ["10.0.0.0/8"]
     assert [(limit.kind, limit.value, limit.used) for limit in key.config.limits] == [
         ("tokens_per_day", 5, 3)
@@ -185,7 +185,11 @@ def project(db):
 def regions_of(index, digest, model):
     key = index.keys.get(digest)
     route = index.route_of(model, key.config) if model in key.config.models else None
-    return sorted(one.config.region for group in route.groups for one in group) if route else None
+    return (
+        sorted(region for group in route.groups for one in group for region in one.config.regions)
+        if route
+        else None
+    )
 
 
 def test_a_tenants_calls_stay_in_its_regions_and_an_old_gateway_gets_only_safe_models(project):

@@ -118,11 +118,11 @@ def test_a_route_names_its_backends_and_the_model_that_they_expect():
     [told] = route.targets
     assert route.model == entry.route.model.name
     assert told.id == str(entry.target.pk)
-    assert (told.addresses, told.upstream_model, told.weight, told.region) == (
+    assert (told.addresses, told.upstream_model, told.weight, told.regions) == (
         ["http://127.0.0.1:9000/v1"],
         "weights-1",
         3,
-        "eu-central",
+        ["eu-central"],
     )
 
 

@@ -13,6 +13,7 @@ from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.vault import Vault
 from tests.gateway.config_lines import (
     SECRETS,
     LinesControlPlane,
@@ -76,9 +77,9 @@ class Follower:
         async def work():
             headers = {"authorization": f"Bearer {self.control.token}"}
             async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
-                client = ConfigClient(
-                    session, "gw-test", self.file, self.applied.append, self.describe, Metrics()
-                )
+                vault = Vault(self.file.parent, None)
+                apply, describe = self.applied.append, self.describe
+                client = ConfigClient(session, "gw-test", self.file, apply, describe, Metrics(), vault)
                 if again:
                     self.applied.clear()
                     client.load_from_disk()

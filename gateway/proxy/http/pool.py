@@ -9,19 +9,33 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from core.egress import Destination, EgressRefused, Networks, client_tls
 from gateway.proxy.http.backend import BackendConnection
 from gateway.proxy.http.errors import ConnectError
+from gateway.proxy.http.outside import connect_outside
 
 _RESOLVED_SECONDS = 30.0
 _MOST_RESOLVED = 1024
 
 
+class Trust(NamedTuple):
+    """What holds for the connections to a provider, unlike to our own engines: checked addresses, verified TLS."""
+
+    # PEM; empty: the authorities that the system trusts.
+    private_ca: str
+    # Of an HTTP proxy; empty: none.
+    proxy_url: str
+    # The networks beyond the public Internet that may be reached.
+    networks: Networks
+
+
 class Address(NamedTuple):
-    """Where a backend listens. `host` is a name or an IP address, without brackets."""
+    """Where a backend listens. `host` is a name or an IP address, without brackets. `trust` is None for our own."""
 
     host: str
     port: int
     is_tls: bool
+    trust: Trust | None = None
 
 
 class Place(NamedTuple):
@@ -32,7 +46,7 @@ class Place(NamedTuple):
 
 
 @functools.lru_cache(4096)
-def place_of(url: str) -> Place:
+def place_of(url: str, trust: Trust | None = None) -> Place:
     """Read the URL of a call. Raises ConnectError if it is not an http(s) URL."""
     try:
         parts = urlsplit(url)
@@ -48,7 +62,7 @@ def place_of(url: str) -> Place:
         start = f"POST {target} HTTP/1.1\r\nhost: {shown}\r\n".encode("ascii")
     except ValueError as error:
         raise ConnectError(f"the URL of the backend cannot be used: {error}") from None
-    return Place(Address(named, port or (443 if is_tls else 80), is_tls), start)
+    return Place(Address(named, port or (443 if is_tls else 80), is_tls, trust), start)
 
 
 class Pool:
@@ -100,6 +114,8 @@ class Pool:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, address: Address) -> BackendConnection:
         """Try one IP address after another. Raises OSError of the last one."""
+        if address.trust is not None:
+            return await self._connect_outside(loop, address, address.trust)
         problem: OSError = OSError("the name has no address")
         for ip in await self._resolve(loop, address.host, address.port):
             try:
@@ -118,6 +134,30 @@ class Pool:
                 self._open[connection] = address
             return connection
         raise problem
+
+    async def _connect_outside(
+        self, loop: asyncio.AbstractEventLoop, address: Address, trust: Trust
+    ) -> BackendConnection:
+        """Connect to a provider: only to an address that may be reached, looked up once. Raises OSError."""
+        try:
+            to = Destination("https" if address.is_tls else "http", address.host, address.port, "")
+            sock = await connect_outside(to, trust.proxy_url, trust.networks)
+            tls = _provider_tls(trust.private_ca) if address.is_tls else None
+        except EgressRefused as error:
+            raise OSError(str(error)) from error
+        try:
+            _, connection = await loop.create_connection(
+                lambda: BackendConnection(loop, self._became_idle, self._was_lost),
+                sock=sock,
+                ssl=tls,
+                server_hostname=address.host if tls else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        if connection.is_usable:
+            self._open[connection] = address
+        return connection
 
     async def _resolve(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[str]:
         """The IP addresses of a name, remembered for half a minute."""
@@ -163,6 +203,11 @@ class Pool:
         idle.pop(connection, None)
         if not idle:
             del self._idle[address]
+
+
+@functools.lru_cache(256)
+def _provider_tls(private_ca: str) -> ssl.SSLContext:
+    return client_tls(private_ca)
 
 
 @functools.cache

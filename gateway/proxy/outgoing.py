@@ -1,0 +1,132 @@
+"""A call as one target needs it: its URL, body and headers, and how to connect there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.egress import read_networks
+from deployments.providers.dialects import Endpoint, url_of
+from gateway.contract import SettingsConfig
+from gateway.proxy.body import Body
+from gateway.proxy.dialects.anthropic_backend.answer import chat_completion
+from gateway.proxy.dialects.anthropic_backend.request import MessagesModel, messages_request
+from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
+from gateway.proxy.dialects.common import Identity
+from gateway.proxy.dialects.surfaces import changes_for
+from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.pool import Trust
+from gateway.proxy.index import Backend
+from gateway.proxy.separation import Apart
+from gateway.proxy.vault import Vault
+
+PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
+_ENDPOINTS: Mapping[str, Endpoint] = {"chat": "chat", "embedding": "embeddings"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is sent to one target."""
+
+    url: str
+    payload: bytes
+    headers: Mapping[str, str]
+    connect_seconds: float
+    response_seconds: float
+    # None: one of our own engines, wherever it is.
+    trust: Trust | None = None
+
+
+def outgoing(
+    backend: Backend,
+    mode: str,
+    body: Body,
+    headers: dict[str, str],
+    settings: SettingsConfig,
+    apart: Apart,
+    vault: Vault,
+) -> Outgoing:
+    """A client's call for one target. Raises Refusal (400) for a field that its dialect cannot say, and NoCredential.
+
+    Args:
+        backend: the target's address.
+        mode: what is called.
+        body: the client's body.
+        headers: what every target gets.
+        settings: the configuration's settings.
+        apart: keeps tenants apart at backends.
+        vault: the credentials of providers.
+    """
+    fields = apart.fields(backend.config)
+    provider, dialect = backend.config.provider, backend.dialect
+    if provider is None or dialect is None:
+        return Outgoing(
+            backend.url + PATHS[mode],
+            body.encode(fields),
+            headers,
+            settings.connect_timeout_seconds,
+            settings.response_timeout_seconds,
+        )
+    own = {**headers, **dialect.headers, **provider.headers}
+    auth = vault.header(dialect, backend.id, provider.credentials)
+    if auth is not None:
+        own[auth[0]] = auth[1]
+    endpoint = _ENDPOINTS[mode]
+    if dialect.speech == "anthropic":
+        endpoint = "messages"
+        payload = messages_request(body.encode(), MessagesModel(backend.config.upstream_model))
+    else:
+        payload = body.encode({**changes_for(body, dialect), **fields})
+    url = url_of(
+        dialect,
+        backend.url,
+        endpoint,
+        model=backend.config.upstream_model,
+        version=provider.api_version,
+    )
+    return Outgoing(
+        url,
+        payload,
+        own,
+        provider.connect_timeout_seconds,
+        provider.first_byte_timeout_seconds,
+        trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks)),
+    )
+
+
+@functools.lru_cache(1024)
+def trust_of(private_ca: str, proxy_url: str, allowed_networks: tuple[str, ...]) -> Trust:
+    """How to connect to a provider: made once for equal facts."""
+    return Trust(private_ca, proxy_url, read_networks(allowed_networks))
+
+
+class Translated:
+    """An answer in another dialect, as a stream of chat chunks. Everything else is the answer's own."""
+
+    def __init__(self, answer: Answer, translator: MessagesToChunks) -> None:
+        self._answer = answer
+        self._translator: MessagesToChunks | None = translator
+        self.status, self.headers = answer.status, answer.headers
+        self.close, self.finish = answer.close, answer.finish
+
+    async def read(self, until: float | None = None) -> bytes:
+        """As `Answer.read`: what has come of the stream, in chunks; empty at the end."""
+        while (translator := self._translator) is not None:
+            data = await self._answer.read(until)
+            if not data:
+                self._translator = None
+                return translator.end()
+            if events := translator.feed(data):
+                return events
+        return b""
+
+
+def stream_of(backend: Backend, answer: Answer, identity: Identity) -> Answer | Translated:
+    """A streamed answer in the gateway's own dialect."""
+    return Translated(answer, MessagesToChunks(identity)) if backend.is_translated else answer
+
+
+def content_of(backend: Backend, content: bytes, identity: Identity) -> bytes:
+    """A whole answer in the gateway's own dialect."""
+    return chat_completion(content, identity) if backend.is_translated else content
