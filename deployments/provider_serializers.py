@@ -123,6 +123,9 @@ class ProviderModelSerializer(serializers.ModelSerializer):  # type: ignore[type
     """A model as its provider names it."""
 
     model = serializers.SlugRelatedField(slug_field="name", read_only=True, allow_null=True)  # type: ignore[var-annotated]
+    matched_by = serializers.CharField(
+        read_only=True, help_text="exact, normalized (another spelling) or person; empty: not matched"
+    )
     is_listed = serializers.BooleanField(read_only=True)
 
     class Meta:
