@@ -35,6 +35,8 @@ GATEWAY_OPTIONS = (
     "GATEWAY_CREDENTIALS_DIR",
 )
 PYTHON = sys.executable
+# As config/demo/provider.py routes it.
+OUTSIDE_MODEL = "quartermaster-outside-1"
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def start_servers(supervisor: Supervisor, local: LocalDirectory) -> dict[str, st
 def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, str]:
     """Return the configuration of Quartermaster's own processes, except database and queue."""
     remembered = local.remembered()
+    port = free_port(_remembered_port(remembered, "provider_port"))
+    remembered["provider_port"] = str(port)
+    local.remember(remembered)
     console = f"http://{LOOPBACK}:{ports.console}"
     given = {name: os.environ[name] for name in GATEWAY_OPTIONS if os.environ.get(name)}
     return given | {
@@ -179,6 +184,8 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
         "GATEWAY_STATE_DIR": str(local.path / "gateway"),
         "GATEWAY_HOST": LOOPBACK,
         "GATEWAY_PORT": str(ports.gateway),
+        "DEMO_PROVIDER_URL": f"http://{LOOPBACK}:{port}/v1",
+        "DEMO_PROVIDER_KEY": remembered["provider_key"],
     }
 
 
@@ -200,10 +207,18 @@ def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
         *("celery", "-A", "config", "worker", "--loglevel", "INFO", "--concurrency", "2"),
         *("--hostname", "demo@%h", "--without-gossip", "--without-mingle"),
     )
+    # It stands in for a provider: another program, elsewhere, that wants a credential.
+    provider = urlsplit(environment["DEMO_PROVIDER_URL"])
+    outside = Command(
+        (PYTHON, "-m", "deployments.engine", "--port", str(provider.port), "--model", OUTSIDE_MODEL),
+        {**environment, "ENGINE_API_KEY": environment["DEMO_PROVIDER_KEY"]},
+        directory=CHECKOUT,
+    )
     engine_host = python("deployments.engine_host", "--state-dir", environment["ENGINE_STATE_DIR"])
     return [
         Service("console", console, answers(f"http://{LOOPBACK}:{ports.console}", "/healthz", "/readyz")),
         Service("engine-host", engine_host),
+        Service("provider", outside, answers(f"http://{provider.netloc}", "/health")),
         Service("worker", worker, stop_seconds=15),
         Service(
             "gateway",

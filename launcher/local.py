@@ -54,6 +54,7 @@ class LocalDirectory:
             "postgres_password": secrets.token_urlsafe(24),
             "console_password": secrets.token_urlsafe(24),
             "valkey_password": secrets.token_urlsafe(24),
+            "provider_key": secrets.token_urlsafe(24),
         }
         if not fresh.keys() <= values.keys():
             values = fresh | values

@@ -61,8 +61,8 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
         self.show_full_result_count, self.show_admin_actions, self.can_show_all = False, True, False
         self.multi_page = bool(page.before or page.after)
         self.paginator = KeysetPages(
-            self.get_query_string({"before": page.before}) if page.before else "",
-            self.get_query_string({"after": page.after}) if page.after else "",
+            self.get_query_string({"before": page.before}, remove=["after"]) if page.before else "",
+            self.get_query_string({"after": page.after}, remove=["before"]) if page.after else "",
         )
 
 

@@ -28,6 +28,7 @@ from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
 from catalog.rules import RiskTier
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
+from config.demo.provider import load_provider
 from core.secrets import digest
 from deployments.actions import add_cluster, create_deployment
 from deployments.models import Cluster, Deployment
@@ -66,6 +67,7 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     say("Gateway, cluster and engine")
     call_command("register_gateway", os.environ.get("GATEWAY_ID", "local"))
     load_engine()
+    load_provider(begins)
     write_installation_file(settings.LOCAL_DIR / "demo.json")
 
 

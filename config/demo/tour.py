@@ -22,6 +22,7 @@ import openai
 
 from config.demo.browser import Browser, Page, UnexpectedAnswer
 from config.demo.load import DEMO_MODEL
+from config.demo.provider import OUTSIDE_MODEL
 from core.local_days import day_at
 
 T = TypeVar("T")
@@ -244,6 +245,38 @@ def call(visit: Visit) -> Iterator[str]:
     yield "the gateway has acknowledged the newest revision of its configuration"
 
 
+def call_provider(visit: Visit) -> Iterator[str]:
+    """Request a model that a provider serves, have it approved, and call it with a key of its own."""
+    outside = Visit(visit.installation, visit.patience)
+    me = visit.account("developer", "aurora-bank")
+    outside.developer = visit.developer
+    form = visit.developer.open(f"/t/aurora-bank/models/{OUTSIDE_MODEL}/request/")
+    sent = visit.developer.submit(
+        form,
+        form.form("purpose", "expected_tokens_per_day"),
+        purpose="Compare answers of a provider with our own.",
+        data_class="public",
+        expected_tokens_per_day="1000",
+    )
+    outside.request_path = urlsplit(sent.url).path
+    shown = visit.api(me, f"access-requests/{outside.request_path.rstrip('/').rsplit('/', 1)[-1]}/")
+    outside.tracks = [review["track"] for review in shown["reviews"]]
+    for _ in review(outside):
+        pass
+    claim(outside)
+    client = outside.openai()
+
+    def first_answer() -> Any:
+        try:
+            return client.chat.completions.create(model=OUTSIDE_MODEL, messages=PROMPT)
+        except (openai.AuthenticationError, openai.NotFoundError):
+            return None
+
+    answer = wait_for(first_answer, "The gateway calls the provider", 75)
+    expect(answer.model == OUTSIDE_MODEL, f"The answer names the model {answer.model}.")
+    yield f"{OUTSIDE_MODEL}, which a provider serves: {answer.choices[0].message.content[:60]!r}"
+
+
 def _count(visit: Visit, tokens: int) -> None:
     visit.tokens += tokens
     visit.calls += 1
@@ -357,6 +390,7 @@ STEPS: list[tuple[str, Callable[[Visit], str | Iterator[str]]]] = [
     ("4", claim),
     ("5", call),
     ("6", refuse),
+    ("6", call_provider),
     ("7", cost),
     ("8", report),
 ]

@@ -40,6 +40,8 @@ def main() -> None:
         fail_rate=given.fail_rate,
         dimensions=given.dimensions,
         allow_faults=given.allow_faults,
+        # Not an argument: other users of the machine can read those.
+        api_key=os.environ.get("ENGINE_API_KEY", ""),
     )
     asyncio.run(serve(options, given.host, given.port))
 

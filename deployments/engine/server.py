@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hmac
 import os
 import struct
 import time
@@ -24,7 +25,10 @@ _DEFAULT_MAX_TOKENS = 256
 
 @dataclass(frozen=True)
 class Options:
-    """How an engine behaves. Times are milliseconds; `fail_rate` is the share of calls that get a 503."""
+    """How an engine behaves. Times are milliseconds; `fail_rate` is the share of calls that get a 503.
+
+    With an `api_key`, it answers nobody else, as a provider does.
+    """
 
     model: str
     latency_ms: int = 0
@@ -32,6 +36,7 @@ class Options:
     fail_rate: float = 0.0
     dimensions: int = 256
     allow_faults: bool = False
+    api_key: str = ""
 
 
 class Engine:
@@ -45,7 +50,8 @@ class Engine:
 
     def application(self) -> web.Application:
         """The server, ready to run."""
-        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_openai_errors])
+        middlewares = [_openai_errors, *([self.require_key] if self.options.api_key else [])]
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=middlewares)
         app.router.add_get("/health", self.health)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/v1/chat/completions", self.chat)
@@ -54,6 +60,15 @@ class Engine:
             app.router.add_post("/faults", self.plan_faults)
             app.router.add_get("/seen", self.seen)
         return app
+
+    @web.middleware
+    async def require_key(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """401 for calls without the key; anybody may ask for the health."""
+        given = request.headers.get("authorization", "")
+        if request.path != "/health" and not hmac.compare_digest(given, f"Bearer {self.options.api_key}"):
+            raise web.HTTPUnauthorized(text="Incorrect API key provided.")
+        answered: web.StreamResponse = await handler(request)
+        return answered
 
     async def health(self, request: web.Request) -> web.Response:
         """200 as soon as the engine can answer calls."""

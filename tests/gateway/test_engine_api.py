@@ -39,6 +39,18 @@ def test_it_says_what_it_is_and_repeats_itself(client):
     assert first != other
 
 
+def test_with_a_key_it_answers_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENGINE_API_KEY", "sk-of-the-engine")
+    engine = Engine(tmp_path)
+    try:
+        for key, status in (("none", 401), ("sk-of-the-engine", 200)):
+            headers = {"authorization": f"Bearer {key}"}
+            assert requests.get(f"{engine.url}/v1/models", headers=headers).status_code == status
+        assert requests.get(f"{engine.url}/health").status_code == 200
+    finally:
+        engine.process.kill()
+
+
 def test_tokens_are_counted_by_the_stated_rule(client):
     assert tokenize("Hello, world!  Ça va?") == ["Hell", "o", ",", " worl", "d", "!", " ", " Ça", " va", "?"]
     reply = chat(client, "Hello, world!")
