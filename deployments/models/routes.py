@@ -120,7 +120,9 @@ class Target(models.Model):
         """Its observed state, in words."""
         if self.provider_model is not None:
             provider = self.provider_model.provider
-            return str((provider.fault or _("Reached")) if provider.is_enabled else _("Disabled"))
+            if not provider.is_enabled:
+                return _("Disabled")
+            return provider.fault or (_("Reached") if provider.tested_at else _("Never tested"))
         source = self.source
         return f"{source.get_state_display()}, {source.ready_replicas} / {source.replicas}"
 

@@ -24,6 +24,8 @@ from pathlib import Path
 import aiohttp
 import structlog
 
+from gateway.contract import CONFIG_PATH
+from gateway.contract.versions import READABLE, VERSIONS_HEADER, spoken
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.segments import SUFFIX
@@ -172,9 +174,7 @@ async def send_left_over(settings: Settings) -> None:
     spool.start()
     headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
     async with aiohttp.ClientSession(settings.control_url, headers=headers) as control:
-        sending = asyncio.create_task(
-            Uploader(spool, control, settings.state_dir / "rejected", metrics).send_all()
-        )
+        sending = asyncio.create_task(_send(spool, control, settings.state_dir / "rejected", metrics))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, sending.cancel)
@@ -183,3 +183,21 @@ async def send_left_over(settings: Settings) -> None:
     if not sending.cancelled():
         sending.result()
     _log.info("left_over_usage_ended", spool_pending=spool.pending)
+
+
+async def _send(spool: Spool, control: aiohttp.ClientSession, rejected: Path, metrics: Metrics) -> None:
+    """Send a spool in the version of the contract that the control plane speaks, which is asked first."""
+    backoff = Backoff()
+    # Beyond every revision, so the answer is short and comes at once.
+    nothing = {"after": str(10**17), "wait": "0"}
+    while True:
+        try:
+            async with control.get(
+                CONFIG_PATH, params=nothing, headers={VERSIONS_HEADER: READABLE}
+            ) as answer:
+                answer.raise_for_status()
+                version = spoken(answer.headers)
+                break
+        except (aiohttp.ClientError, TimeoutError):
+            await asyncio.sleep(backoff.next_wait())
+    await Uploader(spool, control, rejected, metrics, lambda: version).send_all()
