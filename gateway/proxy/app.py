@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from gateway.contract import Mode
-from gateway.proxy.auth import authenticate, is_loopback
+from gateway.proxy.auth import authenticate, is_loopback, require_endpoint
 from gateway.proxy.body import Body
 from gateway.proxy.calls import Call
 from gateway.proxy.controls import controls_in, narrowed
@@ -186,6 +186,7 @@ class App:
             given = request.headers.get("authorization", "")
             raise self._state.refusals.stranger(refusal, request.client_ip, given) from None
         request.tenant = key.config.tenant_slug
+        require_endpoint(key, request.path)
         return key
 
     async def _health(self, request: Request) -> None:

@@ -43,6 +43,17 @@ def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
     return key
 
 
+def require_endpoint(key: Key, path: str) -> None:
+    """Raises Refusal (403) if a key is for other paths than this one, or one above it."""
+    allowed = key.config.endpoints
+    if allowed and not any(path == one or path.startswith(f"{one}/") for one in allowed):
+        raise Refusal(
+            403,
+            "endpoint_not_allowed",
+            f"The API key {key.config.prefix}… may call {', '.join(allowed)} only. Ask for a key for this endpoint.",
+        )
+
+
 def client_address(peer: str, headers: Headers, trusted_proxies: tuple[Network, ...]) -> str:
     """Where a request comes from: the peer, or the address that trusted proxies report, read from the nearest back."""
     if not trusted_proxies or not _is_inside(peer, trusted_proxies):

@@ -183,7 +183,14 @@ def _with_fewer_grants(project: ProjectRecord, known: ProjectRecord) -> ProjectR
         for model, end in project.grant_ends.items()
         if model in known.grant_ends
     }
-    return ProjectRecord(id=project.id, slug=project.slug, tenant_id=project.tenant_id, grant_ends=ends)
+    return ProjectRecord(
+        id=project.id,
+        slug=project.slug,
+        tenant_id=project.tenant_id,
+        grant_ends=ends,
+        # Without its class, a call could go to a target that may not receive its data.
+        data_classes=project.data_classes,
+    )
 
 
 def _compact_keys(index: Index | None) -> Keys | None:

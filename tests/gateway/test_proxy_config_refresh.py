@@ -375,6 +375,22 @@ def test_of_changes_beyond_an_unnamed_one_only_what_they_take_away_is_in_force()
     assert models_of(again, FIRST) is None
 
 
+def test_classes_of_data_hold_while_everything_arrives():
+    """Without its class, a confidential project's calls could go to a target for internal data."""
+    old = index_of(everything(1, key(FIRST)))
+    confidential = ProjectRecord(
+        id="project",
+        slug="p",
+        tenant_id="tenant",
+        grant_ends={MODEL: 50, "new": 50},
+        data_classes={MODEL: "confidential", "new": "public"},
+    )
+    builder = narrowed(old, 7, changes(7, projects=[confidential]))
+    for index in (builder.index(), index_of(builder.message(), old)):
+        config = index.keys.get(digest(SECRETS[FIRST])).config
+        assert (config.models, config.data_classes) == ([MODEL], {MODEL: "confidential"})
+
+
 def test_a_tenant_that_is_resumed_opens_its_keys_again_only_with_everything():
     """Between the two one of its keys may have been revoked, and what said so is still arriving."""
     stopped = index_of(changes(1, removed_tenants=["tenant"]), index_of(everything(1, key(FIRST))))

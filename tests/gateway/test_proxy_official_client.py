@@ -270,6 +270,18 @@ def test_a_body_that_is_too_large_and_does_not_say_so_is_refused(shared_rig):
     assert answer.status_code == 413
 
 
+def test_a_key_for_some_endpoints_opens_no_other(shared_rig):
+    client = shared_rig.client(shared_rig.new_key(endpoints=["/v1/embeddings", "/v1/models"]))
+    assert client.embeddings.create(model=VECTORS, input="hello").data
+    assert client.models.list().data
+    assert client.models.retrieve(VECTORS).id == VECTORS
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        ask(client)
+    assert refused.value.code == "endpoint_not_allowed"
+    with pytest.raises(openai.PermissionDeniedError):
+        shared_rig.client(shared_rig.new_key(endpoints=["/v1/embeddings"])).models.list()
+
+
 def test_the_wrong_endpoint_is_named(shared_rig):
     with pytest.raises(openai.BadRequestError, match="/v1/embeddings"):
         shared_rig.client().chat.completions.create(
