@@ -88,10 +88,10 @@ def refusal_for(
         headers = {"retry-after": _bounded(retry_after)}
     return Refusal(
         status,
-        _own_word(error.code, scrubber) or "refused_by_model",
+        _own_word(error.code, scrubber, secrets) or "refused_by_model",
         message or f"The model rejected this call with status {status}.",
-        kind=_own_word(error.kind, scrubber) or "invalid_request_error",
-        param=_own_word(error.param, scrubber),
+        kind=_own_word(error.kind, scrubber, secrets) or "invalid_request_error",
+        param=_own_word(error.param, scrubber, secrets),
         headers=headers,
     )
 
@@ -108,17 +108,18 @@ def error_shown(error: BackendError, scrubber: Scrubber, secrets: tuple[str, ...
     return {
         "message": scrubber.sentence(error.message, secrets=secrets)
         or "The model stopped in the middle of its answer. Try again.",
-        "type": _own_word(error.kind, scrubber) or "server_error",
-        "param": _own_word(error.param, scrubber),
-        "code": _own_word(error.code, scrubber) or "backend_failed",
+        "type": _own_word(error.kind, scrubber, secrets) or "server_error",
+        "param": _own_word(error.param, scrubber, secrets),
+        "code": _own_word(error.code, scrubber, secrets) or "backend_failed",
     }
 
 
-def _own_word(word: str | None, scrubber: Scrubber) -> str | None:
+def _own_word(word: str | None, scrubber: Scrubber, secrets: tuple[str, ...]) -> str | None:
     """A code, type or parameter that names nothing of ours. Numbers are statuses, not codes."""
     if word is None or word.isdigit() or not _TOKEN.fullmatch(word):
         return None
-    return word if scrubber.sentence(f"The word {word}") == f"The word {word}" else None
+    sentence = f"The word {word}"
+    return word if scrubber.sentence(sentence, secrets=secrets) == sentence else None
 
 
 def _message_of(content: Any) -> str:

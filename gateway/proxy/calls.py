@@ -160,7 +160,7 @@ class Call:
     async def _take(self, backend: Backend, answer: Answer) -> None:
         """Pass one backend's answer on. Raises BackendFault if it failed or never came, and nothing was sent."""
         self._stream = None
-        self._names = Names(backend, self._route.config.model, self._apart.secrets)
+        self._names = Names(backend, self._route.config.model, self._attempts.secrets)
         try:
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
@@ -186,7 +186,7 @@ class Call:
             self._stream = None
             _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=repr(error))
             raise upstream.fault_of_answer(
-                error, backend, self._route, self._state.router, self._apart.secrets
+                error, backend, self._route, self._state.router, self._attempts.secrets
             ) from error
         except DroppedAnswer as dropped:
             raise await self._drop(dropped, backend) from None
@@ -307,7 +307,7 @@ class Call:
         usage, is_exact = self._counted_so_far(is_failed=True)
         await self._finish("error", 200, usage, is_exact=is_exact)
         error = self._stream.error if self._stream is not None else None
-        last = upstream.last_event(error, backend, self._route, self._state.router, self._apart.secrets)
+        last = upstream.last_event(error, backend, self._route, self._state.router, self._attempts.secrets)
         self._request.end_stream(last)
 
     async def _cut_off(self) -> None:

@@ -15,6 +15,7 @@ from gateway.proxy.dialects.anthropic_backend.request import MessagesModel, mess
 from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.dialects.surfaces import changes_for
+from gateway.proxy.errors import bad_request
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.pool import Trust
 from gateway.proxy.index import Backend
@@ -36,6 +37,8 @@ class Outgoing:
     response_seconds: float
     # None: one of our own engines, wherever it is.
     trust: Trust | None = None
+    # What of it no client may see, even if the target repeats it: the credential.
+    secrets: tuple[str, ...] = ()
 
 
 def outgoing(
@@ -73,6 +76,10 @@ def outgoing(
     if auth is not None:
         own[auth[0]] = auth[1]
     endpoint = _ENDPOINTS[mode]
+    if dialect.speech == "openai" and endpoint not in dialect.paths:
+        raise bad_request(
+            "This model is not available at this endpoint.", code="wrong_endpoint", param="model"
+        )
     if dialect.speech == "anthropic":
         endpoint = "messages"
         payload = messages_request(body.encode(), MessagesModel(backend.config.upstream_model))
@@ -92,6 +99,7 @@ def outgoing(
         provider.connect_timeout_seconds,
         provider.first_byte_timeout_seconds,
         trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks)),
+        (auth[1].removeprefix(dialect.auth_prefix),) if auth is not None else (),
     )
 
 

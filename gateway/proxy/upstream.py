@@ -48,6 +48,8 @@ class Attempts:
 
     # The last backend that got the call.
     reached: Backend | None = None
+    # What we added to the call for that backend. No client may see it, even if the backend repeats it.
+    secrets: tuple[str, ...] = ()
 
 
 class BackendFault(Exception):
@@ -204,6 +206,7 @@ async def ask(
             trouble.unreachable(backend)
             continue
         before, attempts.reached = attempts.reached, backend
+        attempts.secrets = (*call.secrets, *apart.secrets)
         try:
             answer = await connections.post(
                 call.url,
@@ -227,7 +230,7 @@ async def ask(
             continue
         try:
             if answer.status // 100 != 2:
-                raise await _read_fault(answer, backend, route, router, apart)
+                raise await _read_fault(answer, backend, route, router, attempts.secrets)
             await take(backend, answer)
         except BackendFault as fault:
             trouble.fault(backend, fault)
@@ -273,7 +276,7 @@ def _seconds(header: str | None) -> float:
 
 
 async def _read_fault(
-    answer: Answer, backend: Backend, route: Route, router: Router, apart: Apart
+    answer: Answer, backend: Backend, route: Route, router: Router, secrets: tuple[str, ...]
 ) -> BackendFault:
     """The error in a backend's answer with a status other than 2xx."""
     until = asyncio.get_running_loop().time() + _ERROR_SECONDS
@@ -281,7 +284,7 @@ async def _read_fault(
     error = read_error(said) if said else BackendError()
     status = answer.status if answer.status >= 400 else 500
     wait = answer.headers.get("retry-after")
-    fault = fault_of(status, error, backend, route, router, wait=wait, secrets=apart.secrets)
+    fault = fault_of(status, error, backend, route, router, wait=wait, secrets=secrets)
     fault.is_down = status in _DOWN
     return fault
 

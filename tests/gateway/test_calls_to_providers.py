@@ -5,6 +5,7 @@ import stat
 
 import openai
 import pytest
+import requests
 
 from deployments.providers.dialects import DIALECTS
 from gateway.contract import CredentialConfig, ProviderConfig, TargetConfig
@@ -12,7 +13,7 @@ from gateway.contract.sealing import CannotOpen, open_key, public_half, seal, se
 from gateway.proxy.vault import NoCredential, Vault
 from tests.deployments.provider_stub import Authority, serving
 from tests.gateway.proxy_fixtures import wait_until
-from tests.gateway.scripted_backend import ScriptedBackend, add_route, plain
+from tests.gateway.scripted_backend import ScriptedBackend, add_route, chunk, plain
 
 MODEL = "aurora-outside"
 SECRET = "sk-of-the-provider-0123456789"
@@ -168,6 +169,43 @@ def test_a_field_that_no_target_can_take_is_refused_by_name_and_nothing_is_sent(
     with pytest.raises(openai.BadRequestError, match="logprobs"):
         call(shared_rig, key, logprobs=True)
     assert outside.asked == []
+
+
+@pytest.mark.parametrize("dialect", ["deepseek", "anthropic"])
+def test_an_endpoint_that_a_provider_does_not_have_is_refused_by_name(shared_rig, outside, dialect):
+    key = route_to(shared_rig, outside, dialect)
+    with pytest.raises(openai.BadRequestError):
+        shared_rig.client(key).embeddings.create(model=MODEL, input="hello")
+    assert outside.asked == []
+
+
+# Nothing about it says that it is one.
+PLAIN_SECRET = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ"
+
+
+@pytest.mark.parametrize("dialect", ["azure", "openai", "anthropic"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_credential_that_a_provider_repeats_reaches_no_client(shared_rig, outside, dialect, is_stream):
+    error = {"message": f"No use for {PLAIN_SECRET} here", "param": PLAIN_SECRET, "code": PLAIN_SECRET}
+    key = route_to(shared_rig, outside, dialect, secret=PLAIN_SECRET)
+    outside.says({"error": error}, status=400)
+    with pytest.raises(openai.BadRequestError, match="No use for") as refused:
+        call(shared_rig, key, stream=is_stream)
+    assert PLAIN_SECRET not in refused.value.response.text
+    if is_stream:
+        first = MESSAGES[:4] if dialect == "anthropic" else [chunk()]
+        last = {"type": "error", "error": {"type": "invalid_request_error", **error}}
+        # The wait makes the beginning of the answer go out before the error comes.
+        outside.says(events=[*first, 0.5, *(sse(last) if dialect == "anthropic" else [{"error": error}])])
+        text = requests.post(
+            f"{shared_rig.gateway.url}/v1/chat/completions",
+            json={"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "hello"}]},
+            headers={"authorization": f"Bearer {key}"},
+            timeout=60,
+        ).text
+        assert "No use for" in text
+        assert PLAIN_SECRET not in text
+    assert PLAIN_SECRET not in shared_rig.gateway.log.read_text()
 
 
 def test_another_target_takes_what_the_first_cannot(shared_rig, outside):
