@@ -1,9 +1,13 @@
 """JSON lines on standard output. They never contain a secret, a prompt or an answer."""
 
+import asyncio
+import atexit
 import logging
 import os
+import select
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -12,25 +16,39 @@ import structlog
 
 from gateway.proxy.ids import rfc3339
 
+# How long a line about a call waits for others, to be written with them; and how many wait at most.
+_GATHER_SECONDS = 0.05
+_MOST_WAITING = 8
+
+
+def _write(text: bytes) -> None:
+    """Write to standard output, without ever making a call fail: what cannot be written (disk full) is lost."""
+    try:
+        os.write(sys.stdout.fileno(), text)
+    except (OSError, ValueError):
+        return
+
 
 class _Output:
-    """Standard output that never makes a call fail: a line that cannot be written (disk full) is lost."""
+    """Writes each line at once, after the lines about calls that wait."""
 
     def msg(self, line: bytes) -> None:
-        try:
-            os.write(sys.stdout.fileno(), line + b"\n")
-        except (OSError, ValueError):
-            return
+        lines.flush()
+        _write(line + b"\n")
 
     debug = info = warning = error = critical = exception = log = msg
 
 
 class _Lines:
-    """Lines that are written with every call: without the steps of structlog, and only from level info."""
+    """Lines about each call: without the steps of structlog, only from level info, and several in one write.
+
+    `info` is called in the event loop, `flush` by any thread.
+    """
 
     def __init__(self) -> None:
         self._source: dict[str, Any] = {}
-        self._output = _Output()
+        self._waiting: deque[bytes] = deque()
+        self._is_due = False
         self.is_on = False
 
     def configure(self, level: str, gateway_id: str, worker: int) -> None:
@@ -38,10 +56,35 @@ class _Lines:
         self.is_on = level in ("debug", "info")
 
     def info(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Write a line, as `structlog.get_logger().info(event, **fields)` would."""
-        if self.is_on:
-            line = {"event": event, "level": "info", **self._source, **fields}
-            self._output.msg(orjson.dumps({**line, "timestamp": rfc3339(time.time())}, default=str))
+        """Write a line within 50 ms, as `structlog.get_logger().info(event, **fields)` would at once."""
+        if not self.is_on:
+            return
+        line = {"event": event, "level": "info", **self._source, **fields, "timestamp": rfc3339(time.time())}
+        self._waiting.append(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        if len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+        elif not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._flush_late)
+
+    def flush(self) -> None:
+        """Write the lines that wait. No write is so long that a pipe would mix it with another worker's."""
+        text = b""
+        while self._waiting:
+            try:
+                line = self._waiting.popleft()
+            except IndexError:  # another thread took it
+                break
+            if text and len(text) + len(line) > select.PIPE_BUF:
+                _write(text)
+                text = b""
+            text += line
+        if text:
+            _write(text)
+
+    def _flush_late(self) -> None:
+        self._is_due = False
+        self.flush()
 
 
 lines = _Lines()
@@ -57,6 +100,7 @@ def configure_logging(level: str, gateway_id: str, worker: int = 0) -> None:
         return line
 
     lines.configure(level, gateway_id, worker)
+    atexit.register(lines.flush)
     structlog.configure(
         processors=[
             name_gateway,

@@ -22,10 +22,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from gateway.contract import MAX_BATCH, Usage, UsageEventReport
@@ -40,6 +38,7 @@ from gateway.proxy.segments import (
     sync_directory,
     void_line,
 )
+from gateway.proxy.spool_jobs import Begun, Job
 
 __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 
@@ -53,60 +52,25 @@ class SpoolError(Exception):
     """An event could not be written to disk; it stays in memory and is retried."""
 
 
-@dataclass(slots=True)
-class _Begun:
-    """A stream in progress: its event if no end follows, how to count it again, and where it was last written."""
-
-    event: UsageEventReport
-    count: Callable[[], Usage] | None
-    path: Path | None = None
-
-    def is_counted_anew(self) -> bool:
-        """Update the usage. Returns whether it has changed."""
-        if self.count is None:
-            return False
-        try:
-            usage = self.count()
-        except Exception:  # the other thread is in the middle of a step
-            return False
-        if usage == self.event.usage:
-            return False
-        self.event = msgspec.structs.replace(self.event, usage=usage)
-        return True
-
-
-@dataclass(slots=True)
-class _Job:
-    """A job for the writer. Without a line: end the segment, and move the beginnings out of `leaves`."""
-
-    done: asyncio.Future[None] | None  # None: nobody waits
-    line: bytes = b""
-    ends: str = ""  # the call whose beginning no longer counts
-    begins: _Begun | None = None
-    is_event: bool = False
-    leaves: Path | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether to retry it if it cannot be written."""
-        return bool(self.line) and self.begins is None
-
-
 class Spool:
     """The usage spool of one gateway. `start` it inside the event loop."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._reserve = Reserve(directory)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # What the writer takes at once; None ends it.
+        self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        # What it takes next: it is woken once for all that come while it works, or in one step of the loop.
+        self._waiting: deque[Job] = deque()
+        self._is_writing = False  # the event loop's view
         self._closed: deque[Path] = deque()
         self._next_number = 1
         self._is_found = False
         self._current: tuple[int, Path] | None = None  # file descriptor and path; writer thread only
         self._current_size = 0
         self._current_events = 0
-        self._unwritten: list[_Job] = []
-        self._begun: dict[str, _Begun] = {}  # by call id; used by the writer thread only
+        self._unwritten: list[Job] = []
+        self._begun: dict[str, Begun] = {}  # by call id; used by the writer thread only
         self._is_disk_good = True  # the writer thread's view
         self._ticks = 0
         self._last_tick = 0.0
@@ -144,7 +108,7 @@ class Spool:
         If the end never comes, `event` is recorded, with the last tokens from `count`, which is called in another
         thread. The same call may begin again; the last beginning counts.
         """
-        return self._submit(line=begun_line(event), begins=_Begun(event, count))
+        return self._submit(line=begun_line(event), begins=Begun(event, count))
 
     def forget(self, call_id: str) -> None:
         """Cancel a beginning: nothing of the stream was sent, so nothing is recorded."""
@@ -174,6 +138,8 @@ class Spool:
 
     def close(self) -> None:
         """Write the queue and end the thread. Records that cannot be written are lost, and logged."""
+        waiting, self._waiting = self._waiting, deque()
+        self._jobs.put(list(waiting))
         self._jobs.put(None)
         self._thread.join()
         lost = sum(job.is_event for job in self._unwritten)
@@ -185,14 +151,24 @@ class Spool:
         *,
         line: bytes = b"",
         ends: str = "",
-        begins: _Begun | None = None,
+        begins: Begun | None = None,
         is_event: bool = False,
         leaves: Path | None = None,
     ) -> asyncio.Future[None]:
         assert self._loop is not None
         done: asyncio.Future[None] = self._loop.create_future()
-        self._jobs.put(_Job(done, line, ends, begins, is_event, leaves))
+        self._waiting.append(Job(done, line, ends, begins, is_event, leaves))
+        if not self._is_writing:
+            self._is_writing = True
+            self._loop.call_soon(self._hand_over)
         return done
+
+    def _hand_over(self) -> None:
+        """Give the writer what waits for it, if anything does."""
+        waiting = self._waiting
+        self._is_writing = bool(waiting)
+        if waiting:
+            self._jobs.put([waiting.popleft() for _ in range(min(len(waiting), MAX_BATCH))])
 
     def _find(self) -> None:
         """Read what an earlier process left. Raises OSError if the folder cannot be used."""
@@ -202,19 +178,22 @@ class Spool:
         self.problem = " ".join(found.problems)
         for problem in found.problems:
             _log.error("spool_problem", reason=problem)
-        begun: dict[str, _Begun] = {}
+        begun: dict[str, Begun] = {}
         for path, segment in found.segments:
             self.torn += segment.is_torn
             self.pending += len(segment.events)
             self._closed.append(path)
             for call_id, event in segment.begun.items():
-                begun[call_id] = _Begun(event, None, path)
+                begun[call_id] = Begun(event, None, path)
         for _, segment in found.segments:
             for call_id in segment.ended:
                 begun.pop(call_id, None)
         self._begun.update(begun)
-        for one in begun.values():
-            self._submit(line=event_line(one.event), ends=one.event.call_id, is_event=True)
+        cut_off = [
+            Job(None, event_line(one.event), one.event.call_id, is_event=True) for one in begun.values()
+        ]
+        for start in range(0, len(cut_off), MAX_BATCH):
+            self._jobs.put(cut_off[start : start + MAX_BATCH])
         if self._closed:
             events, torn = self.pending, self.torn
             _log.info("spool_found", segments=len(self._closed), events=events, torn=torn, cut_off=len(begun))
@@ -243,33 +222,29 @@ class Spool:
             self._notify(jobs, [] if error else writing, error)
         self._checkpoint_current()
 
-    def _take_jobs(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
+    def _take_jobs(self) -> tuple[list[Job], bool]:
         try:
-            job = self._jobs.get(timeout=_TICK_SECONDS)
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) >= MAX_BATCH:
-                    return jobs, False
-                job = self._jobs.get_nowait()
+            jobs = self._jobs.get(timeout=_TICK_SECONDS)
         except queue.Empty:
-            return jobs, False
-        return jobs, True
+            return [], False
+        return ([], True) if jobs is None else (jobs, False)
 
-    def _moved(self, writing: list[_Job], is_tick: bool) -> list[_Job]:
+    def _moved(self, writing: list[Job], is_tick: bool) -> list[Job]:
         """Beginnings to write again: of segments to delete, and of streams that have progressed."""
         leaves = {job.leaves for job in writing if job.leaves is not None}
-        written_ids = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
         is_time = is_tick and self._ticks % (len(self._begun) // _COUNTED_PER_TICK + 1) == 0
+        if not leaves and not is_time:
+            return []
+        written_ids = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
         moved = []
         for call_id, begun in self._begun.items():
             if call_id in written_ids or not (is_time or begun.path in leaves):
                 continue
             if begun.is_counted_anew() or begun.path in leaves:
-                moved.append(_Job(None, begun_line(begun.event), begins=begun))
+                moved.append(Job(None, begun_line(begun.event), begins=begun))
         return moved
 
-    def _write_jobs(self, jobs: list[_Job]) -> OSError | None:
+    def _write_jobs(self, jobs: list[Job]) -> OSError | None:
         """Write and fsync all or nothing; then note which streams are in progress, and where they are written."""
         if not jobs:
             return None
@@ -290,7 +265,7 @@ class Spool:
                 self._begun.pop(job.ends, None)
         return None
 
-    def _notify(self, jobs: list[_Job], written: list[_Job], error: OSError | None) -> None:
+    def _notify(self, jobs: list[Job], written: list[Job], error: OSError | None) -> None:
         is_full = self._current_events >= MAX_BATCH or self._current_size >= _LARGEST_SEGMENT
         is_to_checkpoint = any(not job.line and job.leaves is None for job in jobs)
         if not error and (is_full or is_to_checkpoint):
@@ -371,7 +346,7 @@ class Spool:
         self._is_disk_good = error is None
 
     def _report(
-        self, jobs: list[_Job], written: int, error: OSError | None, is_writable: bool, is_full: bool
+        self, jobs: list[Job], written: int, error: OSError | None, is_writable: bool, is_full: bool
     ) -> None:
         """In the event loop: report the result of each record to its caller."""
         self.pending += written
@@ -390,3 +365,5 @@ class Spool:
                 job.done.exception()  # marks it as retrieved: perhaps nobody waits anymore
             else:
                 job.done.set_result(None)
+        if jobs:
+            self._hand_over()

@@ -20,7 +20,7 @@ class Watch:
         """
         self._request = request
         self._ending = ending
-        self._lacks_only_usage = lacks_only_usage
+        self._lacks_only_usage: Callable[[], bool] | None = lacks_only_usage
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_client_gone = False
@@ -43,13 +43,15 @@ class Watch:
         finally:
             self._request.watch(None)
             self._ending.discard(self._end)
+            # The call has this watch. Freed at once, not by the garbage collector, a call costs less.
+            self._lacks_only_usage = None
             if self._timer is not None:
                 self._timer.cancel()
 
     def _note_gone(self) -> None:
         assert self._task is not None
         self.is_client_gone = True
-        if self._lacks_only_usage():
+        if self._lacks_only_usage is not None and self._lacks_only_usage():
             self._timer = asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._task.cancel)
         else:
             self._task.cancel()
