@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import NoneType
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -21,10 +22,11 @@ from core.egress import EgressRefused, read_networks
 from core.errors import Conflict
 from deployments.models import EgressPolicy, Provider
 from deployments.provider_credentials import NewCredential, row_of
-from deployments.provider_declared import MANAGE, changes_provider, lock_provider
+from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
 from deployments.provider_fields import allowed_networks, clean_provider, translated
 from deployments.provider_lists import note_report
 from deployments.provider_managers import forget_managers
+from deployments.provider_rotation import replace_credentials
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import Report
 from tenants.revision import raise_revision
@@ -100,34 +102,48 @@ def add_provider(
 
 
 @changes_provider()
-def change_provider(pk: UUID | str, *, by: User, is_tested: bool = True, **values: Any) -> Provider:
+def change_provider(
+    pk: UUID | str,
+    *,
+    by: User,
+    is_tested: bool = True,
+    credential: NewCredential | None = None,
+    **values: Any,
+) -> Provider:
     """Change fields of a provider. If how it is reached changes, it is tested first, which takes seconds.
 
     Args:
         pk: id of the provider.
         by: the person.
         is_tested: False saves without a test.
+        credential: replaces those in force at once. Necessary if calls go to another place afterwards.
         values: by name, of `Provider.EDITABLE`.
 
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
-        PermissionDenied: `by` may not manage this provider.
-        ValidationError: a field is invalid, or the test failed.
+        PermissionDenied: `by` may not manage this provider, or may not name files and variables.
+        ValidationError: a field is invalid, the credential is missing, or the test failed.
     """
     draft = Provider.objects.visible_to(by).get(pk=pk)
     change_provider.require(by, draft)
-    before = {name: getattr(draft, name) for name in Provider.EDITABLE}
+    require_may_enter(by, credential)
+    before, place = {name: getattr(draft, name) for name in Provider.EDITABLE}, _place_of(draft)
     assign(draft, values)
     clean_provider(draft, allowed_networks())
+    _require_credential(draft, place, credential)
     changed = {name for name in Provider.EDITABLE if getattr(draft, name) != before[name]}
-    report = require_reached(draft) if is_tested and changed & Provider.CONNECTION else None
+    report = None
+    if is_tested and (credential is not None or changed & Provider.CONNECTION):
+        report = require_reached(draft, credential)
     with transaction.atomic():
         provider = lock_provider(pk, by)
         change_provider.require(by, provider)
-        if changed:
+        if changed or credential is not None:
             # Only what this person changed: somebody else may have changed other fields while the test ran.
-            old = {name: getattr(provider, name) for name in changed}
+            old, place = {name: getattr(provider, name) for name in changed}, _place_of(provider)
             assign(provider, {name: getattr(draft, name) for name in changed})
+            _require_credential(provider, place, credential)
+            row = replace_credentials(provider, credential, by=by) if credential is not None else None
             provider.save(update_fields=sorted(changed))
             note_report(provider, report)
             audit.record(
@@ -135,12 +151,31 @@ def change_provider(pk: UUID | str, *, by: User, is_tested: bool = True, **value
                 actor=by,
                 subject=provider,
                 is_tested=report is not None,
+                credential=row.label if row is not None else "",
                 changes={
                     name: (_shown(name, old[name]), _shown(name, getattr(provider, name))) for name in changed
                 },
             )
             raise_revision(routing=True)
     return provider
+
+
+def _place_of(provider: Provider) -> tuple[str, ...]:
+    """Who gets a provider's credential: its server, the proxy on the way, and who vouches for the server."""
+    parts = urlsplit(provider.base_url)
+    return parts.scheme, parts.netloc, provider.proxy_url, provider.private_ca
+
+
+def _require_credential(
+    provider: Provider, before: tuple[str, ...], credential: NewCredential | None
+) -> None:
+    """Raise ValidationError if calls would take a credential to another place, and nobody has entered it again.
+
+    Otherwise whoever may change a provider could read its credential, on a server of their own.
+    """
+    if credential is None and _place_of(provider) != before and provider.credentials.in_force(now()).exists():
+        message = _("Calls would take the credential to another place. Enter it again.")
+        raise ValidationError({"credential": message})
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -21,7 +21,6 @@ from accounts.admin.base import offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
-from core.editing import sent_values
 from deployments import provider_actions, provider_lists, provider_managers, provider_rotation
 from deployments.models import Provider, ProviderCredential, ProviderModel
 from deployments.provider_forms import (
@@ -145,12 +144,8 @@ class ProviderAdmin(ReadOnlyAdmin):
         provider_actions.change_provider.require_permission(person, provider)
         form = ChangeProviderForm(request.POST or None, instance=provider)
         if form.is_valid():
-            values = sent_values(form)
-            is_tested = values.pop("test", "yes") == "yes"
             try:
-                changed = provider_actions.change_provider(
-                    provider.pk, by=person, is_tested=is_tested, **values
-                )
+                changed = provider_actions.change_provider(provider.pk, by=person, **form.sent())
             except ValidationError as error:
                 form.refuse(error)
             else:

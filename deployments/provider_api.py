@@ -89,11 +89,16 @@ class ProviderViewSet(
 
     @extend_schema(request=said.ProviderFieldsSerializer, responses=said.ProviderSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change fields of a provider. If how it is reached changes, it is tested first."""
+        """Change fields of a provider. If how it is reached changes, it is tested first.
+
+        If calls go to another place afterwards (server, proxy, private CA), send the credential again.
+        """
         provider = self.subject_of(provider_actions.change_provider)
         values = dict(self.read(said.ProviderFieldsSerializer, partial=True).validated_data)
-        is_tested = values.pop("is_tested", True)
-        provider_actions.change_provider(provider.pk, by=signed_in(request), is_tested=is_tested, **values)
+        is_tested, new = values.pop("is_tested", True), said.credential_of(values.pop("credential", None))
+        provider_actions.change_provider(
+            provider.pk, by=signed_in(request), is_tested=is_tested, credential=new, **values
+        )
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(responses={204: None})

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
+
 from accounts.declared import Action, action
 from accounts.models import User
-from deployments.models import Provider
+from deployments.models import Provider, ProviderCredential
+from deployments.provider_credentials import NewCredential
 
 MANAGE = "deployments.manage_provider"
 P = ParamSpec("P")
@@ -24,6 +28,17 @@ def changes_provider(
     of django-guardian).
     """
     return action(Provider, permission=MANAGE, on=_itself, state=state)
+
+
+def require_may_enter(by: User, credential: NewCredential | None) -> None:
+    """Raise PermissionDenied for a reference from somebody who may manage one provider alone.
+
+    Gateways keep the files and variables of all providers in one place: such a person could have the credential of
+    another provider sent to this one.
+    """
+    is_reference = credential is not None and credential.kind != ProviderCredential.Kind.STORED
+    if is_reference and not by.has_perm(MANAGE):
+        raise PermissionDenied(_("Only those who may manage all providers can name a file or a variable."))
 
 
 def lock_provider(pk: UUID | str, user: User | None) -> Provider:

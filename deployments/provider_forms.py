@@ -21,6 +21,7 @@ from unfold.widgets import (
 from accounts.admin.base import style
 from accounts.admin.dialogs import DialogForm
 from catalog.models import CatalogModel
+from core.editing import sent_values
 from deployments import provider_actions
 from deployments.models import EgressPolicy, Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, clean_credential
@@ -132,9 +133,10 @@ class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
         self.validate_unique()
 
 
-class ChangeProviderForm(forms.ModelForm):  # type: ignore[type-arg]
+class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
     """The fields of a provider that people change. The action tests and saves."""
 
+    new_credential: NewCredential | None = None
     test = forms.ChoiceField(label=_("Test"), choices=TESTS, widget=UnfoldAdminSelectWidget)
     extra_headers = HeadersField(
         label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
@@ -150,7 +152,24 @@ class ChangeProviderForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["credential"].help_text = _(
+            "Replaces the one in force at once. Necessary if calls go to another server, proxy or private CA."
+        )
         style(self)
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if not self.errors:
+            self.new_credential = self.read_credential()
+        return cleaned
+
+    def sent(self) -> dict[str, Any]:
+        """The values that the page sent, for the action."""
+        values = sent_values(self)
+        for name in CredentialFields.base_fields:
+            values.pop(name, None)
+        is_tested = values.pop("test", "yes") == "yes"
+        return {**values, "is_tested": is_tested, "credential": self.new_credential}
 
     def refuse(self, error: ValidationError) -> None:
         """Show the reasons of the action beside the fields that they are about."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -16,7 +16,7 @@ from accounts.models import User
 from core.errors import Conflict
 from deployments.models import Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, is_same, row_of
-from deployments.provider_declared import MANAGE, changes_provider, lock_provider
+from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
 from deployments.provider_lists import note_report
 from deployments.provider_tests import require_reached
 from tenants.revision import raise_revision
@@ -39,11 +39,12 @@ def rotate_provider_credential(
 
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
-        PermissionDenied: `by` may not manage this provider.
+        PermissionDenied: `by` may not manage this provider, or may not name files and variables.
         ValidationError: the overlap is too long, the credential is the one in force, or the test failed.
     """
     provider = Provider.objects.visible_to(by).get(pk=pk)
     rotate_provider_credential.require(by, provider)
+    require_may_enter(by, credential)
     if not 0 <= overlap_hours <= LONGEST_OVERLAP_HOURS:
         message = _("From 0 to %(most)d hours.") % {"most": LONGEST_OVERLAP_HOURS}
         raise ValidationError({"overlap_hours": message})
@@ -55,14 +56,8 @@ def rotate_provider_credential(
         in_force = list(provider.credentials.in_force(moment).select_for_update())
         if in_force and is_same(in_force[0], credential):
             raise ValidationError({"credential": _("This is the credential that is in force already.")})
-        until = moment + timedelta(hours=overlap_hours)
-        for old in in_force:
-            if old.valid_until is None or old.valid_until > until:
-                old.valid_until = until
-                _erase_if_over(old)
-        row = row_of(provider, credential)
-        row.made_by, row.valid_from = by, moment
-        row.save(force_insert=True)
+        _end_all(in_force, moment + timedelta(hours=overlap_hours))
+        row = _saved(provider, credential, moment, by)
         note_report(provider, report)
         audit.record(
             "provider.credential_rotated",
@@ -74,6 +69,34 @@ def rotate_provider_credential(
             is_tested=report is not None,
         )
         raise_revision(routing=True)
+    return row
+
+
+def replace_credentials(provider: Provider, credential: NewCredential, *, by: User) -> ProviderCredential:
+    """Make `credential` the only one in force of a locked provider, at once, inside the caller's transaction.
+
+    If it is the one in force already, only the older ones end.
+    """
+    moment = now()
+    in_force = list(provider.credentials.in_force(moment).select_for_update())
+    if in_force and is_same(in_force[0], credential):
+        _end_all(in_force[1:], moment)
+        return in_force[0]
+    _end_all(in_force, moment)
+    return _saved(provider, credential, moment, by)
+
+
+def _end_all(credentials: list[ProviderCredential], until: datetime) -> None:
+    for old in credentials:
+        if old.valid_until is None or old.valid_until > until:
+            old.valid_until = until
+            _erase_if_over(old)
+
+
+def _saved(provider: Provider, credential: NewCredential, moment: datetime, by: User) -> ProviderCredential:
+    row = row_of(provider, credential)
+    row.made_by, row.valid_from = by, moment
+    row.save(force_insert=True)
     return row
 
 

@@ -61,10 +61,17 @@ class ProviderFieldsSerializer(serializers.ModelSerializer):  # type: ignore[typ
         write_only=True,
         help_text="false: save without a test, for a provider that only gateways can reach",
     )
+    credential = NewCredentialSerializer(
+        required=False,
+        allow_null=True,
+        default=None,
+        write_only=True,
+        help_text="replaces those in force at once; necessary if calls go to another place",
+    )
 
     class Meta:
         model = Provider
-        fields = [*Provider.EDITABLE, "is_tested"]
+        fields = [*Provider.EDITABLE, "is_tested", "credential"]
         extra_kwargs: ClassVar[dict[str, dict[str, Any]]] = {
             name: {"max_value": LONGEST_TIMEOUT_SECONDS, "min_value": 1}
             for name in ("connect_timeout_seconds", "first_byte_timeout_seconds", "idle_timeout_seconds")
@@ -77,7 +84,7 @@ class NewProviderSerializer(ProviderFieldsSerializer):
     credential = NewCredentialSerializer(required=False, allow_null=True, default=None)
 
     class Meta(ProviderFieldsSerializer.Meta):
-        fields = ["name", *ProviderFieldsSerializer.Meta.fields, "credential"]
+        fields = ["name", *ProviderFieldsSerializer.Meta.fields]
         # The action answers 409 for a name that is taken.
         extra_kwargs: ClassVar[dict[str, dict[str, Any]]] = ProviderFieldsSerializer.Meta.extra_kwargs | {
             "name": {"validators": []}
@@ -91,8 +98,10 @@ class NewProviderSerializer(ProviderFieldsSerializer):
 
 
 def credential_of(values: dict[str, Any] | None) -> NewCredential | None:
-    """The credential of a validated request. Raises ValidationError."""
-    return None if values is None else clean_credential(values["kind"], values["secret"], values["reference"])
+    """The credential of a validated request, which has no defaults if it is partial. Raises ValidationError."""
+    if values is None:
+        return None
+    return clean_credential(values.get("kind", ""), values.get("secret", ""), values.get("reference", ""))
 
 
 class ProviderSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]

@@ -102,7 +102,11 @@ PROVIDER_ACTIONS = [
         api=EntryPoint("PATCH /api/v1/providers/{it.pk}/", {"title": "Another name"}),
         admin=EntryPoint(
             "POST /admin/deployments/provider/{it.pk}/settings/",
-            FIELDS | {"title": "Another name", "base_url": "https://api.example.com/v1"},
+            FIELDS
+            | {
+                "title": "Another name", "base_url": "https://api.example.com/v1",
+                "credential_kind": "stored", "credential": "entered-again",
+            },
         ),
     ),
     Action(

@@ -98,7 +98,13 @@ def test_settings_are_tested_and_changed(desk, stub):
     assert "openai-organization: org-1" in text
     wrong = desk.post(path, form(stub, base_url=stub.url[:-3]))
     assert (wrong.status_code, f"Try {stub.url}" in wrong.content.decode()) == (422, True)
-    assert desk.post(path, form(stub, title="OpenAI Europe", retention_days="30")).status_code == 302
+    nothing = {"credential_kind": "", "credential": ""}
+    moved = desk.post(path, form(stub, base_url="https://api.example.com/v1", test="no", **nothing))
+    assert (moved.status_code, "Enter it again" in moved.content.decode()) == (422, True)
+    mixed_up = desk.post(path, form(stub, credential_kind=""))
+    assert (mixed_up.status_code, GOOD_KEY in mixed_up.content.decode()) == (422, False)
+    kept = form(stub, title="OpenAI Europe", retention_days="30", **nothing)
+    assert desk.post(path, kept).status_code == 302
     provider.refresh_from_db()
     assert (provider.title, provider.retention_days) == ("OpenAI Europe", 30)
     assert "OpenAI Europe is changed." in page(desk, f"/admin/deployments/provider/{provider.pk}/change/")

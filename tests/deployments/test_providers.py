@@ -21,12 +21,13 @@ from deployments.provider_actions import (
     disable_provider,
     set_allowed_networks,
 )
+from deployments.provider_credentials import credentials_for_gateways
 from deployments.provider_fields import clean_headers
 from deployments.provider_lists import refresh_provider
 from deployments.provider_managers import set_provider_manager
 from deployments.routes import change_route, make_routable, plan_with, route_of
 from tenants.revision import current_revision
-from tests.deployments.provider_cast import PROVIDERS, as_user, verbs, whole_answer
+from tests.deployments.provider_cast import PROVIDERS, as_user, stored, verbs, whole_answer
 from tests.deployments.provider_stub import GOOD_KEY, MODELS, WRONG_KEY, Authority, serving
 from tests.factories import (
     ApiKeyFactory,
@@ -186,9 +187,76 @@ def test_a_change_of_how_it_is_reached_is_tested_first(provider, upstream, opera
     assert "base_url" in refused.value.message_dict
     provider.refresh_from_db()
     assert (provider.title, provider.regions, provider.base_url) == ("Other", ["eu-west-1"], upstream.url)
-    change_provider(provider.pk, by=operator, base_url="https://api.example.com/v1", is_tested=False)
+    change_provider(
+        provider.pk,
+        by=operator,
+        base_url="https://api.example.com/v1",
+        is_tested=False,
+        credential=stored(GOOD_KEY),
+    )
     entry = AuditEntry.objects.across_tenants().filter(verb="provider.changed").latest("pk")
     assert entry.changes == {"base_url": [upstream.url, "https://api.example.com/v1"]}
+
+
+def moves(stub):
+    """Changes after which calls, and the credential with them, go to another place."""
+    return [
+        {"base_url": stub.url.replace("127.0.0.1", "localhost")},
+        {"base_url": "https://attacker.example.com/v1"},
+        {"base_url": "https://api.example.com/v1", "proxy_url": "https://proxy.attacker.example.com:3128"},
+        {"private_ca": Authority().pem},
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("is_tested", [True, False])
+def test_no_change_takes_the_credential_to_another_place(provider, upstream, operator, number, is_tested):
+    """Whoever may change a provider could otherwise read its credential on a server of their own."""
+    calls, before = len(upstream.calls), Provider.objects.values().get(pk=provider.pk)
+    change = moves(upstream)[number]
+    refused = as_user(operator).patch(
+        f"{PROVIDERS}{provider.pk}/", {**change, "is_tested": is_tested}, format="json"
+    )
+    assert refused.status_code == 400
+    assert "Enter it again" in whole_answer(refused)
+    assert len(upstream.calls) == calls
+    assert Provider.objects.values().get(pk=provider.pk) == before
+
+
+def test_a_provider_moves_with_a_credential_that_is_entered_again(provider, operator):
+    credential_of(provider, "another-credential-9", valid_until=now() + timedelta(days=1))
+    with serving() as elsewhere:
+        moved = as_user(operator).patch(
+            f"{PROVIDERS}{provider.pk}/",
+            {"base_url": elsewhere.url, "credential": {"kind": "stored", "secret": GOOD_KEY}},
+            format="json",
+        )
+        assert moved.status_code == 200, whole_answer(moved)
+        assert GOOD_KEY not in whole_answer(moved)
+        assert len(elsewhere.calls) == 1
+    [left] = credentials_for_gateways(provider)
+    assert left.value == GOOD_KEY, "no other one goes to the new place"
+    entry = AuditEntry.objects.across_tenants().filter(verb="provider.changed").latest("pk")
+    assert entry.details["credential"].startswith("…GOOD")
+    change_provider(provider.pk, by=operator, is_tested=False, credential=stored("a-new-credential-of-ours"))
+    [left] = credentials_for_gateways(provider)
+    assert left.value == "a-new-credential-of-ours"
+
+
+def test_whoever_manages_one_provider_names_no_file_or_variable(provider, operator):
+    """It could be that of another provider: gateways keep them all in one place."""
+    auditor = staff("auditor")
+    set_provider_manager(provider.pk, auditor.email, True, by=operator)
+    client = as_user(type(auditor).objects.get(pk=auditor.pk))
+    variable = {"kind": "environment", "reference": "PROVIDER_ANTHROPIC"}
+    path = f"{PROVIDERS}{provider.pk}/"
+    rotated = {"credential": variable, "overlap_hours": 0, "is_tested": False}
+    moved = {"base_url": "https://attacker.example.com/v1", "credential": variable, "is_tested": False}
+    assert client.post(f"{path}credentials/", rotated, format="json").status_code == 403
+    assert client.patch(path, moved, format="json").status_code == 403
+    rotated["credential"] = {"kind": "stored", "secret": "a-key-of-their-own"}
+    assert client.post(f"{path}credentials/", rotated, format="json").status_code == 201
+    assert as_user(operator).patch(path, moved, format="json").status_code == 200
 
 
 def put_in_route(row, weight=1):
