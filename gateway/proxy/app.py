@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import time
 from collections.abc import Awaitable, Callable
@@ -11,29 +12,37 @@ import orjson
 import structlog
 
 from gateway.contract import Mode
-from gateway.proxy.auth import authenticate, is_loopback, require_endpoint
-from gateway.proxy.body import Body
+from gateway.proxy.auth import authenticate, credential, is_loopback, require_endpoint
+from gateway.proxy.body import Body, with_member
 from gateway.proxy.calls import Call
 from gateway.proxy.controls import controls_in, narrowed
+from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
+from gateway.proxy.dialects.anthropic_client.request import count_answer
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable
 from gateway.proxy.head import declared_length, shown
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
-from gateway.proxy.intake import SMALL
+from gateway.proxy.intake import SMALL, Share
 from gateway.proxy.limits import LimitReached, limits_on_every
 from gateway.proxy.media import check_media
+from gateway.proxy.messages_calls import fit_messages
 from gateway.proxy.parsed_requests import ParsedRequest, parse_request
 from gateway.proxy.paths import require_clear_path
 from gateway.proxy.refusals import Cheaply
-from gateway.proxy.request import Request
+from gateway.proxy.request import MESSAGES_PATH, Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
+from gateway.proxy.tokens import with_margin
 
 _log = structlog.get_logger()
 T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
-_MODES: dict[str, Mode] = {"/v1/chat/completions": "chat", "/v1/embeddings": "embedding"}
-_PATH_OF = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
+_PATH_OF: dict[Mode, str] = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
+# What reads a call at each path.
+_READERS: dict[str, Callable[[bytes], ParsedRequest]] = {
+    **{path: functools.partial(parse_request, mode=mode) for mode, path in _PATH_OF.items()},
+    MESSAGES_PATH: parse_messages,
+}
 
 
 class App:
@@ -70,9 +79,12 @@ class App:
 
     async def _dispatch(self, request: Request) -> None:
         path = request.path
-        if path in _MODES:
+        if path in _READERS:
             await self._require_method(request, "POST")
-            await self._call(request, _MODES[path])
+            await self._call(request, _READERS[path])
+        elif path == f"{MESSAGES_PATH}/count_tokens":
+            await self._require_method(request, "POST")
+            await self._count_tokens(request)
         elif path == "/v1/models" or path.startswith("/v1/models/"):
             await self._require_method(request, "GET")
             await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
@@ -89,27 +101,18 @@ class App:
                 404,
                 "unknown_url",
                 f"Unknown request URL: {request.method} {shown(path)}. This gateway knows /v1/chat/completions, "
-                "/v1/embeddings and /v1/models.",
+                "/v1/embeddings, /v1/messages, /v1/messages/count_tokens and /v1/models.",
             )
 
-    async def _call(self, request: Request, mode: Mode) -> None:
+    async def _call(self, request: Request, reader: Callable[[bytes], ParsedRequest]) -> None:
         index = self._state.ready_index()
         key = self._key_of(request, index)
         self._state.require_spool()
-        largest = index.settings.max_body_bytes
-        await self._look_at_limits(key, index, declared_length(request.headers, largest))
+        length = declared_length(request.headers, index.settings.max_body_bytes)
+        await self._look_at_limits(key, index, length)
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
-            raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
-            size = len(raw)
-            try:
-                parsed = await self._beside(size, parse_request, raw, mode)
-                del raw
-                route = await self._route_of(request, index, key, parsed)
-            except Refusal as refusal:
-                if refusal.status < 500:
-                    self._state.refusals.wrong(key.config.key_id, size)
-                raise
+            parsed, route = await self._read(request, index, key, share, reader)
 
             def let_go() -> None:
                 parsed.let_go()
@@ -122,6 +125,48 @@ class App:
             raise
         finally:
             share.release()
+
+    async def _count_tokens(self, request: Request) -> None:
+        """Estimate a prompt's tokens as limits do, on the high side. It asks no backend, so it is not recorded."""
+        index = self._state.ready_index()
+        key = self._key_of(request, index)
+        if refusal := self._state.refusals.too_many_wrong(key.config.key_id):
+            raise refusal
+        share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
+        try:
+            parsed, _ = await self._read(request, index, key, share, _parse_question)
+        finally:
+            share.release()
+        await request.answer(200, count_answer(with_margin(parsed.input_estimate)))
+
+    async def _read(
+        self,
+        request: Request,
+        index: Index,
+        key: Key,
+        share: Share,
+        reader: Callable[[bytes], ParsedRequest],
+    ) -> tuple[ParsedRequest, Route]:
+        """Read and check a call. Raises Refusal.
+
+        Args:
+            request: the request.
+            index: the configuration.
+            key: whose call it is.
+            share: counts the bytes of its body.
+            reader: reads the body.
+        """
+        largest = index.settings.max_body_bytes
+        raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
+        size = len(raw)
+        try:
+            parsed = await self._beside(size, reader, raw)
+            del raw
+            return parsed, await self._route_of(request, index, key, parsed)
+        except Refusal as refusal:
+            if refusal.status < 500:
+                self._state.refusals.wrong(key.config.key_id, size)
+            raise
 
     async def _look_at_limits(self, key: Key, index: Index, length: int | None) -> None:
         """Refuse a call before reading its body if a limit has no room for any call at all.
@@ -160,7 +205,10 @@ class App:
                 code="wrong_endpoint",
                 param="model",
             )
-        controls = await self._beside(len(parsed.body.raw), _checked, parsed.body, index, route)
+        size = len(parsed.body.raw)
+        if parsed.is_messages:
+            return await self._beside(size, fit_messages, parsed, request.headers, index, route)
+        controls = await self._beside(size, _checked, parsed.body, index, route)
         return narrowed(route, controls)
 
     async def _models(self, request: Request, name: str) -> None:
@@ -183,7 +231,7 @@ class App:
         try:
             key = authenticate(index, request.headers, request.client_ip)
         except Refusal as refusal:
-            given = request.headers.get("authorization", "")
+            given = credential(request.headers)
             raise self._state.refusals.stranger(refusal, request.client_ip, given) from None
         request.tenant = key.config.tenant_slug
         require_endpoint(key, request.path)
@@ -247,6 +295,11 @@ def _checked(body: Body, index: Index, route: Route) -> dict[str, str]:
     """The engine controls in a body. Raises Refusal (400) for a field that may not pass."""
     check_media(body, index.media_hosts)
     return controls_in(body, route.separating_fields)
+
+
+def _parse_question(raw: bytes) -> ParsedRequest:
+    """A question for the size of a prompt: a Messages call that needs no maximum, and is never sent."""
+    return parse_messages(with_member(raw, "max_tokens", 1))
 
 
 def _interrupted() -> Refusal:

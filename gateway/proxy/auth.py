@@ -19,10 +19,12 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
     """Find the key of a request. Raises Refusal if there is none that may be used now and from this address."""
-    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    scheme, _, secret = credential(headers).partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
-        raise invalid_key("You didn't provide an API key. Send it as `Authorization: Bearer qm_…`.")
+        raise invalid_key(
+            "You didn't provide an API key. Send it as `Authorization: Bearer qm_…`, or as `x-api-key: qm_…`."
+        )
     # Refuse malformed keys before hashing anything.
     key = index.keys.get(digest(secret)) if looks_like_key(secret) else None
     if key is None:
@@ -52,6 +54,16 @@ def require_endpoint(key: Key, path: str) -> None:
             "endpoint_not_allowed",
             f"The API key {key.config.prefix}… may call {', '.join(allowed)} only. Ask for a key for this endpoint.",
         )
+
+
+def credential(headers: Headers) -> str:
+    """What a request gives as `Authorization`, or else as `x-api-key`, as older clients of Anthropic do; empty for
+    nothing.
+    """
+    given = headers.get("authorization", "")
+    if not given and (key := headers.get("x-api-key", "")):
+        return f"Bearer {key}"
+    return given
 
 
 def client_address(peer: str, headers: Headers, trusted_proxies: tuple[Network, ...]) -> str:

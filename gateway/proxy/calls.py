@@ -10,7 +10,7 @@ from gateway.contract import Usage, UsageEventReport, total_tokens
 from gateway.proxy import upstream
 from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.call_log import log_answered
-from gateway.proxy.controls import put_apart
+from gateway.proxy.client_answers import ClientStream, answer_for, as_chat, stream_for
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
@@ -20,14 +20,14 @@ from gateway.proxy.http.errors import TransportError
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
+from gateway.proxy.messages_calls import put_call_apart
 from gateway.proxy.names import Names
-from gateway.proxy.outgoing import Translated, content_of, stream_of
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
-from gateway.proxy.streaming import EventStream, StreamTooStrange
+from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.tracing import read_trace
 from gateway.proxy.watch import Watch
 from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, read_answer
@@ -54,15 +54,14 @@ class Call:
         self._route = route
         self._price: Price | None = index.price(key.config.tenant_id, parsed.model)
         self._trace = read_trace(request.headers)
-        self._apart = put_apart(parsed.body, index.separation, key.config.tenant_id)
+        self._apart = put_call_apart(parsed, index.separation, key.config.tenant_id)
         self._reservation = Reservation()
         self._share = state.answers.share_of(key.config.tenant_id, key.config.key_id)
         self._attempts = upstream.Attempts()
         self._occurred_at = time.time()
         self._started = time.monotonic()
         self._first_token: float | None = None
-        self._stream: EventStream | None = None
-        self._names: Names | None = None
+        self._stream: ClientStream | None = None
         # Waiting for a slow client, not for the backend.
         self._is_sending = False
         self._watch = Watch(request, state.serving, self._lacks_only_usage)
@@ -93,7 +92,7 @@ class Call:
             if self._request.status is None:
                 raise usage_not_recorded() from None
             problem = usage_not_recorded()
-            self._request.end_stream(error_event(str(problem), problem.code))
+            self._end_failed(error_event(str(problem), problem.code))
         finally:
             self._state.call_ended()
             self._share.release()
@@ -140,8 +139,7 @@ class Call:
                 self._state.upstream,
                 self._state.router,
                 self._route,
-                self._parsed.mode,
-                self._parsed.body,
+                self._parsed,
                 headers,
                 self._index.settings,
                 self._attempts,
@@ -160,24 +158,20 @@ class Call:
     async def _take(self, backend: Backend, answer: Answer) -> None:
         """Pass one backend's answer on. Raises BackendFault if it failed or never came, and nothing was sent."""
         self._stream = None
-        self._names = Names(backend, self._route.config.model, self._attempts.secrets)
+        names = Names(backend, self._route.config.model, self._attempts.secrets)
+        identity = Identity(self._request.id, self._route.config.model, int(self._occurred_at))
         try:
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
             content_type = answer.headers.get("content-type", "")
             if self._parsed.is_stream and not content_type.startswith("application/json"):
-                self._stream = EventStream(
-                    self._names,
-                    hides_usage=not self._parsed.wants_usage,
-                    choices=self._parsed.choices,
-                )
-                translated = stream_of(backend, answer, self._identity())
-                await self._pass_stream(self._stream, translated, backend)
+                self._stream = stream_for(self._parsed, backend, names, identity)
+                await self._pass_stream(self._stream, answer, backend)
                 return
             largest = self._state.settings.largest_answer_mib * 1024**2
-            content = await read_plain(answer, self._share, largest)
-            content = content_of(backend, content, self._identity())
-            plain = read_answer(content, self._parsed.mode, self._parsed.inputs)
+            original = await read_plain(answer, self._share, largest)
+            chat = as_chat(backend, original, identity)
+            plain = read_answer(chat, self._parsed.mode, self._parsed.inputs)
             if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
@@ -190,11 +184,7 @@ class Call:
             ) from error
         except DroppedAnswer as dropped:
             raise await self._drop(dropped, backend) from None
-        await self._answer(plain, self._names.in_answer(plain.content))
-
-    def _identity(self) -> Identity:
-        """What a translated answer says about itself."""
-        return Identity(self._request.id, self._route.config.model, int(self._occurred_at))
+        await self._answer(plain, answer_for(self._parsed, backend, original, plain, names, identity))
 
     async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
         """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
@@ -211,7 +201,7 @@ class Call:
         await self._finish("ok", 200, usage, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
 
-    async def _pass_stream(self, stream: EventStream, answer: Answer | Translated, backend: Backend) -> None:
+    async def _pass_stream(self, stream: ClientStream, answer: Answer, backend: Backend) -> None:
         """Pass events on as they come; record the call before the last one."""
         loop = asyncio.get_running_loop()
         idle_seconds = backend.idle_seconds(self._index.settings)
@@ -243,13 +233,11 @@ class Call:
             await self._finish("cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact)
             return
         await self._finish("ok", 200, usage, is_exact=is_exact)
-        self._request.end_stream(b"data: [DONE]\n\n")
+        self._request.end_stream(stream.last_words())
         # Its very end lets the connection be reused.
         answer.finish(_AFTERMATH_SECONDS)
 
-    async def _open_stream(
-        self, stream: EventStream, answer: Answer | Translated, idle_seconds: float
-    ) -> None:
+    async def _open_stream(self, stream: ClientStream, answer: Answer, idle_seconds: float) -> None:
         """Pass the first events on once they contain part of an answer; until then the call can go to another
         backend. Events that only announce an answer are held back briefly. Raises FailedAnswer.
         """
@@ -285,7 +273,7 @@ class Call:
             await self._finish("error", 503, {}, is_exact=True)
             raise
 
-    async def _pass_events(self, stream: EventStream, events: bytes) -> None:
+    async def _pass_events(self, stream: ClientStream, events: bytes) -> None:
         if self._first_token is None and stream.delivered.pieces:
             self._first_token = time.monotonic()
         if events and not self._watch.is_client_gone:
@@ -308,7 +296,7 @@ class Call:
         await self._finish("error", 200, usage, is_exact=is_exact)
         error = self._stream.error if self._stream is not None else None
         last = upstream.last_event(error, backend, self._route, self._state.router, self._attempts.secrets)
-        self._request.end_stream(last)
+        self._end_failed(last)
 
     async def _cut_off(self) -> None:
         """End the call because the process ends before the answer does."""
@@ -318,7 +306,11 @@ class Call:
         message = "This gateway is shutting down. Try again: another one will answer."
         if self._request.status is None:
             raise unavailable(message, "shutting_down")
-        self._request.end_stream(error_event(message, "shutting_down"))
+        self._end_failed(error_event(message, "shutting_down"))
+
+    def _end_failed(self, event: bytes) -> None:
+        """End a stream with an event that says why it failed, in the client's dialect."""
+        self._request.end_stream(event if self._stream is None else self._stream.failed(event))
 
     def _counted_so_far(self, *, is_failed: bool = False) -> tuple[Usage, bool]:
         """The tokens that the backend reported, or else our own count; and whether the number is exact."""
@@ -331,7 +323,7 @@ class Call:
             return ({}, True) if is_failed else count_tokens(None, bounds, delivered)
         count = count_delivered if is_failed else count_tokens
         is_partial = stream.is_partial or not stream.is_finished
-        usage, is_exact = count(stream.reported, bounds, delivered, is_partial=is_partial)
+        usage, is_exact = count(stream.reported_so_far, bounds, delivered, is_partial=is_partial)
         return usage, is_exact and stream.is_certain
 
     async def _settle(self, usage: Usage, *, is_unused: bool = False) -> None:

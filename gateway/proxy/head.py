@@ -16,8 +16,8 @@ LARGEST_AUTHORIZATION = 4 * 1024
 _SHOWN = 200
 # If one of these headers is repeated, some readers use the first and others the last.
 _ONCE = frozenset(
-    (b"authorization", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy", b"content-length",
-     b"transfer-encoding", b"host")
+    (b"authorization", b"x-api-key", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy",
+     b"content-length", b"transfer-encoding", b"host")
 )  # fmt: skip
 
 
@@ -76,9 +76,11 @@ def _problem_of_headers(raw: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
             seen.add(name)
         if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
             return _closing(400, "unsupported_encoding", "The only supported Transfer-Encoding is chunked.")
-        if name == b"authorization" and len(value) > LARGEST_AUTHORIZATION:
+        if name in (b"authorization", b"x-api-key") and len(value) > LARGEST_AUTHORIZATION:
             return _closing(
-                431, "headers_too_large", f"Authorization is larger than {LARGEST_AUTHORIZATION:,} bytes."
+                431,
+                "headers_too_large",
+                f"{name.decode().capitalize()} is larger than {LARGEST_AUTHORIZATION:,} bytes.",
             )
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             return _closing(

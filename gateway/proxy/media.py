@@ -41,6 +41,10 @@ _STORED = folded("fileid fileids uuid uuids multimodaluuids mmuuids vectorstorei
 _ELSEWHERE = folded("server_url connector_id")
 # Fields that are searched for media.
 _IN_BODY = ("messages", "input", "prompt", "tools", "documents", "prediction")
+# Of blocks in the Messages API: member and type of what no server fetches.
+_WORDS_OF_MESSAGES = frozenset((
+    ("input", "tool_use"), ("source", "search_result"), ("context", "document"), ("content", "content"),
+))  # fmt: skip
 # The `audio` field of a call describes how the answer should sound.
 _NOT_MEDIA_IN_BODY = frozenset(("audio", "file_search"))
 
@@ -56,8 +60,8 @@ _MOST_VALUES = 100_000
 _NO_BASE64 = (":", ".", "~", "\\", "%", "*", "$", "<", "{")
 
 
-def check_media(body: Body, hosts: Collection[str]) -> None:
-    """Check every reference to a medium in a call.
+def check_media(body: Body, hosts: Collection[str], *, is_messages: bool = False) -> None:
+    """Check every reference to a medium in a call. `is_messages`: it goes to a server of the Messages API.
 
     Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
     path of the server, something stored there, a repeated member, or more values than are checked.
@@ -74,7 +78,7 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
             continue
         raw = body.raw_of(name) or b""
         if is_medium or (may_hold and (_may_name_media(without_escapes(raw)) or _hides_letters(raw))):
-            for path, key, value in _references(parse(raw, name), name, is_medium):
+            for path, key, value in _references(parse(raw, name), name, is_medium, is_messages):
                 _check(path, key, value, hosts)
 
 
@@ -108,7 +112,7 @@ def _is_medium(name: str) -> bool:
     return name not in _NOT_MEDIA_IN_BODY and names_medium(fold(name))
 
 
-def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, str, Any]]:
+def _references(whole: Any, name: str, is_medium: bool, is_messages: bool) -> Iterator[tuple[str, str, Any]]:
     """Every text that represents a medium: its path, the folded name of its member, and the text."""
     waiting: list[tuple[Any, str, str, bool]] = [(whole, name, fold(name), is_medium)]
     while waiting:
@@ -129,6 +133,12 @@ def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, s
                 where = f"{path}.{inner_name[:60]}"
                 if compared == "data" and (key, kind) == ("source", "text"):
                     # The words of a document.
+                    continue
+                if (
+                    is_messages
+                    and (compared, kind) in _WORDS_OF_MESSAGES
+                    and (isinstance(inner, str) or compared == "input")
+                ):
                     continue
                 if (
                     compared in _STORED

@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from core.egress import read_networks
 from deployments.providers.dialects import Endpoint, url_of
 from gateway.contract import SettingsConfig
-from gateway.proxy.body import Body
-from gateway.proxy.dialects.anthropic_backend.answer import chat_completion
 from gateway.proxy.dialects.anthropic_backend.request import MessagesModel, messages_request
-from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
-from gateway.proxy.dialects.common import Identity
 from gateway.proxy.dialects.surfaces import changes_for
 from gateway.proxy.errors import bad_request
-from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.pool import Trust
 from gateway.proxy.index import Backend
+from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.separation import Apart
 from gateway.proxy.vault import Vault
 
@@ -43,8 +39,7 @@ class Outgoing:
 
 def outgoing(
     backend: Backend,
-    mode: str,
-    body: Body,
+    parsed: ParsedRequest,
     headers: dict[str, str],
     settings: SettingsConfig,
     apart: Apart,
@@ -54,13 +49,13 @@ def outgoing(
 
     Args:
         backend: the target's address.
-        mode: what is called.
-        body: the client's body.
+        parsed: the client's call.
         headers: what every target gets.
         settings: the configuration's settings.
         apart: keeps tenants apart at backends.
         vault: the credentials of providers.
     """
+    mode, body = parsed.mode, parsed.body
     fields = apart.fields(backend.config)
     provider, dialect = backend.config.provider, backend.dialect
     if provider is None or dialect is None:
@@ -82,7 +77,11 @@ def outgoing(
         )
     if dialect.speech == "anthropic":
         endpoint = "messages"
-        payload = messages_request(body.encode(), MessagesModel(backend.config.upstream_model))
+        if parsed.relayed is not None:
+            payload = parsed.relayed.payload(backend.config.upstream_model)
+            own |= {**parsed.relayed.headers, **provider.headers}
+        else:
+            payload = messages_request(body.encode(), MessagesModel(backend.config.upstream_model))
     else:
         payload = body.encode({**changes_for(body, dialect), **fields})
     url = url_of(
@@ -107,34 +106,3 @@ def outgoing(
 def trust_of(private_ca: str, proxy_url: str, allowed_networks: tuple[str, ...]) -> Trust:
     """How to connect to a provider: made once for equal facts."""
     return Trust(private_ca, proxy_url, read_networks(allowed_networks))
-
-
-class Translated:
-    """An answer in another dialect, as a stream of chat chunks. Everything else is the answer's own."""
-
-    def __init__(self, answer: Answer, translator: MessagesToChunks) -> None:
-        self._answer = answer
-        self._translator: MessagesToChunks | None = translator
-        self.status, self.headers = answer.status, answer.headers
-        self.close, self.finish = answer.close, answer.finish
-
-    async def read(self, until: float | None = None) -> bytes:
-        """As `Answer.read`: what has come of the stream, in chunks; empty at the end."""
-        while (translator := self._translator) is not None:
-            data = await self._answer.read(until)
-            if not data:
-                self._translator = None
-                return translator.end()
-            if events := translator.feed(data):
-                return events
-        return b""
-
-
-def stream_of(backend: Backend, answer: Answer, identity: Identity) -> Answer | Translated:
-    """A streamed answer in the gateway's own dialect."""
-    return Translated(answer, MessagesToChunks(identity)) if backend.is_translated else answer
-
-
-def content_of(backend: Backend, content: bytes, identity: Identity) -> bytes:
-    """A whole answer in the gateway's own dialect."""
-    return chat_completion(content, identity) if backend.is_translated else content

@@ -1,8 +1,11 @@
 """A client's request: the few fields that the gateway itself must understand. The rest passes through."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from gateway.contract import Mode
 from gateway.proxy.body import NOTHING, Body, with_member
@@ -12,6 +15,9 @@ from gateway.proxy.evidence import Bounds, bounds_of
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.tokens import estimate_prompt, with_margin
+
+if TYPE_CHECKING:
+    from gateway.proxy.messages_calls import Relayed
 
 _LARGEST_OUTPUT = 10_000_000
 # Fields that make a backend read more than the text of a request: media, files, its own search.
@@ -46,12 +52,16 @@ class ParsedRequest:
     may_think: bool = False
     # The sound of the answer is uncompressed.
     is_sound_raw: bool = False
+    # The client speaks the Messages API; then `relayed` is what backends of that API get, if there are any.
+    is_messages: bool = False
+    relayed: Relayed | None = None
     # The maxima and `n` as sent; 0 if not sent.
     numbers: dict[str, int] = field(default_factory=dict)
 
     def let_go(self) -> None:
         """Drop the body: the answer has begun, so no other backend needs it."""
         self.body = NOTHING
+        self.relayed = None
 
     def estimate(self, route: Route, price: Price | None, default_output_tokens: int) -> EstimatedUsage:
         """The most that this call may use."""

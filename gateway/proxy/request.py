@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from gateway.proxy.auth import client_address, read_headers
+from gateway.proxy.dialects.anthropic_client.errors import refusal_body
 from gateway.proxy.errors import Refusal
 from gateway.proxy.head import declared_length, problem_of
 from gateway.proxy.http.exchange import Exchange
@@ -11,6 +12,7 @@ from gateway.proxy.intake import SMALL, Share, read_body
 from gateway.proxy.settings import Network
 
 JSON = "application/json"
+MESSAGES_PATH = "/v1/messages"
 _UNBUFFERED = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -48,6 +50,11 @@ class Request:
         self.on_begin: Callable[[], None] | None = None
 
     @property
+    def is_messages(self) -> bool:
+        """Whether the path is one of the Messages API, whose clients read errors in another shape."""
+        return self.path == MESSAGES_PATH or self.path.startswith(f"{MESSAGES_PATH}/")
+
+    @property
     def is_gone(self) -> bool:
         """Whether the client has gone."""
         return self._exchange.is_gone
@@ -75,7 +82,7 @@ class Request:
             headers: further headers.
             content_type: value of Content-Type.
         """
-        named = {"content-type": content_type, "x-request-id": self.id, **(headers or {})}
+        named = {"content-type": content_type, **self._ids(), **(headers or {})}
         self._begin(status)
         self.is_ended = True
         self._exchange.answer(status, named, body)
@@ -85,13 +92,14 @@ class Request:
             self._exchange.abort()
 
     async def refuse(self, refusal: Refusal, headers: Mapping[str, str] | None = None) -> None:
-        """Send an error."""
-        await self.answer(refusal.status, refusal.body(), {**(headers or {}), **refusal.headers})
+        """Send an error, in the shape that the client reads."""
+        body = refusal_body(refusal, self.id) if self.is_messages else refusal.body()
+        await self.answer(refusal.status, body, {**(headers or {}), **refusal.headers})
 
     def begin_stream(self, headers: Mapping[str, str], first: bytes = b"") -> None:
         """Begin an answer of server-sent events with the first of them."""
         self._begin(200)
-        self._exchange.begin(200, {**_UNBUFFERED, "x-request-id": self.id, **headers}, first)
+        self._exchange.begin(200, {**_UNBUFFERED, **self._ids(), **headers}, first)
 
     async def send_piece(self, data: bytes, seconds: float) -> None:
         """Send a piece of a stream. Raises TimeoutError if the client takes nothing for `seconds`."""
@@ -106,6 +114,11 @@ class Request:
     def abort(self) -> None:
         """Close the connection to the client at once."""
         self._exchange.abort()
+
+    def _ids(self) -> dict[str, str]:
+        """The id of the call, also in the header in which Anthropic's clients look for it."""
+        ids = {"x-request-id": self.id}
+        return {**ids, "request-id": self.id} if self.is_messages else ids
 
     def _begin(self, status: int) -> None:
         self.status = status

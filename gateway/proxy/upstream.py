@@ -19,13 +19,13 @@ from gateway.proxy.backend_errors import (
     read_error,
     refusal_for,
 )
-from gateway.proxy.body import Body
 from gateway.proxy.connections import Connections
 from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, retry_after, unavailable
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import ConnectError, TransportError
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.outgoing import outgoing
+from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
@@ -33,7 +33,8 @@ from gateway.proxy.vault import NoCredential, Vault
 
 # With these statuses the client did nothing wrong: our route or account is at fault.
 _OURS = (401, 402, 403, 404, 405, 407, 408, 425)
-_DOWN = (502, 503, 504)
+# The last is Anthropic's for an overload.
+_DOWN = (502, 503, 504, 529)
 # How long the body of an error may take.
 _ERROR_SECONDS = 5.0
 # How many backends may time out for one call.
@@ -162,8 +163,7 @@ async def ask(
     connections: Connections,
     router: Router,
     route: Route,
-    mode: str,
-    body: Body,
+    parsed: ParsedRequest,
     headers: dict[str, str],
     settings: SettingsConfig,
     attempts: Attempts,
@@ -182,8 +182,7 @@ async def ask(
         connections: connections to backends.
         router: chooses backends and learns from their answers.
         route: the route of the model.
-        mode: what is called.
-        body: the body of the call.
+        parsed: the call.
         headers: headers for the backend.
         settings: settings of the configuration.
         attempts: collects what was tried.
@@ -197,7 +196,7 @@ async def ask(
     trouble = _Trouble(router, route)
     for backend in router.candidates(route):
         try:
-            call = outgoing(backend, mode, body, headers, settings, apart, vault)
+            call = outgoing(backend, parsed, headers, settings, apart, vault)
         except Refusal as refusal:
             trouble.unfit(refusal)
             continue

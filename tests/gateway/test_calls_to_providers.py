@@ -164,6 +164,16 @@ def test_a_messages_backend_that_breaks_off_is_an_error_like_any_other(shared_ri
     assert event.status == "error"
 
 
+def test_a_client_that_hangs_up_is_billed_the_prompt_that_the_provider_has_reported(shared_rig, outside):
+    outside.says(events=[*MESSAGES[:4], 30.0])
+    key = route_to(shared_rig, outside, "anthropic")
+    with call(shared_rig, key, stream=True) as chunks:
+        next(chunk for chunk in chunks if chunk.choices and chunk.choices[0].delta.content)
+    [event] = recorded(shared_rig, key)
+    assert (event.status, event.is_exact) == ("cancelled", False)
+    assert (event.usage["input"], event.usage["cache_read"]) == (12, 5)
+
+
 def test_a_field_that_no_target_can_take_is_refused_by_name_and_nothing_is_sent(shared_rig, outside):
     key = route_to(shared_rig, outside, "anthropic")
     with pytest.raises(openai.BadRequestError, match="logprobs"):

@@ -217,6 +217,17 @@ def test_a_limited_backend_is_left_alone_until_it_wants_to_be_asked_again(shared
     wait_until(is_asked_again, 5, "the end of the pause")
 
 
+@pytest.mark.parametrize("status", [503, 529])
+def test_backends_that_are_overloaded_are_left_alone(shared_rig, pair, status):
+    first, second = pair
+    for one in pair:
+        one.says({"error": {"message": "x"}}, status=status)
+    for _ in range(8):
+        answer = call(shared_rig, first.key)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_backend_available")
+    assert len(first.asked) + len(second.asked) < 16
+
+
 def test_the_caller_gets_a_429_only_if_all_backends_said_so(shared_rig, pair):
     first, second = pair
     first.says({"error": {"message": "busy"}}, status=429, headers={"retry-after": "30"})

@@ -52,7 +52,7 @@ def test_an_unclear_path_is_refused(shared_rig, secret, path):
 @pytest.mark.parametrize(
     "headers",
     [
-        "authorization: Bearer other\r\n", "x-tenant-id: a\r\nx-tenant-id: b\r\n",
+        "authorization: Bearer other\r\n", "x-api-key: a\r\nX-Api-Key: b\r\n", "x-tenant-id: a\r\nx-tenant-id: b\r\n",
         "x-project-id: a\r\nX-Project-ID: b\r\n", "x-trace-id: a\r\nx-trace-id: b\r\n",
         "Host: elsewhere\r\n",
         "x-routing-strategy: canary\r\nx-routing-strategy: stable\r\n",

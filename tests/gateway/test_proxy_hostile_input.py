@@ -1,13 +1,22 @@
-"""Whatever a client sends, the gateway answers it in OpenAI's shape, and never with a fault of its own."""
+"""Whatever a client sends, the gateway answers in its client's shape, and never with a fault of its own."""
 
+import contextlib
 import json
 import socket
 
+import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.contract import ConfigSnapshot, ProviderConfig, RouteConfig, SettingsConfig
+from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
+from gateway.proxy.errors import Refusal
+from gateway.proxy.index import Index
+from gateway.proxy.messages_calls import fit_messages, put_call_apart
+from gateway.proxy.separation import Separation
 from tests.gateway.proxy_fixtures import MODEL, VECTORS, ask, wait_until
+from tests.gateway.targets import target
 
 values = st.recursive(
     st.none()
@@ -38,7 +47,7 @@ bodies = st.dictionaries(st.sampled_from(FIELDS), values) | values
 @given(
     body=bodies,
     model=st.sampled_from([MODEL, VECTORS, None]),
-    path=st.sampled_from(["chat/completions", "embeddings"]),
+    path=st.sampled_from(["chat/completions", "embeddings", "messages", "messages/count_tokens"]),
 )
 def test_no_body_makes_the_gateway_fail(shared_rig, body, model, path):
     if not hasattr(shared_rig, "fuzz_key"):
@@ -49,7 +58,55 @@ def test_no_body_makes_the_gateway_fail(shared_rig, body, model, path):
     answer = requests.post(f"{shared_rig.gateway.url}/v1/{path}", json=body, headers=headers, timeout=60)
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
-        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+        shape = {"message", "type"} if path.startswith("messages") else {"message", "type", "param", "code"}
+        assert set(answer.json()["error"]) == shape
+
+
+_blocks = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(
+            ["text", "image", "document", "tool_use", "tool_result", "thinking", "search_result"]
+        )
+    },
+    optional=dict.fromkeys(
+        ("text", "source", "id", "name", "input", "content", "tool_use_id", "title"), values
+    ),
+)
+_contents = st.text(max_size=8) | st.lists(_blocks, max_size=3)
+_turns = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system"]), "content": _contents}
+)
+_settings = (
+    "system",
+    "stream",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "metadata",
+    "stop_sequences",
+)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "messages"])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    messages=st.lists(_turns, min_size=1, max_size=3),
+    others=st.dictionaries(st.sampled_from(_settings), values, max_size=3),
+)
+def test_no_message_makes_the_translation_fail(dialect, messages, others):
+    own = "anthropic" if dialect == "messages" else "openai_compatible"
+    one = target(id="t", url="https://x.example/v1", upstream_model="u", provider=ProviderConfig(dialect=own))
+    index = Index(ConfigSnapshot(
+        revision=1, issued_at="2026-01-01T00:00:00Z", keys=[], prices=[], settings=SettingsConfig(),
+        routes=[RouteConfig(model="m", modes=["chat"], targets=[one])],
+    ))  # fmt: skip
+    body = {"model": "m", "max_tokens": 5, "messages": messages, **others}
+    with contextlib.suppress(Refusal):
+        parsed = parse_messages(json.dumps(body).encode())
+        fit_messages(parsed, {}, index, index.routes["m"])
+        put_call_apart(parsed, Separation("k"), "tenant")
+        assert (parsed.relayed is None) is (dialect == "chat")
 
 
 def test_deep_nesting_is_no_fault(shared_rig):

@@ -39,6 +39,7 @@ def parse_messages(raw: bytes) -> ParsedRequest:
         body,
         is_stream=check_stream(body),
         wants_usage=True,
+        is_messages=True,
         input_estimate=estimate_messages(body),
         may_bring_more=any(name in body.outline for name in _BRINGS_MORE),
         may_think=body.raw_of("thinking") is not None or body.raw_of("output_config") is not None,
