@@ -18,6 +18,8 @@ from gateway.contract.sealing import seal
 from gateway.models import GatewayPolicy
 
 log = structlog.get_logger(__name__)
+# Gateways send nothing with it. Without any credential, they would send calls to a provider that refuses them.
+_ENDED = CredentialConfig(kind="stored", value="", until=0)
 _PURPOSE = b"quartermaster gateway: values that keep tenants apart at engines"
 _CREDENTIALS = b"quartermaster gateway: credentials of providers on their way to gateways"
 
@@ -86,13 +88,15 @@ class Sealed:
         self._key = credential_key()
 
     def credentials(self, provider: Provider, target_id: str) -> list[CredentialConfig]:
-        """Those in force, the newest first."""
+        """Those in force, the newest first. If there were some, and none can be used, one that has ended."""
         if provider.pk not in self._known:
             try:
                 self._known[provider.pk] = credentials_for_gateways(provider)
             except CannotDecrypt as error:
                 log.error("provider.credential_lost", provider=provider.name, reason=str(error))
                 self._known[provider.pk] = []
+        if not self._known[provider.pk] and provider.credentials.all():
+            return [_ENDED]
         return [
             CredentialConfig(
                 kind=cast(Literal["stored", "file", "environment"], str(one.kind)),

@@ -14,11 +14,13 @@ from deployments.models import RouteEntry, Target
 from deployments.provider_actions import delete_provider, disable_provider
 from deployments.provider_credentials import clean_credential, row_of
 from deployments.provider_lists import match_models_of, match_provider_model
+from deployments.providers.dialects import DIALECTS
 from deployments.routes import EntryPlan, change_route, make_routable, route_of
 from gateway.compile import compile_snapshot
 from gateway.contract import encode
 from gateway.contract.sealing import unseal
 from gateway.contract.versions import Downgrade, may_receive
+from gateway.proxy.vault import NoCredential, Vault
 from gateway.targets import credential_key
 from tests.factories import (
     CatalogModelFactory,
@@ -105,6 +107,23 @@ def test_gateways_learn_how_to_call_a_provider(listed, operator, client):
     assert [(entry["kind"], entry["sharing"], entry["state"]) for entry in row["entries"]] == [
         ("provider_model", None, None)
     ]
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_without_a_usable_credential_gateways_send_nothing(listed, settings, tmp_path, is_lost):
+    """Rather than prompts without one, to a provider that refuses them."""
+    put_in_route(listed)
+    [target] = compile_snapshot().routes[0].targets
+    assert target.provider.credentials == [], "this provider needs none"
+    row = row_of(listed.provider, clean_credential("stored", "sk-of-the-provider-1234", ""))
+    if is_lost:
+        settings.SECRET_KEY = "another secret key of at least fifty characters, for this test alone"
+    else:
+        row.valid_until = row.valid_from
+    row.save()
+    [target] = compile_snapshot().routes[0].targets
+    with pytest.raises(NoCredential, match="has ended"):
+        Vault(tmp_path, None, {}).header(DIALECTS["openai"], target.id, target.provider.credentials)
 
 
 def test_a_disabled_provider_gets_no_calls(listed, operator):
