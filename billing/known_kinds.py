@@ -66,8 +66,8 @@ INSERT INTO usage_kind (name, label, unit, scale, price_for, needs_price, is_kno
 SELECT name, '', 'unknown', 1, 1, true, false, now()
   FROM unnest(%s::text[]) AS name
  WHERE NOT EXISTS (SELECT FROM usage_kind k WHERE k.name = name.name)
-   AND (SELECT count(*) FROM usage_kind) < %s
  ORDER BY name
+ LIMIT greatest(0, %s - (SELECT count(*) FROM usage_kind))
 ON CONFLICT (name) DO NOTHING RETURNING name
 """
 _DECLARE: Final = """

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import structlog
 
-from billing.known_kinds import unknown_kinds
+from billing.known_kinds import MOST_KINDS, unknown_kinds
 from billing.models import QuarantinedEvent, UsageEvent, UsageKind
 from billing.prices import publish_prices
 from core.ids import uuid7
@@ -126,6 +126,15 @@ def test_more_unknown_kinds_than_there_is_room_for_are_quarantined(key, headers,
     assert (receipt.recorded, receipt.quarantined) == (1, 1)
     assert not UsageKind.objects.filter(name="hologram").exists()
     assert QuarantinedEvent.objects.across_tenants().get().payload["usage"] == {"hologram": 1}
+
+
+def test_one_event_with_more_kinds_than_there_is_room_for_makes_no_more(key, headers):
+    """They would stay for ever, and the statements of such a batch have more columns than PostgreSQL allows."""
+    strange = report(key, usage={f"strange{number:03}": 1 for number in range(900)})
+    receipt = send(headers, report(key), strange)
+    assert (receipt.recorded, receipt.quarantined) == (1, 1)
+    assert UsageKind.objects.count() == MOST_KINDS
+    assert send(headers, report(key)).recorded == 1
 
 
 def test_facts_of_a_call_are_kept(key, headers):
