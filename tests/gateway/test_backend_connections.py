@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from core.egress import Destination, EgressRefused, read_networks
 from gateway.proxy.connections import Connections
 from gateway.proxy.http import backend, pool
 from gateway.proxy.http.errors import ConnectError, Disconnected, InvalidAnswer, TransportError
+from gateway.proxy.http.outside import connect_outside
 from gateway.proxy.http.pool import Pool, place_of
 from gateway.proxy.metrics import Metrics
 
@@ -336,8 +338,23 @@ def test_no_header_smuggles_another():
     asyncio.run(live())
 
 
+@pytest.mark.parametrize("address", ["169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1", "fd00:ec2::254"])
+def test_a_proxy_is_asked_for_no_address_that_nobody_may_reach(address):
+    """The networks that operators allow may have become fewer since the provider was saved."""
+    networks = read_networks(["127.0.0.0/8"])
+
+    async def live():
+        async with Server(HI) as server:
+            proxy = f"http://127.0.0.1:{server.port}"
+            with pytest.raises(EgressRefused):
+                await connect_outside(Destination("https", address, 443, ""), proxy, networks)
+            assert server.connections == 0
+
+    asyncio.run(live())
+
+
 def test_the_url_of_a_backend_is_read_strictly():
-    assert place_of("https://a.example/v1/x").address == ("a.example", 443, True)
+    assert place_of("https://a.example/v1/x").address == ("a.example", 443, True, None)
     assert place_of("https://a.example:444/v1").start == b"POST /v1 HTTP/1.1\r\nhost: a.example:444\r\n"
     assert place_of("http://[::1]:80/").start == b"POST / HTTP/1.1\r\nhost: [::1]\r\n"
     for url in ("ftp://a/", "http:///x", "http://a:b@c/", "http://a:99999/", "http://a/\u00e4"):

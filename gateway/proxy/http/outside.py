@@ -3,7 +3,14 @@
 import asyncio
 import socket
 
-from core.egress import Destination, EgressRefused, Networks, connect_async, read_proxy_url
+from core.egress import (
+    Destination,
+    EgressRefused,
+    Networks,
+    check_address,
+    connect_async,
+    read_proxy_url,
+)
 from core.egress.words import gettext_noop
 
 # Bytes of a proxy's answer.
@@ -21,6 +28,9 @@ async def connect_outside(to: Destination, proxy_url: str, networks: Networks) -
         return await connect_async(to, networks, timeout_seconds=_LONGEST_SECONDS)
     if not to.is_tls:
         raise EgressRefused("scheme", gettext_noop("Only https goes through a proxy."))
+    if to.literal is not None:
+        # A name is the proxy's business; an address that nobody may reach is not.
+        check_address(to.literal, networks)
     proxy = read_proxy_url(proxy_url, networks)
     if proxy.is_tls:
         raise EgressRefused("proxy", gettext_noop("A proxy that is called by https is not supported here."))
