@@ -21,7 +21,13 @@ from accounts.admin.base import offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
-from deployments import provider_actions, provider_lists, provider_managers, provider_rotation
+from deployments import (
+    provider_actions,
+    provider_lists,
+    provider_managers,
+    provider_rotation,
+    provider_routing,
+)
 from deployments.models import Provider, ProviderCredential, ProviderModel
 from deployments.provider_forms import (
     ChangeProviderForm,
@@ -32,6 +38,7 @@ from deployments.provider_forms import (
     NetworksForm,
     ProviderForm,
     RotateForm,
+    RouteModelsForm,
 )
 from deployments.provider_tests import in_words
 
@@ -66,6 +73,7 @@ class ProviderAdmin(ReadOnlyAdmin):
         "change",
         "rotate",
         "name_model",
+        "route_models",
         "managers",
         "disable",
         "enable",
@@ -192,6 +200,22 @@ class ProviderAdmin(ReadOnlyAdmin):
         text=_("Such as a deployment of Azure OpenAI. No list removes it."),
         button=_("Add"),
         done=_("%(name)s is added."),
+    )
+
+    route_models = Dialog(
+        provider_routing.route_provider_models,
+        label=_("Route models"),
+        url_path="route-models",
+        icon="alt_route",
+        form=RouteModelsForm,
+        title=_("Which of its models shall it serve?"),
+        text=_(
+            "Each joins its model's route with weight 1, order 0. Tenants with a grant can call it within seconds; "
+            "change weights and order on the route's page. The list has the first 50 that are matched with the "
+            "catalog and in no route."
+        ),
+        button=_("Route"),
+        done=_("The chosen models are routed."),
     )
 
     managers = Dialog(

@@ -14,7 +14,13 @@ from rest_framework.views import APIView
 
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
-from deployments import provider_actions, provider_lists, provider_managers, provider_rotation
+from deployments import (
+    provider_actions,
+    provider_lists,
+    provider_managers,
+    provider_rotation,
+    provider_routing,
+)
 from deployments import provider_serializers as said
 from deployments.models import EgressPolicy, Provider, ProviderCredential, ProviderModel
 from deployments.provider_impact import impact_of
@@ -168,6 +174,15 @@ class ProviderViewSet(
         wanted = self.read(said.NameModelSerializer).validated_data
         row = provider_lists.name_provider_model(provider.pk, **wanted, by=signed_in(request))
         return Response(said.ProviderModelSerializer(row).data, status=201)
+
+    @extend_schema(request=said.RouteModelsSerializer, responses=said.ProviderModelSerializer(many=True))
+    @action(detail=True, methods=["post"], url_path="route-models")
+    def route_models(self, request: Request, pk: str) -> Response:
+        """Put models of this provider into their catalog models' routes, up to 50 at once: all or none."""
+        provider = self.subject_of(provider_routing.route_provider_models)
+        wanted = self.read(said.RouteModelsSerializer).validated_data
+        rows = provider_routing.route_provider_models(provider.pk, wanted["models"], by=signed_in(request))
+        return Response(said.ProviderModelSerializer(rows, many=True).data)
 
 
 class ProviderCredentialViewSet(

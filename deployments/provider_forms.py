@@ -28,6 +28,7 @@ from deployments.provider_credentials import NewCredential, clean_credential
 from deployments.provider_fields import allowed_networks, clean_headers, clean_provider
 from deployments.provider_impact import impact_of
 from deployments.provider_rotation import LONGEST_OVERLAP_HOURS
+from deployments.provider_routing import routable_models
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import Report
 
@@ -236,6 +237,20 @@ class NameModelForm(DialogForm):
         widget=UnfoldAdminTextInputWidget,
         help_text=_("Such as chat or embedding. Empty: as in the catalog."),
     )
+
+
+class RouteModelsForm(DialogForm):
+    """The provider's models that could be routed, to choose from."""
+
+    models = forms.MultipleChoiceField(label=_("Models"), widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        provider = Provider.objects.visible_to(self.request.user).filter(pk=self.object_id).first()
+        self.fields["models"].choices = [
+            (str(one.row.pk), f"{one.row.name} → {one.row.model}: {one.effect}")
+            for one in (routable_models(provider) if provider else [])
+        ]
 
 
 class MatchForm(DialogForm):

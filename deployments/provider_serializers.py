@@ -13,6 +13,7 @@ from deployments.models.providers import LONGEST_TIMEOUT_SECONDS, dialect_choice
 from deployments.provider_credentials import LONGEST, NewCredential, clean_credential
 from deployments.provider_fields import MOST_HEADERS, MOST_REGIONS
 from deployments.provider_rotation import LONGEST_OVERLAP_HOURS
+from deployments.provider_routing import MOST_AT_ONCE
 from deployments.providers.listing import LONGEST_NAME
 
 
@@ -126,6 +127,12 @@ class ProviderSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
             "credentials",
         ]
         read_only_fields = fields
+
+
+class RouteModelsSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Models of a provider, by id."""
+
+    models = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST_AT_ONCE)
 
 
 class ProviderModelSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]

@@ -56,6 +56,12 @@ def replaced_credential(world, actor):
     return old
 
 
+def matched_model(world, actor):
+    return ProviderModelFactory(
+        name="aya-expanse", mode="chat", model=CatalogModelFactory(name="aya-expanse")
+    )
+
+
 def provider_model(world, actor):
     CatalogModelFactory(name="aya-expanse")
     return ProviderModelFactory()
@@ -169,6 +175,18 @@ PROVIDER_ACTIONS = [
         api=EntryPoint("POST /api/v1/providers/{it.pk}/models/", {"name": "our-deployment"}),
         admin=EntryPoint(
             "POST /admin/deployments/provider/{it.pk}/name-model/", SENT | {"name": "our-deployment"}
+        ),
+    ),
+    Action(
+        "route models of a provider",
+        "deployments.provider_routing.route_provider_models",
+        subject=matched_model,
+        api=EntryPoint(
+            "POST /api/v1/providers/{it.provider.pk}/route-models/",
+            lambda world, it: {"models": [str(it.pk)]},
+        ),
+        admin=EntryPoint(
+            "POST /admin/deployments/provider/{it.provider.pk}/route-models/", SENT | {"models": "{it.pk}"}
         ),
     ),
     Action(

@@ -9,11 +9,14 @@ from django.db.models import Value
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from audit.models import AuditEntry
 from core.errors import Conflict
+from core.ids import uuid7
 from deployments.models import RouteEntry, Target
 from deployments.provider_actions import delete_provider, disable_provider
 from deployments.provider_credentials import clean_credential, row_of
 from deployments.provider_lists import match_models_of, match_provider_model
+from deployments.provider_routing import routable_models, route_provider_models
 from deployments.providers.dialects import DIALECTS
 from deployments.routes import EntryPlan, change_route, make_routable, route_of
 from gateway.compile import compile_snapshot
@@ -25,9 +28,11 @@ from gateway.targets import credential_key
 from tests.factories import (
     CatalogModelFactory,
     DeploymentFactory,
+    ModelVersionFactory,
     ProviderFactory,
     ProviderModelFactory,
     TenantFactory,
+    routed,
 )
 
 pytestmark = pytest.mark.django_db
@@ -184,3 +189,53 @@ def test_a_provider_goes_only_when_nothing_routes_there(listed, operator):
     delete_provider(listed.provider.pk, by=operator)
     assert not Target.objects.exists()
     assert not RouteEntry.objects.exists()
+
+
+def names_of(offered):
+    return [(one.row.name, one.others) for one in offered]
+
+
+def several(provider, *names):
+    rows = [
+        ProviderModelFactory(provider=provider, name=name, model=CatalogModelFactory(name=name))
+        for name in names
+    ]
+    make_routable(rows)
+    return rows
+
+
+def test_many_models_are_routed_at_once_and_those_that_are_stay_as_they_are(listed, operator, client):
+    listed.provider.listed_at = listed.last_seen_at
+    listed.provider.save()
+    put_in_route(listed, by=operator)
+    change_route(listed.model.route.pk, [EntryPlan(listed.target.pk, 7, 2)], based_on=1, by=operator)
+    rows = several(listed.provider, "a", "b")
+    ProviderModelFactory(provider=listed.provider, name="unmatched")
+    ProviderModelFactory(provider=ProviderFactory(), name="elsewhere", model=CatalogModelFactory())
+    routed(DeploymentFactory(version=ModelVersionFactory(model=rows[1].model)))
+    assert names_of(routable_models(listed.provider)) == [("a", 0), ("b", 1)]
+    client.force_login(operator)
+    dialog = f"/admin/deployments/provider/{listed.provider.pk}/route-models/"
+    text = client.get(dialog, headers={"HX-Request": "true"}).content.decode()
+    assert "nothing serves it now" in text
+    assert "beside 1 targets" in text
+    route_provider_models(listed.provider.pk, [row.pk for row in (*rows, listed)], by=operator)
+    assert names_of(routable_models(listed.provider)) == []
+    assert [route.entries.count() for route in (rows[0].model.route, rows[1].model.route)] == [1, 2]
+    assert [(entry.weight, entry.priority) for entry in listed.model.route.entries.all()] == [(7, 2)]
+    entries = AuditEntry.objects.across_tenants().filter(verb="route.changed", actor_label=operator.email)
+    assert entries.count() == 4
+
+
+@pytest.mark.parametrize("wrong", ["none", "foreign", "unmatched", "too many"])
+def test_all_are_routed_or_none(listed, operator, wrong):
+    [row] = several(listed.provider, "a")
+    chosen = {
+        "none": [],
+        "foreign": [row.pk, several(ProviderFactory(), "b")[0].pk],
+        "unmatched": [row.pk, ProviderModelFactory(provider=listed.provider, name="unmatched").pk],
+        "too many": [uuid7() for _ in range(51)],
+    }[wrong]
+    with pytest.raises(ValidationError):
+        route_provider_models(listed.provider.pk, chosen, by=operator)
+    assert row.model.route.entries.count() == 0

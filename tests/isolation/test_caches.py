@@ -17,6 +17,7 @@ CACHING = re.compile(
 # Where something is remembered between requests, and why no tenant's data is in it.
 REMEMBERS = {
     "billing/demo_rule.py": "a pure function of numbers",
+    "billing/ingest_sql.py": "statements by the number of kinds in a batch",
     "deployments/clusters.py": "connections to clusters, which are the platform's",
     "deployments/client_fields.py": "names of fields, and whether a rule takes them for state",
     "deployments/engine_controls.py": "names of fields, folded for comparing",
