@@ -5,20 +5,20 @@ import gc
 import pytest
 
 from gateway.contract import ContractError
-from gateway.proxy import config_store
+from gateway.contract.versions import PartReader
 from gateway.proxy.config_store import ConfigStore
 from tests.gateway.config_lines import everything, key
 
 
 def test_the_garbage_collector_pauses_while_the_copy_is_read(tmp_path, monkeypatch):
     (tmp_path / "snapshot.json").write_bytes(everything(1, key(0)))
-    decode_part, seen = config_store.decode_part, []
+    read, seen = PartReader.read, []
 
-    def watched(line):
+    def watched(reader, line):
         seen.append(gc.isenabled())
-        return decode_part(line)
+        return read(reader, line)
 
-    monkeypatch.setattr(config_store, "decode_part", watched)
+    monkeypatch.setattr(PartReader, "read", watched)
     assert len(ConfigStore(tmp_path / "snapshot.json").load().keys) == 1
     assert seen
     assert not any(seen)
