@@ -49,6 +49,8 @@ _OTHER_FILES = 256
 _TRIM_SECONDS = 2.0
 # Bytes of larger bodies held at once.
 _WORTH_TRIMMING = 4 * 1024 * 1024
+# Objects between collections of the youngest; and how many of those between collections of the older ones.
+_COLLECT_AFTER = (10_000, 20, 20)
 # How long a thread that reads a large body may keep the event loop waiting.
 _SWITCH_SECONDS = 0.001
 
@@ -103,6 +105,8 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
         gc.collect()
         # These objects stay alive: each collection that scans them takes 25 ms.
         gc.freeze()
+        # A call leaves no cycles, so little of what is new is garbage.
+        gc.set_threshold(*_COLLECT_AFTER)
         uploader = Uploader(
             spool,
             control,

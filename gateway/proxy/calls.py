@@ -99,7 +99,8 @@ class Call:
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
             # A call without a record has used nothing.
-            await self._settle({}, is_unused=True)
+            if not self._reservation.is_settled:
+                await self._settle({}, is_unused=True)
 
     def _lacks_only_usage(self) -> bool:
         stream = self._stream
@@ -329,7 +330,7 @@ class Call:
     async def _settle(self, usage: Usage, *, is_unused: bool = False) -> None:
         nano = self._price.cost(usage) if self._price and not is_unused else 0
         if not self._reservation.is_settled and nano and self._price:
-            self._state.metrics.cost.labels(self._parsed.model, self._price.currency).inc(nano / 1e9)
+            self._state.metrics.count_cost(self._parsed.model, self._price.currency, nano)
         await self._state.limiter.settle(self._reservation, total_tokens(usage), nano)
 
     async def _finish(

@@ -12,6 +12,8 @@ Estimates are on the high side: every three bytes count as a token, and so does 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from gateway.contract import Usage
 from gateway.proxy.delivered import (
     COMPRESSED_SOUND,
@@ -35,8 +37,7 @@ _SHORTEST_LINK = 12
 _OUTPUT = ("output", "reasoning", "audio_out", "image_out")
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """The token counts that a request makes possible."""
 
     # On the high side.

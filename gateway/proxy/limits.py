@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from gateway.contract import NANO, LimitConfig
 from gateway.proxy.errors import Refusal, retry_after
 from gateway.proxy.index import Key
@@ -31,8 +33,7 @@ _SWEPT_FOR_EACH_NEW = 2
 CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
-@dataclass(frozen=True, slots=True)
-class EstimatedUsage:
+class EstimatedUsage(msgspec.Struct, frozen=True, gc=False):
     """The most that a call may use. Money is in nano-units, 0 if no money limit applies.
 
     If the client named no maximum for the answer, `output_tokens` is only a guess. Then no limit reserves

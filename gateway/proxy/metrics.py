@@ -89,6 +89,7 @@ class Metrics:
         # Looking a child up by its labels takes longer than counting.
         self._finished: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._tokens: dict[tuple[str, str], Counter] = {}
+        self._costs: dict[tuple[str, str], Counter] = {}
         self.totals = dict.fromkeys(("requests", "ok", "error", "cancelled", "refused", "tokens"), 0)
 
     def count_finished(
@@ -117,6 +118,13 @@ class Metrics:
         self.totals["requests"] += 1
         self.totals[status] += 1
         self.totals["tokens"] += total_tokens(usage)
+
+    def count_cost(self, model: str, currency: str, nano: int) -> None:
+        """Count what a call to `model` cost, in nano-units of a currency."""
+        counter = self._costs.get((model, currency))
+        if counter is None:
+            counter = self._costs[model, currency] = self.cost.labels(model, currency)
+        counter.inc(nano / 1e9)
 
     def count_refused(self, model: str, code: str) -> None:
         """Count a call that was refused; `model` is empty unless it is one of ours."""

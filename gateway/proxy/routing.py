@@ -173,7 +173,11 @@ class Router:
             _log.warning("backend_ejected", backend=backend.id, reason=reason)
 
     def _breaker(self, backend: Backend) -> Breaker:
-        return self._breakers.setdefault(_name(backend), Breaker())
+        name = _name(backend)
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            breaker = self._breakers[name] = Breaker()
+        return breaker
 
 
 def _name(backend: Backend) -> tuple[str, str]:

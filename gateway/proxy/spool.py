@@ -44,6 +44,8 @@ __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 
 _log = structlog.get_logger()
 _TICK_SECONDS = 1.0  # between retries, checks of the disk, and updates of streams
+# Records that came while the disk worked wait for more, because every fsync takes processor time too.
+_GATHER_SECONDS = 0.001
 _COUNTED_PER_TICK = 100  # streams; with more, each is updated less often
 _LARGEST_SEGMENT = 8 * 1024 * 1024
 
@@ -348,7 +350,8 @@ class Spool:
     def _report(
         self, jobs: list[Job], written: int, error: OSError | None, is_writable: bool, is_full: bool
     ) -> None:
-        """In the event loop: report the result of each record to its caller."""
+        """In the event loop: report the result of each record to its caller, and see to those that came meanwhile."""
+        assert self._loop is not None
         self.pending += written
         if written or is_full:
             self.arrived.set()
@@ -365,5 +368,7 @@ class Spool:
                 job.done.exception()  # marks it as retrieved: perhaps nobody waits anymore
             else:
                 job.done.set_result(None)
-        if jobs:
-            self._hand_over()
+        if jobs and self._waiting:
+            self._loop.call_later(_GATHER_SECONDS, self._hand_over)
+        elif jobs:
+            self._is_writing = False

@@ -331,12 +331,13 @@ def _is_no_error(content: Any, data: bytes) -> bool:
 
 def _end_of_texts(events: bytes) -> int:
     """Where the first event begins that ends a choice or the stream, or reports usage; 0 for none, or the first."""
-    places = [events.find(b"[DONE]")]
+    first = events.find(b"[DONE]")
     if b'"finish' in events and (found := _FINISH.search(events)):
-        places.append(found.start())
+        first = found.start() if first < 0 else min(first, found.start())
     if b'"usage' in events and (found := _USAGE.search(events)):
-        places.append(found.start())
-    first = min((place for place in places if place >= 0), default=0)
+        first = found.start() if first < 0 else min(first, found.start())
+    if first <= 0:
+        return 0
     end = max(events.rfind(b"\n\n", 0, first) + 2, events.rfind(b"\n\r\n", 0, first) + 3)
     return end if end > 3 else 0
 

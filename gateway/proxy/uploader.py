@@ -27,8 +27,8 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.spool import Spool, SpoolError, read_segment, sync_directory
 
 _log = structlog.get_logger()
-# A short wait, so that calls that end together are sent together.
-_GATHER_SECONDS = 0.1
+# A wait, so that calls that end at about the same time are sent together.
+_GATHER_SECONDS = 0.25
 # With these statuses a batch can never succeed; with any other it may succeed later.
 _POISONED = (400, 409, 413, 422)
 _PROBLEM = (

@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import select
+import time
 import weakref
 
 import pytest
@@ -68,6 +69,31 @@ def test_calls_that_end_together_wake_the_writer_once(tmp_path, monkeypatch):
 
     asyncio.run(run())
     assert [number for number in taken if number] == [20, 10]
+
+
+def test_records_that_come_while_the_disk_works_share_the_next_write(tmp_path, monkeypatch):
+    sizes = []
+    write = spool.Spool._write
+
+    def slowly(self, written):
+        sizes.append(len(written))
+        time.sleep(0.1)
+        return write(self, written)
+
+    monkeypatch.setattr(spool.Spool, "_write", slowly)
+
+    async def run():
+        one = spool.Spool(tmp_path / "spool")
+        one.start()
+        records = []
+        for number in range(6):
+            records.append(asyncio.create_task(one.append(event())))
+            await asyncio.sleep(0.02 if number == 0 else 0.005)
+        await asyncio.gather(*records)
+        await asyncio.to_thread(one.close)
+
+    asyncio.run(run())
+    assert sizes == [1, 5]
 
 
 def test_what_waits_is_written_when_the_spool_is_closed(tmp_path):
