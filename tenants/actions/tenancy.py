@@ -111,12 +111,12 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
             code="currency_in_use",
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
-    # The time zone sets the days and months that limits count.
-    if "timezone" in changes:
-        raise_revision(limits=limited_in(tenant))
-    # Gateways send its calls only there.
-    if "regions" in changes:
-        raise_revision(tenants=[tenant.pk])
+    # The time zone sets the days and months that limits count; gateways send calls only to the regions.
+    if "timezone" in changes or "regions" in changes:
+        raise_revision(
+            limits=limited_in(tenant) if "timezone" in changes else (),
+            tenants=[tenant.pk] if "regions" in changes else (),
+        )
     return tenant
 
 
