@@ -7,8 +7,17 @@ from typing import Final
 from uuid import UUID
 
 from gateway import records
-from gateway.compile import batches, head_of, one_moment, packer, routing_now, state_of
-from gateway.contract import CONTRACT_VERSION, DATA_CLASSES
+from gateway.compile import (
+    LIMITED,
+    batches,
+    head_of,
+    limits_classes,
+    one_moment,
+    packer,
+    routing_now,
+    state_of,
+)
+from gateway.contract import CONTRACT_VERSION
 from gateway.contract.stream import ConfigEnd, ConfigPart, ConfigRecords, ConfigRouting, LimitsRecord
 from gateway.used import limits_on
 from tenants.models import ApiKey, Project, Tenant
@@ -43,7 +52,8 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
         routing = routing_now()
         new_state = state_of(mark_of(revision), routing, version)
         is_rerouted = new_state.split(".")[1] != known_routing
-        if version == 1 and is_rerouted and _routes_rule_projects_out(routing):
+        was_limited = known_routing.endswith(LIMITED)
+        if version == 1 and is_rerouted and (was_limited or _routes_rule_projects_out(routing)):
             return None
         parts: list[ConfigPart] = [head_of(revision, state=new_state, after=after), *found]
         if is_rerouted:
@@ -55,11 +65,7 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
 
 def _routes_rule_projects_out(routing: ConfigRouting) -> bool:
     """Whether some project could lose or gain a model in version 1 when routes change."""
-    targets = (target for route in routing.routes for target in route.targets)
-    return (
-        any(target.highest_data_class != DATA_CLASSES[-1] for target in targets)
-        or Tenant.objects.exclude(regions=[]).exists()
-    )
+    return limits_classes(routing) or Tenant.objects.exclude(regions=[]).exists()
 
 
 def _records_of(changes: Changes, version: int) -> list[ConfigPart] | None:

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef
 
 from catalog.models import CatalogModel, Grant
 from gateway import records
-from gateway.contract import CONTRACT_VERSION, ConfigSnapshot, encode
+from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, ConfigSnapshot, encode
 from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
     ConfigEnd,
@@ -30,6 +30,8 @@ from gateway.used import limits_on
 from tenants.revision import current_revision, mark_of
 
 T = TypeVar("T")
+# At the end of a state of version 1: as `limits_classes` says.
+LIMITED = "-limited"
 
 
 def compile_snapshot() -> ConfigSnapshot:
@@ -135,7 +137,15 @@ def state_of(mark: str, routing: ConfigRouting, version: int) -> str:
         return ""
     digest = hashlib.sha256(encode(routing)).hexdigest()[:16]
     # Consoles of version 1 wrote no version.
-    return f"{mark}.{digest}" if version == 1 else f"{mark}.{digest}.{version}"
+    if version == 1:
+        return f"{mark}.{digest}{LIMITED if limits_classes(routing) else ''}"
+    return f"{mark}.{digest}.{version}"
+
+
+def limits_classes(routing: ConfigRouting) -> bool:
+    """Whether some target may not receive every class of data, so that in version 1 a project may lack a model."""
+    targets = (target for route in routing.routes for target in route.targets)
+    return any(target.highest_data_class != DATA_CLASSES[-1] for target in targets)
 
 
 def _issued_at() -> str:

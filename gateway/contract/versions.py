@@ -70,8 +70,8 @@ def spoken_with(header: str | None) -> int | None:
 
     Without the header, the reader knows version 1.
     """
-    read = {int(one) for one in (header or "1").split(",") if one.strip().isascii() and one.strip().isdigit()}
-    return max(read & set(CONTRACT_VERSIONS), default=None)
+    read = {one.strip() for one in (header or "1").split(",")}
+    return max((version for version in CONTRACT_VERSIONS if str(version) in read), default=None)
 
 
 def spoken(headers: Mapping[str, str]) -> int:

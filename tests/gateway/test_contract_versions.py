@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.regions import is_allowed
+from deployments.routes import EntryPlan, change_route, make_routable, plan_of
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything, compile_snapshot
 from gateway.contract import (
@@ -33,7 +34,13 @@ from gateway.proxy.index import Index
 from tenants.actions.tenancy import change_tenant
 from tenants.models import DataClass
 from tenants.revision import current_revision, raise_revision
-from tests.factories import CatalogModelFactory, ProjectFactory, member_of
+from tests.factories import (
+    CatalogModelFactory,
+    ProjectFactory,
+    ProviderFactory,
+    ProviderModelFactory,
+    member_of,
+)
 from tests.gateway.granted import RouteEntryFactory, key_for, registered
 from tests.gateway.targets import target
 
@@ -158,7 +165,8 @@ def test_changes_in_another_version_are_not_put_on_top():
 
 
 @pytest.mark.parametrize(
-    ("header", "version"), [(None, 1), ("1", 1), ("1,2", 2), ("2, 3", 2), ("3", None), ("x", None), ("", 1)]
+    ("header", "version"),
+    [(None, 1), ("1", 1), ("1,2", 2), ("2, 3", 2), ("3", None), ("x", None), ("", 1), ("1" * 5000, None)],
 )
 def test_both_speak_the_newest_version_that_they_share(header, version):
     assert spoken_with(header) == version
@@ -245,6 +253,22 @@ def test_where_regions_matter_new_routes_are_everything_for_an_old_gateway(proje
     change_tenant(project.tenant.pk, by=owner, name="Another name", regions=["us"])
     RouteEntryFactory(deployment__version__model=CatalogModelFactory(name="third"))
     assert compile_changes(index.revision, index.state, 1) is None
+
+
+def test_an_old_gateway_gets_a_model_back_that_only_safe_targets_serve_again(db):
+    model, project = CatalogModelFactory(name="both"), ProjectFactory()
+    key = key_for(project, model)
+    route = RouteEntryFactory(deployment__version__model=model).route
+    listed = ProviderModelFactory(provider=ProviderFactory(highest_data_class="public"), model=model)
+    make_routable([listed])
+    own = plan_of(route)
+    change_route(route.pk, [*own, EntryPlan(listed.target.pk)], based_on=route.generation, by=None)
+    index = read(lines_of(b"".join(compile_everything(1))))
+    assert index.keys.get(key.digest).config.models == [], "its data may not go to the provider"
+    change_route(route.pk, own, based_on=route.generation + 1, by=None)
+    assert compile_changes(index.revision, index.state, 1) is None, "changes would not name the project"
+    index = read(lines_of(b"".join(compile_everything(1))), before=index)
+    assert index.keys.get(key.digest).config.models == ["both"]
 
 
 @pytest.mark.parametrize(
