@@ -18,7 +18,6 @@ from tests.factories import (
     ProviderFactory,
 )
 
-pytest_plugins = ["tests.deployments.provider_cast"]
 pytestmark = pytest.mark.django_db
 
 

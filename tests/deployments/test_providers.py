@@ -41,7 +41,6 @@ from tests.factories import (
 )
 from tests.gateway.granted import grant
 
-pytest_plugins = ["tests.deployments.provider_cast"]
 pytestmark = pytest.mark.django_db
 
 

@@ -158,6 +158,7 @@ def test_the_page_names_the_permissions_that_actions_declare():
 OF_ONESELF = {
     "api-token-list": "a token of one's own",
     "request-preview": "says what a request would mean and changes nothing",
+    "route-preview": "says what a change of a route would mean and changes nothing",
 }
 
 
