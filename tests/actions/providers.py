@@ -57,9 +57,8 @@ def replaced_credential(world, actor):
 
 
 def matched_model(world, actor):
-    return ProviderModelFactory(
-        name="aya-expanse", mode="chat", model=CatalogModelFactory(name="aya-expanse")
-    )
+    model = CatalogModelFactory(name="aya-expanse")
+    return ProviderModelFactory(name="aya-expanse", mode="chat", model=model, is_named_by_hand=True)
 
 
 def provider_model(world, actor):
