@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from launcher.ports import free_port
@@ -38,6 +39,11 @@ def pytest_load_initial_conftests(early_config, parser, args):
     if "PYTEST_XDIST_WORKER" not in os.environ:
         prepare_environment(early_config.add_cleanup)
     return (yield)
+
+
+# On a busy machine any example may take long.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config):
