@@ -207,18 +207,11 @@ def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
         *("celery", "-A", "config", "worker", "--loglevel", "INFO", "--concurrency", "2"),
         *("--hostname", "demo@%h", "--without-gossip", "--without-mingle"),
     )
-    # It stands in for a provider: another program, elsewhere, that wants a credential.
-    provider = urlsplit(environment["DEMO_PROVIDER_URL"])
-    outside = Command(
-        (PYTHON, "-m", "deployments.engine", "--port", str(provider.port), "--model", OUTSIDE_MODEL),
-        {**environment, "ENGINE_API_KEY": environment["DEMO_PROVIDER_KEY"]},
-        directory=CHECKOUT,
-    )
     engine_host = python("deployments.engine_host", "--state-dir", environment["ENGINE_STATE_DIR"])
     return [
         Service("console", console, answers(f"http://{LOOPBACK}:{ports.console}", "/healthz", "/readyz")),
         Service("engine-host", engine_host),
-        Service("provider", outside, answers(f"http://{provider.netloc}", "/health")),
+        *_provider(environment),
         Service("worker", worker, stop_seconds=15),
         Service(
             "gateway",
@@ -227,6 +220,19 @@ def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
         ),
         Service("beat", python("celery", "-A", "config", "beat", "--loglevel", "INFO")),
     ]
+
+
+def _provider(environment: Mapping[str, str]) -> list[Service]:
+    """What stands in for a provider: another program, elsewhere, that wants a credential. None without its address."""
+    if "DEMO_PROVIDER_URL" not in environment:
+        return []
+    at = urlsplit(environment["DEMO_PROVIDER_URL"])
+    engine = Command(
+        (PYTHON, "-m", "deployments.engine", "--port", str(at.port), "--model", OUTSIDE_MODEL),
+        {**environment, "ENGINE_API_KEY": environment["DEMO_PROVIDER_KEY"]},
+        directory=CHECKOUT,
+    )
+    return [Service("provider", engine, answers(f"http://{at.netloc}", "/health"))]
 
 
 def answers(base: str, *paths: str) -> Callable[[], bool]:

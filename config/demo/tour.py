@@ -274,6 +274,18 @@ def call_provider(visit: Visit) -> Iterator[str]:
 
     answer = wait_for(first_answer, "The gateway calls the provider", 75)
     expect(answer.model == OUTSIDE_MODEL, f"The answer names the model {answer.model}.")
+    day = visit.today(me).isoformat()
+    wait_for(
+        lambda: [
+            row
+            for row in visit.api(
+                me, "costs/", tenant="aurora-bank", start=day, end=day, group_by="model,key"
+            )["rows"]
+            if row["key"] == outside.key_id
+        ],
+        "The call to the provider in the ledger",
+        LEDGER_SECONDS * visit.patience,
+    )
     yield f"{OUTSIDE_MODEL}, which a provider serves: {answer.choices[0].message.content[:60]!r}"
 
 

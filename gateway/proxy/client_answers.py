@@ -105,7 +105,14 @@ class PassedMessages(ClientStream):
 
 
 def stream_for(parsed: ParsedRequest, backend: Backend, names: Names, identity: Identity) -> ClientStream:
-    """The stream from this backend to the client of this call."""
+    """The stream from a backend to the client of a call.
+
+    Args:
+        parsed: the client's call.
+        backend: who answers.
+        names: puts the public name into the answer.
+        identity: what a translated answer says about itself.
+    """
     if parsed.is_messages:
         return PassedMessages(names, identity) if backend.is_translated else ToMessages(names, identity)
     hides_usage, choices = not parsed.wants_usage, parsed.choices

@@ -43,10 +43,12 @@ from gateway.proxy.spool_jobs import Begun, Job
 __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 
 _log = structlog.get_logger()
-_TICK_SECONDS = 1.0  # between retries, checks of the disk, and updates of streams
+# Between retries, checks of the disk, and updates of streams.
+_TICK_SECONDS = 1.0
 # Records that came while the disk worked wait for more, because every fsync takes processor time too.
 _GATHER_SECONDS = 0.001
-_COUNTED_PER_TICK = 100  # streams; with more, each is updated less often
+# Streams; with more, each is updated less often.
+_COUNTED_PER_TICK = 100
 _LARGEST_SEGMENT = 8 * 1024 * 1024
 
 
@@ -64,26 +66,34 @@ class Spool:
         self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         # What it takes next: it is woken once for all that come while it works, or in one step of the loop.
         self._waiting: deque[Job] = deque()
-        self._is_writing = False  # the event loop's view
+        # The event loop's view.
+        self._is_writing = False
         self._closed: deque[Path] = deque()
         self._next_number = 1
         self._is_found = False
-        self._current: tuple[int, Path] | None = None  # file descriptor and path; writer thread only
+        # File descriptor and path; writer thread only.
+        self._current: tuple[int, Path] | None = None
         self._current_size = 0
         self._current_events = 0
         self._unwritten: list[Job] = []
-        self._begun: dict[str, Begun] = {}  # by call id; used by the writer thread only
-        self._is_disk_good = True  # the writer thread's view
+        # By call id; used by the writer thread only.
+        self._begun: dict[str, Begun] = {}
+        # The writer thread's view.
+        self._is_disk_good = True
         self._ticks = 0
         self._last_tick = 0.0
         self._last_write = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="usage-spool", daemon=True)
         self.is_writable = True
-        self.problem = ""  # what was found and is not valid
-        self.pending = 0  # events on disk that are not yet confirmed
-        self.torn = 0  # cut-off records found at the start
-        self.arrived = asyncio.Event()  # set when there is something to send
+        # What was found and is not valid.
+        self.problem = ""
+        # Events on disk that are not yet confirmed.
+        self.pending = 0
+        # Cut-off records found at the start.
+        self.torn = 0
+        # Set when there is something to send.
+        self.arrived = asyncio.Event()
 
     def start(self) -> None:
         """Find what an earlier process left, record the streams that it cut off, and start the writer.
@@ -274,7 +284,8 @@ class Spool:
             self._checkpoint_current()
         events = sum(job.is_event for job in written)
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop may be closed at the very end
+        # The loop may be closed at the very end.
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._report, jobs, events, error, self._is_disk_good, is_full)
 
     def _write(self, lines: list[bytes]) -> OSError | None:
@@ -365,7 +376,8 @@ class Spool:
                 continue
             if error is not None and (job.line or job.leaves is not None):
                 job.done.set_exception(SpoolError(f"Usage cannot be recorded: {error.strerror}"))
-                job.done.exception()  # marks it as retrieved: perhaps nobody waits anymore
+                # Marks it as retrieved: perhaps nobody waits anymore.
+                job.done.exception()
             else:
                 job.done.set_result(None)
         if jobs and self._waiting:

@@ -24,7 +24,8 @@ class Begun:
             return False
         try:
             usage = self.count()
-        except Exception:  # the other thread is in the middle of a step
+        # The other thread is in the middle of a step.
+        except Exception:
             return False
         if usage == self.event.usage:
             return False
@@ -36,9 +37,11 @@ class Begun:
 class Job:
     """A job for the writer. Without a line: end the segment, and move the beginnings out of `leaves`."""
 
-    done: asyncio.Future[None] | None  # None: nobody waits
+    # None: nobody waits.
+    done: asyncio.Future[None] | None
     line: bytes = b""
-    ends: str = ""  # the call whose beginning no longer counts
+    # The call whose beginning no longer counts.
+    ends: str = ""
     begins: Begun | None = None
     is_event: bool = False
     leaves: Path | None = None
