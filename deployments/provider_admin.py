@@ -168,7 +168,7 @@ class ProviderAdmin(ReadOnlyAdmin):
 
     refresh = Dialog(
         provider_lists.refresh_provider,
-        label=_("Test and list models"),
+        label=_("Test"),
         url_path="refresh",
         icon="network_check",
         title=_("Test this provider?"),
@@ -204,7 +204,7 @@ class ProviderAdmin(ReadOnlyAdmin):
 
     route_models = Dialog(
         provider_routing.route_provider_models,
-        label=_("Route models"),
+        label=_("Route"),
         url_path="route-models",
         icon="alt_route",
         form=RouteModelsForm,
