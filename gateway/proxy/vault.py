@@ -19,6 +19,7 @@ _log = structlog.get_logger()
 # As the console admits them: plain names below the directory, and variables with this beginning.
 _FILE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,4}")
 _VARIABLE: Final = re.compile(r"PROVIDER_[A-Z0-9_]{1,90}")
+_PRIVATE_BYTES: Final = 32
 _LARGEST_FILE: Final = 8 * 1024
 _READ_AGAIN_SECONDS: Final = 1.0
 
@@ -146,14 +147,18 @@ class Vault:
 
 
 def _private_key(path: Path) -> bytes:
-    """This gateway's private key; made at its first start."""
+    """This gateway's private key. A missing or damaged one is made anew; the console then seals the key to that one."""
+    key = path.read_bytes() if path.exists() else b""
+    if len(key) == _PRIVATE_BYTES:
+        return key
+    if key:
+        _log.error("sealing_key_damaged", path=str(path))
+    key = os.urandom(_PRIVATE_BYTES)
     try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        key = os.urandom(32)
         _write_private(path, key)
-    if len(key) != 32:
-        raise ValueError(f"{path} is damaged. Delete it: the console then seals the credential key anew.")
+    except OSError as error:
+        # A full disk: it serves until the next start, which makes another one.
+        _log.warning("sealing_key_not_kept", reason=str(error))
     return key
 
 

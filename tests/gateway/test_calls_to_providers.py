@@ -371,3 +371,17 @@ def test_files_and_variables_are_read_where_they_may_be(tmp_path):
     ):
         with pytest.raises(NoCredential):
             vault.header(dialect, "one", [CredentialConfig(kind=kind, value=name)])
+
+
+@pytest.mark.parametrize("damage", [b"", b"half a key", b"x" * 33])
+def test_a_damaged_private_key_is_made_anew(tmp_path, damage):
+    Vault(tmp_path, None, {})
+    (tmp_path / "sealing.key").write_bytes(damage)
+    vault = Vault(tmp_path, None, {})
+    assert vault.header(DIALECTS["azure"], "one", [stored(vault, b"k" * 64)]) == ("api-key", SECRET)
+    assert Vault(tmp_path, None, {}).public_key == vault.public_key
+
+
+def test_a_disk_without_room_for_the_private_key_stops_no_start(tmp_path):
+    vault = Vault(tmp_path / "missing", None, {})
+    assert vault.header(DIALECTS["azure"], "one", [stored(vault, b"k" * 64)]) == ("api-key", SECRET)

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.demo.browser import UnexpectedAnswer
-from config.demo.tour import Difference, read_installation, walk
+from config.demo.tour import read_installation, walk
+from config.demo.visit import Difference
 
 
 class Command(BaseCommand):
