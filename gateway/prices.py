@@ -6,29 +6,28 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import cast, get_args
 
 from django.db.models import Q
 
 from billing.models import Price
-from gateway.contract import NANO, PriceConfig, PriceKind
+from gateway.contract import NANO, PriceConfig
 
 MILLION = 1_000_000
 
 
 def prices_of(models: Iterable[str]) -> list[PriceConfig]:
-    """The current prices of `models`, in one query; an unpriced kind is missing."""
+    """The current prices of `models` for every kind of usage, in one query; an unpriced kind is missing."""
     rows = (
         Price.objects.in_force()
-        .filter(sku__model__name__in=list(models), sku__kind__in=get_args(PriceKind))
+        .filter(sku__model__name__in=list(models))
         .order_by("sku__model__name", "sku__kind")
         .values_list("sku__model__name", "currency", "sku__kind", "per_million")
     )
-    by_model: dict[tuple[str, str], dict[PriceKind, int]] = defaultdict(dict)
+    by_model: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for model, currency, kind, per_million in rows:
-        by_model[model, currency][cast(PriceKind, kind)] = nano_per_unit(per_million)
+        by_model[model, currency][kind] = nano_per_unit(per_million)
     return [
-        PriceConfig(model=model, currency=currency, nano_per_token=prices)
+        PriceConfig(model=model, currency=currency, nano_per_unit=prices)
         for (model, currency), prices in by_model.items()
     ]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.contract.messages import Count, OpenMessage, Revision
+from gateway.contract.messages import Count, KindName, OpenMessage, Revision
 
 CONTRACT_VERSION = 2
 # The versions that this release reads and writes, newest last.
@@ -25,7 +25,6 @@ LimitKind = Literal[
     "tokens_per_month",
     "money_per_month",
 ]
-PriceKind = Literal["input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request"]
 
 
 class LimitConfig(OpenMessage, frozen=True):
@@ -173,17 +172,19 @@ class RouteConfig(OpenMessage, frozen=True):
 
 
 class PriceConfig(OpenMessage, frozen=True):
-    """The current price of a token of each kind, in whole nano-units of `currency`, **rounded up**; `request` is
-    per call.
+    """The current price of one of each kind of usage, in whole nano-units of `currency`, **rounded up**: of a token,
+    an image, a character, a search. `request` is per call.
 
-    Used for money limits only. A missing kind is unpriced, not free: while a hard money limit applies,
-    a model without a price for input (and, for chat, output) is refused. If missing, `cache_read` and `cache_write`
-    count as input, and `reasoning` as output. `tenant_id` null is the price for every tenant that has no price of
-    its own.
+    `nano_per_unit` is for one of the whole numbers that `Usage` has, so a kind with a scale, such as seconds of audio
+    counted in milliseconds, has the price of a millisecond. A price above zero is at least 1.
+
+    Used for money limits only. A missing kind is unpriced, not free: while a hard money limit applies, a model without
+    the prices that the endpoint needs is refused. If missing, `cache_read` and `cache_write` count as input, and
+    `reasoning` as output. `tenant_id` null is the price for every tenant that has no price of its own.
     """
 
     model: str
-    nano_per_token: dict[PriceKind, Count]
+    nano_per_unit: dict[KindName, Count]
     currency: str = "USD"
     tenant_id: str | None = None
 

@@ -10,6 +10,8 @@ NANO = 1_000_000_000
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Revision = Annotated[int, msgspec.Meta(ge=0)]
 Calls = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# The name of a kind of usage: a row of the console's `usage_kind`.
+KindName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 Words = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]  # PostgreSQL keeps no NUL
 
 

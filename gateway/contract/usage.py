@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.contract.config import CONTRACT_VERSION
-from gateway.contract.messages import Calls, Count, Message, OpenMessage, Revision, Words
+from gateway.contract.messages import Calls, Count, KindName, Message, OpenMessage, Revision, Words
 
 # Of usage batches. A gateway says it in the header `x-contract-version`; a batch without that header is of version 1.
 USAGE_VERSION = 2
@@ -32,7 +32,6 @@ class Ack(Message, frozen=True):
 TOKEN_KINDS = frozenset(
     ("input", "output", "cache_read", "reasoning", "cache_write", "cache_write_1h", "image", "audio")
 )
-KindName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 # Whole numbers by kind, without zeros. The kinds are **disjoint**: no token is counted under two of them.
 Usage = dict[KindName, Count]
 

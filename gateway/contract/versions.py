@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from math import lcm
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -52,6 +52,7 @@ _LONGEST_HEAD = 64 * 1024
 # Between a target's id and what distinguishes its addresses, in the id of a backend of version 1.
 _SEPARATOR = "."
 _MOST_PARTS = 10_000
+_FIRST_KINDS: Final[tuple[v1.PriceKind, ...]] = get_args(v1.PriceKind)
 
 
 class _Spoken(msgspec.Struct):
@@ -169,7 +170,15 @@ def upgraded_routes(routes: Iterable[v1.RouteConfig]) -> list[RouteConfig]:
 
 
 def _prices(prices: Iterable[v1.PriceConfig]) -> list[PriceConfig]:
-    return msgspec.convert(list(prices), list[PriceConfig], from_attributes=True)
+    return [
+        PriceConfig(
+            model=one.model,
+            nano_per_unit={str(kind): nano for kind, nano in one.nano_per_token.items()},
+            currency=one.currency,
+            tenant_id=one.tenant_id,
+        )
+        for one in prices
+    ]
 
 
 def may_receive(target: TargetConfig, regions: Iterable[str], data_class: DataClass | None) -> bool:
@@ -331,5 +340,14 @@ def _mark(url: str) -> str:
 
 
 def downgraded_prices(prices: Iterable[PriceConfig]) -> list[v1.PriceConfig]:
-    """Prices in version 1."""
-    return msgspec.convert(list(prices), list[v1.PriceConfig], from_attributes=True)
+    """Prices in version 1, of the kinds that it knows."""
+    found = []
+    for one in prices:
+        nano = {kind: one.nano_per_unit[kind] for kind in _FIRST_KINDS if kind in one.nano_per_unit}
+        if nano:
+            found.append(
+                v1.PriceConfig(
+                    model=one.model, nano_per_token=nano, currency=one.currency, tenant_id=one.tenant_id
+                )
+            )
+    return found

@@ -52,7 +52,9 @@ class Call:
         self._key = key
         self._parsed = parsed
         self._route = route
-        self._price: Price | None = index.price(key.config.tenant_id, parsed.model)
+        price = index.price(key.config.tenant_id, parsed.model)
+        # A price that lacks what each such call uses would be half of the cost.
+        self._price: Price | None = price if price is not None and price.covers(parsed.mode) else None
         self._trace = read_trace(request.headers)
         self._apart = put_call_apart(parsed, index.separation, key.config.tenant_id)
         self._reservation = Reservation()
@@ -111,8 +113,7 @@ class Call:
     async def _admit(self) -> None:
         """Reserve what the call may use. Raises Refusal."""
         limits = self._key.limits_on(self._parsed.model)
-        is_priced = self._price is not None and self._price.covers(self._parsed.mode)
-        if not is_priced and any(one.kind == "money_per_month" and one.is_hard for one in limits):
+        if self._price is None and any(one.kind == "money_per_month" and one.is_hard for one in limits):
             raise Refusal(
                 403,
                 "model_unpriced",

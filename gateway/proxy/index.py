@@ -30,6 +30,11 @@ _FALLBACKS: dict[str, str] = {
     "cache_write": "input",
     "reasoning": "output",
 }
+# The kinds that a call of each mode uses in any case: all kinds of one of these sets.
+_NEEDED: Mapping[Mode, tuple[frozenset[str], ...]] = {
+    "chat": (frozenset(("input", "output")),),
+    "embedding": (frozenset(("input",)),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +105,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Whole nano-units per token. Used only for limits, so every result is an upper bound."""
+    """Whole nano-units per unit of each kind. Used only for limits, so every result is an upper bound."""
 
     nano: Mapping[str, int]
     currency: str
 
     def covers(self, mode: Mode) -> bool:
-        """Whether every token kind that a call of this mode always uses has a price."""
-        return mode == "embedding" or "output" in self.nano
+        """Whether every kind that a call of this mode always uses has a price."""
+        return any(kinds <= self.nano.keys() for kinds in _NEEDED[mode])
 
     @property
     def per_call(self) -> int:
@@ -251,6 +256,5 @@ def _require_no_salt(routes: list[RouteConfig]) -> None:
 
 
 def _compile_price(price: PriceConfig) -> Price | None:
-    """The compiled price; None unless at least the prompt has a price."""
-    nano = {str(kind): each for kind, each in price.nano_per_token.items()}
-    return Price(nano, price.currency) if "input" in nano else None
+    """The compiled price; None without any."""
+    return Price(price.nano_per_unit, price.currency) if price.nano_per_unit else None

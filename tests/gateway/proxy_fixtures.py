@@ -326,7 +326,7 @@ class Rig:
             RouteConfig(model="nobody-serves-me", modes=["chat"], targets=[]),
         ]
         self.prices = [
-            PriceConfig(model=MODEL, nano_per_token={"input": 1000, "cache_read": 100, "output": 4000})
+            PriceConfig(model=MODEL, nano_per_unit={"input": 1000, "cache_read": 100, "output": 4000})
         ]
         self.settings = SettingsConfig(max_body_bytes=100_000)
 

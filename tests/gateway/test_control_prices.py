@@ -12,7 +12,8 @@ from billing.models import BilledModel, Price, Sku
 from core.ids import uuid7
 from gateway import actions
 from gateway.compile import compile_snapshot
-from gateway.contract import PriceConfig
+from gateway.contract import PriceConfig, encode
+from gateway.contract.versions import Downgrade, read_snapshot
 from gateway.models import ConfigClock
 from gateway.prices import nano_per_unit
 from tenants.actions import set_limits
@@ -48,7 +49,36 @@ def test_only_models_that_are_granted_or_routed_have_prices_and_unpriced_kinds_a
     price(model, "input", "2.5")
     price(model, "output", "10", begin=THIS_HOUR - timedelta(days=40), end=THIS_HOUR - timedelta(hours=1))
     price(CatalogModelFactory(), "input", "1")
-    assert compile_snapshot().prices == [PriceConfig(model="llama-4", nano_per_token={"input": 2500})]
+    assert compile_snapshot().prices == [PriceConfig(model="llama-4", nano_per_unit={"input": 2500})]
+
+
+def test_every_kind_that_has_a_price_reaches_gateways(project, model):
+    """Also those that are no tokens: an image, a millisecond of sound, a search; none of them vanishes by rounding."""
+    key_for(project, model)
+    price(model, "image_output_1024x1024", "40000")
+    price(model, "audio_input_seconds", "0.00000001")
+    price(model, "search", "2000")
+    [told] = compile_snapshot().prices
+    assert told.nano_per_unit == {
+        "image_output_1024x1024": 40_000_000,
+        "audio_input_seconds": 1,
+        "search": 2_000_000,
+    }
+
+
+def test_a_gateway_of_version_1_gets_the_prices_of_its_eight_kinds(project, model):
+    key_for(project, model)
+    price(model, "input", "2.5")
+    price(model, "search", "2000")
+    only_new = CatalogModelFactory(name="searcher")
+    key_for(project, only_new)
+    price(only_new, "search", "2000")
+    snapshot = compile_snapshot()
+    assert {one.model for one in snapshot.prices} == {"llama-4", "searcher"}
+    old = Downgrade(snapshot.routes).snapshot(snapshot)
+    assert [(one.model, one.nano_per_token) for one in old.prices] == [("llama-4", {"input": 2500})]
+    again = read_snapshot(encode(old))
+    assert again.prices == [PriceConfig(model="llama-4", nano_per_unit={"input": 2500})]
 
 
 def test_a_price_that_begins_by_itself_is_announced(model):

@@ -194,7 +194,7 @@ def test_an_unpriced_model_is_refused_under_a_money_limit(limited_rig):
 
 def test_a_model_whose_answers_have_no_price_is_refused_under_a_money_limit(new_rig):
     rig = new_rig()
-    rig.prices = [PriceConfig(model=name, nano_per_token={"input": 1000}) for name in (MODEL, VECTORS)]
+    rig.prices = [PriceConfig(model=name, nano_per_unit={"input": 1000}) for name in (MODEL, VECTORS)]
     client = rig.client(rig.new_key(limits=[limit("money_per_month", 10**12)]))
     with pytest.raises(openai.PermissionDeniedError) as refused:
         ask(client)
