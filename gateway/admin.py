@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.validators import validate_slug
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
@@ -22,6 +22,7 @@ from accounts.admin import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
 from gateway import actions
 from gateway.models import Gateway, GatewayPolicy
+from gateway.refused import standing_refusal
 from tenants.revision import current_revision
 
 
@@ -95,6 +96,16 @@ class GatewayAdmin(ReadOnlyAdmin):
         rows = super().get_queryset(request)
         annotated: QuerySet[Any] = rows.annotate(newest=Value(current_revision()))
         return annotated
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, under what keeps gateways from a newer configuration."""
+        if (refusal := standing_refusal()) is not None and request.method == "GET":
+            text = _("Revision %(revision)d is not published: %(reason)s Gateways keep the one before.")
+            messages.error(request, text % {"revision": refusal.revision, "reason": refusal.reason})
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        return answer
 
     @display(description=_("Service"), label={_("in service"): "success", _("revoked"): "danger"})
     def service(self, gateway: Gateway) -> str:

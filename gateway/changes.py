@@ -33,7 +33,8 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
     Everything is necessary if someone raised the revision without naming what changed, if the change is too long ago
     or too large, or if `state` is not what this database gave for `after` in this version, as it was restored from a
     copy since. In version 1, what a project may use depends on routes (gateway/contract/versions.py), so new routes can
-    make everything necessary. Compiles only what the changes name: a dozen queries, whatever the number of keys.
+    make everything necessary. Compiles only what the changes name: some fifteen queries, whatever the number
+    of keys. Raises NotProved (gateway/proof.py).
     """
     mark, _, known = state.partition(".")
     known_routing, _, known_version = known.partition(".")
@@ -59,8 +60,8 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
         if is_rerouted:
             parts.append(routing)
         parts.append(ConfigEnd(revision=revision))
-    packed = packer(routing, version)
-    return revision, b"".join(packed(part) for part in parts)
+        packed = packer(routing, version, is_everything=False)
+        return revision, b"".join(packed(part) for part in parts)
 
 
 def _routes_rule_projects_out(routing: ConfigRouting) -> bool:

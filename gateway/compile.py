@@ -15,10 +15,12 @@ from django.db.models import Exists, OuterRef
 from catalog.models import CatalogModel, Grant
 from gateway import records
 from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, ConfigSnapshot, encode
+from gateway.contract import v1_config as v1
 from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
     ConfigEnd,
     ConfigHead,
+    ConfigPart,
     ConfigRecords,
     ConfigRouting,
     pack,
@@ -26,6 +28,7 @@ from gateway.contract.stream import (
 )
 from gateway.contract.versions import Downgrade
 from gateway.prices import prices_of
+from gateway.proof import Proof
 from gateway.used import limits_on
 from tenants.revision import current_revision, mark_of
 
@@ -34,8 +37,10 @@ T = TypeVar("T")
 LIMITED = "-limited"
 
 
-def compile_snapshot() -> ConfigSnapshot:
+def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
     """Everything a gateway needs to know at the current revision, in one object with every key written out.
+
+    The object is of the newest version; it is proved for gateways of `version`. Raises NotProved.
 
     For small platforms, tests and clients that do not accept CONFIG_TYPE; `compile_everything` never holds it all in
     memory.
@@ -56,6 +61,9 @@ def compile_snapshot() -> ConfigSnapshot:
             if resolved is not None:
                 keys.append(resolved)
         routing = routing_now()
+        proved = prover(routing, version, is_everything=True)
+        proved(ConfigRecords(tenants=list(tenants.values())))
+        proved(ConfigRecords(projects=list(projects.values())))
         return ConfigSnapshot(
             revision=revision,
             issued_at=_issued_at(),
@@ -67,11 +75,14 @@ def compile_snapshot() -> ConfigSnapshot:
 
 
 def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes]:
-    """The same as `compile_snapshot`, as gzip members of lines, in constant memory. The first comes at once."""
+    """The same as `compile_snapshot`, as gzip members of lines, in constant memory. The first comes at once.
+
+    Raises NotProved before the end.
+    """
     with one_moment():
         revision = current_revision()
         routing = routing_now()
-        packed = packer(routing, version)
+        packed = packer(routing, version, is_everything=True)
         yield packed(head_of(revision, state=state_of(mark_of(revision), routing, version)), routing)
         # Tenants before projects: what a project may use in version 1 depends on its tenant.
         for tenants in batches(records.tenant_records()):
@@ -85,12 +96,28 @@ def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes]:
         yield packed(ConfigEnd(revision=revision))
 
 
-def packer(routing: ConfigRouting, version: int) -> Callable[..., bytes]:
-    """A function that packs parts of one configuration, in that version of the contract, into a gzip member."""
-    if version == CONTRACT_VERSION:
-        return lambda *parts: pack(parts)
-    downgrade = Downgrade(routing.routes)
-    return lambda *parts: pack([downgrade.part(part) for part in parts])
+def packer(routing: ConfigRouting, version: int, *, is_everything: bool) -> Callable[..., bytes]:
+    """A function that packs parts of one configuration, in that version of the contract, into a gzip member.
+
+    It raises NotProved for a part that would permit more than the rows do.
+    """
+    proved = prover(routing, version, is_everything=is_everything)
+    return lambda *parts: pack([proved(part) for part in parts])
+
+
+def prover(
+    routing: ConfigRouting, version: int, *, is_everything: bool
+) -> Callable[[ConfigPart], ConfigPart | v1.ConfigPart]:
+    """A function that turns parts of one configuration into that version, and proves each as gateways get it."""
+    proof = Proof(routing, version, is_everything=is_everything)
+    downgrade = None if version == CONTRACT_VERSION else Downgrade(routing.routes)
+
+    def proved(part: ConfigPart) -> ConfigPart | v1.ConfigPart:
+        sent = part if downgrade is None else downgrade.part(part)
+        proof.take(sent)
+        return sent
+
+    return proved
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, Q
@@ -52,6 +55,29 @@ class GatewayPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"for all gateways, of {self.changed_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ConfigRefusal(models.Model):
+    """One row: the last configuration that was not published, because it would have permitted too much."""
+
+    # While the fault stands, gateways ask again every few seconds.
+    STANDS_FOR: Final = timedelta(minutes=5)
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    revision = models.BigIntegerField(default=0)
+    reason = models.TextField(default="")
+    refused_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [CheckConstraint(name="config_refusal_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"revision {self.revision}"
+
+    @property
+    def stands(self) -> bool:
+        """Whether gateways still ask in vain."""
+        return self.refused_at is not None and self.refused_at > now() - self.STANDS_FOR
 
 
 class ConfigClock(models.Model):

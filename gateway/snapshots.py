@@ -23,6 +23,8 @@ from gateway.compile import compile_everything, compile_snapshot
 from gateway.contract import encode
 from gateway.contract.stream import KEEP_ALIVE
 from gateway.contract.versions import Downgrade
+from gateway.proof import NotProved
+from gateway.refused import note_refused
 from tenants.revision import current_revision
 
 log = structlog.get_logger(__name__)
@@ -32,6 +34,8 @@ SHARED_FOR_SECONDS: Final = 1.0
 SHARED_FOR_TIMES_AS_LONG: Final = 10
 # A gateway gives up after 40 seconds without a byte.
 KEEP_ALIVE_SECONDS: Final = 5.0
+# Before the same revision is compiled again.
+REFUSED_FOR_SECONDS: Final = 10.0
 KEPT_CHANGES: Final = 64  # answers
 
 
@@ -51,6 +55,8 @@ class Compilation:
         self.began_at = time.monotonic()
         self.seconds = 0.0
         self.is_done = self.has_failed = False
+        # Why it may not be published.
+        self.refused: NotProved | None = None
         self._members: list[bytes] = []
         self._grown = threading.Condition()
 
@@ -61,8 +67,9 @@ class Compilation:
                 with self._grown:
                     self._members.append(member)
                     self._grown.notify_all()
-        except BaseException:
+        except BaseException as error:
             self.has_failed = True
+            self.refused = error if isinstance(error, NotProved) else None
             raise
         finally:
             self.seconds = time.monotonic() - self.began_at
@@ -93,6 +100,10 @@ class Compilation:
         age = time.monotonic() - self.began_at - self.seconds
         return not self.is_done or age <= max(SHARED_FOR_SECONDS, SHARED_FOR_TIMES_AS_LONG * self.seconds)
 
+    def stays_refused(self, newest: int) -> bool:
+        """Whether compiling it again would hardly find anything else."""
+        return self.revision == newest and time.monotonic() - self.began_at < REFUSED_FOR_SECONDS
+
 
 class SharedSnapshots:
     """The compilations of this process for gateways."""
@@ -106,12 +117,18 @@ class SharedSnapshots:
     def everything(self, beyond: int, version: int) -> Compilation:
         """Everything at a revision greater than `beyond`, which must exist. Compiles in a thread, once for all.
 
-        Called inside a transaction, it compiles before it returns, as only that transaction sees its rows.
+        Called inside a transaction, it compiles before it returns, as only that transaction sees its rows. Raises
+        NotProved if it may not be published, as far as that is known.
         """
         database, newest = connection.settings_dict["NAME"], current_revision()
         with self._lock:
             made = self._everything.get(version)
-            if made is not None and made.database == database and made.is_fresh and not made.has_failed:
+            if made is not None and made.database != database:
+                made = None
+            if made is not None and made.refused is not None and made.stays_refused(newest):
+                # Every gateway asks again and again.
+                raise made.refused
+            if made is not None and made.is_fresh and not made.has_failed:
                 is_slow = not made.is_done or made.seconds > SHARED_FOR_SECONDS
                 if made.revision == newest or (is_slow and beyond < made.revision < newest):
                     return made
@@ -138,7 +155,7 @@ class SharedSnapshots:
         with self._lock:
             made_for, made_at, revision, body = self._whole.get(version, _NOTHING)
             if made_for != wanted or time.monotonic() - made_at > SHARED_FOR_SECONDS:
-                snapshot = compile_snapshot()
+                snapshot = compile_snapshot(version)
                 revision = snapshot.revision
                 body = encode(Downgrade(snapshot.routes).snapshot(snapshot) if version == 1 else snapshot)
                 self._whole[version] = ((wanted[0], revision), time.monotonic(), revision, body)
@@ -150,6 +167,9 @@ def _compile(made: Compilation) -> None:
         with platform_scope("configuration for gateways", is_routine=True):
             made.run()
         log.info("config.compiled", revision=made.revision, seconds=round(made.seconds, 3))
+    except NotProved as fault:
+        with platform_scope("configuration for gateways", is_routine=True):
+            note_refused(fault, made.revision)
     except Exception:
         log.exception("config.not_compiled", revision=made.revision)
     finally:

@@ -24,6 +24,8 @@ from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, UnknownVersion, record_batch
 from gateway.models import Gateway
+from gateway.proof import NotProved
+from gateway.refused import note_refused
 from gateway.revision_watch import watch
 from gateway.snapshots import shared_snapshots
 from gateway.targets import credential_key
@@ -52,7 +54,11 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
             code="unknown_version",
             detail=f"This console speaks versions {READABLE} of the contract. Upgrade the gateway.",
         )
-    answer = _configuration(request, int(after), min(int(wait), settings.CONFIG_POLL_SECONDS), version)
+    try:
+        answer = _configuration(request, int(after), min(int(wait), settings.CONFIG_POLL_SECONDS), version)
+    except NotProved as fault:
+        note_refused(fault, current_revision())
+        answer = _refused(fault)
     answer[VERSION_HEADER] = str(version)
     if (public := request.headers.get(PUBLIC_KEY_HEADER)) and version > 1:
         try:
@@ -130,6 +136,13 @@ def usage(request: HttpRequest, gateway: Gateway) -> HttpResponse:
     except ContractError as error:
         return plain_problem(400, code="invalid", detail=str(error))
     return _json(encode(receipt), {})
+
+
+def _refused(fault: NotProved) -> HttpResponse:
+    """The gateway keeps serving what it has, and asks again."""
+    answer = plain_problem(503, code="configuration_refused", detail=f"Not published: {fault}")
+    answer["Retry-After"] = "5"
+    return answer
 
 
 def _busy() -> HttpResponse:

@@ -47,6 +47,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            "ConfigRefusal",
+            fields=[
+                ("id", models.SmallIntegerField(primary_key=True, default=1, serialize=False)),
+                ("revision", models.BigIntegerField(default=0)),
+                ("reason", models.TextField(default="")),
+                ("refused_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(name="config_refusal_is_one_row", condition=Q(id=1)),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             "ConfigClock",
             fields=[
                 ("id", models.SmallIntegerField(primary_key=True, default=1, serialize=False)),

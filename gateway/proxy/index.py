@@ -189,7 +189,7 @@ class Index:
         self.routes = {
             route.model: known[route.model]
             if route.model in known and known[route.model].config == route
-            else _compile_route(route)
+            else compile_route(route)
             for route in routes
         }
         self.backends = frozenset(
@@ -224,7 +224,8 @@ class Index:
         return [route for route in routes if route is not None]
 
 
-def _compile_route(route: RouteConfig) -> Route:
+def compile_route(route: RouteConfig) -> Route:
+    """The route with the addresses of its targets in groups. Raises ContractError for an impossible address."""
     groups: dict[int, list[Backend]] = {}
     for config in route.targets:
         if any(not url.startswith(("http://", "https://")) for url in config.addresses):

@@ -1,0 +1,230 @@
+"""A configuration is published only once it is proved to permit no more than the rows do."""
+
+import pytest
+
+from audit.models import AuditEntry
+from deployments.routes import EntryPlan, change_route, make_routable, plan_of
+from gateway import records
+from gateway.changes import compile_changes
+from gateway.compile import compile_everything, compile_snapshot
+from gateway.contract.stream import Unpacker
+from gateway.models import ConfigRefusal
+from gateway.proof import NotProved, Proof
+from gateway.proxy.config_build import IndexBuilder
+from gateway.snapshots import SharedSnapshots
+from tenants.actions.tenancy import change_tenant
+from tenants.revision import raise_revision
+from tests.factories import (
+    CatalogModelFactory,
+    ProjectFactory,
+    ProviderFactory,
+    ProviderModelFactory,
+    member_of,
+    staff,
+)
+from tests.gateway.granted import RouteEntryFactory, key_for, registered
+
+CONFIG = "/internal/v1/config"
+LINES = {"Accept": "application/vnd.quartermaster.config", "x-contract-versions": "1,2"}
+
+
+@pytest.fixture
+def project(db):
+    """A tenant bound to eu, and a model with a target inside, one outside, and a provider for public data only."""
+    project = ProjectFactory(tenant__regions=["eu"], tenant__slug="lab", slug="search")
+    model = CatalogModelFactory(name="spread")
+    for number, region in enumerate(["eu-central-1", "us-east-1"]):
+        route = RouteEntryFactory(
+            deployment__version__model=model,
+            deployment__version__version=str(number),
+            deployment__cluster__region=region,
+        ).route
+    provider = ProviderFactory(highest_data_class="public", regions=["eu"])
+    make_routable([listed := ProviderModelFactory(provider=provider, model=model)])
+    change_route(route.pk, [*plan_of(route), EntryPlan(listed.target.pk)], based_on=route.generation, by=None)
+    project.key, project.model = key_for(project, model), model
+    return project
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """No compilation of another test, which ended at the same revision."""
+    monkeypatch.setattr("gateway.views.shared_snapshots", SharedSnapshots())
+
+
+def alter(monkeypatch, name, **fields):
+    """Let a function of `gateway.records` give records with other values, as a fault in it would."""
+    real = getattr(records, name)
+    monkeypatch.setattr(records, name, lambda *args: iter([_with(one, fields) for one in real(*args)]))
+
+
+def _with(one, fields):
+    return type(one)(**{field: getattr(one, field) for field in one.__struct_fields__} | fields)
+
+
+def alter_targets(monkeypatch, **fields):
+    real = records.target_config
+
+    def other(*args):
+        config = real(*args)
+        return config if config is None else _with(config, fields)
+
+    monkeypatch.setattr(records, "target_config", other)
+
+
+def everything(version):
+    return b"".join(compile_everything(version))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_the_rows_permit_is_proved(project, version):
+    raise_revision()
+    assert everything(version)
+    assert compile_snapshot(version).routes
+
+
+@pytest.mark.parametrize(
+    ("function", "fields", "words"),
+    [
+        ("tenant_records", {"regions": []}, "Tenant lab would get regions"),
+        ("project_records", {"data_classes": {}}, "may not receive that class"),
+        ("project_records", {"data_classes": {"spread": "public"}}, "may not receive that class"),
+        ("project_records", {"grant_ends": {"spread": 2**40}}, "not granted to it for that long"),
+        ("project_records", {"grant_ends": {"another": 5}}, "another, which is not granted"),
+    ],
+)
+def test_records_that_permit_too_much_are_not_published(project, monkeypatch, function, fields, words):
+    alter(monkeypatch, function, **fields)
+    for compiled in (lambda: everything(2), compile_snapshot):
+        with pytest.raises(NotProved, match=words):
+            compiled()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"regions": ["eu"]}, "lies outside the tenant's regions"),
+        ({"highest_data_class": "restricted"}, "may not receive that class"),
+        ({"id": "0198c5b0-0000-7000-8000-000000000000"}, "its route does not have"),
+    ],
+)
+def test_targets_that_say_too_much_are_not_published(project, monkeypatch, fields, words):
+    alter_targets(monkeypatch, **fields)
+    with pytest.raises(NotProved, match=words) as refused:
+        everything(2)
+    assert (refused.value.row["model"], refused.value.row["project"]) == ("spread", "search")
+
+
+def test_a_target_of_one_tenant_is_kept_from_all_others(project, monkeypatch):
+    other = ProjectFactory(slug="other")
+    entry = RouteEntryFactory(
+        deployment__version__model=project.model,
+        deployment__version__version="9",
+        deployment__cluster__region="eu-west-1",
+        deployment__only_tenant=other.tenant,
+    )
+    assert everything(2)
+    alter_targets(monkeypatch, only_tenant=None, regions=["eu"], highest_data_class="restricted")
+    type(entry.route.entries.first()).objects.exclude(pk=entry.pk).update(weight=0)
+    with pytest.raises(NotProved, match="another tenant only"):
+        everything(2)
+
+
+def test_an_old_gateway_is_not_told_of_a_model_with_a_forbidden_target(project, monkeypatch):
+    monkeypatch.setattr("gateway.contract.versions.Downgrade._is_safe", lambda *args: True)
+    for compiled in (lambda: everything(1), lambda: compile_snapshot(1)):
+        with pytest.raises(NotProved, match="outside the tenant's regions"):
+            compiled()
+
+
+def current():
+    """What a gateway has, and sends back to get changes."""
+    builder = IndexBuilder(None)
+    for line in Unpacker().feed(everything(2)):
+        builder.take(line)
+    return builder.index()
+
+
+def test_changed_routes_are_proved_for_every_policy_that_gateways_have(project, monkeypatch):
+    raise_revision()
+    index = current()
+    alter_targets(monkeypatch, regions=["eu"])
+    raise_revision(routing=True)
+    with pytest.raises(NotProved, match="outside the tenant's regions"):
+        compile_changes(index.revision, index.state)
+
+
+def test_a_changed_tenant_is_proved_with_the_projects_that_gateways_have(project, monkeypatch):
+    raise_revision()
+    change_tenant(project.tenant.pk, by=(owner := member_of(project.tenant, "owner")), regions=[])
+    index = current()
+    change_tenant(project.tenant.pk, by=owner, regions=["eu"])
+    assert compile_changes(index.revision, index.state)
+    # As if gateways ignored regions.
+    monkeypatch.setattr("gateway.proxy.index.may_receive", lambda *args: True)
+    with pytest.raises(NotProved, match="outside the tenant's regions"):
+        compile_changes(index.revision, index.state)
+
+
+def test_a_changed_project_is_proved(project, monkeypatch):
+    raise_revision()
+    index = current()
+    raise_revision(projects=[project.pk])
+    assert compile_changes(index.revision, index.state)
+    alter(monkeypatch, "project_records", grant_ends={"spread": 2**40})
+    with pytest.raises(NotProved, match="for that long"):
+        compile_changes(index.revision, index.state)
+
+
+@pytest.mark.parametrize("headers", [LINES, {"x-contract-versions": "1,2"}])
+def test_a_refused_configuration_reaches_no_gateway_and_raises_an_alarm(
+    project, client, monkeypatch, headers
+):
+    alter_targets(monkeypatch, regions=["eu"])
+    revision = raise_revision()
+    _, token = registered()
+    for _ in range(2):
+        answer = client.get(CONFIG, {"after": 0}, headers={**token, **headers})
+        assert (answer.status_code, answer.json()["code"]) == (503, "configuration_refused")
+        assert answer["Retry-After"] == "5"
+    entry = AuditEntry.objects.across_tenants().get(verb="configuration.refused")
+    assert entry.details["revision"] == revision
+    assert entry.details["row"]["model"] == "spread"
+    assert "outside the tenant's regions" in ConfigRefusal.objects.get().reason
+    client.force_login(staff("operator"))
+    assert "is not published" in client.get("/admin/gateway/gateway/").content.decode()
+
+
+def test_once_it_is_mended_gateways_get_it(project, client, monkeypatch):
+    with monkeypatch.context() as broken:
+        alter_targets(broken, regions=["eu"])
+        raise_revision()
+        _, token = registered()
+        assert client.get(CONFIG, {"after": 0}, headers={**token, **LINES}).status_code == 503
+    raise_revision()
+    assert client.get(CONFIG, {"after": 0}, headers={**token, **LINES}).status_code == 200
+
+
+def test_each_pair_of_policy_and_route_is_looked_at_once(project, monkeypatch):
+    for number in range(20):
+        key_for(ProjectFactory(tenant=project.tenant, slug=f"more-{number}"), project.model)
+    looked = []
+    real = Proof._route
+    monkeypatch.setattr(Proof, "_route", lambda self, model: looked.append(model) or real(self, model))
+    everything(2)
+    assert looked == ["spread"], "21 projects share one policy"
+
+
+def test_the_proof_takes_a_fixed_number_of_queries(project):
+    def queries():
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        with CaptureQueriesContext(connection) as seen:
+            everything(2)
+        return len(seen)
+
+    before = queries()
+    for number in range(5):
+        key_for(ProjectFactory(slug=f"more-{number}"), CatalogModelFactory())
+    assert queries() == before
