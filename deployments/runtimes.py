@@ -1,4 +1,4 @@
-"""What an engine's program implies: whether tenants may share its prefix cache. No Django.
+"""What an engine's program implies: whether tenants may share its prefix cache, and its endpoints. No Django.
 
 vLLM from 0.9 and the demo engine take `cache_salt` with each call. Nothing is assumed of any other program. Earlier
 vLLM silently ignores the field, so the version must be known: only vLLM's own images state it, in their tag.
@@ -15,6 +15,8 @@ from typing import Final
 
 CACHE_SALT: Final = "cache_salt"
 _FIRST_VLLM_WITH_SALT: Final = (0, 9)
+_FIRST_VLLM_WITH_RESPONSES: Final = (0, 10)
+_COMPLETIONS: Final = frozenset(("completion",))
 _VLLM_IMAGE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai(?:-[a-z0-9]+)*(?=[:@]|$)")
 _VLLM_RELEASE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai:v(\d+)\.(\d+)")
 # Caches outside of the engine, such as LMCache: all options about them, however shortened. A file of options may also
@@ -64,13 +66,23 @@ def facts_of(image: str, command: Sequence[str]) -> RuntimeFacts:
         if any(_VLLM_ELSEWHERE.match(_option(word)) for word in words):
             return RuntimeFacts("vLLM")
         is_off = _last_switch(words, "--enable-prefix-caching", "--no-enable-prefix-caching") is False
-        return RuntimeFacts("vLLM", CACHE_SALT if _takes_salt(image) else "", is_off)
+        return RuntimeFacts(
+            "vLLM", CACHE_SALT if _is_release_since(_FIRST_VLLM_WITH_SALT, image) else "", is_off
+        )
     if words[:3] in (["python", "-m", "sglang.launch_server"], ["python3", "-m", "sglang.launch_server"]):
         return RuntimeFacts("SGLang", is_prefix_cache_off="--disable-radix-cache" in words)
     if words[:1] and re.fullmatch(r"(?:.*/)?llama-server", words[0]):
         is_off = _last_switch(words, "--cache-prompt", "--no-cache-prompt") is False
         return RuntimeFacts("llama.cpp", is_prefix_cache_off=is_off)
     return RuntimeFacts()
+
+
+def chats_also(image: str, command: Sequence[str]) -> frozenset[str]:
+    """Further modes in which the engine takes calls to every model that chats; arguments as in `facts_of`."""
+    runtime = facts_of(image, command).runtime
+    if runtime == "vLLM" and _is_release_since(_FIRST_VLLM_WITH_RESPONSES, image):
+        return _COMPLETIONS | {"responses"}
+    return _COMPLETIONS if runtime in ("vLLM", "SGLang", "llama.cpp") else frozenset()
 
 
 def _is_vllm(image: str, words: list[str]) -> bool:
@@ -83,10 +95,10 @@ def _is_vllm(image: str, words: list[str]) -> bool:
     return _VLLM_IMAGE.match(image) is not None
 
 
-def _takes_salt(image: str) -> bool:
+def _is_release_since(first: tuple[int, int], image: str) -> bool:
     """Whether this is one of vLLM's own images, with a tag that is new enough."""
     version = _VLLM_RELEASE.match(image)
-    return version is not None and (int(version[1]), int(version[2])) >= _FIRST_VLLM_WITH_SALT
+    return version is not None and (int(version[1]), int(version[2])) >= first
 
 
 def _option(word: str) -> str:

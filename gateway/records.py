@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
@@ -14,14 +14,20 @@ from django.db.models.functions import Cast
 
 from catalog.models import Grant
 from deployments.models import Route, RouteEntry
-from gateway.contract import DATA_CLASSES, DataClass, Mode, RouteConfig, SettingsConfig, TargetConfig
+from gateway.contract import (
+    DATA_CLASSES,
+    SERVED_MODES,
+    DataClass,
+    RouteConfig,
+    SettingsConfig,
+    TargetConfig,
+)
 from gateway.contract.stream import KeyRecord, ProjectRecord, TenantRecord
 from gateway.targets import Sealed, settings_config, target_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
 
-MODES = frozenset(get_args(Mode))
 AT_ONCE: Final = 2000  # rows
 Ids = Collection[UUID] | None  # None: all
 
@@ -87,25 +93,20 @@ def key_records(ids: Ids = None) -> Iterator[KeyRecord]:
 def routes() -> list[RouteConfig]:
     """Each model with what serves it."""
     targets: dict[UUID, list[TargetConfig]] = defaultdict(list)
-    answered: dict[UUID, set[str]] = defaultdict(set)
     sealed = Sealed()
     for entry in entries():
         if (config := target_config(entry, sealed)) is not None:
             targets[entry.route_id].append(config)
-            if entry.target.deployment is not None:
-                answered[entry.route_id].update(entry.target.deployment.version.endpoints)
     found = []
     for route in Route.objects.select_related("model").order_by("model__name"):
-        if route.model.mode not in MODES:
-            log.warning("route.not_servable", model=route.model.name, mode=route.model.mode)
+        own = route.model.mode
+        if own not in SERVED_MODES:
+            log.warning("route.not_servable", model=route.model.name, mode=own)
             continue
         found.append(
             RouteConfig(
                 model=route.model.name,
-                modes=cast(
-                    list[Mode],
-                    [route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
-                ),
+                modes=[own, *sorted({mode for one in targets[route.pk] for mode in one.modes} - {own})],
                 targets=targets[route.pk],
                 max_output_tokens=route.model.max_output_tokens,
                 owned_by=route.model.maker or "quartermaster",
@@ -119,7 +120,10 @@ def entries() -> QuerySet[RouteEntry]:
     """The entries of all routes in order, with everything that `target_config` reads."""
     return (
         RouteEntry.objects.select_related(
-            "target__deployment__cluster", "target__deployment__version", "target__provider_model__provider"
+            "target__deployment__cluster",
+            "target__deployment__version__model",
+            "target__provider_model__provider",
+            "target__provider_model__model",
         )
         .prefetch_related("target__addresses", "target__provider_model__provider__credentials")
         .order_by("priority", "pk")

@@ -8,8 +8,9 @@ from django.db.models import Q, Subquery
 
 from catalog.serving import Serving
 from deployments.models import RouteEntry
+from deployments.providers.dialects import DIALECTS
+from gateway.contract import SERVED_MODES
 from gateway.models import Gateway
-from gateway.records import MODES
 from tenants.models import Tenant
 
 
@@ -21,8 +22,19 @@ def condition(tenants: Collection[Tenant]) -> Q:
     acknowledged = (
         Gateway.objects.alive().order_by("-acknowledged_revision").values("acknowledged_revision")[:1]
     )
-    entries = RouteEntry.objects.serving(tenants, until=Subquery(acknowledged))
-    return Q(mode__in=sorted(MODES), pk__in=entries.values("route__model"))
+    entries = RouteEntry.objects.serving(tenants, until=Subquery(acknowledged)).exclude(_without_endpoint())
+    return Q(mode__in=sorted(SERVED_MODES), pk__in=entries.values("route__model"))
+
+
+def _without_endpoint() -> Q:
+    """The condition on RouteEntry that its provider's dialect has no endpoint for its model (gateway/targets.py)."""
+    found = Q(pk__in=[])
+    own, listed = "target__provider_model__model__mode", "target__provider_model__mode"
+    for mode in SERVED_MODES:
+        lacking = [slug for slug, dialect in DIALECTS.items() if not dialect.takes(mode)]
+        of_mode = Q(**{listed: mode}) | Q(**{listed: "", own: mode})
+        found |= Q(target__provider_model__provider__dialect__in=lacking) & of_mode
+    return found
 
 
 def acknowledged() -> list[int]:
@@ -30,4 +42,4 @@ def acknowledged() -> list[int]:
     return list(Gateway.objects.alive().values_list("acknowledged_revision", flat=True))
 
 
-SERVING = Serving(modes=MODES, condition=condition, acknowledged=acknowledged)
+SERVING = Serving(modes=SERVED_MODES, condition=condition, acknowledged=acknowledged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from hashlib import sha256, sha512
 from typing import Literal, cast
 from uuid import UUID
@@ -11,9 +12,25 @@ import structlog
 from django.conf import settings
 
 from core.encryption import CannotDecrypt
-from deployments.models import EgressPolicy, Provider, ProviderCredential, ProviderModel, RouteEntry, Sharing
+from deployments.models import (
+    Deployment,
+    EgressPolicy,
+    Provider,
+    ProviderCredential,
+    ProviderModel,
+    RouteEntry,
+    Sharing,
+)
 from deployments.provider_credentials import GatewayCredential, credentials_for_gateways
-from gateway.contract import CredentialConfig, DataClass, ProviderConfig, SettingsConfig, TargetConfig
+from deployments.providers.dialects import DIALECTS
+from gateway.contract import (
+    SERVED_MODES,
+    CredentialConfig,
+    DataClass,
+    ProviderConfig,
+    SettingsConfig,
+    TargetConfig,
+)
 from gateway.contract.sealing import seal
 from gateway.models import GatewayPolicy
 
@@ -28,7 +45,8 @@ def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
     """What an entry gives to gateways; None for a target that gets no calls, has no address, or may serve nobody.
 
     A deployment may serve nobody where nothing separates tenants, a provider while it is disabled. The entry's target
-    must be loaded with its addresses, and its deployment with cluster and version, or its provider with credentials.
+    must be loaded with its addresses, and its deployment with cluster, version and model, or its provider with
+    credentials and the model of its row.
     """
     target = entry.target
     if not entry.weight:
@@ -50,12 +68,34 @@ def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
         cache_key_field=deployment.separating_field or None,
         only_tenant=str(deployment.only_tenant_id) if sharing == Sharing.ONE_TENANT else None,
         allowed_controls=deployment.controls_in_force,
+        modes=_served(engine_modes(deployment)),
     )
+
+
+def engine_modes(deployment: Deployment) -> set[str]:
+    """The modes in which an engine takes calls: its model's, those of its version, and those that its program is known
+    to add for models that chat.
+    """
+    own = deployment.version.model.mode
+    also = deployment.chats_also if own == "chat" else ()
+    return {own, *deployment.version.endpoints, *also}
+
+
+def provider_modes(listed: ProviderModel) -> frozenset[str]:
+    """The modes in which a provider takes calls to one of its models; empty if it has no endpoint for it."""
+    dialect = DIALECTS.get(listed.provider.dialect)
+    mode = listed.mode or (listed.model.mode if listed.model else "")
+    return dialect.modes_of(mode) if dialect else frozenset()
+
+
+def _served(modes: Iterable[str]) -> list[str]:
+    return sorted(SERVED_MODES.intersection(modes))
 
 
 def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> TargetConfig | None:
     provider = listed.provider
-    if not provider.is_enabled:
+    modes = _served(provider_modes(listed))
+    if not provider.is_enabled or not modes:
         return None
     target_id = str(entry.target_id)
     return TargetConfig(
@@ -77,6 +117,7 @@ def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> Ta
             proxy_url=provider.proxy_url,
             private_ca=provider.private_ca,
         ),
+        modes=modes,
     )
 
 

@@ -16,7 +16,7 @@ from deployments.client_fields import LONGEST_FIELD
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models.clusters import DNS_LABEL, Cluster
 from deployments.querysets import DeploymentQuerySet
-from deployments.runtimes import RuntimeFacts, facts_of, program_digest
+from deployments.runtimes import RuntimeFacts, chats_also, facts_of, program_digest
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -141,6 +141,14 @@ class Deployment(models.Model):
         if not self.applied_image and not self.applied_command:
             return wanted
         return wanted.shared_with(facts_of(self.applied_image, self.applied_command))
+
+    @property
+    def chats_also(self) -> frozenset[str]:
+        """Further modes in which it takes calls to a model that chats: those of the desired and the running program."""
+        wanted = chats_also(self.version.image, self.version.command)
+        if not self.applied_image and not self.applied_command:
+            return wanted
+        return wanted & chats_also(self.applied_image, self.applied_command)
 
     @property
     def is_being_replaced(self) -> bool:

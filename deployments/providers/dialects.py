@@ -28,7 +28,7 @@ MESSAGES_VERSION: Final = "2023-06-01"
 # The version of Azure's paths with deployments if a provider names none.
 AZURE_VERSION: Final = "2024-10-21"
 
-_PATHS: Final[Mapping[Endpoint, str]] = {
+PATHS: Final[Mapping[Endpoint, str]] = {
     "chat": "chat/completions",
     "completions": "completions",
     "embeddings": "embeddings",
@@ -41,18 +41,34 @@ _PATHS: Final[Mapping[Endpoint, str]] = {
     "messages": "messages",
     "count_tokens": "messages/count_tokens",
 }
+# Which of them takes calls to a model of each of the catalog's modes.
+ENDPOINT_OF_MODE: Final[Mapping[str, Endpoint]] = {
+    "chat": "chat",
+    "completion": "completions",
+    "responses": "responses",
+    "embedding": "embeddings",
+    "rerank": "rerank",
+    "moderation": "moderations",
+    "audio_transcription": "transcriptions",
+    "audio_speech": "speech",
+    "image_generation": "images",
+}
 # Parameters of self-hosted engines that OpenAI's own API refuses.
 _OF_ENGINES: Final = frozenset(("top_k", "min_p", "repetition_penalty", "cache_salt", "chat_template_kwargs"))
 
 
 def _paths(*endpoints: Endpoint, before: str = "") -> Mapping[Endpoint, str]:
-    return MappingProxyType({name: before + _PATHS[name] for name in endpoints})
+    return MappingProxyType({name: before + PATHS[name] for name in endpoints})
 
 
 _OPENAI: Final = _paths(
     "chat", "completions", "embeddings", "responses", "moderations", "transcriptions", "speech", "images"
 )
 _WITH_RERANK: Final = MappingProxyType({**_OPENAI, **_paths("rerank")})
+
+
+_RESPONSES: Final = frozenset(("responses",))
+_COMPLETIONS_AND_RESPONSES: Final = _RESPONSES | {"completion"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,8 @@ class Dialect:
     auth_prefix: str = "Bearer "
     # Sent with every call.
     headers: Mapping[str, str] = field(default_factory=dict)
+    # Further modes in which it takes calls to every model that chats.
+    chats_also: frozenset[str] = frozenset()
     # What follows the base URL. `{model}` is the provider's own name of the model, percent-encoded.
     paths: Mapping[Endpoint, str] = field(default_factory=lambda: _OPENAI)
     # The query of every call. `{version}` is the API version of the provider's row, else `default_version`.
@@ -102,6 +120,15 @@ class Dialect:
     def auth(self, credential: str) -> tuple[str, str]:
         """The header that authenticates a call, as name and value."""
         return self.auth_header, f"{self.auth_prefix}{credential}"
+
+    def takes(self, mode: str) -> bool:
+        """Whether it has an endpoint for calls of this mode. Chats reach Anthropic's in translation."""
+        return mode == "chat" or ENDPOINT_OF_MODE.get(mode) in self.paths
+
+    def modes_of(self, mode: str) -> frozenset[str]:
+        """The modes in which it takes calls to a model of `mode`; empty if it has no endpoint for such models."""
+        also = self.chats_also if mode == "chat" else frozenset()
+        return frozenset(one for one in (mode, *also) if self.takes(one))
 
     def model_name(self, listed: str) -> str:
         """The name that calls use for a model, from the name in the list of models."""
@@ -153,6 +180,7 @@ _DIALECTS: Final = (
         "https://api.openai.com/v1",
         not_taken=_OF_ENGINES,
         renamed={"max_tokens": "max_completion_tokens"},
+        chats_also=_RESPONSES,
     ),
     Dialect(
         "azure",
@@ -185,6 +213,7 @@ _DIALECTS: Final = (
         not_taken=_OF_ENGINES,
         renamed={"max_tokens": "max_completion_tokens"},
         usage_note="`model` names the deployment.",
+        chats_also=_RESPONSES,
     ),
     Dialect(
         "anthropic",
@@ -256,6 +285,7 @@ _DIALECTS: Final = (
         paths=_paths("chat", "responses", "images"),
         usage_in_streams="always",
         usage_note="Reasoning tokens are beside `completion_tokens`, not inside of them.",
+        chats_also=_RESPONSES,
     ),
     Dialect(
         "groq",
@@ -265,6 +295,7 @@ _DIALECTS: Final = (
         not_taken=_OF_ENGINES | {"logit_bias", "logprobs", "top_logprobs"},
         usage_in_streams="always",
         usage_note="A stream reports usage under `x_groq` of its last event.",
+        chats_also=_RESPONSES,
     ),
     Dialect(
         "openrouter",
@@ -275,6 +306,7 @@ _DIALECTS: Final = (
         key_path="key",
         usage_in_streams="always",
         usage_note="`cost` is in the credits of the account. Cache writes are in `cache_write_tokens`.",
+        chats_also=_COMPLETIONS_AND_RESPONSES,
     ),
     Dialect(
         "together",
@@ -282,6 +314,7 @@ _DIALECTS: Final = (
         "https://api.together.xyz/v1",
         paths=_paths("chat", "completions", "embeddings", "images", "rerank"),
         models_member="",
+        chats_also=frozenset(("completion",)),
     ),
     Dialect(
         "perplexity",
@@ -305,12 +338,14 @@ _DIALECTS: Final = (
             "chat", "completions", "embeddings", "responses", "transcriptions"
         ), "rerank": "rerank"}),
         usage_note="`cache_salt` keeps tenants apart in the prefix cache.",
+        chats_also=_COMPLETIONS_AND_RESPONSES,
     ),
     Dialect(
         "litellm",
         "LiteLLM proxy",
         paths=_WITH_RERANK,
         usage_note="It reports Anthropic's cached tokens inside of `prompt_tokens`.",
+        chats_also=_COMPLETIONS_AND_RESPONSES,
     ),
     Dialect(
         "openai_compatible",

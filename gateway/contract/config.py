@@ -3,6 +3,8 @@
 Version 1 is frozen in `v1_config.py`.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,7 +17,21 @@ CONTRACT_VERSIONS = (1, 2)
 DATA_CLASSES = ("public", "internal", "confidential", "restricted")  # in ascending order
 DataClass = Literal["public", "internal", "confidential", "restricted"]
 Endpoint = Annotated[str, msgspec.Meta(pattern=r"^/v1/[a-z/_]{1,60}\Z")]
-Mode = Literal["chat", "embedding"]
+# What a model does, in the catalog's words.
+Mode = Literal[
+    "chat", "completion", "responses", "embedding", "rerank", "moderation", "audio_transcription", "audio_speech",
+    "image_generation",
+]  # fmt: skip
+# A gateway ignores a mode that it does not know.
+ModeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+# The paths to which gateways take calls, and the mode that a model needs there; the first of a mode is its own.
+# `gateway.proxy.endpoints` declares what happens at each.
+ENDPOINTS: Mapping[str, Mode] = MappingProxyType({
+    "/v1/chat/completions": "chat",
+    "/v1/embeddings": "embedding",
+    "/v1/messages": "chat",
+})  # fmt: skip
+SERVED_MODES: frozenset[str] = frozenset(ENDPOINTS.values())
 LimitScope = Literal["tenant", "project", "key"]
 LimitKind = Literal[
     "requests_per_minute",
@@ -135,7 +151,8 @@ class TargetConfig(OpenMessage, frozen=True):
     `cache_key_field` is the field by which that server separates the prefix caches of several callers, if it
     has one: the gateway puts a value of the tenant there (`SettingsConfig.separation_key`), and refuses a
     client's own value. `only_tenant` is the id of the only tenant that it serves; null means all.
-    `allowed_controls` are the engine controls that clients may send to it; all others are refused by name.
+    `allowed_controls` are the engine controls that clients may send to it; all others are refused by name. `modes` are
+    those of its route that it answers; empty means all of them. A provider answers only at the paths of its dialect.
     """
 
     id: str
@@ -153,6 +170,7 @@ class TargetConfig(OpenMessage, frozen=True):
     allowed_controls: list[str] = []
     # None: one of our own engines. `addresses` are the base URL of a provider.
     provider: ProviderConfig | None = None
+    modes: list[ModeName] = []
 
 
 class RouteConfig(OpenMessage, frozen=True):
@@ -163,8 +181,8 @@ class RouteConfig(OpenMessage, frozen=True):
     """
 
     model: str
-    # The endpoints that it answers; the first is its own.
-    modes: Annotated[list[Mode], msgspec.Meta(min_length=1)]
+    # Those of all its targets; the first is the model's own.
+    modes: Annotated[list[ModeName], msgspec.Meta(min_length=1)]
     targets: list[TargetConfig] = []
     max_output_tokens: int | None = None
     owned_by: str = "quartermaster"  # shown by GET /v1/models

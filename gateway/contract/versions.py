@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from math import lcm
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 import msgspec
 
@@ -53,6 +53,7 @@ _LONGEST_HEAD = 64 * 1024
 _SEPARATOR = "."
 _MOST_PARTS = 10_000
 _FIRST_KINDS: Final[tuple[v1.PriceKind, ...]] = get_args(v1.PriceKind)
+_FIRST_MODES: Final = frozenset(get_args(v1.Mode))
 
 
 class _Spoken(msgspec.Struct):
@@ -216,7 +217,7 @@ class Downgrade:
             )
         if isinstance(part, ConfigRouting):
             return v1.ConfigRouting(
-                routes=[downgraded_route(route) for route in part.routes],
+                routes=downgraded_routes(part.routes),
                 prices=downgraded_prices(part.prices),
             )
         if isinstance(part, ConfigEnd):
@@ -271,7 +272,7 @@ class Downgrade:
             revision=snapshot.revision,
             issued_at=snapshot.issued_at,
             keys=[self.key(key) for key in snapshot.keys],
-            routes=[downgraded_route(route) for route in snapshot.routes],
+            routes=downgraded_routes(snapshot.routes),
             prices=downgraded_prices(snapshot.prices),
             settings=msgspec.convert(snapshot.settings, v1.SettingsConfig, from_attributes=True),
         )
@@ -296,19 +297,35 @@ class Downgrade:
         return all(may_receive(one, regions, data_class) for one in self._targets.get(model, ()))
 
 
+def downgraded_routes(routes: Iterable[RouteConfig]) -> list[v1.RouteConfig]:
+    """The routes of models whose own mode version 1 has. Its gateways have no endpoint for the others."""
+    return [downgraded_route(route) for route in routes if route.modes[0] in _FIRST_MODES]
+
+
 def downgraded_route(route: RouteConfig) -> v1.RouteConfig:
     """A route in version 1: a backend for each address, which share the target's weight.
 
     The id of a target's only address is the target's id. Of several addresses, each adds something of its own to it,
     so that ids stay unique; `target_of` removes that again.
     """
+    own = route.modes[0]
     # A gateway of version 1 cannot call providers.
-    targets = [target for target in route.targets if target.addresses and target.provider is None]
+    targets = [
+        target
+        for target in route.targets
+        if target.addresses and target.provider is None and own in (target.modes or route.modes)
+    ]
+    # It sends calls of each mode to all targets.
+    modes = [
+        mode
+        for mode in route.modes
+        if mode in _FIRST_MODES and all(mode in (one.modes or route.modes) for one in targets)
+    ]
     # Beyond this, shares are rounded.
     parts = min(lcm(*(len(target.addresses) for target in targets)), _MOST_PARTS)
     return v1.RouteConfig(
         model=route.model,
-        modes=list(route.modes),
+        modes=cast(list[v1.Mode], modes),
         backends=[
             v1.BackendConfig(
                 id=target.id if len(target.addresses) == 1 else f"{target.id}{_SEPARATOR}{_mark(url)}",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import functools
+import dataclasses
 import hmac
 import time
 from collections.abc import Awaitable, Callable
@@ -11,22 +11,20 @@ from typing import TypeVar
 import orjson
 import structlog
 
-from gateway.contract import Mode
 from gateway.proxy.auth import authenticate, credential, is_loopback, require_endpoint
-from gateway.proxy.body import Body, with_member
+from gateway.proxy.body import with_member
 from gateway.proxy.calls import Call
-from gateway.proxy.controls import controls_in, narrowed
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.dialects.anthropic_client.request import count_answer
+from gateway.proxy.endpoint import Endpoint
+from gateway.proxy.endpoints import ENDPOINTS, path_of
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable
 from gateway.proxy.head import declared_length, shown
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.intake import SMALL, Share
 from gateway.proxy.limits import LimitReached, limits_on_every
-from gateway.proxy.media import check_media
-from gateway.proxy.messages_calls import fit_messages
-from gateway.proxy.parsed_requests import ParsedRequest, parse_request
+from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.paths import require_clear_path
 from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import MESSAGES_PATH, Request
@@ -37,12 +35,7 @@ from gateway.proxy.tokens import with_margin
 _log = structlog.get_logger()
 T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
-_PATH_OF: dict[Mode, str] = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
-# What reads a call at each path.
-_READERS: dict[str, Callable[[bytes], ParsedRequest]] = {
-    **{path: functools.partial(parse_request, mode=mode) for mode, path in _PATH_OF.items()},
-    MESSAGES_PATH: parse_messages,
-}
+_KNOWN = f"{', '.join(ENDPOINTS)}, {MESSAGES_PATH}/count_tokens and /v1/models"
 
 
 class App:
@@ -79,9 +72,10 @@ class App:
 
     async def _dispatch(self, request: Request) -> None:
         path = request.path
-        if path in _READERS:
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is not None:
             await self._require_method(request, "POST")
-            await self._call(request, _READERS[path])
+            await self._call(request, endpoint)
         elif path == f"{MESSAGES_PATH}/count_tokens":
             await self._require_method(request, "POST")
             await self._count_tokens(request)
@@ -100,11 +94,10 @@ class App:
             raise Refusal(
                 404,
                 "unknown_url",
-                f"Unknown request URL: {request.method} {shown(path)}. This gateway knows /v1/chat/completions, "
-                "/v1/embeddings, /v1/messages, /v1/messages/count_tokens and /v1/models.",
+                f"Unknown request URL: {request.method} {shown(path)}. This gateway knows {_KNOWN}.",
             )
 
-    async def _call(self, request: Request, reader: Callable[[bytes], ParsedRequest]) -> None:
+    async def _call(self, request: Request, endpoint: Endpoint) -> None:
         index = self._state.ready_index()
         key = self._key_of(request, index)
         self._state.require_spool()
@@ -112,14 +105,14 @@ class App:
         await self._look_at_limits(key, index, length)
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
-            parsed, route = await self._read(request, index, key, share, reader)
+            parsed, route = await self._read(request, index, key, share, endpoint)
 
             def let_go() -> None:
                 parsed.let_go()
                 share.release()
 
             request.on_begin = let_go
-            await Call(self._state, index, request, key, parsed, route).run()
+            await Call(self._state, index, request, key, parsed, route, endpoint).run()
         except LimitReached as refusal:
             self._state.refusals.limited(refusal, key.config.key_id, index.revision)
             raise
@@ -134,7 +127,7 @@ class App:
             raise refusal
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
-            parsed, _ = await self._read(request, index, key, share, _parse_question)
+            parsed, _ = await self._read(request, index, key, share, _QUESTION)
         finally:
             share.release()
         await request.answer(200, count_answer(with_margin(parsed.input_estimate)))
@@ -145,7 +138,7 @@ class App:
         index: Index,
         key: Key,
         share: Share,
-        reader: Callable[[bytes], ParsedRequest],
+        endpoint: Endpoint,
     ) -> tuple[ParsedRequest, Route]:
         """Read and check a call. Raises Refusal.
 
@@ -154,15 +147,15 @@ class App:
             index: the configuration.
             key: whose call it is.
             share: counts the bytes of its body.
-            reader: reads the body.
+            endpoint: where it arrived.
         """
         largest = index.settings.max_body_bytes
         raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
         size = len(raw)
         try:
-            parsed = await self._beside(size, reader, raw)
+            parsed = await self._beside(size, endpoint.read, raw, request.headers)
             del raw
-            return parsed, await self._route_of(request, index, key, parsed)
+            return parsed, await self._route_of(request, index, key, parsed, endpoint)
         except Refusal as refusal:
             if refusal.status < 500:
                 self._state.refusals.wrong(key.config.key_id, size)
@@ -191,25 +184,26 @@ class App:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._state.readers, work, *arguments)
 
-    async def _route_of(self, request: Request, index: Index, key: Key, parsed: ParsedRequest) -> Route:
-        """The route of a call, if its key may call that model. Raises Refusal."""
-        mode = parsed.mode
-        route = index.route_of(parsed.model, key.config)
-        request.model = route.config.model if route else ""
-        now = time.time()
-        if route is None or not key.may_call(parsed.model, now):
+    async def _route_of(
+        self, request: Request, index: Index, key: Key, parsed: ParsedRequest, endpoint: Endpoint
+    ) -> Route:
+        """The route of a call, if its key may call that model. Raises Refusal.
+
+        Args:
+            request: the request.
+            index: the configuration.
+            key: whose call it is.
+            parsed: the call.
+            endpoint: where it arrived.
+        """
+        route = index.route_of(parsed.model, key.config, parsed.mode)
+        known = route or index.route_of(parsed.model, key.config)
+        request.model = parsed.model if known else ""
+        if known is None or not key.may_call(parsed.model, time.time()):
             raise model_not_found(parsed.model)
-        if mode not in route.config.modes:
-            raise bad_request(
-                f"The model `{parsed.model}` answers at {_PATH_OF[route.config.modes[0]]}, not here.",
-                code="wrong_endpoint",
-                param="model",
-            )
-        size = len(parsed.body.raw)
-        if parsed.is_messages:
-            return await self._beside(size, fit_messages, parsed, request.headers, index, route)
-        controls = await self._beside(size, _checked, parsed.body, index, route)
-        return narrowed(route, controls)
+        if route is None:
+            raise _wrong_endpoint(parsed.model, known)
+        return await self._beside(len(parsed.body.raw), endpoint.fit, parsed, request.headers, index, route)
 
     async def _models(self, request: Request, name: str) -> None:
         index = self._state.ready_index()
@@ -291,15 +285,21 @@ class App:
             )
 
 
-def _checked(body: Body, index: Index, route: Route) -> dict[str, str]:
-    """The engine controls in a body. Raises Refusal (400) for a field that may not pass."""
-    check_media(body, index.media_hosts)
-    return controls_in(body, route.separating_fields)
+def _wrong_endpoint(model: str, route: Route) -> Refusal:
+    """400 for a model that serves the key at other paths only."""
+    own = [mode for mode in route.config.modes if mode in route.modes]
+    paths = " and ".join(filter(None, map(path_of, own))) or "no path that this gateway knows"
+    return bad_request(
+        f"The model `{model}` answers at {paths}, not here.", code="wrong_endpoint", param="model"
+    )
 
 
 def _parse_question(raw: bytes) -> ParsedRequest:
     """A question for the size of a prompt: a Messages call that needs no maximum, and is never sent."""
     return parse_messages(with_member(raw, "max_tokens", 1))
+
+
+_QUESTION = dataclasses.replace(ENDPOINTS[MESSAGES_PATH], read=lambda raw, _: _parse_question(raw))
 
 
 def _interrupted() -> Refusal:

@@ -10,9 +10,9 @@ from gateway.contract import Usage, UsageEventReport, total_tokens
 from gateway.proxy import upstream
 from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.call_log import log_answered
-from gateway.proxy.client_answers import ClientStream, answer_for, as_chat, stream_for
-from gateway.proxy.delivered import Delivered
+from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
+from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.http.backend import Answer
@@ -30,7 +30,7 @@ from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.tracing import read_trace
 from gateway.proxy.watch import Watch
-from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, read_answer
+from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer
 
 _log = structlog.get_logger()
 _CLIENT_GONE = 499
@@ -44,7 +44,14 @@ class Call:
     """One call. `run` answers the request; afterwards the call is settled and recorded."""
 
     def __init__(
-        self, state: State, index: Index, request: Request, key: Key, parsed: ParsedRequest, route: Route
+        self,
+        state: State,
+        index: Index,
+        request: Request,
+        key: Key,
+        parsed: ParsedRequest,
+        route: Route,
+        endpoint: Endpoint,
     ) -> None:
         self._state = state
         self._index = index
@@ -52,6 +59,7 @@ class Call:
         self._key = key
         self._parsed = parsed
         self._route = route
+        self._endpoint = endpoint
         price = index.price(key.config.tenant_id, parsed.model)
         # A price that lacks what each such call uses would be half of the cost.
         self._price: Price | None = price if price is not None and price.covers(parsed.mode) else None
@@ -167,13 +175,12 @@ class Call:
                 raise FailedAnswer(502, reason="compressed although asked not to")
             content_type = answer.headers.get("content-type", "")
             if self._parsed.is_stream and not content_type.startswith("application/json"):
-                self._stream = stream_for(self._parsed, backend, names, identity)
+                self._stream = self._endpoint.stream(self._parsed, backend, names, identity)
                 await self._pass_stream(self._stream, answer, backend)
                 return
             largest = self._state.settings.largest_answer_mib * 1024**2
             original = await read_plain(answer, self._share, largest)
-            chat = as_chat(backend, original, identity)
-            plain = read_answer(chat, self._parsed.mode, self._parsed.inputs)
+            plain = self._endpoint.read_answer(self._parsed, backend, original, identity)
             if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
@@ -186,7 +193,8 @@ class Call:
             ) from error
         except DroppedAnswer as dropped:
             raise await self._drop(dropped, backend) from None
-        await self._answer(plain, answer_for(self._parsed, backend, original, plain, names, identity))
+        content = self._endpoint.write_answer(self._parsed, backend, original, plain, names, identity)
+        await self._answer(plain, content)
 
     async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
         """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
@@ -198,9 +206,8 @@ class Call:
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""
-        bounds = self._parsed.bounds(self._route, answer.delivered.choices)
-        usage, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
-        await self._finish("ok", 200, usage, is_exact=is_exact and answer.is_certain)
+        usage, is_exact = self._endpoint.count(self._parsed, self._route, answer)
+        await self._finish("ok", 200, usage, is_exact=is_exact)
         await self._request.answer(200, content, self._reservation.headers)
 
     async def _pass_stream(self, stream: ClientStream, answer: Answer, backend: Backend) -> None:
@@ -319,10 +326,10 @@ class Call:
         if self._attempts.reached is None:
             return {}, True
         stream = self._stream
-        delivered = Delivered() if stream is None else stream.delivered
-        bounds = self._parsed.bounds(self._route, delivered.choices)
         if stream is None:
-            return ({}, True) if is_failed else count_tokens(None, bounds, delivered)
+            return ({}, True) if is_failed else self._endpoint.count(self._parsed, self._route, None)
+        delivered = stream.delivered
+        bounds = self._parsed.bounds(self._route, delivered.choices)
         count = count_delivered if is_failed else count_tokens
         is_partial = stream.is_partial or not stream.is_finished
         usage, is_exact = count(stream.reported_so_far, bounds, delivered, is_partial=is_partial)

@@ -48,6 +48,8 @@ class Backend:
     separating_field: str = ""  # likewise
     # Of a provider.
     dialect: Dialect | None = None
+    # In which it takes calls; None: in all of its route.
+    modes: frozenset[str] | None = None
 
     @property
     def id(self) -> str:
@@ -83,19 +85,30 @@ class Route:
         fields = {one.separating_field for group in self.groups for one in group}
         return frozenset(fields - {""})
 
-    def for_calls(self, tenant_id: str, regions: list[str], data_class: DataClass | None) -> "Route | None":
+    def for_calls(
+        self, tenant_id: str, regions: list[str], data_class: DataClass | None, mode: Mode | None = None
+    ) -> "Route | None":
         """The route with only the targets that may receive such a call; None if none is left.
 
         Args:
             tenant_id: whose call it is. Some targets serve one tenant only.
             regions: where this tenant's calls may be answered; empty: anywhere.
             data_class: the highest class of data that the call may contain; None: not known, from an old console.
+            mode: of the call; None: any.
         """
         return self.only(
             lambda one: (
-                one.config.only_tenant in (None, tenant_id) and may_receive(one.config, regions, data_class)
+                one.config.only_tenant in (None, tenant_id)
+                and may_receive(one.config, regions, data_class)
+                and (mode is None or one.modes is None or mode in one.modes)
             )
         )
+
+    @property
+    def modes(self) -> frozenset[str]:
+        """The modes in which one of its backends takes calls."""
+        own = frozenset(self.config.modes)
+        return own & frozenset().union(*(one.modes or own for group in self.groups for one in group))
 
     def only(self, serves: Callable[[Backend], bool]) -> "Route | None":
         """The route with only the backends for which `serves` is true; None if there are none."""
@@ -201,17 +214,17 @@ class Index:
         route = self.routes.get(model)
         return route if route is not None and route.groups else None
 
-    def route_of(self, model: str, key: KeyConfig) -> Route | None:
-        """The route of a model for calls with this key; None if no target may serve them."""
+    def route_of(self, model: str, key: KeyConfig, mode: Mode | None = None) -> Route | None:
+        """The route of a model for calls with this key, of one mode or of any; None if no target may serve them."""
         route = self.route(model)
-        if route is None:
+        if route is None or (mode is not None and mode not in route.config.modes):
             return None
         data_class = key.data_classes.get(model)
-        place = (model, key.tenant_id, tuple(key.regions), data_class)
+        place = (model, key.tenant_id, tuple(key.regions), data_class, mode)
         if place not in self._permitted:
             if len(self._permitted) >= _MOST_PERMITTED:
                 self._permitted.clear()
-            self._permitted[place] = route.for_calls(key.tenant_id, key.regions, data_class)
+            self._permitted[place] = route.for_calls(key.tenant_id, key.regions, data_class, mode)
         return self._permitted[place]
 
     def price(self, tenant_id: str, model: str) -> Price | None:
@@ -237,13 +250,21 @@ def compile_route(route: RouteConfig) -> Route:
         if config.weight > 0:
             allowed = folded(" ".join(config.allowed_controls)) - NEVER
             field = fold(config.cache_key_field or "")
+            modes = _modes_of(config, route, dialect)
             groups.setdefault(config.priority, []).extend(
-                Backend(config, url, allowed, field, dialect) for url in config.addresses
+                Backend(config, url, allowed, field, dialect, modes) for url in config.addresses
             )
     return Route(
         config=route,
         groups=tuple(tuple(groups[priority]) for priority in sorted(groups) if groups[priority]),
     )
+
+
+def _modes_of(config: TargetConfig, route: RouteConfig, dialect: Dialect | None) -> frozenset[str] | None:
+    named = config.modes or route.modes
+    if dialect is not None:
+        return frozenset(mode for mode in named if dialect.takes(mode))
+    return frozenset(named) if config.modes else None
 
 
 def _require_no_salt(routes: list[RouteConfig]) -> None:

@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.egress import read_networks
-from deployments.providers.dialects import Endpoint, url_of
+from deployments.providers.dialects import ENDPOINT_OF_MODE, PATHS, url_of
 from gateway.contract import SettingsConfig
 from gateway.proxy.dialects.anthropic_backend.request import MessagesModel, messages_request
 from gateway.proxy.dialects.surfaces import changes_for
-from gateway.proxy.errors import bad_request
 from gateway.proxy.http.pool import Trust
 from gateway.proxy.index import Backend
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.separation import Apart
 from gateway.proxy.vault import Vault
 
-PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
-_ENDPOINTS: Mapping[str, Endpoint] = {"chat": "chat", "embedding": "embeddings"}
+_PATHS = {mode: f"/{PATHS[name]}" for mode, name in ENDPOINT_OF_MODE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def outgoing(
     provider, dialect = backend.config.provider, backend.dialect
     if provider is None or dialect is None:
         return Outgoing(
-            backend.url + PATHS[mode],
+            backend.url + _PATHS[mode],
             body.encode(fields),
             headers,
             settings.connect_timeout_seconds,
@@ -70,11 +68,7 @@ def outgoing(
     auth = vault.header(dialect, backend.id, provider.credentials)
     if auth is not None:
         own[auth[0]] = auth[1]
-    endpoint = _ENDPOINTS[mode]
-    if dialect.speech == "openai" and endpoint not in dialect.paths:
-        raise bad_request(
-            "This model is not available at this endpoint.", code="wrong_endpoint", param="model"
-        )
+    endpoint = ENDPOINT_OF_MODE[mode]
     if dialect.speech == "anthropic":
         endpoint = "messages"
         if parsed.relayed is not None:

@@ -9,9 +9,9 @@ import tracemalloc
 
 import pytest
 
-from gateway.proxy.app import _checked
 from gateway.proxy.body import MOST_VALUES, Body, parse
 from gateway.proxy.controls import NAMES_OF_USERS, put_apart
+from gateway.proxy.endpoint import checked
 from gateway.proxy.errors import Refusal
 from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.separation import Separation
@@ -63,7 +63,7 @@ class Nowhere:
 
 def look_at(body):
     with contextlib.suppress(Refusal):
-        _checked(parse_request(body, "chat").body, Nowhere(), Nowhere())
+        checked(parse_request(body, "chat").body, Nowhere(), Nowhere())
 
 
 async def longest_gap(body):
@@ -124,21 +124,21 @@ def test_the_name_of_a_user_is_a_short_text_and_nothing_else_is_built(name):
 def test_an_option_is_bounded_before_anything_is_built_of_it(name, value):
     body = b'{"model":"m","messages":[{}],"stream":true,"%s":%s}' % (name.encode(), value)
     with pytest.raises(Refusal) as refused:
-        _checked(parse_request(body, "chat").body, Nowhere(), Nowhere())
+        checked(parse_request(body, "chat").body, Nowhere(), Nowhere())
     assert (refused.value.status, refused.value.code, refused.value.param) == (400, "field_too_large", name)
 
 
 def test_a_long_schema_that_hides_nothing_is_not_built_and_passes():
     schema = b'{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["%s"]}}}' % (b"x" * 400_000)
     body = b'{"model":"m","messages":[{}],"response_format":%s}' % schema
-    assert _checked(parse_request(body, "chat").body, Nowhere(), Nowhere()) == {}
+    assert checked(parse_request(body, "chat").body, Nowhere(), Nowhere()) == {}
 
 
 def test_a_call_with_media_has_a_hundred_thousand_values_at_most():
     for number, is_refused in ((90_000, False), (110_000, True)):
         body = parse_request(in_content(PICTURE % members(number)), "chat").body
         with pytest.raises(Refusal, match="100,000 values") if is_refused else contextlib.nullcontext():
-            _checked(body, Nowhere(), Nowhere())
+            checked(body, Nowhere(), Nowhere())
 
 
 @pytest.mark.parametrize(

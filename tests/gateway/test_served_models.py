@@ -18,7 +18,8 @@ from catalog.models import CatalogModel
 from catalog.serving import served_among, why_unserved
 from core.regions import is_allowed
 from deployments import sharing
-from deployments.models import Deployment
+from deployments.models import Deployment, RouteEntry
+from deployments.routes import make_routable
 from deployments.runtimes import program_digest
 from gateway.actions import acknowledge, register_gateway
 from gateway.compile import compile_snapshot
@@ -29,6 +30,8 @@ from tests.factories import (
     CatalogModelFactory,
     DeploymentFactory,
     ModelVersionFactory,
+    ProviderFactory,
+    ProviderModelFactory,
     TenantFactory,
     member_of,
     routed,
@@ -271,3 +274,16 @@ def test_the_question_costs_two_queries_for_all_models(gateway, project):
     with CaptureQueriesContext(connection) as queries:
         assert len(served_among(models, [project.tenant])) == 30
     assert len(queries) == 2
+
+
+@pytest.mark.parametrize(("dialect", "is_there"), [("anthropic", False), ("openai", True)])
+def test_a_provider_without_the_models_endpoint_serves_nobody(gateway, lab, dialect, is_there):
+    vectors = CatalogModelFactory(mode="embedding")
+    listed = ProviderModelFactory(provider=ProviderFactory(dialect=dialect), model=vectors)
+    make_routable([listed])
+    RouteEntry.objects.create(route=vectors.route, target=listed.target)
+    ack(gateway)
+    assert is_served(vectors, lab) is is_there
+    assert (
+        bool(next(one for one in compile_snapshot().routes if one.model == vectors.name).targets) is is_there
+    )

@@ -1,0 +1,87 @@
+"""What an endpoint is: one declaration of all that the gateway does differently at one path."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.contract import ENDPOINTS, Mode, Usage
+from gateway.proxy.body import Body
+from gateway.proxy.client_answers import ClientStream, answer_for, as_chat, stream_for
+from gateway.proxy.controls import controls_in, narrowed
+from gateway.proxy.delivered import Delivered
+from gateway.proxy.dialects.common import Identity
+from gateway.proxy.evidence import count_tokens
+from gateway.proxy.index import Backend, Index, Route
+from gateway.proxy.media import check_media
+from gateway.proxy.names import Names
+from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.whole_answers import PlainAnswer, read_answer
+
+Headers = Mapping[str, str]
+
+
+def fit(parsed: ParsedRequest, headers: Headers, index: Index, route: Route) -> Route:
+    """The route with only the backends that can take a call.
+
+    Raises Refusal (400) for a field that may not pass, or that no backend accepts.
+
+    Args:
+        parsed: the call.
+        headers: of the request; OpenAI's have none that matter here.
+        index: the configuration.
+        route: those that serve this key and mode.
+    """
+    return narrowed(route, checked(parsed.body, index, route))
+
+
+def checked(body: Body, index: Index, route: Route) -> dict[str, str]:
+    """The engine controls in a body. Raises Refusal (400) for a field that may not pass."""
+    check_media(body, index.media_hosts)
+    return controls_in(body, route.separating_fields)
+
+
+def read_json(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
+    """A backend's whole answer, as chat. Raises FailedAnswer if it contains an error, or less than was requested.
+
+    Args:
+        parsed: the call.
+        backend: who answered.
+        content: the answer as it came.
+        identity: what a translated answer says about itself.
+    """
+    return read_answer(as_chat(backend, content, identity), parsed.mode, parsed.inputs)
+
+
+def count(parsed: ParsedRequest, route: Route, answer: PlainAnswer | None) -> tuple[Usage, bool]:
+    """The usage of a whole answer, and whether it is exact. None: the client left while a backend worked."""
+    if answer is None:
+        came = Delivered()
+        return count_tokens(None, parsed.bounds(route, came.choices), came)
+    bounds = parsed.bounds(route, answer.delivered.choices)
+    usage, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
+    return usage, is_exact and answer.is_certain
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path to which clients send calls. Its defaults are those of OpenAI's APIs that take and return JSON.
+
+    `path` is one of the contract's `ENDPOINTS`, which also gives its mode. What is called for each call:
+
+    - `read` reads and checks the body, with the request's headers, and notes what the call may use. Raises Refusal.
+    - `fit` says which backends of the route can take it. Raises Refusal.
+    - `stream` makes what passes a streamed answer on, and counts it. Called only if `read` found a streamed call.
+    - `read_answer` and `count` read a whole answer and its usage; `write_answer` is what the client gets of it.
+    """
+
+    path: str
+    read: Callable[[bytes, Headers], ParsedRequest]
+    fit: Callable[[ParsedRequest, Headers, Index, Route], Route] = fit
+    stream: Callable[[ParsedRequest, Backend, Names, Identity], ClientStream] = stream_for
+    read_answer: Callable[[ParsedRequest, Backend, bytes, Identity], PlainAnswer] = read_json
+    count: Callable[[ParsedRequest, Route, PlainAnswer | None], tuple[Usage, bool]] = count
+    write_answer: Callable[[ParsedRequest, Backend, bytes, PlainAnswer, Names, Identity], bytes] = answer_for
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in which it calls models."""
+        return ENDPOINTS[self.path]

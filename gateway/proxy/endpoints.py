@@ -1,0 +1,27 @@
+"""All endpoints that take calls. To add one, declare it here and name its path in the contract's `ENDPOINTS`.
+
+The rest of the gateway, the console's pages and the refusals that name other paths read these two.
+"""
+
+from collections.abc import Mapping
+
+from gateway.contract import ENDPOINTS as PATHS
+from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
+from gateway.proxy.endpoint import Endpoint
+from gateway.proxy.messages_calls import fit_messages
+from gateway.proxy.parsed_requests import parse_request
+from gateway.proxy.request import MESSAGES_PATH
+
+_DECLARED = (
+    Endpoint("/v1/chat/completions", lambda raw, _: parse_request(raw, "chat")),
+    Endpoint("/v1/embeddings", lambda raw, _: parse_request(raw, "embedding")),
+    Endpoint(MESSAGES_PATH, lambda raw, _: parse_messages(raw), fit=fit_messages),
+)
+
+ENDPOINTS: Mapping[str, Endpoint] = {one.path: one for one in _DECLARED}
+assert ENDPOINTS.keys() == PATHS.keys()
+
+
+def path_of(mode: str) -> str:
+    """The path for models of a mode; empty if there is none."""
+    return next((path for path, own in PATHS.items() if own == mode), "")
