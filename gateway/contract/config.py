@@ -28,6 +28,7 @@ ModeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 # `gateway.proxy.endpoints` declares what happens at each.
 ENDPOINTS: Mapping[str, Mode] = MappingProxyType({
     "/v1/chat/completions": "chat",
+    "/v1/completions": "completion",
     "/v1/embeddings": "embedding",
     "/v1/messages": "chat",
 })  # fmt: skip

@@ -328,7 +328,7 @@ class Call:
         stream = self._stream
         if stream is None:
             return ({}, True) if is_failed else self._endpoint.count(self._parsed, self._route, None)
-        delivered = stream.delivered
+        delivered = self._parsed.written(stream.delivered)
         bounds = self._parsed.bounds(self._route, delivered.choices)
         count = count_delivered if is_failed else count_tokens
         is_partial = stream.is_partial or not stream.is_finished

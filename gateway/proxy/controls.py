@@ -39,16 +39,21 @@ _MARKS = (b"backend", b'"_', b"\\u")
 _LONG_PATH = 300
 
 
-def controls_in(body: Body, separating_fields: frozenset[str] = frozenset()) -> dict[str, str]:
+def controls_in(
+    body: Body,
+    separating_fields: frozenset[str] = frozenset(),
+    own_fields: frozenset[str] = frozenset(),
+) -> dict[str, str]:
     """The engine controls in a call: folded name of the control to allow → first place, as sent.
 
-    `separating_fields` are the gateway's own fields, as folded names: no client may send one of them.
+    `separating_fields` are the gateway's own fields, as folded names: no client may send one of them. `own_fields` are
+    those that the call's API has and a chat's has not; the endpoint has checked them.
 
     Raises Refusal (400) naming the field if no target can allow it.
     """
     found: dict[str, str] = {}
     for name in body.names():
-        if name in PLAIN:
+        if name in PLAIN or name in own_fields:
             continue
         compared = fold(name)
         if compared in separating_fields:

@@ -33,10 +33,28 @@ def fit(parsed: ParsedRequest, headers: Headers, index: Index, route: Route) -> 
     return narrowed(route, checked(parsed.body, index, route))
 
 
-def checked(body: Body, index: Index, route: Route) -> dict[str, str]:
-    """The engine controls in a body. Raises Refusal (400) for a field that may not pass."""
+def fit_with(own_fields: frozenset[str]) -> Callable[[ParsedRequest, Headers, Index, Route], Route]:
+    """As `fit`, for an API that has these fields although a chat has not."""
+
+    def fit(parsed: ParsedRequest, _: Headers, index: Index, route: Route) -> Route:
+        return narrowed(route, checked(parsed.body, index, route, own_fields))
+
+    return fit
+
+
+def checked(
+    body: Body, index: Index, route: Route, own_fields: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """The engine controls in a body. Raises Refusal (400) for a field that may not pass.
+
+    Args:
+        body: of the call.
+        index: the configuration.
+        route: whose backends may get it.
+        own_fields: what the call's API has and a chat's has not.
+    """
     check_media(body, index.media_hosts)
-    return controls_in(body, route.separating_fields)
+    return controls_in(body, route.separating_fields, own_fields)
 
 
 def read_json(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
@@ -57,7 +75,7 @@ def count(parsed: ParsedRequest, route: Route, answer: PlainAnswer | None) -> tu
         came = Delivered()
         return count_tokens(None, parsed.bounds(route, came.choices), came)
     bounds = parsed.bounds(route, answer.delivered.choices)
-    usage, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
+    usage, is_exact = count_tokens(answer.reported, bounds, parsed.written(answer.delivered))
     return usage, is_exact and answer.is_certain
 
 

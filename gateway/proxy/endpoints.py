@@ -6,14 +6,16 @@ The rest of the gateway, the console's pages and the refusals that name other pa
 from collections.abc import Mapping
 
 from gateway.contract import ENDPOINTS as PATHS
+from gateway.proxy.completions import OWN_FIELDS, parse_completion
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
-from gateway.proxy.endpoint import Endpoint
+from gateway.proxy.endpoint import Endpoint, fit_with
 from gateway.proxy.messages_calls import fit_messages
 from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.request import MESSAGES_PATH
 
 _DECLARED = (
     Endpoint("/v1/chat/completions", lambda raw, _: parse_request(raw, "chat")),
+    Endpoint("/v1/completions", lambda raw, _: parse_completion(raw), fit=fit_with(OWN_FIELDS)),
     Endpoint("/v1/embeddings", lambda raw, _: parse_request(raw, "embedding")),
     Endpoint(MESSAGES_PATH, lambda raw, _: parse_messages(raw), fit=fit_messages),
 )

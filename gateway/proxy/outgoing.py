@@ -77,7 +77,7 @@ def outgoing(
         else:
             payload = messages_request(body.encode(), MessagesModel(backend.config.upstream_model))
     else:
-        payload = body.encode({**changes_for(body, dialect), **fields})
+        payload = body.encode({**changes_for(body, dialect, mode), **fields})
     url = url_of(
         dialect,
         backend.url,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.contract import Mode
 from gateway.proxy.body import NOTHING, Body, with_member
-from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND
+from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND, Delivered
 from gateway.proxy.errors import bad_request
 from gateway.proxy.evidence import Bounds, bounds_of
 from gateway.proxy.index import Price, Route
@@ -19,7 +20,8 @@ from gateway.proxy.tokens import estimate_prompt, with_margin
 if TYPE_CHECKING:
     from gateway.proxy.messages_calls import Relayed
 
-_LARGEST_OUTPUT = 10_000_000
+# Tokens of an answer, and answers to a call.
+LARGEST_OUTPUT = 10_000_000
 # Fields that make a backend read more than the text of a request: media, files, its own search.
 _BRINGS_MORE = (
     b'image_url"', b'"image', b'input_audio"', b'audio_url"', b'"file', b'video', b'"web_search', b'"plugins"',
@@ -52,6 +54,8 @@ class ParsedRequest:
     may_think: bool = False
     # The sound of the answer is uncompressed.
     is_sound_raw: bool = False
+    # The most bytes of the answers that repeat the prompt, because the client asked for that.
+    echoed_bytes: int = 0
     # The client speaks the Messages API; then `relayed` is what backends of that API get, if there are any.
     is_messages: bool = False
     relayed: Relayed | None = None
@@ -80,6 +84,13 @@ class ParsedRequest:
         """The number of answers requested."""
         return self.numbers.get("n") or 1
 
+    def written(self, delivered: Delivered) -> Delivered:
+        """What was delivered without a prompt that the answers repeat: it is no evidence of output, nor against it."""
+        if not self.echoed_bytes:
+            return delivered
+        echoed = min(self.echoed_bytes, delivered.bytes)
+        return replace(delivered, bytes=delivered.bytes - echoed, other=delivered.other + echoed)
+
     def bounds(self, route: Route, came: int) -> Bounds:
         """The possible token counts of this call, of which `came` choices arrived."""
         choices = min(self.choices, came)
@@ -107,13 +118,10 @@ class ParsedRequest:
 def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     """Read a call's body. Raises Refusal (400) naming the field that is missing or wrong."""
     body = Body(raw)
-    model = body.simple("model")
-    if not isinstance(model, str) or not model:
-        raise bad_request("Name a model: `model` must be a text, as GET /v1/models lists it.", param="model")
-    parsed = ParsedRequest(model, mode, body)
+    parsed = ParsedRequest(model_of(body), mode, body)
     if mode == "chat":
         _check_chat(parsed)
-    elif _is_empty(body.raw_of("input"), b'"['):
+    elif is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
     # Read everything from the body now: it may be large, and is dropped before the answer ends.
     parsed.input_estimate = estimate_prompt(body, mode)
@@ -128,6 +136,14 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     return parsed
 
 
+def model_of(body: Body) -> str:
+    """The public name of the model. Raises Refusal (400) without one."""
+    model = body.simple("model")
+    if not isinstance(model, str) or not model:
+        raise bad_request("Name a model: `model` must be a text, as GET /v1/models lists it.", param="model")
+    return model
+
+
 @lru_cache(4096)
 def _asks_to_think(name: str) -> bool:
     return _THINKS.search(name) is not None
@@ -138,11 +154,24 @@ def _check_chat(parsed: ParsedRequest) -> None:
     messages = body.items_of("messages")
     if not messages or not all(memoryview(one)[0] == ord("{") for one in messages):
         raise bad_request("`messages` must be a list with at least one message.", param="messages")
-    for name in ("max_tokens", "max_completion_tokens", "n"):
-        number = body.simple(name)
-        if number is not None and (type(number) is not int or not 1 <= number <= _LARGEST_OUTPUT):
-            raise bad_request(f"`{name}` must be a whole number from 1 to {_LARGEST_OUTPUT:,}.", param=name)
+    read_numbers(parsed, ("max_tokens", "max_completion_tokens", "n"))
+    read_stream(parsed)
+
+
+def read_numbers(parsed: ParsedRequest, names: Iterable[str], least: int = 1) -> None:
+    """Note whole numbers of a call, 0 for those that are not sent. Raises Refusal (400) for other values."""
+    for name in names:
+        number = parsed.body.simple(name)
+        if number is not None and (type(number) is not int or not least <= number <= LARGEST_OUTPUT):
+            raise bad_request(
+                f"`{name}` must be a whole number from {least} to {LARGEST_OUTPUT:,}.", param=name
+            )
         parsed.numbers[name] = number or 0
+
+
+def read_stream(parsed: ParsedRequest) -> None:
+    """Note whether a call is streamed, and have its stream report usage. Raises Refusal (400)."""
+    body = parsed.body
     stream = body.simple("stream")
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")
@@ -160,6 +189,6 @@ def _check_chat(parsed: ParsedRequest) -> None:
         body.replace("stream_options", {"include_usage": True})
 
 
-def _is_empty(raw: bytes | None, openings: bytes) -> bool:
+def is_empty(raw: bytes | None, openings: bytes) -> bool:
     """Whether a value is absent, begins with none of `openings`, or is empty."""
     return raw is None or raw[0] not in openings or not raw[1:-1].strip()

@@ -38,11 +38,7 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
     It counts the bytes of the JSON, including names and punctuation, without parsing it.
     """
     if mode == "embedding":
-        given = body.raw_of("input") or b""
-        if b'"' not in given:
-            return given.count(b",") + 1  # token ids
-        # A token id may have only two bytes.
-        return _estimate_bytes(len(given) + 2 * given.count(b","))
+        return estimate_input(body.raw_of("input") or b"")
     messages = body.raw_of("messages") or b""
     data_parts = data_bytes = 0
     has_parts = any(name in body.outline for name in _DATA_NAMES)
@@ -52,11 +48,20 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
     beside = sum(body.size_of(name) for name in set(body.names()) if name not in _NO_PROMPT)
     count = body.count_of("messages")
     return (
-        _estimate_bytes(len(messages) - data_bytes + beside)
+        estimate_text(len(messages) - data_bytes + beside)
         + _TOKENS_PER_MESSAGE * count
         + _TOKENS_PER_OTHER_PART * data_parts
     )
 
 
-def _estimate_bytes(size: int) -> int:
+def estimate_input(given: bytes) -> int:
+    """The approximate number of tokens in the JSON of a text or of token ids, or of a list of either."""
+    if b'"' not in given:
+        return given.count(b",") + 1
+    # A token id may have only two bytes.
+    return estimate_text(len(given) + 2 * given.count(b","))
+
+
+def estimate_text(size: int) -> int:
+    """The approximate number of tokens in `size` bytes of text."""
     return -(-size // _BYTES_PER_TOKEN)

@@ -116,10 +116,10 @@ class ScriptedBackend:
 
 
 @contextlib.contextmanager
-def scripted_backend(rig, model):
-    """Serve `model` from a backend of its own meanwhile; its `key` may call it."""
+def scripted_backend(rig, model, **fields):
+    """Serve `model` from a backend of its own meanwhile; its `key` may call it. `fields` are those of the route."""
     backend = ScriptedBackend()
-    backend.key = add_route(rig, model, backend.backend())
+    backend.key = add_route(rig, model, backend.backend(), **fields)
     yield backend
     rig.routes = [route for route in rig.routes if route.model != model]
     rig.publish()
@@ -129,5 +129,6 @@ def scripted_backend(rig, model):
 def add_route(rig, model, *backends, **fields):
     """Serve `model` from `backends` on a rig; return a key for it."""
     rig.routes = [route for route in rig.routes if route.model != model]
-    rig.routes.append(RouteConfig(model=model, modes=["chat", "embedding"], targets=list(backends), **fields))
+    fields = {"modes": ["chat", "embedding"], **fields}
+    rig.routes.append(RouteConfig(model=model, targets=list(backends), **fields))
     return rig.new_key(models=[model])

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from deployments.providers.dialects import Dialect
+from gateway.contract import Mode
 from gateway.proxy.body import Body
 from gateway.proxy.dialects.anthropic_backend.fields import IDLE
 from gateway.proxy.dialects.common import untranslatable
@@ -22,10 +23,11 @@ _HINTS = frozenset((
 ))  # fmt: skip
 
 
-def changes_for(body: Body, dialect: Dialect) -> dict[str, Any]:
+def changes_for(body: Body, dialect: Dialect, mode: Mode = "chat") -> dict[str, Any]:
     """What must change in a client's call for this provider, for `Body.encode`: the call may go to others as well.
 
-    Raises Refusal (400) naming a field that the provider refuses. Empty for most calls.
+    Only chats have fields that providers know under other names. Raises Refusal (400) naming a field that the provider
+    refuses. Empty for most calls.
     """
     names = body.names()
     changes: dict[str, Any] = {}
@@ -34,7 +36,7 @@ def changes_for(body: Body, dialect: Dialect) -> dict[str, Any]:
             if name not in _HINTS and not _asks_for_nothing(name, body.get(name)):
                 raise _refused(name)
             changes[name] = None
-        elif name in dialect.renamed:
+        elif mode == "chat" and name in dialect.renamed:
             changes[name] = None
             known = dialect.renamed[name]
             if known not in names:
