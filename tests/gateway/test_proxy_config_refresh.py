@@ -129,9 +129,9 @@ def test_a_console_that_is_upgraded_gives_everything_in_its_newer_version(follow
         one.control.speaks = 2
         one.control.answers[""] = 10, everything(10, key(FIRST))
         await one.until(lambda: one.index().snapshot.contract_version == 2, "everything in version 2")
+        await one.until(lambda: one.on_disk().snapshot.contract_version == 2, "version 2 on disk")
 
     follower.run(scenario)
-    assert follower.on_disk().snapshot.contract_version == 2
 
 
 def test_a_revocation_by_an_old_console_survives_on_disk(follower):
