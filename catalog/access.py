@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from catalog.actions.access_requests import raise_access_request, region_problem
 from catalog.models import AccessRequest, CatalogModel, Grant
-from catalog.serving import mode_problem, nothing_serves, served_among
+from catalog.serving import answered, mode_problem, nothing_serves, reach_of, unserved_words
 from tenants.actions import claim_api_key
-from tenants.models import ApiKey, Project, Tenant
+from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import may_somewhere
 
 
@@ -30,8 +31,15 @@ class Access:
     reason: str = ""
     # True if the person has access or waits, but may still ask for another project.
     may_ask_again: bool = False
-    # "Nothing serves this yet", or empty.
+    # "Nothing serves this yet", or that for the data of the grant or request alone; empty if calls get an answer.
     notice: str = ""
+    # Whether calls of the tenant get an answer, if only with data of the lowest class.
+    is_served: bool = True
+
+    @property
+    def form_notice(self) -> str:
+        """What a form says that asks for another project, whatever its data will be."""
+        return "" if self.is_served else nothing_serves()
 
 
 def accesses(
@@ -47,34 +55,48 @@ def accesses(
     """
     models = list(models)
     mine = Q(project=project) if project else Q()
+    reach = reach_of([tenant], models)
     grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().filter(mine, model__in=models)
     requests = (
         AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(mine, model__in=models)
     )
-    # Only the newest grant of each model, because a large tenant has a thousand grants per model.
-    newest = (
-        grants.select_related("key__project", "project")
-        .order_by("model_id", "-created_at")
+    # Only one grant of each model, because a large tenant has a thousand: the newest of those whose calls are answered.
+    first = (
+        grants.select_related("key__project", "project", "access_request")
+        .annotate(is_answered=Case(When(answered(reach), then=True), default=False))
+        .order_by("model_id", "-is_answered", "-created_at")
         .distinct("model_id")
     )
-    granted = {grant.model_id: grant for grant in newest}
+    granted = {grant.model_id: grant for grant in first}
     waiting = {one.model_id: one for one in requests.order_by("model_id", "-pk").distinct("model_id")}
     refusal = _why_nobody_asks(user, tenant, project)
-    served = served_among(models, [tenant])
-    found = {
-        model.pk: _access(user, tenant, model, granted.get(model.pk), waiting.get(model.pk), refusal)
-        for model in models
-    }
-    return {pk: access if pk in served else _unserved(access) for pk, access in found.items()}
+    found = {}
+    for model in models:
+        grant, asked = granted.get(model.pk), waiting.get(model.pk)
+        access = _access(user, tenant, model, grant, asked, refusal)
+        reached = reach[tenant.pk].get(model.pk)
+        found[model.pk] = _with_notice(access, reached, _notice(reached, grant, asked))
+    return found
 
 
-def _unserved(access: Access) -> Access:
-    """The same access to a model that nothing serves: nobody is told to use it."""
+def _notice(reached: DataClass | None, grant: Any, asked: AccessRequest | None) -> str:
+    """What is to be said if calls get no answer: of the grant, of the request, or else of any data."""
+    if grant is not None:
+        if grant.is_answered:
+            return ""
+        # If its own data would be answered, another grant of the project is for more sensitive data.
+        higher = _("Nothing serves this for all data of the project yet")
+        return unserved_words(reached, grant.access_request.data_class) or higher
+    return unserved_words(reached, asked.data_class if asked is not None else DataClass.PUBLIC)
+
+
+def _with_notice(access: Access, reached: DataClass | None, notice: str) -> Access:
+    """The access with what is to be said: nobody is told to use what gets no answer."""
     if access.state == "unavailable":
         return access
-    is_use = access.state == "granted" and access.url.endswith("?tab=use")
-    access = replace(access, url="", action_label="") if is_use else access
-    return replace(access, notice=nothing_serves())
+    if notice and access.state == "granted" and access.url.endswith("?tab=use"):
+        access = replace(access, url="", action_label="")
+    return replace(access, notice=notice, is_served=reached is not None)
 
 
 def _access(

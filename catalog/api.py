@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +41,7 @@ from catalog.serializers import (
     NewReviewSerializer,
     ProjectNameSerializer,
 )
-from catalog.serving import served_among
+from catalog.serving import Reach, answered, reach_of, unserved_words
 from core.pagination import CursorPages
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
@@ -118,41 +118,51 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
         return list(Tenant.objects.filter(pk__in=signed_in(self.request).own_tenants()))
 
     def _serialized(self, models: Sequence[CatalogModel], *, many: bool) -> Any:
+        reach = reach_of(self._own_tenants(), models)
         context = {
             **self.get_serializer_context(),
             "prices": list_prices([model.name for model in models]),
-            "served": served_among(models, self._own_tenants()),
-            "access": _access_of(signed_in(self.request), models),
+            "reach": reach,
+            "access": _access_of(signed_in(self.request), models, reach),
         }
         serializer = self.get_serializer_class()
         return serializer(models if many else models[0], many=many, context=context).data
 
 
-def _access_of(user: User, models: Sequence[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
+def _access_of(
+    user: User, models: Sequence[CatalogModel], reach: Mapping[UUID, Reach]
+) -> dict[UUID, list[dict[str, Any]]]:
     """By model, the person's projects that may use or have requested it: at most one more than the API shows.
 
-    Takes two queries and reads only that many rows per model, however many projects there are.
+    Takes three queries and reads only that many rows per model, however many projects there are. `reach` is by tenant.
     """
-    access: dict[UUID, list[dict[str, Any]]] = {}
+    rows: dict[UUID, list[Grant | AccessRequest]] = {}
     mine = Q(tenant__in=user.own_tenants(), model__in=models)
     place = Window(RowNumber(), partition_by="model_id", order_by="pk")
     grants = Grant.objects.visible_to(user).in_force().filter(mine)
     waiting = AccessRequest.objects.visible_to(user).pending().filter(mine)
-    for rows in (grants, waiting):
-        first = rows.annotate(place=place).filter(place__lte=MOST_ACCESS + 1)
+    for all_rows in (grants, waiting):
+        first = all_rows.annotate(place=place).filter(place__lte=MOST_ACCESS + 1)
         for row in first.select_related("tenant", "project").order_by("pk"):
-            here = access.setdefault(row.model_id, [])
+            here = rows.setdefault(row.model_id, [])
             if len(here) <= MOST_ACCESS:
-                here.append(_as_access(row))
-    return access
+                here.append(row)
+    shown = [row.pk for some in rows.values() for row in some]
+    served = set(grants.filter(answered(reach), pk__in=shown).values_list("pk", flat=True))
+    for asked in (row for some in rows.values() for row in some if isinstance(row, AccessRequest)):
+        reached = reach.get(asked.tenant_id, {}).get(asked.model_id)
+        if not unserved_words(reached, asked.data_class):
+            served.add(asked.pk)
+    return {model: [_as_access(row, row.pk in served) for row in some] for model, some in rows.items()}
 
 
-def _as_access(row: Grant | AccessRequest) -> dict[str, Any]:
+def _as_access(row: Grant | AccessRequest, is_served: bool) -> dict[str, Any]:
     is_grant = isinstance(row, Grant)
     return {
         "tenant": row.tenant.slug,
         "project": row.project.slug,
         "state": "granted" if is_grant else "in_review",
+        "is_served": is_served,
         "grant": row.pk if is_grant else None,
         "access_request": row.access_request_id if isinstance(row, Grant) else row.pk,
         "valid_until": row.valid_until if isinstance(row, Grant) else None,

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Case, CharField, Count, F, Func, IntegerField, Q, Value, When
+from django.db.models import Case, CharField, Count, F, Func, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -23,7 +23,7 @@ from catalog import capabilities
 from catalog.actions.access_requests import raise_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant
 from catalog.querysets import CatalogModelQuerySet
-from catalog.serving import servable_modes, served_to
+from catalog.serving import answered, reach_of, servable_modes, within
 from tenants.models import DataClass, Project, Tenant
 from tenants.permissions import may_somewhere
 
@@ -97,7 +97,7 @@ class Browser:
         waiting = AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(scope)
         self._granted = Q(pk__in=granted.values("model"))
         self._waiting = Q(pk__in=waiting.values("model"))
-        self._served = served_to([tenant])
+        self._served = self._answered(granted, waiting)
         self._may_ask = tenant.status == Tenant.Status.ACTIVE and (
             raise_access_request.is_permitted(user, project)
             if project
@@ -106,6 +106,14 @@ class Browser:
         self._found: CatalogModelQuerySet[CatalogModel] = CatalogModel.objects.published().search(
             selection.query
         )
+
+    def _answered(self, granted: QuerySet[Grant], waiting: QuerySet[AccessRequest]) -> Q:
+        """The condition that calls get an answer now: with the data of a grant, else of a request, else with any."""
+        reach = reach_of([self.tenant])
+        found = Q(pk__in=granted.filter(answered(reach)).values("model"))
+        asked = waiting.filter(within(reach[self.tenant.pk], "data_class")).values("model")
+        found |= ~self._granted & Q(pk__in=asked)
+        return found | ~self._granted & ~self._waiting & Q(pk__in=list(reach[self.tenant.pk]))
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -200,30 +208,43 @@ class Browser:
 
     def facets(self) -> list[dict[str, Any]]:
         """Every facet with its options. Each option's count depends on the selection in the other facets."""
-        return [
-            self._fixed("access", _("Access"), {
+        fixed: dict[str, tuple[str, dict[str, str]]] = {
+            "access": (_("Access"), {
                 "granted": _("You can use"), "in_review": _("In review"), "requestable": _("You can request"),
                 "unavailable": _("Not available"),
             }),
-            self._fixed("served", _("Served"), {"yes": _("Answers calls now"), "no": _("Nothing serves it yet")}),
-            self._grouped("mode", _("Kind"), "mode"),
-            self._fixed("data_class", _("Data class"), {
-                value: label for value, label in DataClass.choices if value != DataClass.PUBLIC
+            "served": (_("Served"), {"yes": _("Answers calls now"), "no": _("Nothing serves it yet")}),
+            "data_class": (_("Data class"), {
+                value: str(label) for value, label in DataClass.choices if value != DataClass.PUBLIC
             }),
-            self._fixed("capability", _("Capability"), {
+            "capability": (_("Capability"), {
                 flag: str(word) for flag, (word, _icon) in capabilities.WORDS.items()
             }),
-            self._fixed("hosting", _("Hosting"), {"ours": _("Our clusters"), "vendor": _("Vendor-hosted")}),
-            self._grouped("provider", _("Provider"), "providers"),
-        ]  # fmt: skip
+            "hosting": (_("Hosting"), {"ours": _("Our clusters"), "vendor": _("Vendor-hosted")}),
+        }  # fmt: skip
+        counts = self._counts({key: list(options) for key, (_label, options) in fixed.items()})
+        found = {
+            key: self._facet(
+                key, label, [(value, words, counts[key, value]) for value, words in options.items()]
+            )
+            for key, (label, options) in fixed.items()
+        }
+        found["mode"] = self._grouped("mode", _("Kind"), "mode")
+        found["provider"] = self._grouped("provider", _("Provider"), "providers")
+        return [found[key] for key in FACETS]
 
-    def _fixed(self, key: str, label: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        base = self._narrowed(except_for="" if key == "capability" else key)
-        numbered = {f"n{position}": value for position, value in enumerate(options)}
-        counts = base.aggregate(
-            **{name: Count("pk", filter=self._condition(key, value)) for name, value in numbered.items()}
-        )
-        return self._facet(key, label, [(v, options[v], counts[name]) for name, v in numbered.items()])
+    def _counts(self, options: Mapping[str, list[str]]) -> dict[tuple[str, str], int]:
+        """By facet and option, how many models it would leave. One query, and one more for each facet with a choice."""
+        chosen = [key for key in options if key != "capability" and self.selection.chosen.get(key)]
+        groups = [("", [key for key in options if key not in chosen]), *((key, [key]) for key in chosen)]
+        counts: dict[tuple[str, str], int] = {}
+        for except_for, keys in groups:
+            asked = [(key, value) for key in keys for value in options[key]]
+            numbers = self._narrowed(except_for=except_for).aggregate(
+                **{f"n{place}": Count("pk", filter=self._condition(*one)) for place, one in enumerate(asked)}
+            )
+            counts |= {one: numbers[f"n{place}"] for place, one in enumerate(asked)}
+        return counts
 
     def _grouped(self, key: str, label: str, column: str) -> dict[str, Any]:
         base = self._narrowed(except_for=key)

@@ -13,7 +13,7 @@ from catalog import presentation, rules
 from catalog.actions.facts import facts_now, what_is_worse
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
-from catalog.serving import why_unserved
+from catalog.serving import why_request_unserved
 from core.page_parts import Fact
 from tenants.models import DataClass
 
@@ -85,7 +85,7 @@ def _model(access_request: AccessRequest) -> list[Fact]:
         Fact(_("Risk tier"), model.get_risk_tier_display()),
         Fact(_("Allowed up to"), DataClass(model.highest_data_class).label),
         Fact(_("Runs on"), model.host_label),
-        Fact(_("Calls"), why_unserved(model, access_request.tenant) or _("answered now")),
+        Fact(_("Calls"), why_request_unserved(access_request) or _("answered now")),
         Fact(_("Regions offered"), ", ".join(model.regions) or _("not stated")),
         Fact(
             _("Price per million"),

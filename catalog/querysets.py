@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Count, Q, When
 from django.utils.timezone import now
 
 from catalog.search import FoundBy, prefix_query
 from core.tenant_managers import OwnedRow, Row, TenantQuerySet
+from tenants.models import DataClass
 
 VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 
@@ -59,6 +61,18 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
     def not_in_force(self) -> Self:
         """Grants that have ended or have not begun yet."""
         return self.exclude(_in_force())
+
+    def with_highest_class(self) -> Self:
+        """One grant of each project and model: the one with the most sensitive data, as gateways apply it."""
+        rank = Case(*(When(access_request__data_class=one, then=one.rank) for one in DataClass))
+        highest = self.order_by("project_id", "model_id", rank.desc()).distinct("project_id", "model_id")
+        return self.filter(pk__in=highest.values("pk"))
+
+    def by_tenant_and_class(self) -> list[tuple[UUID, DataClass, int]]:
+        """How many projects of each tenant have a grant, by the highest class of data that they may send. One query."""
+        rows = self.with_highest_class().order_by().values_list("tenant", "access_request__data_class")
+        counted = rows.annotate(Count("project", distinct=True))
+        return [(tenant, DataClass(data_class), count) for tenant, data_class, count in counted]
 
 
 def _in_force() -> Q:

@@ -36,6 +36,9 @@ class MyAccessSerializer(serializers.Serializer[Any]):
     tenant = serializers.CharField()
     project = serializers.CharField()
     state = serializers.ChoiceField(["granted", "in_review"])
+    is_served = serializers.BooleanField(
+        help_text="Whether a gateway answers calls now, with the data that this grant or request names."
+    )
     grant = serializers.UUIDField(allow_null=True)
     access_request = serializers.UUIDField()
     valid_until = serializers.DateTimeField(allow_null=True)
@@ -47,7 +50,11 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
     )
     currency = serializers.SerializerMethodField()
     is_served = serializers.SerializerMethodField(
-        help_text="Whether a gateway answers calls to it now, for one of your tenants."
+        help_text="Whether a gateway answers calls to it now, for one of your tenants, with data up to "
+        "`served_up_to`. `my_access` says it for each of your projects."
+    )
+    served_up_to = serializers.SerializerMethodField(
+        help_text="The highest class of data in calls that get an answer now; null if none do."
     )
     my_access = serializers.SerializerMethodField(
         help_text=f"Your projects that may use it, then those with a request; the first {MOST_ACCESS}."
@@ -63,7 +70,7 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
         fields = [
             "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
             "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class",
-            "prices", "currency", "is_served", "my_access", "has_more_access",
+            "prices", "currency", "is_served", "served_up_to", "my_access", "has_more_access",
         ]  # fmt: skip
 
     def get_prices(self, model: CatalogModel) -> dict[str, str]:
@@ -75,7 +82,12 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
         return "USD"
 
     def get_is_served(self, model: CatalogModel) -> bool:
-        return model.pk in self.context["served"]
+        return self.get_served_up_to(model) is not None
+
+    @extend_schema_field(serializers.ChoiceField(choices=DataClass.choices, allow_null=True))
+    def get_served_up_to(self, model: CatalogModel) -> str | None:
+        found = [reach[model.pk] for reach in self.context["reach"].values() if model.pk in reach]
+        return max(found, key=lambda one: one.rank, default=None)
 
     @extend_schema_field(MyAccessSerializer(many=True))
     def get_my_access(self, model: CatalogModel) -> list[dict[str, Any]]:

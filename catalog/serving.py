@@ -5,15 +5,18 @@ Routes and gateways belong to packages above this one. The package `gateway` reg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from catalog.models import CatalogModel
-from tenants.models import Tenant
+from catalog.models import AccessRequest, CatalogModel, Grant
+from tenants.models import DataClass, Project, Tenant
+
+# By model, the highest class of data with which a tenant's calls get an answer. Models that are missing get none.
+Reach = Mapping[UUID, DataClass]
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Serving:
 
     # The modes for which the gateway has an endpoint.
     modes: frozenset[str]
-    # The condition on CatalogModel that a gateway serves the model to one of them.
-    condition: Callable[[Collection[Tenant]], Q]
+    # By tenant, its reach among the models with these ids; None: all models. One query.
+    reach: Callable[[Collection[Tenant], Collection[UUID] | None], Mapping[UUID, Reach]]
     # The revision that each gateway that is alive has acknowledged. One query.
     acknowledged: Callable[[], list[int]]
 
@@ -36,24 +39,64 @@ def register(serving: Serving) -> None:
     _registered[:] = [serving]
 
 
-def served_to(tenants: Collection[Tenant]) -> Q:
-    """The condition on CatalogModel that calls of one of these tenants get an answer now.
+def reach_of(
+    tenants: Collection[Tenant], models: Iterable[CatalogModel] | None = None
+) -> Mapping[UUID, Reach]:
+    """By tenant and model, the highest class of data with which calls get an answer now. One query.
 
-    True if the model's route sends calls to a target with an address that may serve the tenant, and a gateway that is
-    alive has acknowledged that. Grants are another matter.
+    A model is there if its route sends calls to a target with an address that may serve the tenant, and a gateway that
+    is alive has acknowledged that. Grants are another matter. None as `models` means all.
     """
-    return _registered[0].condition(tenants)
+    return _registered[0].reach(tenants, None if models is None else [model.pk for model in models])
 
 
-def served_among(models: Iterable[CatalogModel], tenants: Collection[Tenant]) -> set[UUID]:
-    """The ids of those of `models` that gateways serve to one of the tenants. One query."""
-    found = CatalogModel.objects.filter(served_to(tenants), pk__in=[model.pk for model in models])
-    return set(found.values_list("pk", flat=True))
+def within(reach: Reach, data_class: str) -> Q:
+    """The condition on rows with a `model` that calls with data of the class in the column get an answer."""
+    found = Q(pk__in=[])
+    for highest in DataClass:
+        if models := [pk for pk, reached in reach.items() if reached == highest]:
+            found |= Q(**{"model__in": models, f"{data_class}__in": highest.and_lower})
+    return found
 
 
-def why_unserved(model: CatalogModel, tenant: Tenant) -> str:
-    """What pages say if calls of the tenant to the model get no answer now; empty if they do. One query."""
-    return "" if served_among([model], [tenant]) else nothing_serves()
+def answered(reach: Mapping[UUID, Reach]) -> Q:
+    """The condition on grants in force that gateways answer the calls of their projects to their models now.
+
+    A project may send data of the highest class that its grants for a model allow. Gateways then call only targets that
+    may receive it. `reach` is by tenant.
+    """
+    found = Q(pk__in=[])
+    for tenant, models in reach.items():
+        found |= Q(within(models, "access_request__data_class"), tenant=tenant)
+    same = Grant.objects.across_tenants().in_force()
+    higher = same.filter(project=OuterRef("project"), model=OuterRef("model")).exclude(found)
+    return found & ~Q(Exists(higher))
+
+
+def why_unserved(model: CatalogModel, tenant: Tenant, data_class: str = DataClass.PUBLIC) -> str:
+    """What pages say if calls of the tenant to the model get no answer, with such data; else empty. One query."""
+    return unserved_words(reach_of([tenant], [model])[tenant.pk].get(model.pk), data_class)
+
+
+def why_request_unserved(access_request: AccessRequest) -> str:
+    """The same for a project that gets what it asks for, beside the grants for the model that it has. Two queries."""
+    project: Project = access_request.project
+    grants = Grant.objects.in_tenant(access_request.tenant).in_force()
+    classes = grants.filter(project=project, model=access_request.model).values_list(
+        "access_request__data_class", flat=True
+    )
+    highest = max(map(DataClass, [access_request.data_class, *classes.distinct()]), key=lambda one: one.rank)
+    return why_unserved(access_request.model, access_request.tenant, highest)
+
+
+def unserved_words(reached: DataClass | None, data_class: str) -> str:
+    """What pages say if `reached` is the highest class of data that gets an answer; empty if `data_class` gets one."""
+    if reached is None:
+        return nothing_serves()
+    wanted = DataClass(data_class)
+    if wanted.rank <= reached.rank:
+        return ""
+    return _("Nothing serves this for %(class)s data yet") % {"class": wanted.label.lower()}
 
 
 def acknowledged_revisions() -> list[int]:

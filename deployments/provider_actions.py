@@ -20,6 +20,7 @@ from accounts.models import User
 from core.editing import assign
 from core.egress import EgressRefused, read_networks
 from core.errors import Conflict
+from deployments.announcements import announce_provider
 from deployments.models import EgressPolicy, Provider
 from deployments.provider_credentials import NewCredential, row_of
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
@@ -231,7 +232,7 @@ def enable_provider(pk: UUID | str, *, by: User | None) -> Provider:
     provider.is_enabled = True
     provider.save(update_fields=["is_enabled"])
     audit.record("provider.enabled", actor=by, subject=provider)
-    raise_revision(routing=True)
+    announce_provider(provider)
     return provider
 
 

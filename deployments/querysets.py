@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from uuid import UUID
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.utils.timezone import now
 from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
-from core.regions import is_allowed
 from core.tenant_managers import Row
-
-if TYPE_CHECKING:
-    from tenants.models import Tenant
 
 
 class ClusterQuerySet(models.QuerySet[Row]):
@@ -82,13 +77,12 @@ class TargetQuerySet(models.QuerySet[Row]):
 class RouteEntryQuerySet(models.QuerySet[Row]):
     """Queries about the entries of routes."""
 
-    def serving(self, tenants: Collection[Tenant], *, until: Combinable) -> Self:
-        """Entries by which calls of one of the tenants reach an address, of revisions up to `until`.
+    def with_calls(self, *, until: Combinable) -> Self:
+        """Entries by which calls reach an address, of revisions up to `until`, with `is_closed`.
 
-        As gateway/targets.py compiles them and gateways filter them: by whose calls an engine serves, with what is
-        stored of it (deployments/judgment.py), and by the tenant's regions. An engine that shares its prefix cache
-        without separating tenants serves nobody. Nor does a provider that is disabled. The class of data that a grant
-        allows is not considered: it differs within a tenant.
+        As gateway/targets.py compiles them: a provider that is disabled gets no calls. `is_closed` says, from what is
+        stored of an engine (deployments/judgment.py), that it shares its prefix cache without separating tenants: it
+        serves nobody except perhaps one tenant.
         """
         engine = "target__deployment__"
         shares = (
@@ -97,36 +91,20 @@ class RouteEntryQuerySet(models.QuerySet[Row]):
             | Q(**{f"{engine}sharing_accepted_at__isnull": False})
             | ~Q(**{f"{engine}stated_field": ""}) & Q(**{f"{engine}statement_lapsed_at": None})
         )
-        for_all = Q(**{f"{engine}only_tenant": None}) & shares
-        somebody = Q(pk__in=[])
-        for tenant in tenants:
-            for_them = for_all | Q(**{f"{engine}only_tenant": tenant.pk})
-            somebody |= for_them & _in_regions(f"{engine}cluster__region", tenant.regions)
-        # Providers are few, and a tenant must allow each of their regions.
-        provider = apps.get_model("deployments", "Provider")
-        known = provider.objects.filter(is_enabled=True).values_list("pk", "regions")
-        outside = [
-            pk
-            for pk, regions in known
-            if any(
-                all(is_allowed(region, tenant.regions) for region in regions or [""]) for tenant in tenants
-            )
-        ]
+        is_closed = Case(
+            When(target__deployment=None, then=Value(False)),
+            When(shares, then=Value(False)),
+            default=Value(True),
+        )
+        addresses = apps.get_model("deployments", "TargetAddress").objects.filter(
+            target=OuterRef("target"), revision__lte=until
+        )
         return self.filter(
-            Q(somebody, target__addresses__revision__lte=until)
-            | Q(target__provider_model__provider__in=outside),
+            Q(target__provider_model__provider__is_enabled=True) | Exists(addresses),
             weight__gt=0,
             revision__lte=until,
             target__revision__lte=until,
-        )
-
-
-def _in_regions(column: str, regions: Collection[str]) -> Q:
-    """The condition that a region is allowed (core.regions.is_allowed), in SQL."""
-    allowed = Q() if not regions else Q(pk__in=[])
-    for region in regions:
-        allowed |= Q(**{column: region}) | Q(**{f"{column}__startswith": f"{region}-"})
-    return allowed
+        ).annotate(is_closed=is_closed)
 
 
 class RouteQuerySet(models.QuerySet[Row]):

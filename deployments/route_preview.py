@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,10 +13,10 @@ from django.utils.timezone import now
 
 from billing.models import RollupHour
 from catalog.models import CatalogModel, Grant
-from core.regions import is_allowed
-from deployments.models import Route, Sharing, Target
+from deployments.models import Route, Target
+from deployments.reach import audience_of, highest_of
 from deployments.routes import EntryPlan, check_entries, ends_service, living_targets, plan_of
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, DataClass, Tenant
 
 CALLS_OF_DAYS = 7
 MOST_TENANTS = 50
@@ -45,15 +46,26 @@ class EntryChange:
 
 @dataclass(frozen=True)
 class TenantImpact:
-    """A tenant that may call the model: what it has, and whether it is served before and after."""
+    """A tenant that may call the model: what it has, and how much of it is served before and after."""
 
     tenant: Tenant
-    grants: int
+    # Projects with a grant in force. Each is served if some target may receive the data of its grant.
+    projects: int
+    projects_served_before: int
+    projects_served_after: int
     keys: int
     # In the last 7 days.
     calls: int
-    is_served_before: bool
-    is_served_after: bool
+
+    @property
+    def is_served_before(self) -> bool:
+        """Whether at least one of its projects is served now."""
+        return self.projects_served_before > 0
+
+    @property
+    def is_served_after(self) -> bool:
+        """Whether at least one of its projects would be served."""
+        return self.projects_served_after > 0
 
 
 @dataclass(frozen=True)
@@ -127,30 +139,15 @@ def _regions(targets: Collection[Target]) -> set[str]:
     return {region for target in targets for region in target.regions}
 
 
-def _serves(targets: Collection[Target], tenant: Tenant) -> bool:
-    return any(_may_serve(target, tenant) for target in targets)
-
-
-def _may_serve(target: Target, tenant: Tenant) -> bool:
-    if not all(is_allowed(region, tenant.regions) for region in target.regions or [""]):
-        return False
-    if target.sharing == Sharing.ONE_TENANT:
-        return target.only_tenant == tenant
-    return target.sharing != Sharing.NOBODY
-
-
 def _tenants(
     model: CatalogModel, was: Collection[Target], will: Collection[Target]
 ) -> tuple[list[TenantImpact], int, int]:
     """The first tenants with a grant, by their calls; the number of all of them, and of all calls."""
-    granted = dict(
-        Grant.objects.across_tenants()
-        .in_force()
-        .filter(model=model)
-        .order_by()
-        .values_list("tenant")
-        .annotate(Count("project", distinct=True))
-    )
+    granted: dict[UUID, dict[DataClass, int]] = defaultdict(dict)
+    for tenant, data_class, projects in (
+        Grant.objects.across_tenants().in_force().filter(model=model).by_tenant_and_class()
+    ):
+        granted[tenant][data_class] = projects
     since = now() - timedelta(days=CALLS_OF_DAYS)
     calls = dict(
         RollupHour.objects.across_tenants()
@@ -172,12 +169,20 @@ def _tenants(
     impacts = [
         TenantImpact(
             tenant=rows[pk],
-            grants=granted[pk],
+            projects=sum(granted[pk].values()),
+            projects_served_before=_served(granted[pk], was, rows[pk]),
+            projects_served_after=_served(granted[pk], will, rows[pk]),
             keys=keys.get(pk, 0),
             calls=calls.get(pk, 0),
-            is_served_before=_serves(was, rows[pk]),
-            is_served_after=_serves(will, rows[pk]),
         )
         for pk in first
     ]
     return impacts, len(granted), sum(calls.get(pk, 0) for pk in granted)
+
+
+def _served(projects: Mapping[DataClass, int], targets: Collection[Target], tenant: Tenant) -> int:
+    """How many of the projects are served, by the highest class of data that their grants allow."""
+    highest = highest_of([audience_of(target) for target in targets], tenant)
+    if highest is None:
+        return 0
+    return sum(count for data_class, count in projects.items() if data_class.rank <= highest.rank)

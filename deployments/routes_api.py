@@ -80,10 +80,15 @@ class EntryChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class TenantImpactSerializer(serializers.Serializer):  # type: ignore[type-arg]
-    """A tenant with a grant for the model; `calls` are those of the last 7 days."""
+    """A tenant with a grant for the model; `calls` are those of the last 7 days.
+
+    A project counts as served if some target may receive the data of its grant.
+    """
 
     tenant = serializers.CharField(source="tenant.slug", read_only=True)
-    projects = serializers.IntegerField(source="grants", read_only=True)
+    projects = serializers.IntegerField(read_only=True)
+    projects_served_before = serializers.IntegerField(read_only=True)
+    projects_served_after = serializers.IntegerField(read_only=True)
     keys = serializers.IntegerField(read_only=True)
     calls = serializers.IntegerField(read_only=True)
     is_served_before = serializers.BooleanField(read_only=True)

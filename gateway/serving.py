@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
+from typing import Any
+from uuid import UUID
 
-from django.db.models import Q, Subquery
+from django.db.models import F, Q, QuerySet, Subquery
 
 from catalog.serving import Serving
 from deployments.models import RouteEntry
 from deployments.providers.dialects import DIALECTS
+from deployments.reach import Audience, highest_of
 from gateway.contract import SERVED_MODES
 from gateway.models import Gateway
-from tenants.models import Tenant
+from tenants.models import DataClass, Tenant
 
 
-def condition(tenants: Collection[Tenant]) -> Q:
-    """The condition on CatalogModel that some gateway sends calls of one of the tenants to an address.
+def reach(
+    tenants: Collection[Tenant], models: Collection[UUID] | None = None
+) -> dict[UUID, dict[UUID, DataClass]]:
+    """By tenant and model, the highest class of data with which some gateway answers the tenant's calls. One query.
 
     Gateways acknowledge revisions in order, so the largest acknowledged one is what counts.
     """
     acknowledged = (
         Gateway.objects.alive().order_by("-acknowledged_revision").values("acknowledged_revision")[:1]
     )
-    entries = RouteEntry.objects.serving(tenants, until=Subquery(acknowledged)).exclude(_without_endpoint())
-    return Q(mode__in=sorted(SERVED_MODES), pk__in=entries.values("route__model"))
+    entries = RouteEntry.objects.with_calls(until=Subquery(acknowledged)).exclude(_without_endpoint())
+    entries = entries.filter(route__model__mode__in=sorted(SERVED_MODES))
+    if models is not None:
+        entries = entries.filter(route__model__in=models)
+    audiences: dict[UUID, set[Audience]] = defaultdict(set)
+    rows: QuerySet[RouteEntry, Any] = entries.order_by().values_list(
+        "route__model",
+        "target__deployment__cluster__region",
+        "target__provider_model__provider__regions",
+        "target__provider_model__provider__highest_data_class",
+        F("is_closed"),
+        "target__deployment__only_tenant",
+    )
+    for model, region, regions, highest, is_closed, only_tenant in rows:
+        audiences[model].add(
+            Audience(
+                regions=tuple(([region] if region else []) if regions is None else regions),
+                highest_data_class=DataClass(highest or DataClass.RESTRICTED),
+                is_closed=is_closed,
+                only_tenant=only_tenant,
+            )
+        )
+    found = {
+        tenant.pk: {model: highest_of(those, tenant) for model, those in audiences.items()}
+        for tenant in tenants
+    }
+    return {
+        tenant: {model: highest for model, highest in each.items() if highest is not None}
+        for tenant, each in found.items()
+    }
 
 
 def _without_endpoint() -> Q:
@@ -42,4 +76,4 @@ def acknowledged() -> list[int]:
     return list(Gateway.objects.alive().values_list("acknowledged_revision", flat=True))
 
 
-SERVING = Serving(modes=SERVED_MODES, condition=condition, acknowledged=acknowledged)
+SERVING = Serving(modes=SERVED_MODES, reach=reach, acknowledged=acknowledged)

@@ -30,7 +30,7 @@ from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
 from catalog.querysets import AccessRequestQuerySet
-from catalog.serving import why_unserved
+from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
 from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import requested_page
@@ -80,7 +80,7 @@ class RequestNew(TenantPageMixin, TemplateView):
             model=form.model,
             unserved=why_unserved(form.model, self.tenant),
             data_classes=form.data_class_options(),
-            preview=preview_words(read_preview(form)) if form.is_bound else None,
+            preview=preview_words(form) if form.is_bound else None,
         )
         return self.render_to_response(context, status=status)
 
@@ -94,7 +94,7 @@ class RequestPreview(TenantPageMixin, TemplateView):
         model = get_object_or_404(CatalogModel.objects.published(), name=kwargs["name"])
         require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
-        return render(request, self.template_name, {"preview": preview_words(read_preview(form))})
+        return render(request, self.template_name, {"preview": preview_words(form)})
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("request-new", self.tenant.slug, kwargs["name"])
@@ -130,10 +130,13 @@ class PreviewWords:
     decision_note: str
     problems: list[str]
     reviews: list[dict[str, Any]]
+    # Why calls with the chosen class of data get no answer, if others do.
+    unserved: str
 
 
-def preview_words(preview: Preview | None) -> PreviewWords | None:
-    """A preview in the form that the template needs."""
+def preview_words(form: AccessRequestForm) -> PreviewWords | None:
+    """The preview of a form in the words that the template needs; None until it has a number of tokens."""
+    preview = read_preview(form)
     if preview is None:
         return None
     estimate = preview.estimate
@@ -159,7 +162,15 @@ def preview_words(preview: Preview | None) -> PreviewWords | None:
             }
             for review in preview.reviews
         ],
+        unserved=_unserved_class(form),
     )
+
+
+def _unserved_class(form: AccessRequestForm) -> str:
+    """What is to be said if calls with the chosen class of data get no answer. If none do, the form itself says so."""
+    reached = reach_of([form.tenant], [form.model])[form.tenant.pk].get(form.model.pk)
+    chosen = form.cleaned_data.get("data_class") or DataClass.INTERNAL
+    return unserved_words(reached, chosen) if reached is not None else ""
 
 
 class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], TemplateView):
@@ -239,7 +250,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
             RequestPage(
                 badge=presentation.badge_of(access_request, key),
                 notice=notice_of(reviews),
-                unserved=why_unserved(access_request.model, tenant) if is_live else "",
+                unserved=why_request_unserved(access_request) if is_live else "",
                 sent_by_you=access_request.requested_by_id == user.pk,
                 steps=presentation.steps_of(access_request, reviews, key),
                 tracks=presentation.review_rows(reviews),

@@ -14,6 +14,7 @@ from core.ids import uuid7
 from deployments.models.deployments import Deployment, Sharing
 from deployments.models.providers import ProviderModel
 from deployments.querysets import RouteEntryQuerySet, RouteQuerySet, TargetQuerySet
+from tenants.models import DataClass
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -101,6 +102,13 @@ class Target(models.Model):
             return list(self.provider_model.provider.regions)
         region = self.source.cluster.region
         return [region] if region else []
+
+    @property
+    def highest_data_class(self) -> DataClass:
+        """The highest class of data that may be sent to it; our own engines may receive all."""
+        if self.provider_model is not None:
+            return DataClass(self.provider_model.provider.highest_data_class)
+        return DataClass.RESTRICTED
 
     @property
     def sharing(self) -> Sharing | None:

@@ -70,8 +70,8 @@ def model_not_found(model: str) -> Refusal:
     return Refusal(
         404,
         "model_not_found",
-        f"The model `{model}` does not exist, you do not have access to it, or nothing serves it yet. "
-        "GET /v1/models lists the models that this key may call. The catalog says which it is.",
+        f"The model `{model}` does not exist, you do not have access to it, or nothing serves it yet for your "
+        "project's data. GET /v1/models lists the models that this key may call. The catalog says which it is.",
         param="model",
     )
 

@@ -37,6 +37,11 @@ class DataClass(models.TextChoices):
     def rank(self) -> int:
         return list(DataClass).index(self)
 
+    @property
+    def and_lower(self) -> list[DataClass]:
+        """The classes of data that whoever may receive this one may receive."""
+        return list(DataClass)[: self.rank + 1]
+
 
 class Tenant(Noted):
     """A customer or department; nobody outside sees its data."""

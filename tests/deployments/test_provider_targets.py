@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Value
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -18,6 +17,7 @@ from deployments.provider_credentials import clean_credential, row_of
 from deployments.provider_lists import match_models_of, match_provider_model
 from deployments.provider_routing import routable_models, route_provider_models
 from deployments.providers.dialects import DIALECTS
+from deployments.reach import audience_of
 from deployments.routes import EntryPlan, change_route, make_routable, route_of
 from gateway.compile import compile_snapshot
 from gateway.contract import encode
@@ -150,7 +150,7 @@ def test_pages_and_gateways_agree_for_whom_a_provider_serves(listed, operator, r
     type(listed.provider).objects.update(regions=regions)
     put_in_route(listed, by=operator)
     tenant = TenantFactory(regions=allowed)
-    served = RouteEntry.objects.serving([tenant], until=Value(2**62)).exists()
+    served = audience_of(Target.objects.with_source().get()).highest_for(tenant) is not None
     [told] = compile_snapshot().routes[0].targets
     assert (served, may_receive(told, allowed, "public")) == (is_served, is_served)
 

@@ -108,7 +108,7 @@ def test_the_preview_says_what_changes_and_for_whom(first, second, route):
     assert [one.target.name for one in preview.losing] == ["first"]
     assert (preview.regions_gained, preview.regions_lost) == (["us-east-1"], ["eu-west-1"])
     [one] = preview.tenants
-    assert (one.tenant, one.grants, one.keys, one.calls) == (project.tenant, 1, 1, 3)
+    assert (one.tenant, one.projects, one.keys, one.calls) == (project.tenant, 1, 1, 3)
     assert (one.is_served_before, one.is_served_after, preview.ends_service) == (True, True, False)
     assert plan_of(route) == [EntryPlan(first.target.pk, 1, 0)], "nothing is saved"
 

@@ -20,9 +20,11 @@ from tests.factories import (
 )
 
 
-def grant(key, model, **fields):
+def grant(key, model, *, data_class="internal", **fields):
     """A grant in force for the key's project, with the review that the database asks for."""
-    access_request = AccessRequestFactory(tenant=key.tenant, project=key.project, model=model)
+    access_request = AccessRequestFactory(
+        tenant=key.tenant, project=key.project, model=model, data_class=data_class
+    )
     review = ReviewFactory(tenant=key.tenant, access_request=access_request)
     review.decisions.create(tenant=key.tenant, reviewer=staff("security-reviewer"), verdict="approve")
     for row in (review, access_request):

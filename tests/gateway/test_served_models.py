@@ -15,7 +15,7 @@ from django.utils.timezone import now
 from catalog.access import accesses
 from catalog.actions import raise_access_request
 from catalog.models import CatalogModel
-from catalog.serving import served_among, why_unserved
+from catalog.serving import reach_of, why_unserved
 from core.regions import is_allowed
 from deployments import sharing
 from deployments.models import Deployment, RouteEntry
@@ -154,7 +154,7 @@ def test_pages_and_gateways_judge_every_engine_alike(gateway, lab):
         if any(target.only_tenant in (None, str(lab.pk)) for target in route.targets)
     }
     models = CatalogModel.objects.all()
-    served = served_among(models, [lab])
+    served = reach_of([lab], models)[lab.pk]
     assert {model.name for model in models if model.pk in served} == reached
     assert 0 < len(reached) < len(models) == 72
 
@@ -266,14 +266,14 @@ def test_the_catalog_filters_by_what_answers_calls(gateway, model, deployment, p
     assert {row["name"] for row in api if row["is_served"]} == {"glm-4.6"}
 
 
-def test_the_question_costs_two_queries_for_all_models(gateway, project):
+def test_the_question_costs_one_query_for_all_models(gateway, project):
     for number in range(30):
         routed(DeploymentFactory(version=ModelVersionFactory(model=CatalogModelFactory())), f"{URL}/{number}")
     ack(gateway)
-    models = list(CatalogModel.objects.all())
+    models, tenants = list(CatalogModel.objects.all()), [project.tenant, TenantFactory()]
     with CaptureQueriesContext(connection) as queries:
-        assert len(served_among(models, [project.tenant])) == 30
-    assert len(queries) == 2
+        assert len(reach_of(tenants, models)[project.tenant.pk]) == 30
+    assert len(queries) == 1
 
 
 @pytest.mark.parametrize(("dialect", "is_there"), [("anthropic", False), ("openai", True)])
