@@ -33,6 +33,7 @@ ENDPOINTS: Mapping[str, Mode] = MappingProxyType({
     "/v1/messages": "chat",
 })  # fmt: skip
 SERVED_MODES: frozenset[str] = frozenset(ENDPOINTS.values())
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 LimitScope = Literal["tenant", "project", "key"]
 LimitKind = Literal[
     "requests_per_minute",
@@ -174,6 +175,33 @@ class TargetConfig(OpenMessage, frozen=True):
     modes: list[ModeName] = []
 
 
+class HandlingConfig(OpenMessage, frozen=True):
+    """How a gateway handles the calls of one route. Null means the default.
+
+    Time-outs apply to each target, in place of its provider's own or of `SettingsConfig`. `call_timeout_seconds` is for
+    a whole call, with all of its attempts; null means no end.
+
+    A call is sent at most `most_attempts` times. Within ten seconds a gateway sends at most `retry_percent` of the
+    route's calls again, and `retries_per_second` beside these. A connection that could not be made counts as neither.
+    """
+
+    connect_timeout_seconds: Seconds | None = None
+    # Until the first byte of an answer.
+    first_byte_timeout_seconds: Seconds | None = None
+    # Between two pieces of a stream.
+    idle_timeout_seconds: Seconds | None = None
+    call_timeout_seconds: Seconds | None = None
+    # Connections that each worker of a gateway may use at once to each address of a target.
+    most_connections: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    most_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
+    retry_percent: Count = 20
+    retries_per_second: Count = 10
+    # Which targets are asked whether they answer: none, ejected ones, or idle ones too. Null: our own ejected engines.
+    probes: Literal["off", "ejected", "idle"] | None = None
+    # Calls of one session go to the same target while that answers.
+    is_sticky: bool = False
+
+
 class RouteConfig(OpenMessage, frozen=True):
     """A public model name and its targets. A model without a route, or with an empty one, is not found.
 
@@ -188,6 +216,7 @@ class RouteConfig(OpenMessage, frozen=True):
     max_output_tokens: int | None = None
     owned_by: str = "quartermaster"  # shown by GET /v1/models
     created: int = 0  # shown by GET /v1/models
+    handling: HandlingConfig = HandlingConfig()
 
 
 class PriceConfig(OpenMessage, frozen=True):

@@ -33,7 +33,7 @@ from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging
 from gateway.proxy.metrics import Metrics
-from gateway.proxy.routing import Router
+from gateway.proxy.routing import MOST_CONNECTIONS, Router
 from gateway.proxy.settings import Settings, SettingsError, read_settings
 from gateway.proxy.siblings import Siblings
 from gateway.proxy.spool import Spool
@@ -86,7 +86,8 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
         Connections(metrics, most=_connections()) as upstream,
         aiohttp.ClientSession(settings.control_url, headers=headers) as control,
     ):
-        router = Router(metrics)
+        # No single backend gets all connections.
+        router = Router(metrics, most_connections=min(MOST_CONNECTIONS, _connections() // 2))
         shared = _shared_limiter(settings, metrics)
         limiter = shared or MemoryLimiter()
         bodies = BodyBudget(settings.body_memory_mib * 1024**2)

@@ -13,7 +13,7 @@ from gateway.proxy.call_log import log_answered
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.endpoint import Endpoint
-from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
+from gateway.proxy.errors import Refusal, broke_off, error_event
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import TransportError
@@ -25,6 +25,7 @@ from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
+from gateway.proxy.sessions import session_of
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import StreamTooStrange
@@ -64,10 +65,12 @@ class Call:
         # A price that lacks what each such call uses would be half of the cost.
         self._price: Price | None = price if price is not None and price.covers(parsed.mode) else None
         self._trace = read_trace(request.headers)
-        self._apart = put_call_apart(parsed, index.separation, key.config.tenant_id)
+        tenant_id = key.config.tenant_id
+        session = session_of(route, request.headers, parsed.body, index.separation, tenant_id)
+        self._apart = put_call_apart(parsed, index.separation, tenant_id)
         self._reservation = Reservation()
-        self._share = state.answers.share_of(key.config.tenant_id, key.config.key_id)
-        self._attempts = upstream.Attempts()
+        self._share = state.answers.share_of(tenant_id, key.config.key_id)
+        self._attempts = upstream.Attempts(session)
         self._occurred_at = time.time()
         self._started = time.monotonic()
         self._first_token: float | None = None
@@ -84,14 +87,11 @@ class Call:
         await self._admit()
         self._state.call_began()
         try:
-            await self._watch.run(self._serve)
-            if self._watch.is_ending:
-                await self._cut_off()
+            await self._watch.run(self._serve, self._route.config.handling.call_timeout_seconds)
+            if self._watch.stopped is not None:
+                await self._cut_off(self._watch.stopped)
             elif self._watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
-                usage, is_exact = self._counted_so_far()
-                await self._finish(
-                    "cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact
-                )
+                await self._cancelled()
         except Refusal as refusal:
             if self._attempts.reached is not None and not self._is_finished:
                 await self._finish("error", refusal.status, {}, is_exact=True)
@@ -159,8 +159,8 @@ class Call:
             )
         except (BrokenAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and self._is_sending:
-                usage, is_exact = self._counted_so_far()
-                await self._finish("cancelled", 200, usage, is_exact=is_exact)
+                # It takes nothing of its stream.
+                await self._cancelled()
                 self._request.abort()
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
@@ -237,10 +237,10 @@ class Call:
         await self._pass_events(stream, stream.end())
         if not stream.is_finished:
             raise BrokenAnswer("the stream ended before it was complete")
-        usage, is_exact = self._counted_so_far()
         if self._watch.is_client_gone:
-            await self._finish("cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact)
+            await self._cancelled()
             return
+        usage, is_exact = self._counted_so_far()
         await self._finish("ok", 200, usage, is_exact=is_exact)
         self._request.end_stream(stream.last_words())
         # Its very end lets the connection be reused.
@@ -307,15 +307,23 @@ class Call:
         last = upstream.last_event(error, backend, self._route, self._state.router, self._attempts.secrets)
         self._end_failed(last)
 
-    async def _cut_off(self) -> None:
-        """End the call because the process ends before the answer does."""
+    async def _cut_off(self, why: Refusal) -> None:
+        """End the call because its time, or that of the process, is over before the answer is."""
         if not self._is_finished:
+            backend = self._attempts.reached
+            if backend is not None and self._request.status is None and why.code == "call_timeout":
+                self._state.router.failed(backend, "timeout", is_reachable=True)
             usage, is_exact = self._counted_so_far(is_failed=True)
-            await self._finish("error", self._request.status or 503, usage, is_exact=is_exact)
-        message = "This gateway is shutting down. Try again: another one will answer."
+            await self._finish("error", self._request.status or why.status, usage, is_exact=is_exact)
         if self._request.status is None:
-            raise unavailable(message, "shutting_down")
-        self._end_failed(error_event(message, "shutting_down"))
+            raise why
+        if not self._request.is_ended:
+            self._end_failed(error_event(str(why), why.code))
+
+    async def _cancelled(self) -> None:
+        """Record a call whose client has gone."""
+        usage, is_exact = self._counted_so_far()
+        await self._finish("cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact)
 
     def _end_failed(self, event: bytes) -> None:
         """End a stream with an event that says why it failed, in the client's dialect."""

@@ -41,6 +41,7 @@ class Connections:
         connect_seconds: float,
         response_seconds: float,
         trust: Trust | None = None,
+        may_repeat: bool = True,
     ) -> Answer:
         """Send a call. Raises TimeoutError if the backend got it and says nothing, and TransportError.
 
@@ -51,11 +52,12 @@ class Connections:
             connect_seconds: the longest wait for a connection.
             response_seconds: the longest wait for the head of the answer, and for each further part of it.
             trust: what holds for the connection to a provider; None: one of our own engines.
+            may_repeat: if not, it is sent over a new connection, which cannot have died unnoticed.
         """
         place = place_of(url, trust)
         head = place.start + _lines(headers, len(data))
         began = asyncio.get_running_loop().time()
-        kept = self._pool.kept(place.address)
+        kept = self._pool.kept(place.address) if may_repeat else None
         if kept is not None:
             try:
                 return self._noted(url, await kept.ask(head, data, response_seconds))

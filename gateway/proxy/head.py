@@ -17,7 +17,7 @@ _SHOWN = 200
 # If one of these headers is repeated, some readers use the first and others the last.
 _ONCE = frozenset(
     (b"authorization", b"x-api-key", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy",
-     b"content-length", b"transfer-encoding", b"host")
+     b"x-session-id", b"content-length", b"transfer-encoding", b"host")
 )  # fmt: skip
 
 

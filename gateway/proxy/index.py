@@ -9,6 +9,7 @@ from gateway.contract import (
     ConfigSnapshot,
     ContractError,
     DataClass,
+    HandlingConfig,
     KeyConfig,
     Mode,
     PriceConfig,
@@ -25,6 +26,7 @@ __all__ = ["Backend", "Index", "Key", "Price", "Route"]
 
 # Routes of one model for tenants with different policies.
 _MOST_PERMITTED = 10_000
+_DEFAULT_HANDLING = HandlingConfig()
 _FALLBACKS: dict[str, str] = {
     "cache_read": "input",
     "cache_write": "input",
@@ -50,6 +52,8 @@ class Backend:
     dialect: Dialect | None = None
     # In which it takes calls; None: in all of its route.
     modes: frozenset[str] | None = None
+    # Of its route.
+    handling: HandlingConfig = _DEFAULT_HANDLING
 
     @property
     def id(self) -> str:
@@ -61,9 +65,25 @@ class Backend:
         """Whether it speaks another dialect than the gateway's own."""
         return self.dialect is not None and self.dialect.speech != "openai"
 
+    def connect_seconds(self, settings: SettingsConfig) -> float:
+        """The longest wait for a connection."""
+        own, provider = self.handling.connect_timeout_seconds, self.config.provider
+        if own is not None:
+            return own
+        return provider.connect_timeout_seconds if provider else settings.connect_timeout_seconds
+
+    def first_byte_seconds(self, settings: SettingsConfig) -> float:
+        """The longest wait for the beginning of an answer."""
+        own, provider = self.handling.first_byte_timeout_seconds, self.config.provider
+        if own is not None:
+            return own
+        return provider.first_byte_timeout_seconds if provider else settings.response_timeout_seconds
+
     def idle_seconds(self, settings: SettingsConfig) -> float:
         """The longest silence in the middle of an answer."""
-        provider = self.config.provider
+        own, provider = self.handling.idle_timeout_seconds, self.config.provider
+        if own is not None:
+            return own
         return provider.idle_timeout_seconds if provider else settings.idle_timeout_seconds
 
     @property
@@ -252,7 +272,8 @@ def compile_route(route: RouteConfig) -> Route:
             field = fold(config.cache_key_field or "")
             modes = _modes_of(config, route, dialect)
             groups.setdefault(config.priority, []).extend(
-                Backend(config, url, allowed, field, dialect, modes) for url in config.addresses
+                Backend(config, url, allowed, field, dialect, modes, route.handling)
+                for url in config.addresses
             )
     return Route(
         config=route,

@@ -65,6 +65,36 @@ class Metrics:
         self.backend_ejected = Gauge(
             "llm_backend_ejected", "1 while calls avoid it", ["backend"], registry=new
         )
+        self.backend_connections = Gauge(
+            "llm_backend_connections", "Calls in progress there now", ["backend"], registry=new
+        )
+        self.backend_waiting = Gauge(
+            "llm_backend_waiting",
+            "Calls that wait for one of its connections now",
+            ["backend"],
+            registry=new,
+        )
+        self.backend_busy = Counter(
+            "llm_backend_busy",
+            "Calls that found all of its connections in use: they went elsewhere, waited, or were refused",
+            ["backend"],
+            registry=new,
+        )
+        self.busy_refusals = Counter(
+            "llm_gateway_busy_refusals",
+            "Calls refused because all connections to all targets of the model were in use",
+            ["model"],
+            registry=new,
+        )
+        self.retries = Counter(
+            "llm_gateway_retries", "Calls sent once more, to another backend", ["model"], registry=new
+        )
+        self.retries_refused = Counter(
+            "llm_gateway_retries_refused",
+            "Failed calls not sent once more: budget, attempts, or once (work that is not repeated)",
+            ["model", "reason"],
+            registry=new,
+        )
         self.account_trouble = Counter(
             "llm_backend_account_refused",
             "Answers that refuse our own account at a backend; an operator must act",
@@ -131,6 +161,21 @@ class Metrics:
         self.requests.labels(model, code).inc()
         self.totals["requests"] += 1
         self.totals["refused"] += 1
+
+    def count_retry(self, model: str, refused: str) -> None:
+        """Count a failed call that is sent once more; or is not, if `refused` says why."""
+        if refused:
+            self.retries_refused.labels(model, refused).inc()
+        else:
+            self.retries.labels(model).inc()
+
+    def set_connections(self, found: Mapping[str, tuple[int, int]]) -> None:
+        """Set the gauges of connections: by backend, those in use and those who wait for one."""
+        for gauge in (self.backend_connections, self.backend_waiting):
+            gauge.clear()
+        for backend_id, (in_use, waiting) in found.items():
+            self.backend_connections.labels(backend_id).set(in_use)
+            self.backend_waiting.labels(backend_id).set(waiting)
 
     def text(self) -> bytes:
         """The Prometheus exposition."""

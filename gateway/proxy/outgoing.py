@@ -61,8 +61,8 @@ def outgoing(
             backend.url + _PATHS[mode],
             body.encode(fields),
             headers,
-            settings.connect_timeout_seconds,
-            settings.response_timeout_seconds,
+            backend.connect_seconds(settings),
+            backend.first_byte_seconds(settings),
         )
     own = {**headers, **dialect.headers, **provider.headers}
     auth = vault.header(dialect, backend.id, provider.credentials)
@@ -89,8 +89,8 @@ def outgoing(
         url,
         payload,
         own,
-        provider.connect_timeout_seconds,
-        provider.first_byte_timeout_seconds,
+        backend.connect_seconds(settings),
+        backend.first_byte_seconds(settings),
         trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks)),
         (auth[1].removeprefix(dialect.auth_prefix),) if auth is not None else (),
     )

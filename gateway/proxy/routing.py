@@ -2,13 +2,17 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import structlog
 
 from gateway.proxy.alarms import Alarms
+from gateway.proxy.gates import Gate
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.retries import Retries, RetryBudget
+from gateway.proxy.sessions import by_session
 
 _log = structlog.get_logger()
 _FAILURES_TO_EJECT = 3
@@ -16,6 +20,8 @@ _FIRST_EJECTION_SECONDS = 1.0
 _LONGEST_EJECTION_SECONDS = 30.0
 # The longest pause after a 429, whatever its Retry-After says.
 _LONGEST_PAUSE_SECONDS = 60.0
+# To one address of a target, if neither its route nor the machine says otherwise. Envoy's default for a cluster.
+MOST_CONNECTIONS = 1024
 
 
 class Breaker:
@@ -80,22 +86,35 @@ class Router:
     A backend that lacks one model may well have others, so 404s count only for that model.
     """
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        most_connections: int = MOST_CONNECTIONS,
+    ) -> None:
+        """`most_connections` is the bound for each address of a target whose route states none."""
+        self._most_connections = most_connections
+        self._gates: dict[tuple[str, str], Gate] = {}
+        # By model.
+        self._budgets: dict[str, RetryBudget] = {}
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._of_models: dict[tuple[str, str, str], Breaker] = {}
         self._metrics = metrics
         self._clock = clock
         self.alarms = Alarms(metrics, clock)
 
-    def candidates(self, route: Route) -> Iterator[Backend]:
+    def candidates(self, route: Route, session: bytes = b"") -> Iterator[Backend]:
         """The backends to try, in order: by priority, then by weighted chance, without the ejected ones.
+
+        With a session (gateway.proxy.sessions), chance is always the same for this session.
 
         Backends that were ejected for their answers, or that requested a pause, come last: an answer that may be wrong
         or late is better than none, and no caller can make a model unavailable to others by making it fail.
         """
         last = []
         for group in route.groups:
-            for backend in _shuffled(group):
+            for backend in by_session(group, session) if session else _shuffled(group):
                 of_model = self._of_models.get((*_name(backend), route.config.model))
                 breaker, now = self._breaker(backend), self._clock()
                 if (of_model is None or of_model.admits(now)) and breaker.admits(now):
@@ -103,6 +122,39 @@ class Router:
                 elif breaker.is_reachable:
                     last.append(backend)
         yield from sorted(last, key=lambda backend: self._breaker(backend).paused_until)
+
+    def gate(self, backend: Backend) -> Gate:
+        """What bounds the calls in progress at this backend."""
+        name = _name(backend)
+        gate = self._gates.get(name)
+        if gate is None:
+            gate = self._gates[name] = Gate(backend.handling.most_connections or self._most_connections)
+        return gate
+
+    def busy(self, backends: Iterable[Backend]) -> None:
+        """All connections to these backends are in use, and no other one took the call at once."""
+        for backend in backends:
+            self._metrics.backend_busy.labels(backend.id).inc()
+
+    def refused_as_busy(self, route: Route) -> None:
+        """A call was refused because all connections to all backends of its route are in use."""
+        self._metrics.busy_refusals.labels(route.config.model).inc()
+
+    def retries(self, route: Route, mode: str) -> Retries:
+        """Count a call, of this kind of work, and say later whether it is sent once more."""
+        model = route.config.model
+        budget = self._budgets.get(model)
+        if budget is None:
+            budget = self._budgets[model] = RetryBudget(self._clock)
+        return Retries(budget, route.config.handling, mode, partial(self._metrics.count_retry, model))
+
+    def connections(self) -> dict[str, tuple[int, int]]:
+        """By target, those in use and those who wait for one."""
+        found: dict[str, tuple[int, int]] = {}
+        for (target_id, _), gate in self._gates.items():
+            in_use, waiting = found.get(target_id, (0, 0))
+            found[target_id] = in_use + gate.in_use, waiting + len(gate.waiting)
+        return found
 
     def seconds_until_probe(self, route: Route) -> float:
         """Seconds until the first ejected backend of a route may be tried again."""
@@ -158,8 +210,21 @@ class Router:
             breaker = self._breaker(backend)
             breaker.paused_until = max(breaker.paused_until, until)
 
+    def apply(self, routes: Mapping[str, Route]) -> None:
+        """Follow a configuration: bounds of its routes, and no memory of what no route names anymore."""
+        self.keep_only(frozenset(_name(one) for route in routes.values() for one in _backends(route)))
+        for model in self._budgets.keys() - routes.keys():
+            del self._budgets[model]
+        for route in routes.values():
+            for backend in _backends(route):
+                if (gate := self._gates.get(_name(backend))) is not None:
+                    gate.most = backend.handling.most_connections or self._most_connections
+
     def keep_only(self, backends: frozenset[tuple[str, str]]) -> None:
         """Forget backends that no route names anymore."""
+        for name in self._gates.keys() - backends:
+            # Calls in progress there leave the gate that they know.
+            del self._gates[name]
         for name in [name for name in self._breakers if name not in backends]:
             if self._breakers.pop(name).ejected_until is not None:
                 self._metrics.backend_ejected.labels(name[0]).set(0)

@@ -37,6 +37,10 @@ class Separation:
         """A name of 32 characters that replaces this tenant's `value` in `field`."""
         return self._digest(field.encode(), f"{tenant_id}\0{value}").hex()[:32]
 
+    def session_of(self, tenant_id: str, name: str) -> bytes:
+        """32 bytes that stand for this tenant's session of that name."""
+        return self._digest(b"\0session", f"{tenant_id}\0{name}")
+
     def _digest(self, purpose: bytes, text: str) -> bytes:
         return hmac.digest(self._key, purpose + b"\0" + text.encode("utf-8", "surrogatepass"), hashlib.sha256)
 

@@ -59,7 +59,7 @@ class State:
             self.limiter.forget_all_but(index.limit_ids)
         else:
             self.limiter.forget(index.gone_limits)
-        self.router.keep_only(index.backends)
+        self.router.apply(index.routes)
         if self.siblings:
             # Before any of them acknowledges for all.
             self.siblings.report(self._own_ack(""))
@@ -121,6 +121,7 @@ class State:
         self.metrics.active.set(self.active)
         self.metrics.body_bytes.set(self.bodies.used)
         self.metrics.answer_bytes.set(self.answers.used)
+        self.metrics.set_connections(self.router.connections())
         self.metrics.spool_pending.set(self.spool.pending)
         self.metrics.spool_writable.set(int(self.spool.is_writable))
         return self.metrics.text()

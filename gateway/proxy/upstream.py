@@ -1,9 +1,7 @@
 """Send calls to backends until one answers, with errors that reveal nothing about them."""
 
 import asyncio
-import email.utils
 import math
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,143 +18,45 @@ from gateway.proxy.backend_errors import (
     refusal_for,
 )
 from gateway.proxy.connections import Connections
-from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, retry_after, unavailable
+from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event
+from gateway.proxy.gates import first_place
 from gateway.proxy.http.backend import Answer
-from gateway.proxy.http.errors import ConnectError, TransportError
+from gateway.proxy.http.errors import ConnectError, NoRoom, TransportError
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.outgoing import outgoing
 from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.retries import may_repeat
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
+from gateway.proxy.trouble import (
+    FROM_A_WORKING_BACKEND,
+    OURS,
+    BackendFault,
+    Trouble,
+    backend_failed,
+    seconds_of,
+)
 from gateway.proxy.vault import NoCredential, Vault
 
-# With these statuses the client did nothing wrong: our route or account is at fault.
-_OURS = (401, 402, 403, 404, 405, 407, 408, 425)
 # The last is Anthropic's for an overload.
 _DOWN = (502, 503, 504, 529)
 # How long the body of an error may take.
 _ERROR_SECONDS = 5.0
-# How many backends may time out for one call.
-_MOST_SILENT = 2
-# Statuses from a running server: its own problem, or a problem of this call only.
-_FROM_A_WORKING_BACKEND = (500, 501, *_OURS)
+# How long a call waits while all connections to all of its backends are in use.
+_QUEUE_SECONDS = 1.0
 
 
 @dataclass
 class Attempts:
     """How far a call got; filled during the attempts, read after a failure."""
 
+    # Keeps calls of one session together; empty: none.
+    session: bytes = b""
     # The last backend that got the call.
     reached: Backend | None = None
     # What we added to the call for that backend. No client may see it, even if the backend repeats it.
     secrets: tuple[str, ...] = ()
-
-
-class BackendFault(Exception):
-    """A backend failed before any part of its answer was sent on.
-
-    `status` is the one it sent, or should have sent; `refusal` is for the client, if no other backend succeeds.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        refusal: Refusal,
-        *,
-        reason: str = "",
-        is_down: bool = False,
-        retry_after_seconds: float = 0.0,
-    ) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.refusal = refusal
-        self.reason = reason or str(status)
-        # True if apparently no server runs at the address.
-        self.is_down = is_down
-        self.retry_after_seconds = retry_after_seconds
-
-
-class _Trouble:
-    """The failures of backends that did not answer one call."""
-
-    def __init__(self, router: Router, route: Route) -> None:
-        self._router = router
-        self._route = route
-        self._doubtful: list[tuple[Backend, BackendFault]] = []
-        self._limited: Refusal | None = None
-        self._other: Refusal | None = None
-        self._unfit: Refusal | None = None
-        self._is_all_reached = True
-        self._silent = 0
-
-    def unreachable(self, backend: Backend) -> None:
-        """The gateway cannot connect to the backend."""
-        self._router.failed(backend, "connect")
-        self._is_all_reached = False
-
-    def unfit(self, refusal: Refusal) -> None:
-        """The call cannot be said in the backend's dialect; another one may take it."""
-        self._unfit = refusal
-
-    def disconnected(self, backend: Backend) -> None:
-        """The connection broke before there was an answer."""
-        self._router.failed(backend, "disconnect")
-        self._other = _backend_failed()
-
-    def silent(self, backend: Backend) -> None:
-        """The backend got the call and did not begin to answer in time. Raises the refusal for the second one."""
-        self._router.failed(backend, "timeout", is_reachable=True)
-        self._other = Refusal(
-            504, "backend_timeout", "The model did not answer in time. Try again.", kind="server_error"
-        )
-        self._silent += 1
-        if self._silent >= _MOST_SILENT:
-            raise self._other
-
-    def fault(self, backend: Backend, fault: BackendFault) -> None:
-        """The backend answered with an error. Raises the refusal at once if the call itself is at fault."""
-        if fault.status == 429:
-            self._router.limited(backend, fault.retry_after_seconds)
-            self._limited = _sooner(self._limited, fault.refusal)
-        elif fault.status in _FROM_A_WORKING_BACKEND:
-            self._doubtful.append((backend, fault))
-            self._other = fault.refusal
-        elif fault.status // 100 == 4:
-            self._router.answered(backend)
-            raise fault.refusal
-        else:
-            self._router.failed(backend, fault.reason, is_reachable=not fault.is_down)
-            self._other = fault.refusal
-
-    def another_answered(self) -> None:
-        """Another backend answered, so the call is valid, and the backends that refused it are at fault."""
-        for backend, fault in self._doubtful:
-            if fault.status == 404:
-                self._router.lacks(backend, self._route.config.model)
-            else:
-                self._router.failed(backend, fault.reason, is_reachable=True)
-        self._doubtful.clear()
-
-    def nobody_answered(self) -> Refusal:
-        """The refusal for the client: 429 only if all backends answered 429."""
-        for backend, fault in self._doubtful:
-            self._router.doubted(backend, fault.reason)
-        if self._other is not None:
-            return self._other
-        if self._unfit is not None and self._limited is None and self._is_all_reached:
-            return self._unfit
-        if (
-            self._limited is not None
-            and self._is_all_reached
-            and not self._router.is_any_ejected(self._route)
-        ):
-            return self._limited
-        return unavailable(
-            "No backend of this model can be reached at the moment. Try again shortly.",
-            "no_backend_available",
-            self._router.seconds_until_probe(self._route),
-        )
 
 
 async def ask(
@@ -176,7 +76,9 @@ async def ask(
     The gateway tries the next backend if one refuses the connection, hangs up before its first byte, times out
     (two at most), answers 429, 5xx or a status that only its own problem explains (401, 404 …), or if `take` raises
     BackendFault: the answer failed and nothing was sent on yet. After `take` has returned or raised anything else,
-    the connection is closed.
+    the connection is closed. `gateway.proxy.retries` bounds all of this.
+
+    A backend whose connections are all in use is passed over. If no other one is left, the call waits for a second.
 
     Args:
         connections: connections to backends.
@@ -190,20 +92,22 @@ async def ask(
         vault: the credentials of providers.
         take: reads and passes on the answer.
 
-    Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all answered
-    429, other 4xx as the backend sent it.
+    Raises Refusal: 503 if no backend could be reached or has a free connection, 502 or 504 if those reached failed,
+    429 if all answered 429, other 4xx as the backend sent it.
     """
-    trouble = _Trouble(router, route)
-    for backend in router.candidates(route):
+    trouble = Trouble(router, route)
+    retries = router.retries(route, parsed.mode)
+
+    async def is_answered_by(backend: Backend) -> bool:
         try:
             call = outgoing(backend, parsed, headers, settings, apart, vault)
         except Refusal as refusal:
             trouble.unfit(refusal)
-            continue
+            return False
         except NoCredential as error:
             router.alarms.no_credential(backend.id, route.config.model, str(error))
             trouble.unreachable(backend)
-            continue
+            return False
         before, attempts.reached = attempts.reached, backend
         attempts.secrets = (*call.secrets, *apart.secrets)
         try:
@@ -214,64 +118,65 @@ async def ask(
                 connect_seconds=call.connect_seconds,
                 response_seconds=call.response_seconds,
                 trust=call.trust,
+                may_repeat=may_repeat(parsed.mode),
             )
             # Free the payload now: it may be large, and the answer may take long.
             del call
-        except ConnectError:
+        except ConnectError as error:
             attempts.reached = before
-            trouble.unreachable(backend)
-            continue
+            if isinstance(error, NoRoom):
+                trouble.busy()
+            else:
+                trouble.unreachable(backend)
+            return False
         except TimeoutError:
+            retries.was_sent()
             trouble.silent(backend)
-            continue
+            return False
         except TransportError:
+            retries.was_sent()
             trouble.disconnected(backend)
-            continue
+            return False
         try:
             if answer.status // 100 != 2:
                 raise await _read_fault(answer, backend, route, router, attempts.secrets)
             await take(backend, answer)
         except BackendFault as fault:
+            retries.was_sent(answer.status)
             trouble.fault(backend, fault)
-            continue
+            return False
         finally:
             answer.close()
         router.answered(backend)
         router.succeeded(backend, route.config.model)
         trouble.another_answered()
-        return
-    raise trouble.nobody_answered()
+        return True
 
-
-def _backend_failed() -> Refusal:
-    return Refusal(
-        502,
-        "backend_failed",
-        "The model failed to answer. Try again. If the error persists, send this x-request-id to the "
-        "operators.",
-        kind="server_error",
-        headers=retry_after(1.0),
-    )
-
-
-def _sooner(one: Refusal | None, other: Refusal) -> Refusal:
-    """The one of two 429s that permits the earlier retry."""
-    waits = [_seconds(refusal.headers.get("retry-after")) for refusal in (one, other) if refusal is not None]
-    return other if one is None or waits[1] < waits[0] else one
-
-
-def _seconds(header: str | None) -> float:
-    """A `Retry-After`, given as seconds or as a date, in seconds; 0 if it is missing or invalid."""
-    if header is None:
-        return 0.0
-    try:
-        seconds = float(header)
-    except ValueError:
+    full: list[Backend] = []
+    for backend in router.candidates(route, attempts.session):
+        gate = router.gate(backend)
+        if not gate.take():
+            full.append(backend)
+            continue
         try:
-            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return 0.0
-    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
+            if not retries.may_begin():
+                raise trouble.nobody_answered()
+            if await is_answered_by(backend):
+                return
+        finally:
+            gate.leave()
+    if full:
+        router.busy(full)
+        trouble.busy()
+        gates = [router.gate(backend) for backend in full]
+        free = await first_place(gates, _QUEUE_SECONDS)
+        if free is not None:
+            try:
+                if retries.may_begin() and await is_answered_by(full[gates.index(free)]):
+                    return
+            finally:
+                free.leave()
+    raise trouble.nobody_answered()
 
 
 async def _read_fault(
@@ -312,10 +217,10 @@ def fault_of(
         secrets: further texts to remove.
     """
     if is_account_trouble(status, error, backend, route, router):
-        return BackendFault(status if status in _FROM_A_WORKING_BACKEND else 403, _backend_failed())
-    if status >= 500 or status in _OURS:
-        return BackendFault(status, _backend_failed())
-    seconds = _seconds(wait)
+        return BackendFault(status if status in FROM_A_WORKING_BACKEND else 403, backend_failed())
+    if status >= 500 or status in OURS:
+        return BackendFault(status, backend_failed())
+    seconds = seconds_of(wait)
     if wait is not None and not wait.isdigit():
         wait = str(math.ceil(seconds)) if seconds else None
     scrubber = scrubber_of(backend, route.config.model)

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from core.egress import Destination, EgressRefused, read_networks
 from gateway.proxy.connections import Connections
 from gateway.proxy.http import backend, pool
-from gateway.proxy.http.errors import ConnectError, Disconnected, InvalidAnswer, TransportError
+from gateway.proxy.http.errors import ConnectError, Disconnected, InvalidAnswer, NoRoom, TransportError
 from gateway.proxy.http.outside import connect_outside
 from gateway.proxy.http.pool import Pool, place_of
 from gateway.proxy.metrics import Metrics
@@ -64,13 +64,14 @@ class Server:
         self.lost.set()
 
 
-async def ask(server, connections, *, host="127.0.0.1", scheme="http", seconds=5.0):
+async def ask(server, connections, *, host="127.0.0.1", scheme="http", seconds=5.0, **options):
     return await connections.post(
         f"{scheme}://{host}:{server.port}/v1/x",
         data=b"{}",
         headers={"x-request-id": "1"},
         connect_seconds=5,
         response_seconds=seconds,
+        **options,
     )
 
 
@@ -314,6 +315,39 @@ def test_connections_are_bounded_and_idle_ones_make_room():
             with pytest.raises(ConnectError, match="in use"):
                 await busy.dial(place.address, 5)
             held.leave()
+
+    asyncio.run(live())
+
+
+def test_one_address_never_has_all_connections():
+    async def live():
+        async with Server() as server, Server() as other:
+            first, second = (place_of(f"http://127.0.0.1:{one.port}/").address for one in (server, other))
+            pool = Pool(most=4, kept_seconds=1)
+            held = [await pool.dial(first, 5) for _ in range(3)]
+            with pytest.raises(NoRoom, match="to one address"):
+                await pool.dial(first, 5)
+            held.append(await pool.dial(second, 5))
+            with pytest.raises(NoRoom, match="to backends"):
+                await pool.dial(second, 5)
+            for one in held:
+                one.leave()
+            await asyncio.sleep(0.05)
+            assert (pool.size, pool._counts) == (0, {})
+            server._server.close()
+            with pytest.raises(ConnectError):
+                await pool.dial(first, 5)
+            assert pool._counts == {}
+
+    asyncio.run(live())
+
+
+def test_work_that_is_not_repeated_goes_over_a_new_connection():
+    async def live():
+        async with Server(HI, HI, HI) as server, Connections(Metrics(), most=10) as connections:
+            for may_repeat, opened in ((True, 1), (True, 1), (False, 2)):
+                assert await read_all(await ask(server, connections, may_repeat=may_repeat)) == b"hi"
+                assert server.connections == opened
 
     asyncio.run(live())
 

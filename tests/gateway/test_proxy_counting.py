@@ -26,12 +26,12 @@ from gateway.proxy.streaming import EventStream
 from tests.gateway.targets import target
 
 
-def a_route(*backends, model="public"):
+def a_route(*backends, model="public", **fields):
     snapshot = ConfigSnapshot(
         revision=1,
         issued_at="",
         keys=[],
-        routes=[RouteConfig(model=model, modes=["chat"], targets=list(backends))],
+        routes=[RouteConfig(model=model, modes=["chat"], targets=list(backends), **fields)],
     )
     return Index(decode(ConfigSnapshot, encode(snapshot))).routes[model]
 

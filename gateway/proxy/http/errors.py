@@ -9,6 +9,10 @@ class ConnectError(TransportError):
     """No connection could be made: refused, unresolvable, TLS not accepted, or too slow. Nothing was sent."""
 
 
+class NoRoom(ConnectError):
+    """All connections that the gateway may have are in use. This says nothing about the backend."""
+
+
 class Disconnected(TransportError):
     """The backend closed the connection before the end of its answer. `has_begun`: part of an answer came."""
 

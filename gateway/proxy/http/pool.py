@@ -5,13 +5,14 @@ import functools
 import ipaddress
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from core.egress import Destination, EgressRefused, Networks, client_tls
 from gateway.proxy.http.backend import BackendConnection
-from gateway.proxy.http.errors import ConnectError
+from gateway.proxy.http.errors import ConnectError, NoRoom
 from gateway.proxy.http.outside import connect_outside
 
 _RESOLVED_SECONDS = 30.0
@@ -66,11 +67,17 @@ def place_of(url: str, trust: Trust | None = None) -> Place:
 
 
 class Pool:
-    """Connections to any number of addresses, at most `most` in all, each kept `kept_seconds` after its last call."""
+    """Connections to any number of addresses, each kept `kept_seconds` after its last call.
+
+    At most `most` in all, of which one address has at most three quarters.
+    """
 
     def __init__(self, *, most: int, kept_seconds: float) -> None:
         self._most = most
+        self._most_each = max(1, most - most // 4)
         self._kept_seconds = kept_seconds
+        # Open, or being opened.
+        self._counts: Counter[Address] = Counter()
         # All that are open; the address of each.
         self._open: dict[BackendConnection, Address] = {}
         self._dialing = 0
@@ -88,19 +95,26 @@ class Pool:
         return None
 
     async def dial(self, address: Address, seconds: float) -> BackendConnection:
-        """Open a new connection within `seconds`. Raises ConnectError."""
+        """Open a new connection within `seconds`. Raises ConnectError; NoRoom if there are too many."""
+        if self._counts[address] >= self._most_each:
+            raise NoRoom(f"all {self._most_each} connections to one address are in use")
         self._make_room()
         loop = asyncio.get_running_loop()
         self._dialing += 1
+        self._counts[address] += 1
+        connection: BackendConnection | None = None
         try:
             async with asyncio.timeout(seconds):
-                return await self._connect(loop, address)
+                connection = await self._connect(loop, address)
+            return connection
         except TimeoutError:
             raise ConnectError("connecting took too long") from None
         except (OSError, UnicodeError) as error:
             raise ConnectError(str(error)) from error
         finally:
             self._dialing -= 1
+            if connection not in self._open:
+                self._uncount(address)
 
     def close(self) -> None:
         """Close all connections."""
@@ -176,16 +190,16 @@ class Pool:
         return addresses
 
     def _make_room(self) -> None:
-        """Close an idle connection if there are too many. Raises ConnectError if all are in use."""
+        """Close an idle connection if there are too many. Raises NoRoom if all are in use."""
         if len(self._open) + self._dialing < self._most:
             return
         for idle in self._idle.values():
             for connection in idle:
                 del idle[connection]
-                self._open.pop(connection, None)
+                self._forget(connection)
                 connection.close()
                 return
-        raise ConnectError(f"all {self._most} connections to backends are in use")
+        raise NoRoom(f"all {self._most} connections to backends are in use")
 
     def _became_idle(self, connection: BackendConnection) -> None:
         address = self._open.get(connection)
@@ -196,13 +210,25 @@ class Pool:
         self._idle.setdefault(address, {})[connection] = None
 
     def _was_lost(self, connection: BackendConnection) -> None:
-        address = self._open.pop(connection, None)
+        address = self._forget(connection)
         idle = self._idle.get(address) if address is not None else None
         if address is None or idle is None:
             return
         idle.pop(connection, None)
         if not idle:
             del self._idle[address]
+
+    def _forget(self, connection: BackendConnection) -> Address | None:
+        """Count a connection as closed, once. Returns its address."""
+        address = self._open.pop(connection, None)
+        if address is not None:
+            self._uncount(address)
+        return address
+
+    def _uncount(self, address: Address) -> None:
+        self._counts[address] -= 1
+        if not self._counts[address]:
+            del self._counts[address]
 
 
 @functools.lru_cache(256)
