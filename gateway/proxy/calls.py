@@ -13,7 +13,7 @@ from gateway.proxy.call_log import log_answered
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.endpoint import Endpoint
-from gateway.proxy.errors import Refusal, broke_off, error_event
+from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import TransportError
@@ -122,13 +122,7 @@ class Call:
         """Reserve what the call may use. Raises Refusal."""
         limits = self._key.limits_on(self._parsed.model)
         if self._price is None and any(one.kind == "money_per_month" and one.is_hard for one in limits):
-            raise Refusal(
-                403,
-                "model_unpriced",
-                f"The model `{self._parsed.model}` has no price, so the gateway cannot enforce a limit on "
-                "money. Ask the operators to set a price.",
-                param="model",
-            )
+            raise model_unpriced(self._parsed.model)
         estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)
         tenant_id = self._key.config.tenant_id
         self._reservation = await self._state.limiter.admit(limits, estimate, tenant_id)

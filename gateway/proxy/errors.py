@@ -76,6 +76,17 @@ def model_not_found(model: str) -> Refusal:
     )
 
 
+def model_unpriced(model: str) -> Refusal:
+    """403 for a model without a price where a limit on money applies: unknown is not free."""
+    return Refusal(
+        403,
+        "model_unpriced",
+        f"The model `{model}` has no price, so the gateway cannot enforce a limit on money. Ask the operators to set "
+        "a price.",
+        param="model",
+    )
+
+
 def bad_request(message: str, *, code: str = "invalid_request", param: str | None = None) -> Refusal:
     """400 for a call that can never succeed as sent."""
     return Refusal(400, code, message, param=param)
