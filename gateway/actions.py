@@ -20,6 +20,7 @@ from accounts.models import User
 from catalog.models import Grant
 from core.errors import Conflict
 from core.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
+from deployments.provider_fields import clean_regions
 from gateway.contract import Ack
 from gateway.models import ConfigClock, Gateway, GatewayPolicy
 from gateway.prices import has_price_change_between
@@ -135,6 +136,43 @@ def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
     return policy
 
 
+@action(NoneType, permission="gateway.manage_gateway")
+@transaction.atomic
+def set_region_order(regions: Iterable[str], *, by: User | None) -> GatewayPolicy:
+    """Set where calls go after a gateway's own region, among targets of equal priority. Safe to repeat.
+
+    Targets in none of these regions come last.
+
+    Raises:
+        PermissionDenied: `by` may not manage gateways.
+        ValidationError: one is no name of a region, or there are too many.
+    """
+    set_region_order.require(by, None)
+    wanted = clean_region_order(regions)
+    GatewayPolicy.objects.get_or_create(pk=1)
+    policy = GatewayPolicy.objects.select_for_update().get(pk=1)
+    before = policy.region_order
+    if before != wanted:
+        policy.region_order, policy.changed_at = wanted, now()
+        policy.save(update_fields=["region_order", "changed_at"])
+        audit.record(
+            "gateway.region_order_set",
+            actor=by,
+            subject=policy,
+            changes={"regions": (", ".join(before), ", ".join(wanted))},
+        )
+        raise_revision(routing=True)
+    return policy
+
+
+def clean_region_order(regions: Iterable[str]) -> list[str]:
+    """The regions in that order, each once. Raises ValidationError naming one that is no name of a region."""
+    try:
+        return clean_regions(list(regions))
+    except ValidationError as error:
+        raise ValidationError({"regions": error.messages}) from error
+
+
 def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
     """The hosts in order, each once. Raises ValidationError naming one that engines must never contact."""
     wanted = sorted({host.strip().lower().rstrip(".") for host in hosts if host.strip()})
@@ -157,8 +195,8 @@ def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
 
 
 @transaction.atomic
-def acknowledge(gateway: Gateway, ack: Ack) -> bool:
-    """Save the revision that a gateway serves, and its condition. Safe to repeat.
+def acknowledge(gateway: Gateway, ack: Ack, *, region: str = "") -> bool:
+    """Save the revision that a gateway serves, its condition, and the region where it says it is. Safe to repeat.
 
     Returns False if that revision was never issued here (this database was restored from an older copy). Then the
     rest is saved, with the reason, and the last revision that it was known to serve stays.
@@ -179,6 +217,7 @@ def acknowledge(gateway: Gateway, ack: Ack) -> bool:
         "contract_version": ack.contract_version,
         "counters": ack.counters,
         "problem": problem,
+        "region": region,
     }
     row.save(
         update_fields=[

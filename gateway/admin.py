@@ -70,15 +70,36 @@ def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
     return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
 
 
+class RegionOrderForm(DialogForm):
+    regions = forms.CharField(
+        label=_("Regions, the first first, one per line"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget,
+        help_text=_("Such as eu-west-1, or eu for all regions within it. Empty: no order."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policy = GatewayPolicy.objects.filter(pk=1).first()
+        self.fields["regions"].initial = "\n".join(policy.region_order) if policy else ""
+
+    def clean_regions(self) -> list[str]:
+        try:
+            return actions.clean_region_order(re.split(r"[\s,]+", self.cleaned_data["regions"]))
+        except forms.ValidationError as error:
+            raise forms.ValidationError(error.messages) from error
+
+
 @admin.register(Gateway)
 class GatewayAdmin(ReadOnlyAdmin):
-    list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
+    list_display = ["name", "service", "lag", "seen", "spool_pending", "region", "problem"]
     ordering = ["name"]
-    actions_list = ["register", "media_hosts"]
+    actions_list = ["register", "media_hosts", "region_order"]
     actions_detail = ["renew", "revoke"]
     fields = readonly_fields = [
         "name",
         "service",
+        "region",
         "prefix",
         "acknowledged_revision",
         "lag",
@@ -124,6 +145,10 @@ class GatewayAdmin(ReadOnlyAdmin):
             return str(_("just now"))
         return str(_("%(time)s ago") % {"time": timesince(gateway.last_seen_at)})
 
+    @display(description=_("Region"))
+    def region(self, gateway: Gateway) -> str:
+        return str(gateway.report.get("region") or "–")
+
     @display(description=_("Problem"))
     def problem(self, gateway: Gateway) -> str:
         return str(gateway.report.get("problem", ""))
@@ -163,6 +188,21 @@ class GatewayAdmin(ReadOnlyAdmin):
         ),
         button=_("Save"),
         done=_("Gateways know the hosts within seconds."),
+    )
+
+    region_order = Dialog(
+        actions.set_region_order,
+        label=_("Order of regions"),
+        url_path="region-order",
+        icon="public",
+        form=RegionOrderForm,
+        title=_("Order of regions"),
+        text=_(
+            "Among targets of equal order, a gateway first tries those in its own region (GATEWAY_REGION), then those "
+            "in the first of these regions, and so on. All other targets come last. Weights apply within each group."
+        ),
+        button=_("Save"),
+        done=_("Gateways follow the order within seconds."),
     )
 
     renew = Dialog(

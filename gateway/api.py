@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.permissions import signed_in
+from deployments.provider_fields import MOST_REGIONS
 from gateway import actions
 from gateway.models import GatewayPolicy
 from tenants.roles import TokenScope
@@ -46,3 +47,34 @@ class MediaHostsView(APIView):
         wanted.is_valid(raise_exception=True)
         policy = actions.set_media_hosts(wanted.validated_data["hosts"], by=signed_in(request))
         return Response({"hosts": policy.media_hosts})
+
+
+class RegionOrderSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Regions in the order in which gateways prefer targets of equal priority, after their own region."""
+
+    regions = serializers.ListField(child=serializers.CharField(max_length=60), max_length=MOST_REGIONS)
+
+
+class RegionOrderView(APIView):
+    """The order of regions, one for all gateways."""
+
+    token_scope = TokenScope.PLATFORM
+
+    @extend_schema(operation_id="region_order", responses=RegionOrderSerializer)
+    def get(self, request: Request) -> Response:
+        """Where calls go after a gateway's own region; targets elsewhere come last."""
+        if not request.user.has_perm("gateway.view_gateway"):
+            raise PermissionDenied("Only operators can see settings of all gateways.")
+        policy = GatewayPolicy.objects.first()
+        return Response({"regions": policy.region_order if policy else []})
+
+    @extend_schema(
+        operation_id="region_order_set", request=RegionOrderSerializer, responses=RegionOrderSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Replace the order; every gateway follows it within seconds. Safe to repeat."""
+        actions.set_region_order.require(signed_in(request), None)
+        wanted = RegionOrderSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        policy = actions.set_region_order(wanted.validated_data["regions"], by=signed_in(request))
+        return Response({"regions": policy.region_order})

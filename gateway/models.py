@@ -48,6 +48,8 @@ class GatewayPolicy(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     # Engines may fetch pictures, sounds and files from these hosts; "*.example.org" is possible, too.
     media_hosts = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    # Where calls go after the gateway's own region; the rest comes last.
+    region_order = ArrayField(models.CharField(max_length=60), default=list, blank=True)
     changed_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:

@@ -163,6 +163,7 @@ def settings_config() -> SettingsConfig:
         separation_key=separation_key(),
         media_hosts=list(policy.media_hosts) if policy else [],
         allowed_networks=list(egress.allowed_networks) if egress else [],
+        region_order=list(policy.region_order) if policy else [],
     )
 
 

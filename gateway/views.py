@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from core.problems import plain_problem
 from gateway import actions
 from gateway.authentication import for_gateways
-from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
+from gateway.contract import REGION_HEADER, REVISION_HEADER, Ack, ContractError, decode, encode
 from gateway.contract.sealing import PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
@@ -111,7 +111,8 @@ def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
         message = decode(Ack, request.body)
     except ContractError as error:
         return plain_problem(400, code="invalid", detail=str(error))
-    if not actions.acknowledge(gateway, message):
+    region = request.headers.get(REGION_HEADER, "")[:60]
+    if not actions.acknowledge(gateway, message, region=region):
         return plain_problem(
             409,
             code="revision_unknown",

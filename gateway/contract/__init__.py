@@ -16,7 +16,8 @@ unknown or revoked token is answered with 401, and the gateway keeps serving its
     the type, the answer is a `ConfigSnapshot`. A gateway accepts either, by the answer's content type.
 
 `POST /internal/v1/gateways/<gateway id>/ack`
-    Body `Ack`; 204. A gateway sends it after it has applied a revision, and every few seconds. Safe to repeat.
+    Body `Ack`, and the gateway's region in `x-gateway-region`; 204. A gateway sends it after it has applied a
+    revision, and every few seconds. Safe to repeat.
 
 `POST /internal/v1/usage`
     Body `UsageBatch` of at most `MAX_BATCH` events; 200 with a `UsageReceipt` only after they are committed.
@@ -85,6 +86,7 @@ __all__ = [
     "KEY",
     "MAX_BATCH",
     "NANO",
+    "REGION_HEADER",
     "REVISION_HEADER",
     "SERVED_MODES",
     "TOKEN_KINDS",
@@ -124,6 +126,8 @@ __all__ = [
 CONFIG_PATH = "/internal/v1/config"
 USAGE_PATH = "/internal/v1/usage"
 REVISION_HEADER = "x-config-revision"
+# In each request of a gateway: its GATEWAY_REGION, which may be empty.
+REGION_HEADER = "x-gateway-region"
 
 
 def ack_path(gateway_id: str) -> str:

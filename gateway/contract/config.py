@@ -259,6 +259,8 @@ class SettingsConfig(OpenMessage, frozen=True):
     media_hosts: list[str] = []
     # CIDR ranges beyond the public Internet in which providers may be.
     allowed_networks: list[str] = []
+    # Where calls go after the gateway's own region, among targets of equal priority; the rest comes last.
+    region_order: list[str] = []
 
 
 class ConfigSnapshot(OpenMessage, frozen=True):

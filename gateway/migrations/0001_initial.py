@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.SmallIntegerField(primary_key=True, default=1, serialize=False)),
                 ("media_hosts", ArrayField(models.CharField(max_length=255), blank=True, default=list)),
+                ("region_order", ArrayField(models.CharField(max_length=60), blank=True, default=list)),
                 ("changed_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={

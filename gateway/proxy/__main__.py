@@ -22,7 +22,7 @@ import aiohttp
 import structlog
 import uvloop
 
-from gateway.contract import CONTRACT_VERSION
+from gateway.contract import CONTRACT_VERSION, REGION_HEADER
 from gateway.proxy import workers
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
@@ -82,6 +82,7 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
     spool.start()
     metrics.spool_torn.inc(spool.torn)
     headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
+    headers[REGION_HEADER] = settings.region
     async with (
         Connections(metrics, most=_connections()) as upstream,
         aiohttp.ClientSession(settings.control_url, headers=headers) as control,

@@ -1,8 +1,9 @@
 """A snapshot, compiled for fast lookups. Immutable: a new revision is a new index."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.regions import distance
 from deployments.engine_controls import NEVER, fold, folded
 from deployments.providers.dialects import DIALECTS, Dialect
 from gateway.contract import (
@@ -130,6 +131,24 @@ class Route:
         own = frozenset(self.config.modes)
         return own & frozenset().union(*(one.modes or own for group in self.groups for one in group))
 
+    def nearest_first(self, here: str, order: Sequence[str]) -> "Route":
+        """The route with the nearest targets of each priority in a group of their own, before the farther ones.
+
+        Args:
+            here: the gateway's region; empty: unknown.
+            order: operators' order of other regions.
+        """
+        if not here and not order:
+            return self
+        groups: list[tuple[Backend, ...]] = []
+        for group in self.groups:
+            steps = [distance(one.config.regions, here, order) for one in group]
+            groups += (
+                tuple(one for one, far in zip(group, steps, strict=True) if far == step)
+                for step in sorted(set(steps))
+            )
+        return Route(self.config, tuple(groups))
+
     def only(self, serves: Callable[[Backend], bool]) -> "Route | None":
         """The route with only the backends for which `serves` is true; None if there are none."""
         groups = tuple(tuple(filter(serves, group)) for group in self.groups)
@@ -198,6 +217,8 @@ class Index:
         self._permitted: dict[tuple[object, ...], Route | None] = {}
         self.issued_at: str = snapshot.issued_at
         self.state = state
+        # Of this gateway (`serve_from`).
+        self.region = ""
         self.snapshot = snapshot
         self.settings: SettingsConfig = snapshot.settings
         self.separation = Separation(snapshot.settings.separation_key)
@@ -244,8 +265,14 @@ class Index:
         if place not in self._permitted:
             if len(self._permitted) >= _MOST_PERMITTED:
                 self._permitted.clear()
-            self._permitted[place] = route.for_calls(key.tenant_id, key.regions, data_class, mode)
+            permitted = route.for_calls(key.tenant_id, key.regions, data_class, mode)
+            order = self.settings.region_order
+            self._permitted[place] = permitted and permitted.nearest_first(self.region, order)
         return self._permitted[place]
+
+    def serve_from(self, region: str) -> None:
+        """Say in which region this gateway is, before any call uses the index."""
+        self.region = region
 
     def price(self, tenant_id: str, model: str) -> Price | None:
         """What a tenant pays for a model, or None if it has no price, which does not mean free."""

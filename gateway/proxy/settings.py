@@ -50,6 +50,8 @@ class Settings:
     # Processes that serve calls, and which of them this is; 0 for the one that starts them.
     workers: int = 1
     worker: int = 0
+    # Where the gateway is; empty: unknown.
+    region: str = ""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -99,7 +101,18 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         body_grace_seconds=_whole_number(environ, "GATEWAY_BODY_GRACE_SECONDS", 10, 1, 60),
         workers=workers,
         worker=_whole_number(environ, "GATEWAY_WORKER", 0, 0, 10_000),
+        region=_region(environ),
     )
+
+
+def _region(environ: Mapping[str, str]) -> str:
+    region = environ.get("GATEWAY_REGION", "").strip()
+    if region and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,58}[a-z0-9]", region):
+        raise SettingsError(
+            "GATEWAY_REGION must be a region such as eu-west-1 (lower-case letters, digits and hyphens), "
+            f"not {region!r}."
+        )
+    return region
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -53,6 +53,7 @@ class State:
 
     def apply(self, index: Index) -> None:
         """Put a configuration in force for all new calls."""
+        index.serve_from(self.settings.region)
         self.index = index
         self.metrics.revision.set(index.revision)
         if index.gone_limits is None:

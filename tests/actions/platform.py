@@ -284,6 +284,12 @@ PLATFORM_ACTIONS = [
         ),
     ),
     Action(
+        "set the order of regions",
+        "gateway.actions.set_region_order",
+        api=EntryPoint("POST /api/v1/region-order/", {"regions": ["eu-west-1", "eu"]}),
+        admin=EntryPoint("POST /admin/gateway/gateway/region-order/", SENT | {"regions": "eu-west-1 eu"}),
+    ),
+    Action(
         "renew a gateway's token",
         "gateway.actions.renew_gateway_token",
         subject=gateway,

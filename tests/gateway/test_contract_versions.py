@@ -335,7 +335,7 @@ def test_no_call_of_a_resident_tenant_leaves_its_regions_or_its_class(targets, a
         str(at) for at, (region, highest, weight, _) in enumerate(targets) if weight and may(region, highest)
     }
     found = Index(snapshot).route_of("m", key)
-    assert {one.id for group in found.groups for one in group} if found else set() == permitted
+    assert ({one.id for group in found.groups for one in group} if found else set()) == permitted
     assert (found is None) == (not permitted)
     # An old gateway sends to any target of a route, so it may know the model only if all are permitted.
     old = Index(read_snapshot(encode(Downgrade([route]).snapshot(snapshot))))
