@@ -68,11 +68,19 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
         highest = self.order_by("project_id", "model_id", rank.desc()).distinct("project_id", "model_id")
         return self.filter(pk__in=highest.values("pk"))
 
-    def by_tenant_and_class(self) -> list[tuple[UUID, DataClass, int]]:
-        """How many projects of each tenant have a grant, by the highest class of data that they may send. One query."""
-        rows = self.with_highest_class().order_by().values_list("tenant", "access_request__data_class")
-        counted = rows.annotate(Count("project", distinct=True))
-        return [(tenant, DataClass(data_class), count) for tenant, data_class, count in counted]
+    def by_model_and_tenant(self) -> list[tuple[UUID, UUID, DataClass, int]]:
+        """How many projects of each tenant may call each model, by the highest class of data that they may send.
+
+        One query; model, tenant, class, number.
+        """
+        columns = ("model", "tenant", "access_request__data_class")
+        counted = (
+            self.with_highest_class()
+            .order_by()
+            .values_list(*columns)
+            .annotate(Count("project", distinct=True))
+        )
+        return [(model, tenant, DataClass(data_class), count) for model, tenant, data_class, count in counted]
 
 
 def _in_force() -> Q:

@@ -22,6 +22,7 @@ from core.egress import EgressRefused, read_networks
 from core.errors import Conflict
 from deployments.announcements import announce_provider
 from deployments.models import EgressPolicy, Provider
+from deployments.provider_audience import audience_of, require_confirmed, require_may_widen
 from deployments.provider_credentials import NewCredential, row_of
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
 from deployments.provider_fields import allowed_networks, clean_provider, translated
@@ -30,6 +31,8 @@ from deployments.provider_managers import forget_managers
 from deployments.provider_rotation import replace_credentials
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import Report
+from deployments.reach import Audience, lets_others_in
+from tenants.models import DataClass
 from tenants.revision import raise_revision
 
 
@@ -109,28 +112,35 @@ def change_provider(
     by: User,
     is_tested: bool = True,
     credential: NewCredential | None = None,
+    may_change_audience: bool = False,
     **values: Any,
 ) -> Provider:
     """Change fields of a provider. If how it is reached changes, it is tested first, which takes seconds.
+
+    Whoever may manage this provider alone cannot raise its data class, or change regions so that others reach it.
 
     Args:
         pk: id of the provider.
         by: the person.
         is_tested: False saves without a test.
         credential: replaces those in force at once. Necessary if calls go to another place afterwards.
+        may_change_audience: confirms that tenants with a grant gain or lose a model.
         values: by name, of `Provider.EDITABLE`.
 
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
-        PermissionDenied: `by` may not manage this provider, or may not name files and variables.
+        PermissionDenied: `by` may not manage this provider, name files and variables, or let others in.
+        Conflict: tenants gain or lose a model, and `may_change_audience` is not set (`audience_would_change`).
         ValidationError: a field is invalid, the credential is missing, or the test failed.
     """
     draft = Provider.objects.visible_to(by).get(pk=pk)
     change_provider.require(by, draft)
     require_may_enter(by, credential)
     before, place = {name: getattr(draft, name) for name in Provider.EDITABLE}, _place_of(draft)
+    audience = audience_of(draft)
     assign(draft, values)
     clean_provider(draft, allowed_networks())
+    require_may_widen(by, audience, audience_of(draft))
     _require_credential(draft, place, credential)
     changed = {name for name in Provider.EDITABLE if getattr(draft, name) != before[name]}
     report = None
@@ -142,6 +152,10 @@ def change_provider(
         if changed or credential is not None:
             # Only what this person changed: somebody else may have changed other fields while the test ran.
             old, place = {name: getattr(provider, name) for name in changed}, _place_of(provider)
+            audience = audience_of(provider)
+            wanted = _audience_with(provider, {name: getattr(draft, name) for name in changed})
+            require_may_widen(by, audience, wanted)
+            require_confirmed(provider, wanted, is_confirmed=may_change_audience)
             assign(provider, {name: getattr(draft, name) for name in changed})
             _require_credential(provider, place, credential)
             row = replace_credentials(provider, credential, by=by) if credential is not None else None
@@ -157,8 +171,19 @@ def change_provider(
                     name: (_shown(name, old[name]), _shown(name, getattr(provider, name))) for name in changed
                 },
             )
-            raise_revision(routing=True)
+            if lets_others_in(audience, wanted):
+                announce_provider(provider)
+            else:
+                raise_revision(routing=True)
     return provider
+
+
+def _audience_with(provider: Provider, values: dict[str, Any]) -> Audience:
+    """The provider's audience, with those of these values that say it."""
+    return Audience(
+        regions=tuple(values.get("regions", provider.regions)),
+        highest_data_class=DataClass(values.get("highest_data_class", provider.highest_data_class)),
+    )
 
 
 def _place_of(provider: Provider) -> tuple[str, ...]:

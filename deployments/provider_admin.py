@@ -21,6 +21,7 @@ from accounts.admin.base import offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
+from core.errors import Conflict
 from deployments import (
     provider_actions,
     provider_lists,
@@ -150,18 +151,23 @@ class ProviderAdmin(ReadOnlyAdmin):
         person = signed_in(request)
         provider = Provider.objects.visible_to(person).get(pk=object_id)
         provider_actions.change_provider.require_permission(person, provider)
-        form = ChangeProviderForm(request.POST or None, instance=provider)
+        form, is_refused = ChangeProviderForm(request.POST or None, instance=provider), False
         if form.is_valid():
             try:
                 changed = provider_actions.change_provider(provider.pk, by=person, **form.sent())
             except ValidationError as error:
                 form.refuse(error)
+            except Conflict as conflict:
+                is_refused = True
+                form.ask(conflict.message)
             else:
                 messages.success(request, _("%(it)s is changed.") % {"it": changed})
                 return redirect("admin:deployments_provider_change", provider.pk)
         title = _("Settings of %(it)s") % {"it": provider}
         hint = _("Gateways know of a change within seconds. A change of how it is reached is tested first.")
-        return self.form_page(request, form, title=title, button=_("Save"), hint=hint)
+        page = self.form_page(request, form, title=title, button=_("Save"), hint=hint)
+        page.status_code = 409 if is_refused else page.status_code
+        return page
 
     def has_change_settings_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return provider_actions.change_provider.is_for(request.user)

@@ -93,14 +93,16 @@ class ProviderViewSet(
         report = provider_actions.try_new_provider(draft, credential, by=signed_in(request))
         return Response(_report(report))
 
-    @extend_schema(request=said.ProviderFieldsSerializer, responses=said.ProviderSerializer)
+    @extend_schema(request=said.ChangedProviderSerializer, responses=said.ProviderSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change fields of a provider. If how it is reached changes, it is tested first.
 
-        If calls go to another place afterwards (server, proxy, private CA), send the credential again.
+        If calls go to another place afterwards (server, proxy, private CA), send the credential again. 409 with
+        `audience_would_change` names the tenants with a grant that gain or lose a model; send `may_change_audience` to
+        confirm. Only who may manage all providers can let others in (403).
         """
         provider = self.subject_of(provider_actions.change_provider)
-        values = dict(self.read(said.ProviderFieldsSerializer, partial=True).validated_data)
+        values = dict(self.read(said.ChangedProviderSerializer, partial=True).validated_data)
         is_tested, new = values.pop("is_tested", True), said.credential_of(values.pop("credential", None))
         provider_actions.change_provider(
             provider.pk, by=signed_in(request), is_tested=is_tested, credential=new, **values

@@ -26,7 +26,7 @@ from deployments import provider_actions
 from deployments.models import EgressPolicy, Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, clean_credential
 from deployments.provider_fields import allowed_networks, clean_headers, clean_provider
-from deployments.provider_impact import impact_of
+from deployments.provider_impact import MOST_TENANTS, impact_of, whom_it_hits
 from deployments.provider_rotation import LONGEST_OVERLAP_HOURS
 from deployments.provider_routing import routable_models
 from deployments.provider_tests import require_reached
@@ -170,7 +170,22 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
         for name in CredentialFields.base_fields:
             values.pop(name, None)
         is_tested = values.pop("test", "yes") == "yes"
-        return {**values, "is_tested": is_tested, "credential": self.new_credential}
+        # The page shows this field only after the action has asked for it.
+        is_confirmed = self.data.get("may_change_audience") == "on"
+        return {
+            **values,
+            "is_tested": is_tested,
+            "credential": self.new_credential,
+            "may_change_audience": is_confirmed,
+        }
+
+    def ask(self, whom: str) -> None:
+        """Say whom the change hits, and ask for a confirmation."""
+        self.add_error(None, whom)
+        self.fields["may_change_audience"] = forms.BooleanField(
+            label=_("Change who can call these models"), required=False
+        )
+        style(self, "may_change_audience")
 
     def refuse(self, error: ValidationError) -> None:
         """Show the reasons of the action beside the fields that they are about."""
@@ -216,11 +231,16 @@ class RotateForm(DialogForm, CredentialFields):
 class ImpactForm(DialogForm):
     """Shows what the action stops."""
 
-    form_before_template = "admin/tenants/impact.html"
+    form_before_template = "admin/deployments/provider/impact.html"
 
     def get_before_template_context(self, request: HttpRequest, object_id: str = "") -> dict[str, Any]:
         provider = Provider.objects.visible_to(request.user).filter(pk=object_id).first()
-        return {"impact": impact_of(provider) if provider else []}
+        hits = whom_it_hits(provider, None) if provider else []
+        return {
+            "impact": impact_of(provider) if provider else [],
+            "hits": hits[:MOST_TENANTS],
+            "others": max(0, len(hits) - MOST_TENANTS),
+        }
 
 
 class NameModelForm(DialogForm):

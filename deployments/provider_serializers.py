@@ -79,6 +79,19 @@ class ProviderFieldsSerializer(serializers.ModelSerializer):  # type: ignore[typ
         } | {"retention_days": {"max_value": 36_500}}
 
 
+class ChangedProviderSerializer(ProviderFieldsSerializer):
+    """Fields of a provider to change."""
+
+    may_change_audience = serializers.BooleanField(
+        default=False,
+        write_only=True,
+        help_text="true: confirms that tenants with a grant gain or lose a model; the 409 without it names them",
+    )
+
+    class Meta(ProviderFieldsSerializer.Meta):
+        fields = [*ProviderFieldsSerializer.Meta.fields, "may_change_audience"]
+
+
 class NewProviderSerializer(ProviderFieldsSerializer):
     """A new provider, with its credential."""
 

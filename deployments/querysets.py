@@ -77,6 +77,17 @@ class TargetQuerySet(models.QuerySet[Row]):
 class RouteEntryQuerySet(models.QuerySet[Row]):
     """Queries about the entries of routes."""
 
+    def with_sources(self) -> Self:
+        """With everything that the target of each says of itself. Two queries."""
+        return self.select_related(
+            "route",
+            "target__deployment__version__model",
+            "target__deployment__cluster",
+            "target__deployment__only_tenant",
+            "target__provider_model__provider",
+            "target__provider_model__model",
+        ).prefetch_related("target__addresses")
+
     def with_calls(self, *, until: Combinable) -> Self:
         """Entries by which calls reach an address, of revisions up to `until`, with `is_closed`.
 
@@ -116,17 +127,9 @@ class RouteQuerySet(models.QuerySet[Row]):
 
     def with_entries(self) -> Self:
         """With everything that pages and the API show of them; the entries are in order."""
-        entries = apps.get_model("deployments", "RouteEntry").objects.select_related(
-            "target__deployment__version__model",
-            "target__deployment__cluster",
-            "target__deployment__only_tenant",
-            "target__provider_model__provider",
-            "target__provider_model__model",
-        )
+        entries = apps.get_model("deployments", "RouteEntry").objects.with_sources()
         ordered = entries.order_by("priority", "pk")
-        return self.select_related("model").prefetch_related(
-            models.Prefetch("entries", ordered), "entries__target__addresses"
-        )
+        return self.select_related("model").prefetch_related(models.Prefetch("entries", ordered))
 
 
 class ProviderQuerySet(models.QuerySet[Row]):

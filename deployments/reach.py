@@ -5,11 +5,11 @@ Gateways decide it again for each call (gateway/contract/versions.py, `may_recei
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from core.regions import is_allowed
+from core.regions import is_allowed, lies_in
 from deployments.models import Sharing, Target
 from tenants.models import DataClass, Tenant
 
@@ -50,3 +50,24 @@ def highest_of(audiences: Collection[Audience], tenant: Tenant) -> DataClass | N
     """The highest class of data in calls of this tenant that one of these may answer; None if none answers any."""
     found = [highest for one in audiences if (highest := one.highest_for(tenant)) is not None]
     return max(found, key=lambda one: one.rank, default=None)
+
+
+def served_projects(
+    projects: Mapping[DataClass, int], audiences: Collection[Audience], tenant: Tenant
+) -> int:
+    """How many projects of a tenant these serve, of so many by the highest class of data that they may send."""
+    highest = highest_of(audiences, tenant)
+    if highest is None:
+        return 0
+    return sum(count for data_class, count in projects.items() if data_class.rank <= highest.rank)
+
+
+def lets_others_in(before: Audience, after: Audience) -> bool:
+    """Whether `after` may answer some call that `before` may not, whatever tenants and grants there will be."""
+    if after.highest_data_class.rank > before.highest_data_class.rank:
+        return True
+    # A tenant that is bound to regions must allow each of `after`; then it must have allowed each of `before`.
+    narrows = before.regions and all(
+        any(lies_in(region, other) for other in after.regions) for region in before.regions
+    )
+    return bool(after.regions) and not narrows

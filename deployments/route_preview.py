@@ -14,7 +14,7 @@ from django.utils.timezone import now
 from billing.models import RollupHour
 from catalog.models import CatalogModel, Grant
 from deployments.models import Route, Target
-from deployments.reach import audience_of, highest_of
+from deployments.reach import Audience, audience_of, served_projects
 from deployments.routes import EntryPlan, check_entries, ends_service, living_targets, plan_of
 from tenants.models import ApiKey, DataClass, Tenant
 
@@ -100,7 +100,7 @@ def preview_route(route: Route, entries: Iterable[EntryPlan]) -> RoutePreview:
     targets = {target.pk: target for target in found.filter(pk__in=[*before, *after])}
     was, will = _reachable(before, targets), _reachable(after, targets)
     regions_before, regions_after = _regions(was), _regions(will)
-    tenants, total, calls = _tenants(route.model, was, will)
+    tenants, total, calls = _tenants(route.model, list(map(audience_of, was)), list(map(audience_of, will)))
     return RoutePreview(
         changes=[
             EntryChange(
@@ -140,13 +140,12 @@ def _regions(targets: Collection[Target]) -> set[str]:
 
 
 def _tenants(
-    model: CatalogModel, was: Collection[Target], will: Collection[Target]
+    model: CatalogModel, was: Collection[Audience], will: Collection[Audience]
 ) -> tuple[list[TenantImpact], int, int]:
     """The first tenants with a grant, by their calls; the number of all of them, and of all calls."""
     granted: dict[UUID, dict[DataClass, int]] = defaultdict(dict)
-    for tenant, data_class, projects in (
-        Grant.objects.across_tenants().in_force().filter(model=model).by_tenant_and_class()
-    ):
+    grants = Grant.objects.across_tenants().in_force().filter(model=model)
+    for _model, tenant, data_class, projects in grants.by_model_and_tenant():
         granted[tenant][data_class] = projects
     since = now() - timedelta(days=CALLS_OF_DAYS)
     calls = dict(
@@ -170,19 +169,11 @@ def _tenants(
         TenantImpact(
             tenant=rows[pk],
             projects=sum(granted[pk].values()),
-            projects_served_before=_served(granted[pk], was, rows[pk]),
-            projects_served_after=_served(granted[pk], will, rows[pk]),
+            projects_served_before=served_projects(granted[pk], was, rows[pk]),
+            projects_served_after=served_projects(granted[pk], will, rows[pk]),
             keys=keys.get(pk, 0),
             calls=calls.get(pk, 0),
         )
         for pk in first
     ]
     return impacts, len(granted), sum(calls.get(pk, 0) for pk in granted)
-
-
-def _served(projects: Mapping[DataClass, int], targets: Collection[Target], tenant: Tenant) -> int:
-    """How many of the projects are served, by the highest class of data that their grants allow."""
-    highest = highest_of([audience_of(target) for target in targets], tenant)
-    if highest is None:
-        return 0
-    return sum(count for data_class, count in projects.items() if data_class.rank <= highest.rank)

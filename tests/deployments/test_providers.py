@@ -290,7 +290,7 @@ def test_disabling_says_first_what_it_stops(provider, operator):
     put_in_route(ProviderModelFactory(provider=ProviderFactory(), model=shared))
     used(alone, calls=3)
     answer = as_user(operator).get(f"{PROVIDERS}{provider.pk}/impact/").json()
-    assert [impact["value"] for impact in answer] == [2, 1, 1, 3]
+    assert [impact["value"] for impact in answer] == [2, 1, 1, 3, 1]
     before = current_revision()
     assert disable_provider(provider.pk, by=operator).is_enabled is False
     assert current_revision() > before
