@@ -31,11 +31,12 @@ from gateway.proxy.request import MESSAGES_PATH, Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.tokens import with_margin
+from gateway.proxy.wrong_paths import require_method, unknown_path
 
 _log = structlog.get_logger()
 T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
-_KNOWN = f"{', '.join(ENDPOINTS)}, {MESSAGES_PATH}/count_tokens and /v1/models"
+_KNOWN = (*ENDPOINTS, f"{MESSAGES_PATH}/count_tokens")
 
 
 class App:
@@ -74,16 +75,16 @@ class App:
         path = request.path
         endpoint = ENDPOINTS.get(path)
         if endpoint is not None:
-            await self._require_method(request, "POST")
+            require_method(request.method, path, "POST")
             await self._call(request, endpoint)
         elif path == f"{MESSAGES_PATH}/count_tokens":
-            await self._require_method(request, "POST")
+            require_method(request.method, path, "POST")
             await self._count_tokens(request)
         elif path == "/v1/models" or path.startswith("/v1/models/"):
-            await self._require_method(request, "GET")
+            require_method(request.method, path, "GET")
             await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
         elif path in ("/healthz", "/readyz", "/metrics"):
-            await self._require_method(request, "GET")
+            require_method(request.method, path, "GET")
             entry_points: dict[str, Callable[[Request], Awaitable[None]]] = {
                 "/healthz": self._health,
                 "/readyz": self._ready,
@@ -91,11 +92,7 @@ class App:
             }
             await entry_points[path](request)
         else:
-            raise Refusal(
-                404,
-                "unknown_url",
-                f"Unknown request URL: {request.method} {shown(path)}. This gateway knows {_KNOWN}.",
-            )
+            raise unknown_path(request.method, path, _KNOWN)
 
     async def _call(self, request: Request, endpoint: Endpoint) -> None:
         index = self._state.ready_index()
@@ -274,15 +271,6 @@ class App:
                 )
         if request.status is None:
             await request.refuse(refusal)
-
-    async def _require_method(self, request: Request, method: str) -> None:
-        if request.method != method:
-            raise Refusal(
-                405,
-                "method_not_allowed",
-                f"Not allowed to {request.method} on {request.path}: use {method}.",
-                headers={"allow": method},
-            )
 
 
 def _wrong_endpoint(model: str, route: Route) -> Refusal:
