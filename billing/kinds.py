@@ -33,6 +33,10 @@ class Kind(models.TextChoices):
     CHARACTER = "character", _("Characters")
     SEARCH = "search", _("Searches")
     PAGE = "page", _("Pages")
+    IMAGE_OUTPUT_256 = "image_output_256x256", _("Images 256×256")
+    IMAGE_OUTPUT_512 = "image_output_512x512", _("Images 512×512")
+    IMAGE_OUTPUT_1024_HD = "image_output_1024x1024_hd", _("Images 1024×1024, HD")
+    IMAGE_OUTPUT_1792_HD = "image_output_1792x1024_hd", _("Images 1792×1024, HD")
 
 
 class Unit(models.TextChoices):
@@ -88,6 +92,10 @@ DECLARED: Final = (
     Declaration(Kind.CHARACTER, Unit.CHARACTER),
     Declaration(Kind.SEARCH, Unit.SEARCH, price_for=1000),
     Declaration(Kind.PAGE, Unit.PAGE, price_for=1000),
+    Declaration(Kind.IMAGE_OUTPUT_256, Unit.IMAGE, price_for=1000),
+    Declaration(Kind.IMAGE_OUTPUT_512, Unit.IMAGE, price_for=1000),
+    Declaration(Kind.IMAGE_OUTPUT_1024_HD, Unit.IMAGE, price_for=1000),
+    Declaration(Kind.IMAGE_OUTPUT_1792_HD, Unit.IMAGE, price_for=1000),
 )
 
 # A kind that a price list does not name costs as much as its wider kind. Publishing stores that as a separate

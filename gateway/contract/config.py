@@ -31,6 +31,11 @@ ENDPOINTS: Mapping[str, Mode] = MappingProxyType({
     "/v1/completions": "completion",
     "/v1/embeddings": "embedding",
     "/v1/messages": "chat",
+    "/v1/rerank": "rerank",
+    "/v1/moderations": "moderation",
+    "/v1/audio/transcriptions": "audio_transcription",
+    "/v1/audio/speech": "audio_speech",
+    "/v1/images/generations": "image_generation",
 })  # fmt: skip
 SERVED_MODES: frozenset[str] = frozenset(ENDPOINTS.values())
 Seconds = Annotated[float, msgspec.Meta(gt=0)]

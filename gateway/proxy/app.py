@@ -62,14 +62,14 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refuse(request, _interrupted())
             if request.status is not None and not request.is_ended:
-                request.end_stream()
+                request.break_off()
         except Exception:
             _log.exception("call_failed", call=request.id, path=shown(request.path))
             if request.status is None:
                 message = f"The gateway failed. Send this request id to the operators: {request.id}."
                 await request.refuse(Refusal(500, "internal_error", message, kind="server_error"))
             else:
-                request.end_stream()
+                request.break_off()
 
     async def _dispatch(self, request: Request) -> None:
         path = request.path

@@ -14,7 +14,6 @@ from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced
-from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import TransportError
 from gateway.proxy.ids import rfc3339
@@ -63,7 +62,7 @@ class Call:
         self._endpoint = endpoint
         price = index.price(key.config.tenant_id, parsed.model)
         # A price that lacks what each such call uses would be half of the cost.
-        self._price: Price | None = price if price is not None and price.covers(parsed.mode) else None
+        self._price: Price | None = price if price is not None and parsed.is_priced_by(price) else None
         self._trace = read_trace(request.headers)
         tenant_id = key.config.tenant_id
         session = session_of(route, request.headers, parsed.body, index.separation, tenant_id)
@@ -132,8 +131,8 @@ class Call:
     async def _serve(self) -> None:
         request = self._request
         headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if self._parsed.is_stream else "application/json",
+            "content-type": self._parsed.content_type,
+            "accept": self._parsed.accept,
             "accept-encoding": "identity",
             "x-request-id": request.id,
             **self._trace.headers,
@@ -168,14 +167,15 @@ class Call:
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
             content_type = answer.headers.get("content-type", "")
-            if self._parsed.is_stream and not content_type.startswith("application/json"):
+            if self._endpoint.is_streamed(self._parsed, content_type):
                 self._stream = self._endpoint.stream(self._parsed, backend, names, identity)
+                self._stream.opened(content_type)
                 await self._pass_stream(self._stream, answer, backend)
                 return
             largest = self._state.settings.largest_answer_mib * 1024**2
             original = await read_plain(answer, self._share, largest)
             plain = self._endpoint.read_answer(self._parsed, backend, original, identity)
-            if self._parsed.is_stream:
+            if self._parsed.is_stream and not self._endpoint.may_answer_whole:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
             if self._request.status is not None:
@@ -193,8 +193,7 @@ class Call:
     async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
         """Record an answer that came but was not kept; its usage is billed. Returns the refusal for the caller."""
         dropped.note(self._state, self._request.id, backend)
-        bounds = self._parsed.bounds(self._route, self._parsed.choices)
-        usage = count_dropped(dropped.reported, bounds, dropped.size)
+        usage = self._parsed.usage_of_dropped(self._route, dropped.reported, dropped.size)
         await self._finish("error", dropped.refusal.status, usage, is_exact=False)
         return dropped.refusal
 
@@ -202,7 +201,7 @@ class Call:
         """Record a plain answer, then send it."""
         usage, is_exact = self._endpoint.count(self._parsed, self._route, answer)
         await self._finish("ok", 200, usage, is_exact=is_exact)
-        await self._request.answer(200, content, self._reservation.headers)
+        await self._request.answer(200, content, self._reservation.headers, answer.content_type)
 
     async def _pass_stream(self, stream: ClientStream, answer: Answer, backend: Backend) -> None:
         """Pass events on as they come; record the call before the last one."""
@@ -261,7 +260,7 @@ class Call:
         if not self._watch.is_client_gone:
             await self._require_beginning()
         if not self._watch.is_client_gone:
-            self._request.begin_stream(self._reservation.headers)
+            self._request.begin_stream({**self._reservation.headers, **stream.headers})
         await self._pass_events(stream, held)
 
     async def _require_beginning(self) -> None:
@@ -320,8 +319,12 @@ class Call:
         await self._finish("cancelled", self._request.status or _CLIENT_GONE, usage, is_exact=is_exact)
 
     def _end_failed(self, event: bytes) -> None:
-        """End a stream with an event that says why it failed, in the client's dialect."""
-        self._request.end_stream(event if self._stream is None else self._stream.failed(event))
+        """End a stream with an event that says why it failed, in the client's dialect; a sound just breaks off."""
+        last = event if self._stream is None else self._stream.failed(event)
+        if last is None:
+            self._request.abort()
+        else:
+            self._request.end_stream(last)
 
     def _counted_so_far(self, *, is_failed: bool = False) -> tuple[Usage, bool]:
         """The tokens that the backend reported, or else our own count; and whether the number is exact."""
@@ -330,15 +333,10 @@ class Call:
         stream = self._stream
         if stream is None:
             return ({}, True) if is_failed else self._endpoint.count(self._parsed, self._route, None)
-        delivered = self._parsed.written(stream.delivered)
-        bounds = self._parsed.bounds(self._route, delivered.choices)
-        count = count_delivered if is_failed else count_tokens
-        is_partial = stream.is_partial or not stream.is_finished
-        usage, is_exact = count(stream.reported_so_far, bounds, delivered, is_partial=is_partial)
-        return usage, is_exact and stream.is_certain
+        return stream.counted(self._parsed, self._route, is_failed=is_failed)
 
     async def _settle(self, usage: Usage, *, is_unused: bool = False) -> None:
-        nano = self._price.cost(usage) if self._price and not is_unused else 0
+        nano = self._parsed.cost(self._price, usage) if self._price and not is_unused else 0
         if not self._reservation.is_settled and nano and self._price:
             self._state.metrics.count_cost(self._parsed.model, self._price.currency, nano)
         await self._state.limiter.settle(self._reservation, total_tokens(usage), nano)

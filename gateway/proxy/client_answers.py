@@ -1,14 +1,18 @@
 """A backend's answer for the client: counted and checked as chat, sent in the dialect in which the client asked."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from gateway.contract import Usage
 from gateway.proxy.dialects.anthropic_backend.answer import chat_completion
 from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
 from gateway.proxy.dialects.anthropic_client.answer import message
 from gateway.proxy.dialects.anthropic_client.relay import MessagesRelay, passed_answer
 from gateway.proxy.dialects.anthropic_client.stream import ChunksToMessages
 from gateway.proxy.dialects.common import Identity
-from gateway.proxy.index import Backend
+from gateway.proxy.evidence import count_delivered, count_tokens
+from gateway.proxy.index import Backend, Route
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.streaming import EventStream
@@ -21,17 +25,38 @@ _MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 class ClientStream(EventStream):
     """A stream of a chat backend for a chat client. What the subclasses read or return is another dialect."""
 
+    # Of the client's answer, beside those of every stream of events.
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def opened(self, content_type: str) -> None:
+        """Note the type of the backend's answer, before the first of its data."""
+
     @property
     def reported_so_far(self) -> Reported | None:
         """The usage that the backend has reported, complete or not."""
         return self.reported
 
+    def counted(self, parsed: ParsedRequest, route: Route, *, is_failed: bool) -> tuple[Usage, bool]:
+        """The usage so far, and whether it is exact. `is_failed`: the backend broke off.
+
+        `parsed` and `route` are the call's.
+        """
+        delivered = parsed.written(self.delivered)
+        bounds = parsed.bounds(route, delivered.choices)
+        count = count_delivered if is_failed else count_tokens
+        is_partial = self.is_partial or not self.is_finished
+        usage, is_exact = count(self.reported_so_far, bounds, delivered, is_partial=is_partial)
+        return usage, is_exact and self.is_certain
+
     def last_words(self) -> bytes:
         """What ends a complete stream. Nothing follows."""
         return b"data: [DONE]\n\n"
 
-    def failed(self, event: bytes) -> bytes:
-        """A chat stream's last event, which says why it failed, for this client. Nothing follows."""
+    def failed(self, event: bytes) -> bytes | None:
+        """A chat stream's last event, which says why it failed, for this client. Nothing follows.
+
+        None: only a broken connection can say so.
+        """
         return event
 
 

@@ -79,6 +79,11 @@ def count(parsed: ParsedRequest, route: Route, answer: PlainAnswer | None) -> tu
     return usage, is_exact and answer.is_certain
 
 
+def is_streamed(parsed: ParsedRequest, content_type: str) -> bool:
+    """Whether an answer of this type is a stream. JSON is an error, or an answer as a whole."""
+    return parsed.is_stream and not content_type.startswith("application/json")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One path to which clients send calls. Its defaults are those of OpenAI's APIs that take and return JSON.
@@ -87,17 +92,20 @@ class Endpoint:
 
     - `read` reads and checks the body, with the request's headers, and notes what the call may use. Raises Refusal.
     - `fit` says which backends of the route can take it. Raises Refusal.
-    - `stream` makes what passes a streamed answer on, and counts it. Called only if `read` found a streamed call.
+    - `is_streamed` says by the type of an answer whether it is passed on as it comes; then `stream` makes what does
+      that, and counts it. Otherwise a call for a stream has failed, unless `may_answer_whole`.
     - `read_answer` and `count` read a whole answer and its usage; `write_answer` is what the client gets of it.
     """
 
     path: str
     read: Callable[[bytes, Headers], ParsedRequest]
     fit: Callable[[ParsedRequest, Headers, Index, Route], Route] = fit
+    is_streamed: Callable[[ParsedRequest, str], bool] = is_streamed
     stream: Callable[[ParsedRequest, Backend, Names, Identity], ClientStream] = stream_for
     read_answer: Callable[[ParsedRequest, Backend, bytes, Identity], PlainAnswer] = read_json
     count: Callable[[ParsedRequest, Route, PlainAnswer | None], tuple[Usage, bool]] = count
     write_answer: Callable[[ParsedRequest, Backend, bytes, PlainAnswer, Names, Identity], bytes] = answer_for
+    may_answer_whole: bool = False
 
     @property
     def mode(self) -> Mode:

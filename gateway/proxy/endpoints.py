@@ -6,6 +6,8 @@ The rest of the gateway, the console's pages and the refusals that name other pa
 from collections.abc import Mapping
 
 from gateway.contract import ENDPOINTS as PATHS
+from gateway.proxy.apis import images, moderations, rerank, speech, transcriptions
+from gateway.proxy.apis.answers import count_with, write_answer
 from gateway.proxy.completions import OWN_FIELDS, parse_completion
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.endpoint import Endpoint, fit_with
@@ -18,6 +20,49 @@ _DECLARED = (
     Endpoint("/v1/completions", lambda raw, _: parse_completion(raw), fit=fit_with(OWN_FIELDS)),
     Endpoint("/v1/embeddings", lambda raw, _: parse_request(raw, "embedding")),
     Endpoint(MESSAGES_PATH, lambda raw, _: parse_messages(raw), fit=fit_messages),
+    Endpoint(
+        "/v1/rerank",
+        rerank.read,
+        read_answer=rerank.read_answer,
+        count=count_with(),
+        write_answer=write_answer,
+    ),
+    Endpoint(
+        "/v1/moderations",
+        moderations.read,
+        read_answer=moderations.read_answer,
+        count=count_with(),
+        write_answer=write_answer,
+    ),
+    Endpoint(
+        "/v1/audio/transcriptions",
+        transcriptions.read,
+        fit=transcriptions.fit,
+        is_streamed=transcriptions.is_streamed,
+        stream=transcriptions.stream,
+        read_answer=transcriptions.read_answer,
+        count=count_with("output"),
+        write_answer=write_answer,
+        may_answer_whole=True,
+    ),
+    Endpoint(
+        "/v1/audio/speech",
+        speech.read,
+        fit=fit_with(speech.OWN_FIELDS),
+        is_streamed=speech.is_streamed,
+        stream=speech.stream,
+        read_answer=speech.read_answer,
+        count=count_with("audio"),
+    ),
+    Endpoint(
+        "/v1/images/generations",
+        images.read,
+        fit=fit_with(images.OWN_FIELDS),
+        stream=images.stream,
+        read_answer=images.read_answer,
+        count=count_with("image"),
+        write_answer=write_answer,
+    ),
 )
 
 ENDPOINTS: Mapping[str, Endpoint] = {one.path: one for one in _DECLARED}

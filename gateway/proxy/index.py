@@ -33,11 +33,9 @@ _FALLBACKS: dict[str, str] = {
     "cache_write": "input",
     "reasoning": "output",
 }
-# The kinds that a call of each mode uses in any case: all kinds of one of these sets.
-_NEEDED: Mapping[Mode, tuple[frozenset[str], ...]] = {
-    "chat": (frozenset(("input", "output")),),
-    "embedding": (frozenset(("input",)),),
-}
+# The kinds that a call uses in any case. `UnitRequest` says it of calls that may be counted otherwise.
+_NEEDED = frozenset(("input", "output"))
+_NEEDED_WITHOUT_OUTPUT = frozenset(("input",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ class Price:
 
     def covers(self, mode: Mode) -> bool:
         """Whether every kind that a call of this mode always uses has a price."""
-        return any(kinds <= self.nano.keys() for kinds in _NEEDED[mode])
+        return (_NEEDED_WITHOUT_OUTPUT if mode == "embedding" else _NEEDED) <= self.nano.keys()
 
     @property
     def per_call(self) -> int:
@@ -179,6 +177,10 @@ class Price:
     def per_output_token(self) -> int:
         """The highest price at which a token of the answer can be billed."""
         return max(self._of("output"), self._of("reasoning"))
+
+    def has_all(self, usage: Usage) -> bool:
+        """Whether every kind of this usage has a price."""
+        return all(_FALLBACKS.get(kind, kind) in self.nano or kind in self.nano for kind in usage)
 
     def cost(self, usage: Usage) -> int:
         """The cost of a call with this usage, in nano-units. Kinds without a price cost nothing."""

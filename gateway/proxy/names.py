@@ -109,9 +109,9 @@ class Names:
         """Removes this backend's names from a sentence."""
         return scrubber_of(self._backend, self._public_name)
 
-    def in_answer(self, content: bytes) -> bytes:
-        """A whole answer for the client. Raises msgspec.DecodeError unless it is a JSON object."""
-        return self._written(_MEMBERS.decode(content))
+    def in_answer(self, content: bytes, words: frozenset[str] = frozenset()) -> bytes:
+        """A whole answer, or an event's data; `words` pass as they are. Raises msgspec.DecodeError for no object."""
+        return self._written(_MEMBERS.decode(content), words)
 
     def in_events(self, events: bytes) -> bytes:
         """Whole events of a stream for the client."""
@@ -178,7 +178,7 @@ class Names:
         """An error that a backend sends as an event."""
         return orjson.dumps({"error": error_shown(read_error(data), self.scrubber, self._secrets)})
 
-    def _written(self, members: dict[str, Any]) -> bytes:
+    def _written(self, members: dict[str, Any], words: frozenset[str] = frozenset()) -> bytes:
         reported = members.get("model")
         if reported is not None:
             name = _as_text(reported)
@@ -188,6 +188,8 @@ class Names:
         for name, value in members.items():
             if name == "model":
                 value = self._model
+            elif name in words:
+                pass
             elif name == "system_fingerprint":
                 value = _fingerprint(bytes(value))
             elif _is_private(name):

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from gateway.contract import Mode
+from gateway.contract import Mode, Usage
 from gateway.proxy.body import NOTHING, Body, with_member
 from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND, Delivered
 from gateway.proxy.errors import bad_request
-from gateway.proxy.evidence import Bounds, bounds_of
+from gateway.proxy.evidence import Bounds, bounds_of, count_dropped
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.tokens import estimate_prompt, with_margin
+from gateway.proxy.usage import Reported
 
 if TYPE_CHECKING:
     from gateway.proxy.messages_calls import Relayed
@@ -61,6 +62,28 @@ class ParsedRequest:
     relayed: Relayed | None = None
     # The maxima and `n` as sent; 0 if not sent.
     numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def content_type(self) -> str:
+        """Of what is sent to a backend."""
+        return "application/json"
+
+    @property
+    def accept(self) -> str:
+        """The type of the answer that is asked for."""
+        return "text/event-stream" if self.is_stream else "application/json"
+
+    def is_priced_by(self, price: Price) -> bool:
+        """Whether a price has every kind that such a call uses in any case."""
+        return price.covers(self.mode)
+
+    def cost(self, price: Price, usage: Usage) -> int:
+        """What a call with this usage counts for limits on money, in nano-units."""
+        return price.cost(usage)
+
+    def usage_of_dropped(self, route: Route, reported: Reported | None, size: int) -> Usage:
+        """The usage of an answer of `size` bytes that was read but not kept, by its own report if it has one."""
+        return count_dropped(reported, self.bounds(route, self.choices), size)
 
     def let_go(self) -> None:
         """Drop the body: the answer has begun, so no other backend needs it."""

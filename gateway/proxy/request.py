@@ -26,12 +26,13 @@ class Request:
     """A request, its id, and its only answer. `status` is None until the answer has begun."""
 
     __slots__ = (
-        "_exchange", "client_ip", "head_problem", "headers", "id", "is_ended", "is_recorded", "method", "model",
-        "on_begin", "path", "status", "tenant",
+        "_exchange", "_is_events", "client_ip", "head_problem", "headers", "id", "is_ended", "is_recorded", "method",
+        "model", "on_begin", "path", "status", "tenant",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> None:
         self._exchange = exchange
+        self._is_events = True
         self.id = new_call_id()
         self.method = exchange.method
         self.path = exchange.path
@@ -97,8 +98,9 @@ class Request:
         await self.answer(refusal.status, body, {**(headers or {}), **refusal.headers})
 
     def begin_stream(self, headers: Mapping[str, str], first: bytes = b"") -> None:
-        """Begin an answer of server-sent events with the first of them."""
+        """Begin an answer of server-sent events, or of what `headers` say, with its first part."""
         self._begin(200)
+        self._is_events = "content-type" not in headers
         self._exchange.begin(200, {**_UNBUFFERED, **self._ids(), **headers}, first)
 
     async def send_piece(self, data: bytes, seconds: float) -> None:
@@ -110,6 +112,13 @@ class Request:
         """Send the last piece of a stream."""
         self.is_ended = True
         self._exchange.end(data)
+
+    def break_off(self) -> None:
+        """End a stream that is not complete: its events lack the last one; of anything else the connection breaks."""
+        if self._is_events:
+            self.end_stream()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection to the client at once."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from gateway.contract import Mode
+from gateway.contract import Mode, Usage
 from gateway.proxy.answer_errors import (
     FailedAnswer,
     end_of,
@@ -66,6 +66,9 @@ class PlainAnswer(msgspec.Struct):
     delivered: Delivered
     # False if it says itself that it has no end, or gives two choices as one.
     is_certain: bool = True
+    # Reported usage of kinds that are no tokens.
+    units: Usage | None = None
+    content_type: str = "application/json"
 
 
 class _Choice(msgspec.Struct):

@@ -9,6 +9,7 @@ from tests.gateway.limiters import (
     rig_with_shared_limits,
 )
 from tests.gateway.proxy_fixtures import _rig_to_configure, configured_rig, new_rig, shared_rig
+from tests.gateway.served import served
 
 __all__ = [
     "_rig_to_configure",
@@ -20,5 +21,6 @@ __all__ = [
     "new_rig",
     "own_limits_server",
     "rig_with_shared_limits",
+    "served",
     "shared_rig",
 ]

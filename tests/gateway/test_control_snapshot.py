@@ -129,7 +129,7 @@ def test_a_route_names_its_backends_and_the_model_that_they_expect():
 @pytest.mark.django_db
 def test_a_model_that_gateways_cannot_serve_is_not_routed():
     model = RouteEntryFactory().route.model
-    model.mode = "rerank"
+    model.mode = "video_generation"
     model.save()
     assert compile_snapshot().routes == []
 

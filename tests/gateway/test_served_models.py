@@ -220,9 +220,9 @@ def test_request_and_review_say_that_nothing_serves_the_model(gateway, model, de
 
 
 def test_a_model_that_no_endpoint_serves_cannot_be_requested(project, client):
-    picture = CatalogModelFactory(name="painter", title="Painter", mode="image_generation")
+    picture = CatalogModelFactory(name="painter", title="Painter", mode="video_generation")
     developer = member_of(project.tenant, "developer")
-    with pytest.raises(ValidationError, match="no endpoint for image generation models yet"):
+    with pytest.raises(ValidationError, match="no endpoint for video generation models yet"):
         raise_access_request(
             project, picture.name, by=developer, purpose="Pictures.", expected_tokens_per_day=1000
         )
@@ -230,7 +230,7 @@ def test_a_model_that_no_endpoint_serves_cannot_be_requested(project, client):
     access = accesses(developer, project.tenant, [picture])[picture.pk]
     assert (access.state, access.may_ask_again) == ("unavailable", False)
     assert (
-        "no endpoint for image generation"
+        "no endpoint for video generation"
         in client.get(reverse("model-list", args=[project.tenant.slug])).content.decode()
     )
     form = reverse("request-new", args=[project.tenant.slug, picture.name])
@@ -249,7 +249,7 @@ def test_a_model_that_no_endpoint_serves_cannot_be_requested(project, client):
 
 def test_the_catalog_filters_by_what_answers_calls(gateway, model, deployment, project, client):
     CatalogModelFactory(name="idle", title="Idle One")
-    CatalogModelFactory(name="painter", title="Painter", mode="image_generation")
+    CatalogModelFactory(name="painter", title="Painter", mode="video_generation")
     routed(deployment, URL)
     ack(gateway)
     client.force_login(member_of(project.tenant, "developer"))

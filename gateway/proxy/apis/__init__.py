@@ -1,0 +1,1 @@
+"""Endpoints for more than text: what each reads of a call, and how its answers are checked, passed on and counted."""

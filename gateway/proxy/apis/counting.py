@@ -1,0 +1,169 @@
+"""The usage of a call that is not a chat: as its backend counts it, or else as its own content does.
+
+A backend counts such a call in units (seconds, searches), or in tokens. What it reports counts where the bytes that
+passed make it possible; otherwise the gateway counts what the call itself contains, which is exact only for what needs
+no backend: the characters of a text, the length of a plain WAV file.
+"""
+
+import re
+from decimal import Decimal, DecimalException
+from typing import Any, Final, NamedTuple
+
+from gateway.contract import Usage
+from gateway.proxy.answer_errors import FailedAnswer, error_in
+from gateway.proxy.delivered import Delivered
+from gateway.proxy.members import parse_all
+from gateway.proxy.unit_requests import UnitRequest
+from gateway.proxy.usage import Reported, read_usage
+from gateway.proxy.whole_answers import as_json, parse
+
+# Tokens that a backend may add to a call, such as an instruction of its own.
+_MARGIN: Final = 8192
+# Milliseconds: a week of sound.
+_LONGEST: Final = 7 * 24 * 3600 * 1000
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,12})?(?:[eE][+-]?\d{1,2})?")
+
+
+class Told(NamedTuple):
+    """What an answer says about its usage. `units` are kinds that are no tokens; None: it does not say."""
+
+    units: Usage | None = None
+    tokens: Reported | None = None
+
+
+def counted(parsed: UnitRequest, told: Told, delivered: Delivered, output: str = "") -> tuple[Usage, bool]:
+    """The usage of a call that was answered, and whether it is exact.
+
+    Args:
+        parsed: the call.
+        told: what the answer says.
+        delivered: what of it reached the client.
+        output: the kind of the tokens of the answer; empty: it has none.
+    """
+    if told.units is not None:
+        is_possible = sum(told.units.values()) <= parsed.most_units
+        return (told.units, True) if is_possible else (parsed.own_usage, False)
+    if told.tokens is not None:
+        usage, is_exact = _tokens(told.tokens, output)
+        if usage and _is_possible(usage, parsed, delivered, output):
+            return usage, is_exact
+        return parsed.own_usage, False
+    return parsed.own_usage, parsed.is_own_usage_exact
+
+
+def counted_so_far(
+    parsed: UnitRequest, told: Told, delivered: Delivered, output: str, *, is_failed: bool
+) -> tuple[Usage, bool]:
+    """As `counted`, for a stream that has not ended, or has failed: nothing if nothing was delivered then.
+
+    Args:
+        parsed: the call.
+        told: what the stream says so far.
+        delivered: what of it reached the client.
+        output: the kind of the tokens of the answer.
+        is_failed: the backend broke off.
+    """
+    if is_failed and not delivered.pieces:
+        return {}, True
+    usage, is_exact = counted(parsed, told, delivered, output)
+    return usage, is_exact and not is_failed
+
+
+def told_in(content: Any) -> Told:
+    """What an answer, or an event, says in one of the shapes that are in use."""
+    if not isinstance(content, dict):
+        return Told()
+    usage = content.get("usage")
+    units = _seconds(usage) if isinstance(usage, dict) else None
+    if units is None:
+        units = _searches(content.get("meta"))
+    return Told(units, None if units is not None else read_usage(content))
+
+
+def checked(content: bytes, parsed: UnitRequest) -> tuple[bytes, dict[str, Any], Told]:
+    """A whole answer as JSON that every reader accepts, the object, and what it says of usage.
+
+    `parsed` is the call. Raises FailedAnswer if it is an error, or no object.
+    """
+    content = as_json(content)
+    try:
+        whole = parse(content)
+    except ValueError as error:
+        raise FailedAnswer(502, reason=f"no JSON for {parsed.mode}") from error
+    if not isinstance(whole, dict):
+        raise FailedAnswer(502, reason="no object")
+    if (failed := error_in(whole)) is not None:
+        raise failed
+    return content, whole, told_in(parse_all(content))
+
+
+def milliseconds(seconds: Any) -> int | None:
+    """Seconds of an answer as milliseconds, rounded up; None if they are no plausible number."""
+    text = str(seconds)
+    if isinstance(seconds, bool) or not _NUMBER.fullmatch(text):
+        return None
+    try:
+        exact = Decimal(text) * 1000
+    except DecimalException:
+        return None
+    whole = int(exact.to_integral_value(rounding="ROUND_CEILING"))
+    return whole if whole <= _LONGEST else None
+
+
+def _seconds(usage: dict[str, Any]) -> Usage | None:
+    if usage.get("type") not in ("duration", None) or "seconds" not in usage:
+        return None
+    found = milliseconds(usage["seconds"])
+    return {"audio_input_seconds": found} if found else None
+
+
+def _searches(meta: Any) -> Usage | None:
+    billed = meta.get("billed_units") if isinstance(meta, dict) else None
+    searches = billed.get("search_units") if isinstance(billed, dict) else None
+    if isinstance(searches, float) and searches.is_integer():
+        searches = int(searches)
+    return {"search": searches} if type(searches) is int and 0 < searches <= 1_000_000 else None
+
+
+def _tokens(reported: Reported, output: str) -> tuple[Usage, bool]:
+    """Disjoint tokens, and whether the report is complete and agrees with itself. Empty if it says too little."""
+    prompt, completion, total = reported.prompt, reported.completion, reported.total
+    if not output:
+        numbers = {number for number in (prompt, total) if number}
+        prompt, completion = max(numbers, default=None), 0
+        is_exact = len(numbers) == 1
+    else:
+        is_exact = total in (None, (prompt or 0) + (completion or 0))
+    if prompt is None or completion is None:
+        return {}, False
+    rest, left = prompt, completion
+    usage: dict[str, int] = {}
+    for kind, number in (
+        ("cache_read", reported.cache_read),
+        ("audio", reported.audio_in),
+        ("image", reported.image_in),
+    ):
+        part = min(number, rest)
+        is_exact = is_exact and part == number
+        usage[kind] = part
+        rest -= part
+    usage["input"] = rest
+    if output and output != "output" and (parts := reported.image_out + reported.audio_out):
+        # The rest are words.
+        part = min(parts, left)
+        is_exact = is_exact and part == parts
+        usage[output] = usage.get(output, 0) + part
+        usage["output"] = left - part
+    elif output:
+        usage[output] = usage.get(output, 0) + left
+    return {kind: count for kind, count in usage.items() if count}, is_exact and reported.is_clean
+
+
+def _is_possible(usage: Usage, parsed: UnitRequest, delivered: Delivered, output: str) -> bool:
+    """Whether the bytes of the call and of its answer can have so many tokens."""
+    given = sum(usage.get(kind, 0) for kind in ("input", "cache_read"))
+    if given > parsed.largest_input + _MARGIN:
+        return False
+    if output == "output":
+        return usage.get("output", 0) <= delivered.bytes + _MARGIN
+    return True

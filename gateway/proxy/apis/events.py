@@ -1,0 +1,147 @@
+"""Streams of typed events: transcripts, speech and pictures as they are made."""
+
+import re
+from typing import Any
+
+import orjson
+
+from gateway.contract import Usage
+from gateway.proxy.answer_errors import FailedAnswer, error_in
+from gateway.proxy.apis.counting import Told, counted_so_far, told_in
+from gateway.proxy.client_answers import ClientStream
+from gateway.proxy.index import Route
+from gateway.proxy.members import parse_all
+from gateway.proxy.names import Names
+from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.streaming import StreamTooStrange
+from gateway.proxy.unit_requests import UnitRequest
+
+_END = re.compile(rb"\r?\n\r?\n")
+_LARGEST_EVENT = 32 * 1024 * 1024
+_EVENT_NAME = re.compile(rb"[a-z_.-]{1,60}")
+# Members with what a model made; nothing in them is changed.
+WORDS = frozenset((
+    "text", "delta", "audio", "b64_json", "segments", "words", "logprobs", "language", "languages", "results", "data",
+    "revised_prompt", "speaker", "type", "task",
+))  # fmt: skip
+
+
+class TypedEvents(ClientStream):
+    """One backend's stream of JSON events, each with a `type`; or of a chat's chunks, as vLLM sends transcripts."""
+
+    def __init__(self, parsed: UnitRequest, names: Names, *, ends: frozenset[str], output: str) -> None:
+        """Args:
+        parsed: the call.
+        names: puts the public name into events.
+        ends: types of events that end an answer.
+        output: the kind of the tokens of the answer.
+        """
+        super().__init__(names, hides_usage=False, choices=parsed.inputs)
+        self._parsed = parsed
+        self._ends = ends
+        self._output = output
+        self._told = Told()
+        self._ended = 0
+        self._is_over = False
+        self._has_mark = False
+
+    @property
+    def is_finished(self) -> bool:
+        return self._ended >= self._choices or (self._is_over and self._ended > 0)
+
+    @property
+    def is_certain(self) -> bool:
+        return True
+
+    @property
+    def may_bring_more(self) -> bool:
+        return not self.is_done
+
+    @property
+    def is_usage_known(self) -> bool:
+        return self._told != Told()
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.delivered.pieces or self._ended)
+
+    def feed(self, data: bytes) -> bytes:
+        self._rest += data
+        passed, start = [], 0
+        for end in _END.finditer(self._rest):
+            event = self._rest[start : end.start()]
+            start = end.end()
+            if self.error is None and not self.is_done and (clean := self._look_into(event)):
+                passed.append(clean)
+        self._rest = self._rest[start:]
+        if len(self._rest) > _LARGEST_EVENT:
+            raise StreamTooStrange
+        return b"".join(passed)
+
+    def end(self) -> bytes:
+        self._is_over = True
+        return b""
+
+    def last_words(self) -> bytes:
+        return b"data: [DONE]\n\n" if self._has_mark else b""
+
+    def counted(self, parsed: ParsedRequest, route: Route, *, is_failed: bool) -> tuple[Usage, bool]:
+        if is_failed and self._output == "image":
+            # Only whole pictures were delivered.
+            return dict.fromkeys(self._parsed.own_usage, self._ended) if self._ended else {}, not self._ended
+        usage, is_exact = counted_so_far(
+            self._parsed, self._told, self.delivered, self._output, is_failed=is_failed
+        )
+        return usage, is_exact and (self.is_finished or self._told == Told())
+
+    def _look_into(self, event: bytes) -> bytes:
+        """One event for the client; empty for a comment, the mark of the end, and an error."""
+        lines = event.splitlines()
+        data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+        name = next((line[6:].strip() for line in lines if line.startswith(b"event:")), b"")
+        if not data:
+            return b""
+        if data == b"[DONE]":
+            self._has_mark = True
+            self.is_done = self._is_over = True
+            return b""
+        try:
+            content = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self.error = FailedAnswer(502, data.decode(errors="replace"))
+            return b""
+        failed = error_in(content, is_error=name == b"error")
+        if failed is not None or not isinstance(content, dict):
+            self.error = failed or FailedAnswer(502, reason="an event that is no object")
+            return b""
+        self._note(content, data)
+        passed = b"data: " + self._names.in_answer(data, WORDS) + b"\n\n"
+        return b"event: " + name + b"\n" + passed if _EVENT_NAME.fullmatch(name) else passed
+
+    def _note(self, content: dict[str, Any], data: bytes) -> None:
+        told = told_in(parse_all(data)) if b'"usage"' in data else Told()
+        if told != Told():
+            self._told = told
+        for name in ("delta", "text"):
+            self._add(content.get(name))
+        if isinstance(content.get("audio"), str):
+            self.delivered.pieces += 1
+            self.delivered.sound += len(content["audio"])
+        if isinstance(content.get("b64_json"), str) or isinstance(content.get("url"), str):
+            self.delivered.pieces += 1
+            self.delivered.images += 1
+        choices = content.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                delta = choice.get("delta")
+                self._add(delta.get("content") if isinstance(delta, dict) else None)
+                self._ended += bool(choice.get("finish_reason"))
+        if content.get("type") in self._ends:
+            self._ended += 1
+            # Otherwise its usage may follow.
+            self.is_done = self.is_finished and told != Told()
+
+    def _add(self, text: Any) -> None:
+        if isinstance(text, str) and text:
+            self.delivered.pieces += 1
+            self.delivered.bytes += len(text.encode(errors="replace"))
