@@ -15,7 +15,8 @@ from typing import Final
 
 CACHE_SALT: Final = "cache_salt"
 _FIRST_VLLM_WITH_SALT: Final = (0, 9)
-_FIRST_VLLM_WITH_RESPONSES: Final = (0, 10)
+# The first ones with the Responses API do not all separate their prefix cache there.
+_FIRST_VLLM_WITH_RESPONSES: Final = (0, 11)
 _COMPLETIONS: Final = frozenset(("completion",))
 _VLLM_IMAGE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai(?:-[a-z0-9]+)*(?=[:@]|$)")
 _VLLM_RELEASE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai:v(\d+)\.(\d+)")

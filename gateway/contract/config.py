@@ -29,6 +29,7 @@ ModeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 ENDPOINTS: Mapping[str, Mode] = MappingProxyType({
     "/v1/chat/completions": "chat",
     "/v1/completions": "completion",
+    "/v1/responses": "responses",
     "/v1/embeddings": "embedding",
     "/v1/messages": "chat",
     "/v1/rerank": "rerank",

@@ -17,7 +17,7 @@ from gateway.proxy.calls import Call
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.dialects.anthropic_client.request import count_answer
 from gateway.proxy.endpoint import Endpoint
-from gateway.proxy.endpoints import ENDPOINTS, path_of
+from gateway.proxy.endpoints import ENDPOINTS, RESPONSES_PATH, path_of
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable
 from gateway.proxy.head import declared_length, shown
 from gateway.proxy.http.exchange import Exchange
@@ -83,6 +83,13 @@ class App:
         elif path == "/v1/models" or path.startswith("/v1/models/"):
             require_method(request.method, path, "GET")
             await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
+        elif path.startswith(f"{RESPONSES_PATH}/"):
+            raise Refusal(
+                404,
+                "response_not_found",
+                "No answer is stored here. Send the earlier items with each call, and keep its answer.",
+                param="response_id",
+            )
         elif path in ("/healthz", "/readyz", "/metrics"):
             require_method(request.method, path, "GET")
             entry_points: dict[str, Callable[[Request], Awaitable[None]]] = {

@@ -14,10 +14,23 @@ from gateway.proxy.endpoint import Endpoint, fit_with
 from gateway.proxy.messages_calls import fit_messages
 from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.request import MESSAGES_PATH
+from gateway.proxy.responses import parsed as responses
+from gateway.proxy.responses.answer import read_response, write_response
+from gateway.proxy.responses.stream import stream_responses
+
+RESPONSES_PATH = "/v1/responses"
 
 _DECLARED = (
     Endpoint("/v1/chat/completions", lambda raw, _: parse_request(raw, "chat")),
     Endpoint("/v1/completions", lambda raw, _: parse_completion(raw), fit=fit_with(OWN_FIELDS)),
+    Endpoint(
+        RESPONSES_PATH,
+        lambda raw, _: responses.parse_responses(raw),
+        fit=fit_with(responses.OWN_FIELDS),
+        stream=stream_responses,
+        read_answer=read_response,
+        write_answer=write_response,
+    ),
     Endpoint("/v1/embeddings", lambda raw, _: parse_request(raw, "embedding")),
     Endpoint(MESSAGES_PATH, lambda raw, _: parse_messages(raw), fit=fit_messages),
     Endpoint(

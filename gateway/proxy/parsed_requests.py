@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.contract import Mode, Usage
 from gateway.proxy.body import NOTHING, Body, with_member
@@ -60,6 +60,8 @@ class ParsedRequest:
     # The client speaks the Messages API; then `relayed` is what backends of that API get, if there are any.
     is_messages: bool = False
     relayed: Relayed | None = None
+    # The client's own values of fields that the gateway replaces and an answer repeats.
+    repeated: dict[str, Any] = field(default_factory=dict)
     # The maxima and `n` as sent; 0 if not sent.
     numbers: dict[str, int] = field(default_factory=dict)
 
@@ -148,8 +150,8 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
     # Read everything from the body now: it may be large, and is dropped before the answer ends.
     parsed.input_estimate = estimate_prompt(body, mode)
-    parsed.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
-    parsed.may_think = any(map(_asks_to_think, body.names()))
+    parsed.may_bring_more = brings_more(body)
+    parsed.may_think = any(map(asks_to_think, body.names()))
     sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
     parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
@@ -157,6 +159,11 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     if given and memoryview(given[0])[0] in b'"[':
         parsed.inputs = len(given)
     return parsed
+
+
+def brings_more(body: Body) -> bool:
+    """Whether a backend may read more than the text of a call."""
+    return any(name in body.outline for name in _BRINGS_MORE)
 
 
 def model_of(body: Body) -> str:
@@ -168,7 +175,8 @@ def model_of(body: Body) -> str:
 
 
 @lru_cache(4096)
-def _asks_to_think(name: str) -> bool:
+def asks_to_think(name: str) -> bool:
+    """Whether a field of this name requests reasoning, or work of the backend's own."""
     return _THINKS.search(name) is not None
 
 

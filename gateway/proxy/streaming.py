@@ -203,7 +203,7 @@ class EventStream:
 
     def _look_into_all(self, events: bytes) -> bytes:
         result = []
-        for event in _split(events):
+        for event in split_events(events):
             try:
                 result.append(self._look_into(event))
             except FailedAnswer as error:
@@ -359,6 +359,11 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
+def data_of(event: bytes) -> bytes:
+    """The data of an event; empty if it has none."""
+    return b"\n".join([line[5:].strip() for line in _LINE.split(event) if line.startswith(b"data:")])
+
+
 def _is_half(event: bytes) -> bool:
     """Whether the connection broke in the middle of this event: its data begin like an object but are not one."""
     data = b"".join(line[5:].strip() for line in _LINE.split(event) if line.startswith(b"data:"))
@@ -371,7 +376,7 @@ def _is_half(event: bytes) -> bool:
     return False
 
 
-def _split(events: bytes) -> list[bytes]:
+def split_events(events: bytes) -> list[bytes]:
     """Single events, each with its terminator."""
     result, start = [], 0
     for end in _END_OF_EVENT.finditer(events):

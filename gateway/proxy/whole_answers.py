@@ -133,7 +133,7 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
         raise FailedAnswer(502, reason=f"no JSON: {error}") from None
     if may_hold_error(content) and (failed := error_in(_parsed(content))) is not None:
         raise failed
-    reported = _usage_of(content, bytes(rest.usage), original)
+    reported = usage_of(content, bytes(rest.usage), original)
     is_certain = True
     try:
         if mode == "embedding":
@@ -159,7 +159,8 @@ def tells_usage(content: bytes) -> bool:
     return any(name in content for name in _TOLD_UNDER) or is_any_name_escaped(content)
 
 
-def _usage_of(content: bytes, usage: bytes, original: bytes) -> Reported | None:
+def usage_of(content: bytes, usage: bytes, original: bytes) -> Reported | None:
+    """What an answer reports. `usage` is the JSON of its own usage, `original` the answer as it came."""
     if content is not original:
         return read_usage(_parsed(original.removeprefix(_BOM), parse_all))
     if usage.startswith(b"{") and content.count(b'"usage') == 1 and not is_any_name_escaped(content):

@@ -307,7 +307,7 @@ def test_the_trace_of_the_client_is_recorded(shared_rig):
     assert shared_rig.engine.seen()["last"]["headers"]["traceparent"].startswith(f"00-{trace}")
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1", "/v1/files/x", "/v1/chat/completions/"])
+@pytest.mark.parametrize("path", ["/v1/assistants", "/v1", "/v1/files/x", "/v1/chat/completions/"])
 def test_other_paths_are_not_found_in_openais_shape(shared_rig, path):
     answer = requests.post(f"{shared_rig.gateway.url}{path}", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")
