@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from msgspec import UNSET
 
 import audit
 from accounts.declared import action
@@ -215,6 +216,7 @@ def acknowledge(gateway: Gateway, ack: Ack, *, region: str = "") -> bool:
         "started_at": ack.started_at,
         "version": ack.version,
         "contract_version": ack.contract_version,
+        "kind": "" if ack.kind is UNSET else ack.kind,
         "counters": ack.counters,
         "problem": problem,
         "region": region,

@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
-from gateway import actions
+from gateway import actions, promises
 from gateway.models import Gateway, GatewayPolicy
 from gateway.refused import standing_refusal
 from tenants.revision import current_revision
@@ -92,12 +92,14 @@ class RegionOrderForm(DialogForm):
 
 @admin.register(Gateway)
 class GatewayAdmin(ReadOnlyAdmin):
-    list_display = ["name", "service", "lag", "seen", "spool_pending", "region", "problem"]
+    list_display = ["name", "kind", "service", "lag", "seen", "spool_pending", "region", "problem"]
     ordering = ["name"]
     actions_list = ["register", "media_hosts", "region_order"]
     actions_detail = ["renew", "revoke"]
     fields = readonly_fields = [
         "name",
+        "kind",
+        "not_promised",
         "service",
         "region",
         "prefix",
@@ -127,6 +129,15 @@ class GatewayAdmin(ReadOnlyAdmin):
             messages.error(request, text % {"revision": refusal.revision, "reason": refusal.reason})
         answer: HttpResponse = super().changelist_view(request, extra_context)
         return answer
+
+    @display(description=_("Kind"))
+    def kind(self, gateway: Gateway) -> str:
+        return str(promises.kind_of(gateway.report))
+
+    @display(description=_("It cannot promise"))
+    def not_promised(self, gateway: Gateway) -> str:
+        sentences = ((str(one),) for one in promises.not_promised(gateway.report))
+        return format_html_join("", "<p>{}</p>", sentences) or "–"
 
     @display(description=_("Service"), label={_("in service"): "success", _("revoked"): "danger"})
     def service(self, gateway: Gateway) -> str:

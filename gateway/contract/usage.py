@@ -26,6 +26,9 @@ class Ack(Message, frozen=True):
     contract_version: int = CONTRACT_VERSION
     # Why the newest snapshot could not be applied, or anything else that an operator should know.
     problem: Words = ""
+    # What reports, if it is not a gateway of ours: the plugin inside of a LiteLLM proxy, which promises less. Our own
+    # leave the field out, as consoles of version 1 accept no field that they do not know.
+    kind: Literal["litellm"] | msgspec.UnsetType = msgspec.UNSET
 
 
 # The kinds of usage that are tokens, which limits count and `llm_tokens_total` shows. Others are kept and billed only.

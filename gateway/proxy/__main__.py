@@ -7,15 +7,13 @@ one does not wait.
 import asyncio
 import contextlib
 import ctypes
-import fcntl
 import gc
-import os
 import resource
 import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -33,6 +31,7 @@ from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.ownership import NotOurs, own
 from gateway.proxy.routing import MOST_CONNECTIONS, Router
 from gateway.proxy.settings import Settings, SettingsError, read_settings
 from gateway.proxy.siblings import Siblings
@@ -64,15 +63,22 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     configure_logging(settings.log_level, settings.gateway_id, settings.worker)
     if settings.worker:
-        own = workers.settings_of_worker(settings)
+        of_worker = workers.settings_of_worker(settings)
         is_serving = settings.worker <= settings.workers
-        uvloop.run(serve(own, gateway_dir=settings.state_dir) if is_serving else workers.send_left_over(own))
+        uvloop.run(
+            serve(of_worker, gateway_dir=settings.state_dir)
+            if is_serving
+            else workers.send_left_over(of_worker)
+        )
         return
     _require_free_port(settings)
-    with _own(settings.state_dir) as lock:
-        if settings.workers > 1 or workers.left_over(settings):
-            sys.exit(uvloop.run(workers.supervise(settings, lock)))
-        uvloop.run(serve(settings))
+    try:
+        with own(settings.state_dir) as lock:
+            if settings.workers > 1 or workers.left_over(settings):
+                sys.exit(uvloop.run(workers.supervise(settings, lock)))
+            uvloop.run(serve(settings))
+    except NotOurs as error:
+        sys.exit(f"gateway: {error}")
 
 
 async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
@@ -234,27 +240,6 @@ def _require_free_port(settings: Settings) -> None:
 def _cannot_listen(settings: Settings, error: OSError) -> str:
     where = f"{settings.host}:{settings.port}"
     return f"gateway: cannot listen on {where}: {error.strerror}. Choose another GATEWAY_PORT."
-
-
-@contextlib.contextmanager
-def _own(state_dir: Path) -> Iterator[int]:
-    """Lock the state directory, so that two gateways never share a spool. Ends the process if it is locked.
-
-    Yields the descriptor that has the lock.
-    """
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        sys.exit(f"gateway: GATEWAY_STATE_DIR {state_dir} is not usable: {error.strerror}.")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        sys.exit(f"gateway: another gateway uses {state_dir}. Give each its own GATEWAY_STATE_DIR.")
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.dialects.anthropic_client.request import count_answer
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.endpoints import ENDPOINTS, RESPONSES_PATH, path_of
-from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable
+from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable, usage_not_recorded
 from gateway.proxy.head import declared_length, shown
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
@@ -29,7 +29,7 @@ from gateway.proxy.paths import require_clear_path
 from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import MESSAGES_PATH, Request
 from gateway.proxy.spool import SpoolError
-from gateway.proxy.state import State, usage_not_recorded
+from gateway.proxy.state import State
 from gateway.proxy.tokens import with_margin
 from gateway.proxy.wrong_paths import require_method, unknown_path
 

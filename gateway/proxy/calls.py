@@ -13,7 +13,7 @@ from gateway.proxy.call_log import log_answered
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.endpoint import Endpoint
-from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced
+from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced, usage_not_recorded
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import TransportError
 from gateway.proxy.ids import rfc3339
@@ -26,7 +26,7 @@ from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
 from gateway.proxy.sessions import session_of
 from gateway.proxy.spool import SpoolError
-from gateway.proxy.state import State, usage_not_recorded
+from gateway.proxy.state import State
 from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.tracing import read_trace
 from gateway.proxy.watch import Watch

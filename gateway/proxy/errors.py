@@ -97,6 +97,15 @@ def unavailable(message: str, code: str, seconds: float = 1.0) -> Refusal:
     return Refusal(503, code, message, kind="server_error", headers=retry_after(seconds))
 
 
+def usage_not_recorded() -> Refusal:
+    """503 because usage cannot be written to disk."""
+    return unavailable(
+        "The gateway cannot record usage at the moment, so it serves no calls. Try again shortly.",
+        "usage_not_recorded",
+        5.0,
+    )
+
+
 def broke_off() -> Refusal:
     """502 for an answer that its backend did not finish."""
     return Refusal(502, "backend_failed", BROKE_OFF, kind="server_error", headers=retry_after(1.0))

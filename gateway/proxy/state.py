@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
 from gateway.contract import CONTRACT_VERSION, Ack
 from gateway.proxy.connections import Connections
-from gateway.proxy.errors import Refusal, unavailable
+from gateway.proxy.errors import unavailable, usage_not_recorded
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
 from gateway.proxy.intake import BodyBudget
@@ -22,6 +21,7 @@ from gateway.proxy.settings import Settings
 from gateway.proxy.siblings import Siblings
 from gateway.proxy.spool import Spool
 from gateway.proxy.vault import Vault
+from gateway.proxy.version import code_version
 
 _log = structlog.get_logger()
 
@@ -126,20 +126,3 @@ class State:
         self.metrics.spool_pending.set(self.spool.pending)
         self.metrics.spool_writable.set(int(self.spool.is_writable))
         return self.metrics.text()
-
-
-def usage_not_recorded() -> Refusal:
-    """503 because usage cannot be written to disk."""
-    return unavailable(
-        "The gateway cannot record usage at the moment, so it serves no calls. Try again shortly.",
-        "usage_not_recorded",
-        5.0,
-    )
-
-
-def code_version() -> str:
-    """The installed version of Quartermaster, or `source` if it runs from a checkout."""
-    try:
-        return version("quartermaster")
-    except PackageNotFoundError:
-        return "source"

@@ -186,7 +186,7 @@ def _problem(status, detail):
     return web.json_response({"detail": detail}, status=status, content_type="application/problem+json")
 
 
-def _die_with_the_test():
+def die_with_the_test():
     """In the child: ask Linux for SIGKILL when the test run is killed itself."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -203,7 +203,7 @@ class Process:
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=output,
-                preexec_fn=_die_with_the_test,
+                preexec_fn=die_with_the_test,
             )
 
     def kill(self):

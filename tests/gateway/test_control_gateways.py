@@ -3,6 +3,7 @@
 import stat
 from datetime import timedelta
 
+import msgspec
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
@@ -157,3 +158,27 @@ def test_what_began_long_ago_or_was_revoked_is_not_announced(swept, project):
     key = key_for(project, CatalogModelFactory(), expires_at=now() - timedelta(minutes=2))
     grant(key, CatalogModelFactory(), valid_until=now() - timedelta(seconds=30), revoked_at=now())
     assert actions.announce_what_the_clock_changed() is None
+
+
+def test_the_page_of_a_litellm_proxy_says_what_it_cannot_promise(client, operator):
+    ours, _ = registered("edge-1")
+    theirs, _ = registered("edge-2")
+    said = Ack(
+        revision=0,
+        started_at="2026-01-01T00:00:00Z",
+        spool_pending=0,
+        counters={},
+        version="1",
+        kind="litellm",
+    )
+    actions.acknowledge(theirs, said)
+    actions.acknowledge(ours, msgspec.structs.replace(said, kind=msgspec.UNSET))
+    client.force_login(operator)
+    page = client.get(f"/admin/gateway/gateway/{theirs.pk}/change/").content.decode()
+    assert "LiteLLM proxy with the Quartermaster plugin" in page
+    assert "A client that hangs up before a plain answer is billed for the whole answer" in page
+    page = client.get(f"/admin/gateway/gateway/{ours.pk}/change/").content.decode()
+    assert "Quartermaster gateway" in page
+    assert "hangs up" not in page
+    listed = client.get("/admin/gateway/gateway/").content.decode()
+    assert "LiteLLM proxy with the Quartermaster plugin" in listed
