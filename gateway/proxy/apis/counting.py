@@ -5,14 +5,17 @@ passed make it possible; otherwise the gateway counts what the call itself conta
 no backend: the characters of a text, the length of a plain WAV file.
 """
 
+import contextlib
 import re
 from decimal import Decimal, DecimalException
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from gateway.contract import Usage
 from gateway.proxy.answer_errors import FailedAnswer, error_in
 from gateway.proxy.delivered import Delivered
-from gateway.proxy.members import parse_all
+from gateway.proxy.members import is_any_name_escaped, parse_all
 from gateway.proxy.unit_requests import UnitRequest
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import as_json, parse
@@ -21,6 +24,10 @@ from gateway.proxy.whole_answers import as_json, parse
 _MARGIN: Final = 8192
 # Milliseconds: a week of sound.
 _LONGEST: Final = 7 * 24 * 3600 * 1000
+_TELLING: Final = ("usage", "meta")
+MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# What readers raise for JSON that others accept.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,12})?(?:[eE][+-]?\d{1,2})?")
 
 
@@ -85,16 +92,31 @@ def checked(content: bytes, parsed: UnitRequest) -> tuple[bytes, dict[str, Any],
 
     `parsed` is the call. Raises FailedAnswer if it is an error, or no object.
     """
-    content = as_json(content)
     try:
-        whole = parse(content)
-    except ValueError as error:
-        raise FailedAnswer(502, reason=f"no JSON for {parsed.mode}") from error
-    if not isinstance(whole, dict):
-        raise FailedAnswer(502, reason="no object")
+        # Pictures are large, and nearly always plain JSON.
+        members = MEMBERS.decode(content)
+    except UNREADABLE:
+        content = as_json(content)
+        try:
+            members = MEMBERS.decode(content)
+        except UNREADABLE as error:
+            with contextlib.suppress(ValueError):
+                raise error_in(parse(content)) or FailedAnswer(502, reason="no object") from None
+            raise FailedAnswer(502, reason=f"no JSON for {parsed.mode}") from error
+    whole = parse(content)
     if (failed := error_in(whole)) is not None:
         raise failed
-    return content, whole, told_in(parse_all(content))
+    return content, whole, told_by(content, members)
+
+
+def told_by(content: bytes, members: dict[str, msgspec.Raw]) -> Told:
+    """What a JSON object says of usage. `members` are those of `content`; only those that may say it are built."""
+    if is_any_name_escaped(content) or any(content.count(b'"%s"' % name.encode()) > 1 for name in _TELLING):
+        return told_in(parse_all(content))
+    told = b",".join(
+        b'"%s":%s' % (name.encode(), bytes(members[name])) for name in _TELLING if name in members
+    )
+    return told_in(parse_all(b"{" + told + b"}"))
 
 
 def milliseconds(seconds: Any) -> int | None:

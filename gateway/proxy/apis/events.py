@@ -7,16 +7,16 @@ import orjson
 
 from gateway.contract import Usage
 from gateway.proxy.answer_errors import FailedAnswer, error_in
-from gateway.proxy.apis.counting import Told, counted_so_far, told_in
+from gateway.proxy.apis.counting import MEMBERS, UNREADABLE, Told, counted_so_far, told_by
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.index import Route
-from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.unit_requests import UnitRequest
 
 _END = re.compile(rb"\r?\n\r?\n")
+_LONGEST_END = 3  # bytes of a mark that is not complete
 _LARGEST_EVENT = 32 * 1024 * 1024
 _EVENT_NAME = re.compile(rb"[a-z_.-]{1,60}")
 # Members with what a model made; nothing in them is changed.
@@ -44,6 +44,10 @@ class TypedEvents(ClientStream):
         self._ended = 0
         self._is_over = False
         self._has_mark = False
+        # What has come of the next event, its size, and its last bytes.
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._tail = b""
 
     @property
     def is_finished(self) -> bool:
@@ -66,21 +70,28 @@ class TypedEvents(ClientStream):
         return bool(self.delivered.pieces or self._ended)
 
     def feed(self, data: bytes) -> bytes:
-        self._rest += data
-        passed, start = [], 0
-        for end in _END.finditer(self._rest):
-            event = self._rest[start : end.start()]
+        self._pieces.append(data)
+        self._size += len(data)
+        # A picture comes in many pieces: only the newest is searched.
+        newest = self._tail + data
+        self._tail = newest[-_LONGEST_END:]
+        if b"\n\n" not in newest and b"\n\r\n" not in newest:
+            if self._size > _LARGEST_EVENT:
+                raise StreamTooStrange
+            return b""
+        whole, passed, start = b"".join(self._pieces), [], 0
+        for end in _END.finditer(whole, len(whole) - len(newest)):
+            passed.append(self._pass_one(whole[start : end.start()]))
             start = end.end()
-            if self.error is None and not self.is_done and (clean := self._look_into(event)):
-                passed.append(clean)
-        self._rest = self._rest[start:]
-        if len(self._rest) > _LARGEST_EVENT:
-            raise StreamTooStrange
+        self._pieces, self._size = [whole[start:]], len(whole) - start
         return b"".join(passed)
 
     def end(self) -> bytes:
+        rest = b"".join(self._pieces)
+        # Some servers omit the last empty line; an event that is cut off is no JSON.
+        passed = self._pass_one(rest) if rest.rstrip().endswith((b"}", b"[DONE]")) else b""
         self._is_over = True
-        return b""
+        return passed
 
     def last_words(self) -> bytes:
         return b"data: [DONE]\n\n" if self._has_mark else b""
@@ -93,6 +104,9 @@ class TypedEvents(ClientStream):
             self._parsed, self._told, self.delivered, self._output, is_failed=is_failed
         )
         return usage, is_exact and (self.is_finished or self._told == Told())
+
+    def _pass_one(self, event: bytes) -> bytes:
+        return self._look_into(event) if self.error is None and not self.is_done else b""
 
     def _look_into(self, event: bytes) -> bytes:
         """One event for the client; empty for a comment, the mark of the end, and an error."""
@@ -114,12 +128,16 @@ class TypedEvents(ClientStream):
         if failed is not None or not isinstance(content, dict):
             self.error = failed or FailedAnswer(502, reason="an event that is no object")
             return b""
+        try:
+            passed = b"data: " + self._names.in_answer(data, WORDS) + b"\n\n"
+        except UNREADABLE:
+            self.error = FailedAnswer(502, reason="an event that not every reader reads")
+            return b""
         self._note(content, data)
-        passed = b"data: " + self._names.in_answer(data, WORDS) + b"\n\n"
         return b"event: " + name + b"\n" + passed if _EVENT_NAME.fullmatch(name) else passed
 
     def _note(self, content: dict[str, Any], data: bytes) -> None:
-        told = told_in(parse_all(data)) if b'"usage"' in data else Told()
+        told = told_by(data, MEMBERS.decode(data)) if b'"usage"' in data else Told()
         if told != Told():
             self._told = told
         for name in ("delta", "text"):
@@ -136,7 +154,7 @@ class TypedEvents(ClientStream):
                 delta = choice.get("delta")
                 self._add(delta.get("content") if isinstance(delta, dict) else None)
                 self._ended += bool(choice.get("finish_reason"))
-        if content.get("type") in self._ends:
+        if str(content.get("type")) in self._ends:
             self._ended += 1
             # Otherwise its usage may follow.
             self.is_done = self.is_finished and told != Told()
