@@ -13,6 +13,8 @@ from core.egress import Explained, gettext_noop
 from core.leaks import without_secrets
 
 LONGEST_WORDS: Final = 200
+# A LiteLLM proxy without a database says so (with 400) of every key but its master key.
+_OF_LITELLM: Final = b'"no_db_connection"'
 # A run of so many characters that words and the credential share gives it away.
 _SHARED: Final = 6
 _WORD: Final = re.compile(r"\S+")
@@ -146,7 +148,7 @@ def of_status(status: int, body: bytes, *, base_url: str, credential: str, locat
         location: where a redirect leads; only its scheme and host are named.
     """
     words = words_of(body, credential) or "–"
-    if status in (401, 403):
+    if status in (401, 403) or _OF_LITELLM in body:
         template = (
             gettext_noop("It rejects the credential (%(status)d). It says: %(words)s")
             if credential

@@ -44,7 +44,7 @@ _CODE_NAMES = {
         invalid_subscription_key unrecognized_client_exception missing_authentication_token
         missing_authentication_token_exception signature_does_not_match invalid_signature
         invalid_signature_exception incomplete_signature access_token_type_unsupported access_token_expired
-        access_token_scope_insufficient 401
+        access_token_scope_insufficient no_db_connection 401
     """,
 }
 _CODES = {

@@ -58,6 +58,8 @@ def error(message, **more):
         (400, error("no", details=[{"@type": "ErrorInfo", "reason": "BILLING_DISABLED"}]), "payment"),
         (400, error("Provider returned error", metadata={"raw": f'{{"error": {{"message": "{LOW}"}}}}'}), "payment"),
         (400, {"Response": {"Error": {"Code": "AuthFailure.SecretIdNotFound", "Message": "no"}}}, "credentials"),
+        # A LiteLLM proxy without a database, of any key but its master key.
+        (400, error("No connected db.", type="no_db_connection", code="400"), "credentials"),
         (400, {"__type": "UnrecognizedClientException", "message": "no"}, "credentials"),
     ],
 )  # fmt: skip
