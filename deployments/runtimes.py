@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,13 @@ CACHE_SALT: Final = "cache_salt"
 _FIRST_VLLM_WITH_SALT: Final = (0, 9)
 # The first ones with the Responses API do not all separate their prefix cache there.
 _FIRST_VLLM_WITH_RESPONSES: Final = (0, 11)
+# The modes of models that each program serves with an endpoint of its own.
+_TAKEN: Final[Mapping[str, frozenset[str]]] = {
+    "vLLM": frozenset(("chat", "completion", "responses", "embedding", "rerank", "audio_transcription")),
+    "SGLang": frozenset(("chat", "completion", "embedding", "rerank")),
+    "llama.cpp": frozenset(("chat", "completion", "embedding", "rerank")),
+    "demo engine": frozenset(("chat", "embedding")),
+}
 _COMPLETIONS: Final = frozenset(("completion",))
 _VLLM_IMAGE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai(?:-[a-z0-9]+)*(?=[:@]|$)")
 _VLLM_RELEASE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai:v(\d+)\.(\d+)")
@@ -76,6 +83,33 @@ def facts_of(image: str, command: Sequence[str]) -> RuntimeFacts:
         is_off = _last_switch(words, "--cache-prompt", "--no-cache-prompt") is False
         return RuntimeFacts("llama.cpp", is_prefix_cache_off=is_off)
     return RuntimeFacts()
+
+
+def takes(
+    mode: str,
+    stated: Collection[str],
+    image: str,
+    command: Sequence[str],
+    running_image: str = "",
+    running_command: Sequence[str] = (),
+) -> bool:
+    """Whether an engine takes calls of a mode to a model of that mode: its desired program does, and the running one.
+
+    A known program takes what is in `_TAKEN`. Nothing speaks against any other.
+
+    Args:
+        mode: of the model and the call.
+        stated: modes that an operator has stated for the version, which count in any case.
+        image: the desired program, as in `facts_of`.
+        command: likewise.
+        running_image: the program last seen running; empty with an empty command: none.
+        running_command: likewise.
+    """
+    programs = [(image, command)]
+    if running_image or running_command:
+        programs.append((running_image, running_command))
+    known = [_TAKEN.get(facts_of(*program).runtime) for program in programs]
+    return mode in stated or all(one is None or mode in one for one in known)
 
 
 def chats_also(image: str, command: Sequence[str]) -> frozenset[str]:

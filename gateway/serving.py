@@ -13,6 +13,7 @@ from catalog.serving import Serving
 from deployments.models import RouteEntry
 from deployments.providers.dialects import DIALECTS
 from deployments.reach import Audience, highest_of
+from deployments.runtimes import takes
 from gateway.contract import SERVED_MODES
 from gateway.models import Gateway
 from tenants.models import DataClass, Tenant
@@ -40,8 +41,17 @@ def reach(
         "target__provider_model__provider__highest_data_class",
         F("is_closed"),
         "target__deployment__only_tenant",
+        "route__model__mode",
+        "target__deployment__version__endpoints",
+        "target__deployment__version__image",
+        "target__deployment__version__command",
+        "target__deployment__applied_image",
+        "target__deployment__applied_command",
     )
-    for model, region, regions, highest, is_closed, only_tenant in rows:
+    for model, region, regions, highest, is_closed, only_tenant, mode, stated, *programs in rows:
+        # As gateway/targets.py decides it.
+        if stated is not None and not takes(mode, stated, *programs):
+            continue
         audiences[model].add(
             Audience(
                 regions=tuple(([region] if region else []) if regions is None else regions),

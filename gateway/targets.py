@@ -56,7 +56,8 @@ def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
     urls = tuple(sorted(address.url.rstrip("/") for address in target.addresses.all()))
     deployment = target.source
     sharing = deployment.sharing
-    if not urls or sharing == Sharing.NOBODY:
+    modes = _served(engine_modes(deployment))
+    if not urls or sharing == Sharing.NOBODY or not modes:
         return None
     return TargetConfig(
         id=str(target.pk),
@@ -68,17 +69,17 @@ def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
         cache_key_field=deployment.separating_field or None,
         only_tenant=str(deployment.only_tenant_id) if sharing == Sharing.ONE_TENANT else None,
         allowed_controls=deployment.controls_in_force,
-        modes=_served(engine_modes(deployment)),
+        modes=modes,
     )
 
 
 def engine_modes(deployment: Deployment) -> set[str]:
-    """The modes in which an engine takes calls: its model's, those of its version, and those that its program is known
-    to add for models that chat.
+    """The modes in which an engine takes calls: its model's, unless its program is known not to serve such models,
+    those of its version, and those that its program is known to add for models that chat.
     """
     own = deployment.version.model.mode
     also = deployment.chats_also if own == "chat" else ()
-    return {own, *deployment.version.endpoints, *also}
+    return {*([own] if deployment.takes(own) else []), *deployment.version.endpoints, *also}
 
 
 def provider_modes(listed: ProviderModel) -> frozenset[str]:

@@ -16,7 +16,7 @@ from deployments.client_fields import LONGEST_FIELD
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models.clusters import DNS_LABEL, Cluster
 from deployments.querysets import DeploymentQuerySet
-from deployments.runtimes import RuntimeFacts, chats_also, facts_of, program_digest
+from deployments.runtimes import RuntimeFacts, chats_also, facts_of, program_digest, takes
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -149,6 +149,13 @@ class Deployment(models.Model):
         if not self.applied_image and not self.applied_command:
             return wanted
         return wanted & chats_also(self.applied_image, self.applied_command)
+
+    def takes(self, mode: str) -> bool:
+        """Whether it takes calls to a model of this mode."""
+        version = self.version
+        return takes(
+            mode, version.endpoints, version.image, version.command, self.applied_image, self.applied_command
+        )
 
     @property
     def is_being_replaced(self) -> bool:

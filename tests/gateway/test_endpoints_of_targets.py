@@ -7,7 +7,7 @@ from catalog.models import ModelVersion
 from deployments.models import RouteEntry
 from deployments.providers.dialects import DIALECTS, ENDPOINT_OF_MODE
 from deployments.routes import make_routable
-from deployments.runtimes import chats_also
+from deployments.runtimes import chats_also, takes
 from gateway.compile import compile_snapshot
 from gateway.contract import ENDPOINTS, SERVED_MODES, ConfigSnapshot, RouteConfig
 from gateway.contract import v1_config as v1
@@ -130,6 +130,15 @@ def test_what_a_provider_takes(slug, mode, modes):
 )
 def test_what_an_engine_is_known_to_take(image, command, also):
     assert chats_also(image, command) == also
+
+
+def test_a_program_that_is_being_replaced_serves_what_both_programs_do():
+    vllm, own = ("vllm/vllm-openai:v0.11.0", ()), ("own/image:1", ("serve",))
+    assert takes("image_generation", [], *own)
+    assert not takes("image_generation", [], *own, *vllm)
+    assert not takes("image_generation", [], *vllm, *own)
+    assert takes("image_generation", ["image_generation"], *vllm, *own)
+    assert takes("rerank", [], *vllm, *own)
 
 
 @pytest.mark.django_db

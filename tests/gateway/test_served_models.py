@@ -287,3 +287,30 @@ def test_a_provider_without_the_models_endpoint_serves_nobody(gateway, lab, dial
     assert (
         bool(next(one for one in compile_snapshot().routes if one.model == vectors.name).targets) is is_there
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "image", "stated", "is_there"),
+    [
+        ("audio_transcription", "vllm/vllm-openai:v0.11.0", [], True),
+        ("rerank", "vllm/vllm-openai:v0.11.0", [], True),
+        ("image_generation", "vllm/vllm-openai:v0.11.0", [], False),
+        ("image_generation", "vllm/vllm-openai:v0.11.0", ["image_generation"], True),
+        ("image_generation", "own/painter:1", [], True),
+    ],
+)
+def test_an_engine_serves_only_models_of_the_modes_that_its_program_has(
+    gateway, model, deployment, lab, mode, image, stated, is_there
+):
+    model.mode = mode
+    model.save()
+    version = deployment.version
+    version.image, version.command, version.endpoints = image, [], stated
+    version.save()
+    # Whether tenants may share it is another matter.
+    Deployment.objects.update(sharing_accepted_at=now(), sharing_reason="Tested elsewhere.")
+    routed(deployment, URL)
+    ack(gateway)
+    assert is_served(model, lab) is is_there
+    routes = compile_snapshot().routes
+    assert bool(next(one for one in routes if one.model == model.name).targets) is is_there
