@@ -74,6 +74,7 @@ class Call:
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._stream: ClientStream | None = None
+        self._tier: str | None = None  # that a whole answer named
         # Waiting for a slow client, not for the backend.
         self._is_sending = False
         self._watch = Watch(request, state.serving, self._lacks_only_usage)
@@ -199,6 +200,7 @@ class Call:
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""
+        self._tier = answer.service_tier
         usage, is_exact = self._endpoint.count(self._parsed, self._route, answer)
         await self._finish("ok", 200, usage, is_exact=is_exact)
         await self._request.answer(200, content, self._reservation.headers, answer.content_type)
@@ -375,6 +377,7 @@ class Call:
         first: float | None = None,
     ) -> UsageEventReport:
         backend = self._attempts.reached
+        tier = self._tier if self._stream is None else self._stream.service_tier
         return UsageEventReport(
             call_id=self._request.id,
             occurred_at=rfc3339(self._occurred_at),
@@ -392,4 +395,6 @@ class Call:
             trace_id=self._trace.id,
             request_id=self._request.id,
             person_id=self._key.config.person_id,
+            service_tier=tier,
+            is_batch=tier == "batch",
         )

@@ -129,7 +129,7 @@ def count_tokens(
         is_partial: the report came before the end of the answer, so its output is only a part.
     """
     counts, is_exact = _count(reported, bounds, delivered, is_partial)
-    return _as_counts(counts), is_exact
+    return _as_counts(counts, reported), is_exact
 
 
 def count_delivered(
@@ -145,7 +145,7 @@ def count_delivered(
     output = sum(counts[kind] for kind in _OUTPUT)
     _clear(counts, *_OUTPUT)
     _add_estimate(counts, bounds, delivered, min(output, _estimate(bounds, delivered)))
-    return _as_counts(counts), False
+    return _as_counts(counts, reported), False
 
 
 def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> Usage:
@@ -389,8 +389,11 @@ def _clear(counts: dict[str, int], *kinds: str) -> None:
         counts[kind] = 0
 
 
-def _as_counts(counts: dict[str, int]) -> Usage:
+def _as_counts(counts: dict[str, int], reported: Reported | None) -> Usage:
     usage = {kind: counts[kind] for kind in ("input", "cache_read", "cache_write", "output", "reasoning")}
+    if reported is not None and reported.cache_write_1h:
+        usage["cache_write_1h"] = min(reported.cache_write_1h, usage["cache_write"])
+        usage["cache_write"] -= usage["cache_write_1h"]
     usage["image"] = counts["image_in"] + counts["image_out"]
     usage["audio"] = counts["audio_in"] + counts["audio_out"]
     return {kind: count for kind, count in usage.items() if count}

@@ -31,6 +31,8 @@ _DEFAULT_HANDLING = HandlingConfig()
 _FALLBACKS: dict[str, str] = {
     "cache_read": "input",
     "cache_write": "input",
+    # A limit counts at least this much. The ledger prices an hour by its own price, or not at all.
+    "cache_write_1h": "cache_write",
     "reasoning": "output",
 }
 # The kinds that a call uses in any case. `UnitRequest` says it of calls that may be counted otherwise.
@@ -171,7 +173,7 @@ class Price:
     @property
     def per_input_token(self) -> int:
         """The highest price at which a token of the prompt can be billed."""
-        return max(self._of("input"), self._of("cache_read"), self._of("cache_write"))
+        return max(map(self._of, ("input", "cache_read", "cache_write", "cache_write_1h")))
 
     @property
     def per_output_token(self) -> int:
@@ -189,7 +191,10 @@ class Price:
         )
 
     def _of(self, kind: str) -> int:
-        return self.nano.get(kind, self.nano.get(_FALLBACKS.get(kind, kind), 0))
+        price = self.nano.get(kind)
+        if price is None:
+            return self._of(_FALLBACKS[kind]) if kind in _FALLBACKS else 0
+        return price
 
 
 class Index:

@@ -13,7 +13,7 @@ from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, is_faile
 from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
-from gateway.proxy.usage import Reported, read_usage
+from gateway.proxy.usage import Reported, read_usage, tier_in
 from gateway.proxy.whole_answers import other_words, parse, tells_usage, texts_in, words_in, written
 
 _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
@@ -62,6 +62,8 @@ class EventStream:
         self._reported_at = 0
         self._first_reported_at = 0
         self.reported: Reported | None = None
+        # As the backend named it.
+        self.service_tier: str | None = None
         self.delivered = Delivered()
         # The error in an event; nothing after it is passed on.
         self.error: FailedAnswer | None = None
@@ -305,6 +307,7 @@ class EventStream:
         reported = read_usage(content)
         if reported is None:
             return
+        self.service_tier = tier_in(content) or self.service_tier
         before = None if self.reported is None else self.reported.completion
         if self.reported is None:
             self.reported = reported

@@ -17,6 +17,7 @@ from gateway.proxy.members import Repeated, members_of, object_of, values_of
 LARGEST_COUNT = 10_000_000
 
 _DIGITS = re.compile(r"[0-9]+(?:\.0*)?")
+_TIER = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAMES_OF_OBJECTS = ("usage", "usageMetadata", "usage_metadata")
 _WRAPPERS = ("x_groq", "message", "response", "result")
 _INNER = ("tokens", "billed_units")  # Cohere's
@@ -85,6 +86,8 @@ class Reported:
     total: int | None = None
     cache_read: int = 0
     cache_write: int = 0
+    # Included in `cache_write`: for an hour instead of five minutes.
+    cache_write_1h: int = 0
     audio_in: int = 0
     image_in: int = 0
     # Included in both `cache_read` and `audio_in`.
@@ -150,6 +153,15 @@ def _speak_alike(one: Reported, other: Reported) -> None:
 
 
 _COUNTS = tuple(one.name for one in fields(Reported) if not one.name.startswith("is_"))
+
+
+def tier_in(content: Any) -> str | None:
+    """The service tier that an answer or an event names: in its usage, as Anthropic's, or beside it. None: no word."""
+    if not isinstance(content, dict):
+        return None
+    usage = content.get("usage")
+    tier = (usage.get("service_tier") if isinstance(usage, dict) else None) or content.get("service_tier")
+    return tier if isinstance(tier, str) and _TIER.fullmatch(tier) else None
 
 
 def read_usage(content: Any) -> Reported | None:
@@ -242,6 +254,7 @@ def _read(usage: dict[str, Any]) -> Reported:
         total=get("total"),
         cache_read=max(get("cache_read", 0), get("read_beside", 0), get("hit", 0)),
         cache_write=max(get("cache_write", 0), get("write_beside", 0)),
+        cache_write_1h=get("cache_write_1h", 0),
         audio_in=get("audio_in", 0),
         # Frames are billed as images.
         image_in=get("image_in", 0) + get("video_in", 0),
@@ -291,6 +304,7 @@ class _Numbers:
                 self.is_clean = self.is_clean and not isinstance(value, Repeated)
                 parts = [max(map(self._number_or_zero, values_of(value, one))) for one in _CREATED]
                 self._keep("cache_write", sum(parts))
+                self._keep("cache_write_1h", parts[1])
             elif field is not None:
                 number = value if type(value) is int and 0 <= value <= LARGEST_COUNT else self._number(value)
                 if number is not None:

@@ -24,7 +24,7 @@ from gateway.proxy.answer_errors import (
 )
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.members import integer, is_any_name_escaped, parse_all
-from gateway.proxy.usage import Reported, read_usage
+from gateway.proxy.usage import Reported, read_usage, tier_in
 
 # Texts of a message or a delta, as JSON. Every quotation mark inside a text is escaped.
 _TEXT = re.compile(
@@ -66,6 +66,8 @@ class PlainAnswer(msgspec.Struct):
     delivered: Delivered
     # False if it says itself that it has no end, or gives two choices as one.
     is_certain: bool = True
+    # As the backend named it.
+    service_tier: str | None = None
     # Reported usage of kinds that are no tokens.
     units: Usage | None = None
     content_type: str = "application/json"
@@ -106,6 +108,7 @@ class _Rest(msgspec.Struct):
     """All members that may report usage."""
 
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: Any = None
 
 
 _REST = msgspec.json.Decoder(_Rest)
@@ -151,7 +154,10 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
                 delivered.other = max(words - delivered.bytes, 0)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
-    return PlainAnswer(content, reported, delivered, is_certain)
+    tier = rest.service_tier
+    if tier is not None or b'"service_tier"' in bytes(rest.usage):
+        tier = tier_in({"usage": _parsed(bytes(rest.usage)), "service_tier": tier})
+    return PlainAnswer(content, reported, delivered, is_certain, service_tier=tier)
 
 
 def tells_usage(content: bytes) -> bool:

@@ -58,7 +58,7 @@ DIALECTS = {
     "Anthropic, writes by their lifetime": (
         {"input_tokens": 7, "cache_read_input_tokens": 0, "output_tokens": 9, "cache_creation_input_tokens": 30,
          "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}},
-        {"input": 7, "cache_write": 30, "output": 9},
+        {"input": 7, "cache_write": 10, "cache_write_1h": 20, "output": 9},
     ),
     "a proxy that puts Anthropic's cache inside of the prompt": (
         openai(77, 9, 86, cache_read_input_tokens=50, cache_creation_input_tokens=20),

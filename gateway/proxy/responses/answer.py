@@ -11,6 +11,7 @@ from gateway.proxy.index import Backend
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.responses.names import ResponseNames
+from gateway.proxy.usage import tier_in
 from gateway.proxy.whole_answers import PlainAnswer, as_json, dumped, parse, usage_of, words_in, written
 
 # An answer that ended at a maximum, or at a filter, is complete for its client.
@@ -44,7 +45,7 @@ def read_response(_: ParsedRequest, __: Backend, original: bytes, ___: Identity)
     delivered = delivered_of(bytes(members.output))
     if reported and max(reported.completion or 0, reported.total or 0) > delivered.bytes:
         delivered.other = max(words_in(output) - delivered.bytes, 0)
-    return PlainAnswer(content, reported, delivered)
+    return PlainAnswer(content, reported, delivered, service_tier=tier_in(whole))
 
 
 def complete(response: Any) -> dict[str, Any]:

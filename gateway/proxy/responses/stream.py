@@ -14,7 +14,7 @@ from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.responses.answer import complete, delivered_of, names_of
 from gateway.proxy.responses.names import ResponseNames
 from gateway.proxy.streaming import data_of, split_events
-from gateway.proxy.usage import Reported, read_usage
+from gateway.proxy.usage import Reported, read_usage, tier_in
 from gateway.proxy.whole_answers import dumped, parse
 
 _LAST = ("response.completed", "response.incomplete")
@@ -124,6 +124,7 @@ class ResponseStream(ClientStream):
         self.delivered.chunks = max(self.delivered.chunks, whole.chunks)
         self.delivered.pieces = self.delivered.pieces or whole.pieces
         self.reported = read_usage(parse_all(data))
+        self.service_tier = tier_in(event["response"])
         self.is_done = True
 
 

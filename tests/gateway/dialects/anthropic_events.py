@@ -27,6 +27,7 @@ WHOLE_USAGE = {
     "prompt_tokens_details": {"cached_tokens": 50, "cache_write_tokens": 30},
     "completion_tokens_details": {"reasoning_tokens": 8},
     "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+    "service_tier": "standard",
 }
 
 
@@ -156,4 +157,4 @@ def counted(stream_or_answer):
     return count_tokens(stream_or_answer.reported, bounds, stream_or_answer.delivered)
 
 
-COUNTS = {"input": 9, "cache_read": 50, "cache_write": 30, "output": 32, "reasoning": 8}
+COUNTS = {"input": 9, "cache_read": 50, "cache_write": 10, "cache_write_1h": 20, "output": 32, "reasoning": 8}

@@ -148,6 +148,7 @@ def test_a_stream_that_breaks_off_reports_its_prompt_and_no_end():
         "prompt_tokens": 89,
         "prompt_tokens_details": {"cached_tokens": 50, "cache_write_tokens": 30},
         "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+        "service_tier": "standard",
     }
     assert read_usage({"usage": translator.usage_so_far}).prompt == 89
     assert MessagesToChunks(WHO).usage_so_far is None

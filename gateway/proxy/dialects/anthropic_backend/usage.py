@@ -1,8 +1,8 @@
 """Anthropic's usage in OpenAI's numbers.
 
 Anthropic counts cached tokens beside `input_tokens`, OpenAI inside of `prompt_tokens`. Both count thoughts inside of
-the answer. The lifetimes of cache writes have no name at OpenAI, so they keep Anthropic's, as does the number of
-searches.
+the answer. The lifetimes of cache writes have no name at OpenAI, so they keep Anthropic's, as do the service tier and
+the number of searches.
 """
 
 from typing import Any
@@ -63,6 +63,8 @@ class AnthropicUsage:
             usage["completion_tokens_details"] = {"reasoning_tokens": thought}
         if any(lifetimes.values()):
             usage["cache_creation"] = lifetimes
+        if isinstance(told.get("service_tier"), str):
+            usage["service_tier"] = told["service_tier"]
         if isinstance(told.get("server_tool_use"), dict):
             usage["server_tool_use"] = told["server_tool_use"]
         return usage
