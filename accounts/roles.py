@@ -110,6 +110,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "deployments.view_providermodel",
             "deployments.manage_provider",
             "gateway.view_gateway",
+            "gateway.view_signingkey",
             "gateway.manage_gateway",
         }
     ),

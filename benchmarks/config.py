@@ -66,10 +66,13 @@ class Everything:
     def compile(self) -> int:
         """Compile it without keeping the result, and return its size in bytes."""
         from gateway.compile import compile_everything
+        from gateway.contract.signatures import Message
 
         begun = time.perf_counter()
         self.size = self.first_seconds = 0
         for member in compile_everything():
+            if isinstance(member, Message):
+                break
             self.first_seconds = self.first_seconds or time.perf_counter() - begun
             self.size += len(member)
         return self.size

@@ -26,6 +26,7 @@ from gateway.contract import Ack
 from gateway.models import ConfigClock, Gateway, GatewayPolicy
 from gateway.prices import has_price_change_between
 from gateway.proxy.media import is_allowed_host
+from gateway.signing import ensure_signing_key
 from tenants.models import ApiKey
 from tenants.revision import current_revision, raise_revision
 
@@ -51,6 +52,7 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
     secret = _checked(secret)
     try:
         with transaction.atomic():
+            ensure_signing_key()
             gateway = Gateway.objects.create(name=name, prefix=visible_prefix(secret), digest=digest(secret))
     except IntegrityError as error:
         raise Conflict(
@@ -219,7 +221,11 @@ def acknowledge(gateway: Gateway, ack: Ack, *, region: str = "") -> bool:
         "kind": "" if ack.kind is UNSET else ack.kind,
         "counters": ack.counters,
         "problem": problem,
+        "refused": {"revision": ack.refused.revision, "reason": ack.refused.reason} if ack.refused else None,
+        "reads": ack.reads,
         "region": region,
+        "workers": ack.workers,
+        "signing_keys": ack.signing_keys,
     }
     row.save(
         update_fields=[

@@ -23,7 +23,12 @@ from accounts.admin.dialogs import Dialog, DialogForm
 from gateway import actions, promises
 from gateway.models import Gateway, GatewayPolicy
 from gateway.refused import standing_refusal
+from gateway.signing import pins
+from gateway.signing_admin import SigningKeyAdmin
 from tenants.revision import current_revision
+
+# Registered by being imported.
+__all__ = ["SigningKeyAdmin"]
 
 
 class RegisterForm(DialogForm):
@@ -67,7 +72,9 @@ class MediaHostsForm(DialogForm):
 def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
     """Show the token in the dialog that requested it. No message, session or cache (as in all the admin) holds it."""
     gateway, secret = made
-    return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
+    return render(
+        request, "gateway/_token.html", {"gateway": gateway, "secret": secret, "signing_keys": pins()}
+    )
 
 
 class RegionOrderForm(DialogForm):

@@ -1,10 +1,15 @@
 """Routes of the HTTP API."""
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
-from gateway import api
+from gateway import api, signing_api
+
+router = SimpleRouter()
+router.register("signing-keys", signing_api.SigningKeyViewSet, basename="signing-key")
 
 urlpatterns = [
+    *router.urls,
     path("media-hosts/", api.MediaHostsView.as_view(), name="media-hosts-api"),
     path("region-order/", api.RegionOrderView.as_view(), name="region-order-api"),
 ]

@@ -9,16 +9,17 @@ from uuid import UUID
 from gateway import records
 from gateway.compile import (
     LIMITED,
+    Packer,
     batches,
     head_of,
     limits_classes,
     one_moment,
-    packer,
     routing_now,
     state_of,
 )
 from gateway.contract import CONTRACT_VERSION
-from gateway.contract.stream import ConfigEnd, ConfigPart, ConfigRecords, ConfigRouting, LimitsRecord
+from gateway.contract.signatures import Message
+from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, LimitsRecord
 from gateway.used import limits_on
 from tenants.models import ApiKey, Project, Tenant
 from tenants.revision import Changes, changes_between, current_revision, mark_of
@@ -27,8 +28,8 @@ from tenants.revision import Changes, changes_between, current_revision, mark_of
 MOST_CHANGES: Final = 50_000
 
 
-def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> tuple[int, bytes] | None:
-    """The newest revision and what changed since `after`, as gzip members; None if only everything will do.
+def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> tuple[Message, bytes] | None:
+    """What changed since `after`, as gzip members, and what the end is made of; None if only everything will do.
 
     Everything is necessary if someone raised the revision without naming what changed, if the change is too long ago
     or too large, or if `state` is not what this database gave for `after` in this version, as it was restored from a
@@ -59,9 +60,9 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
         parts: list[ConfigPart] = [head_of(revision, state=new_state, after=after), *found]
         if is_rerouted:
             parts.append(routing)
-        parts.append(ConfigEnd(revision=revision))
-        packed = packer(routing, version, is_everything=False)
-        return revision, b"".join(packed(part) for part in parts)
+        packed = Packer(routing, version, is_everything=False)
+        body = b"".join(packed(part) for part in parts)
+        return packed.message(revision, state=new_state, after=after), body
 
 
 def _routes_rule_projects_out(routing: ConfigRouting) -> bool:

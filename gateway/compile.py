@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,14 +16,15 @@ from catalog.models import CatalogModel, Grant
 from gateway import records
 from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, ConfigSnapshot, encode
 from gateway.contract import v1_config as v1
+from gateway.contract.signatures import Message
 from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
-    ConfigEnd,
     ConfigHead,
     ConfigPart,
     ConfigRecords,
     ConfigRouting,
-    pack,
+    compressed,
+    lines_of,
     resolve,
 )
 from gateway.contract.versions import Downgrade
@@ -74,16 +75,18 @@ def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
         )
 
 
-def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes]:
+def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes | Message]:
     """The same as `compile_snapshot`, as gzip members of lines, in constant memory. The first comes at once.
 
+    What it yields last is no member, but what the end of the message is made of (gateway/signing.py).
     Raises NotProved before the end.
     """
     with one_moment():
         revision = current_revision()
         routing = routing_now()
-        packed = packer(routing, version, is_everything=True)
-        yield packed(head_of(revision, state=state_of(mark_of(revision), routing, version)), routing)
+        packed = Packer(routing, version, is_everything=True)
+        state = state_of(mark_of(revision), routing, version)
+        yield packed(head_of(revision, state=state), routing)
         # Tenants before projects: what a project may use in version 1 depends on its tenant.
         for tenants in batches(records.tenant_records()):
             yield packed(ConfigRecords(tenants=tenants))
@@ -93,16 +96,30 @@ def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes]:
             yield packed(ConfigRecords(limits=limits))
         for keys in batches(records.key_records()):
             yield packed(ConfigRecords(keys=keys))
-        yield packed(ConfigEnd(revision=revision))
+        yield packed.message(revision, state=state)
 
 
-def packer(routing: ConfigRouting, version: int, *, is_everything: bool) -> Callable[..., bytes]:
-    """A function that packs parts of one configuration, in that version of the contract, into a gzip member.
+class Packer:
+    """Packs parts of one configuration, in one version of the contract, into gzip members; and digests them.
 
     It raises NotProved for a part that would permit more than the rows do.
     """
-    proved = prover(routing, version, is_everything=is_everything)
-    return lambda *parts: pack([proved(part) for part in parts])
+
+    def __init__(self, routing: ConfigRouting, version: int, *, is_everything: bool) -> None:
+        self._version = version
+        self._proved = prover(routing, version, is_everything=is_everything)
+        self._digest = hashlib.sha256()
+
+    def __call__(self, *parts: ConfigPart) -> bytes:
+        """A member with these parts."""
+        text = lines_of([self._proved(part) for part in parts])
+        self._digest.update(text)
+        return compressed(text)
+
+    def message(self, revision: int, *, state: str, after: int | None = None) -> Message:
+        """What was packed, for the end of the message."""
+        self._proved(ConfigEnd(revision=revision))
+        return Message(self._version, revision, after, state, self._digest.digest())
 
 
 def prover(

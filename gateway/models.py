@@ -11,7 +11,8 @@ from django.db.models import CheckConstraint, Q
 from django.utils.timezone import now
 
 from core.ids import uuid7
-from gateway.querysets import GatewayQuerySet
+from gateway.contract.signatures import fingerprint
+from gateway.querysets import GatewayQuerySet, SigningKeyQuerySet
 
 
 class Gateway(models.Model):
@@ -40,6 +41,30 @@ class Gateway(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SigningKey(models.Model):
+    """A key pair with which the console signs what it sends to gateways. Rows stay; the first names the installation.
+
+    The private half is encrypted (gateway/signing.py). Every key that is not retired signs each message, so that keys
+    overlap while gateways are given the newer one.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    public = models.BinaryField(unique=True, editable=False)  # 32 bytes, Ed25519
+    private = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    retired_at = models.DateTimeField(null=True)
+
+    objects = SigningKeyQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """What gateways and pages call it."""
+        return fingerprint(bytes(self.public))
 
 
 class GatewayPolicy(models.Model):

@@ -30,3 +30,15 @@ class GatewayQuerySet(models.QuerySet[Row]):
     def alive(self) -> Self:
         """Gateways in service that have lately acknowledged a revision, which they do every few seconds."""
         return self.in_service().filter(last_seen_at__gte=now() - ALIVE_WITHIN)
+
+
+class SigningKeyQuerySet(models.QuerySet[Row]):
+    """Queries about the console's signing keys, which belong to the platform."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """All of them for staff who may see signing keys, none for everyone else."""
+        return self if user.has_perm("gateway.view_signingkey") else self.none()
+
+    def in_use(self) -> Self:
+        """Keys that sign, the oldest first."""
+        return self.filter(retired_at=None).order_by("created_at", "pk")

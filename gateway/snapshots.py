@@ -21,6 +21,7 @@ from core.scope import platform_scope
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything, compile_snapshot
 from gateway.contract import encode
+from gateway.contract.signatures import Message
 from gateway.contract.stream import KEEP_ALIVE
 from gateway.contract.versions import Downgrade
 from gateway.proof import NotProved
@@ -58,14 +59,18 @@ class Compilation:
         # Why it may not be published.
         self.refused: NotProved | None = None
         self._members: list[bytes] = []
+        self._message: Message | None = None
         self._grown = threading.Condition()
 
-    def run(self, members: Callable[[int], Iterator[bytes]] = compile_everything) -> None:
+    def run(self, members: Callable[[int], Iterator[bytes | Message]] = compile_everything) -> None:
         """Compile; readers receive each member as it is made."""
         try:
             for member in members(self.version):
                 with self._grown:
-                    self._members.append(member)
+                    if isinstance(member, Message):
+                        self._message = member
+                    else:
+                        self._members.append(member)
                     self._grown.notify_all()
         except BaseException as error:
             self.has_failed = True
@@ -77,8 +82,11 @@ class Compilation:
                 self.is_done = True
                 self._grown.notify_all()
 
-    def read(self) -> Iterator[bytes]:
-        """All members from the first, and KEEP_ALIVE while none is ready. Raises CompilationFailed."""
+    def read(self, end: Callable[[Message], bytes]) -> Iterator[bytes]:
+        """All members from the first, KEEP_ALIVE while none is ready, and `end` of the message.
+
+        Raises CompilationFailed.
+        """
         # Sent at once: the first query may wait for its connection.
         yield KEEP_ALIVE
         number = 0
@@ -90,8 +98,9 @@ class Compilation:
             number += len(members)
             yield from members or [KEEP_ALIVE]
             if is_done:
-                if self.has_failed:
+                if self.has_failed or self._message is None:
                     raise CompilationFailed(f"revision {self.revision} could not be compiled")
+                yield end(self._message)
                 return
 
     @property
@@ -111,7 +120,7 @@ class SharedSnapshots:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._everything: dict[int, Compilation] = {}
-        self._changes: OrderedDict[tuple[object, ...], tuple[int, bytes] | None] = OrderedDict()
+        self._changes: OrderedDict[tuple[object, ...], tuple[Message, bytes] | None] = OrderedDict()
         self._whole: dict[int, tuple[object, float, int, bytes]] = {}
 
     def everything(self, beyond: int, version: int) -> Compilation:
@@ -139,7 +148,7 @@ class SharedSnapshots:
             threading.Thread(target=copy_context().run, args=[_compile, made], daemon=True).start()
         return made
 
-    def changes(self, after: int, state: str, version: int) -> tuple[int, bytes] | None:
+    def changes(self, after: int, state: str, version: int) -> tuple[Message, bytes] | None:
         """As `compile_changes`, compiled once for all gateways that the same change has woken."""
         asked = (connection.settings_dict["NAME"], after, current_revision(), state, version)
         with self._lock:

@@ -20,6 +20,7 @@ from gateway import actions
 from gateway.authentication import for_gateways
 from gateway.contract import REGION_HEADER, REVISION_HEADER, Ack, ContractError, decode, encode
 from gateway.contract.sealing import PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
+from gateway.contract.signatures import NONCE_HEADER
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, UnknownVersion, record_batch
@@ -27,6 +28,7 @@ from gateway.models import Gateway
 from gateway.proof import NotProved
 from gateway.refused import note_refused
 from gateway.revision_watch import watch
+from gateway.signing import end_for
 from gateway.snapshots import shared_snapshots
 from gateway.targets import credential_key
 from tenants.revision import current_revision
@@ -54,8 +56,9 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
             code="unknown_version",
             detail=f"This console speaks versions {READABLE} of the contract. Upgrade the gateway.",
         )
+    wait_seconds = min(int(wait), settings.CONFIG_POLL_SECONDS)
     try:
-        answer = _configuration(request, int(after), min(int(wait), settings.CONFIG_POLL_SECONDS), version)
+        answer = _configuration(request, gateway, int(after), wait_seconds, version)
     except NotProved as fault:
         note_refused(fault, current_revision())
         answer = _refused(fault)
@@ -70,7 +73,18 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
     return answer
 
 
-def _configuration(request: HttpRequest, known: int, wait_seconds: int, version: int) -> HttpResponseBase:
+def _configuration(
+    request: HttpRequest, gateway: Gateway, known: int, wait_seconds: int, version: int
+) -> HttpResponseBase:
+    """The answer to a request for configuration.
+
+    Args:
+        request: the request.
+        gateway: who asks.
+        known: the revision that it knows.
+        wait_seconds: how long to wait for a newer one.
+        version: of the contract.
+    """
     if wait_seconds and current_revision() <= known:
         if not waiting.acquire(blocking=False):
             return _busy()
@@ -87,14 +101,16 @@ def _configuration(request: HttpRequest, known: int, wait_seconds: int, version:
         revision, body = shared_snapshots.whole(version)
         return _json(body, {REVISION_HEADER: str(revision), "Cache-Control": "no-store"})
     answer: HttpResponseBase
+    end = end_for(gateway.name, request.headers.get(NONCE_HEADER, ""))
     changes = shared_snapshots.changes(known, request.GET.get("state", ""), version)
     if changes is not None:
-        newest, body = changes
-        answer = HttpResponse(body, content_type=CONFIG_TYPE)
+        message, body = changes
+        newest = message.revision
+        answer = HttpResponse(body + end(message), content_type=CONFIG_TYPE)
     else:
         everything = shared_snapshots.everything(known, version)
         newest = everything.revision
-        answer = StreamingHttpResponse(everything.read(), content_type=CONFIG_TYPE)
+        answer = StreamingHttpResponse(everything.read(end), content_type=CONFIG_TYPE)
     answer[REVISION_HEADER], answer["Cache-Control"] = str(newest), "no-store"
     return answer
 

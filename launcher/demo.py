@@ -181,6 +181,8 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
         "GATEWAY_ID": "local",
         "GATEWAY_TOKEN": remembered["gateway_token"],
         "GATEWAY_CONTROL_URL": console,
+        # Written when the demo's data are loaded.
+        "GATEWAY_CONFIG_KEYS_FILE": str(local.path / "gateway" / "config-keys"),
         "GATEWAY_STATE_DIR": str(local.path / "gateway"),
         "GATEWAY_HOST": LOOPBACK,
         "GATEWAY_PORT": str(ports.gateway),

@@ -88,9 +88,11 @@ class Stack:
     def start_all(self, *names):
         """Register the gateway, raise the first revision, and start every process (or those named) at once."""
         from gateway.actions import register_gateway
+        from gateway.signing import pins
         from tenants.revision import raise_revision
 
         register_gateway(GATEWAY, by=None, secret=self.gateway_token)
+        self.environment["GATEWAY_CONFIG_KEYS"] = ",".join(map(str, pins()))
         raise_revision()
         names = names or tuple(self.services)
         for name in names:

@@ -41,6 +41,7 @@ from deployments.routes import route_of
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping, ScimToken
 from exports.models import Export
 from gateway.models import Gateway
+from gateway.signing import new_signing_key
 from tenants.actions import issue_personal_access_token
 from tenants.models import EmergencyAccess, Limit, Membership, ProjectRole, Tenant, TenantClosing
 from tests.factories import (
@@ -295,6 +296,7 @@ ROWS = {
         tenant=lab.tenant, source="t", file_name="t", file_sha256="", assignment={}
     ),
     "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
+    "gateway.signingkey": lambda lab: new_signing_key(),
     "deployments.route": lambda lab: route_of(lab.row("catalog.catalogmodel")),
     "deployments.cluster": lambda lab: ClusterFactory(),
     "deployments.deployment": lambda lab: DeploymentFactory(),

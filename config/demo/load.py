@@ -65,7 +65,8 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     for tenant in Tenant.objects.all():
         post_cost_lines(tenant)
     say("Gateway, cluster and engine")
-    call_command("register_gateway", os.environ.get("GATEWAY_ID", "local"))
+    keys_file = settings.LOCAL_DIR / "gateway" / "config-keys"
+    call_command("register_gateway", os.environ.get("GATEWAY_ID", "local"), keys_file=keys_file)
     load_engine()
     load_provider(begins)
     write_installation_file(settings.LOCAL_DIR / "demo.json")

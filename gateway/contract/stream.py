@@ -42,6 +42,7 @@ from gateway.contract.config import (
     SettingsConfig,
 )
 from gateway.contract.messages import ContractError, Count, OpenMessage, Revision
+from gateway.contract.signatures import Seal
 
 CONFIG_TYPE: Final = "application/vnd.quartermaster.config"
 # A gateway needs about a millisecond for them.
@@ -166,10 +167,11 @@ class ConfigRouting(OpenMessage, frozen=True, tag_field="part", tag="routing"):
     prices: list[PriceConfig] = []
 
 
-class ConfigEnd(OpenMessage, frozen=True, tag_field="part", tag="end"):
-    """The end of a message."""
+class ConfigEnd(OpenMessage, frozen=True, omit_defaults=True, tag_field="part", tag="end"):
+    """The end of a message, with the signatures over everything before it."""
 
     revision: Revision
+    seal: Seal | None = None
 
 
 ConfigPart = ConfigHead | ConfigRecords | ConfigRouting | ConfigEnd
@@ -178,16 +180,22 @@ _encoder = msgspec.json.Encoder()
 
 def pack(parts: Iterable[ConfigPart | v1.ConfigPart]) -> bytes:
     """Pack lines into one gzip member."""
-    return _member(b"".join(_encoder.encode(part) + b"\n" for part in parts))
+    return compressed(lines_of(parts))
 
 
-def _member(text: bytes) -> bytes:
+def lines_of(parts: Iterable[ConfigPart | v1.ConfigPart]) -> bytes:
+    """Parts as lines, each with its line feed: the bytes that are signed."""
+    return b"".join(_encoder.encode(part) + b"\n" for part in parts)
+
+
+def compressed(text: bytes) -> bytes:
+    """One gzip member."""
     # The fastest level: the network is local.
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return packer.compress(text) + packer.flush()
 
 
-KEEP_ALIVE: Final = _member(b"\n")
+KEEP_ALIVE: Final = compressed(b"\n")
 
 
 class Unpacker:

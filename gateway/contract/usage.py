@@ -5,16 +5,24 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.contract.config import CONTRACT_VERSION
-from gateway.contract.messages import Calls, Count, KindName, Message, OpenMessage, Revision, Words
+from gateway.contract.config import CONTRACT_VERSION, CONTRACT_VERSIONS
+from gateway.contract.messages import Calls, Count, KindName, OpenMessage, Revision, Words
 
 # Of usage batches. A gateway says it in the header `x-contract-version`; a batch without that header is of version 1.
 USAGE_VERSION = 2
 MAX_BATCH = 1000  # events in one UsageBatch
 
 
-class Ack(Message, frozen=True):
-    """The revision that a gateway serves, and its condition."""
+class RefusedRevision(OpenMessage, frozen=True):
+    """A revision that a gateway did not put in force, and why."""
+
+    # 0: its head could not be read.
+    revision: Revision
+    reason: Words
+
+
+class Ack(OpenMessage, frozen=True):
+    """The revision that a gateway serves, and its condition. A console of version 1 gets `v1_usage.Ack`."""
 
     revision: Revision  # in force now
     started_at: Words  # of the process
@@ -29,6 +37,14 @@ class Ack(Message, frozen=True):
     # What reports, if it is not a gateway of ours: the plugin inside of a LiteLLM proxy, which promises less. Our own
     # leave the field out, as consoles of version 1 accept no field that they do not know.
     kind: Literal["litellm"] | msgspec.UnsetType = msgspec.UNSET
+    # Until another revision is in force.
+    refused: RefusedRevision | None = None
+    # The versions of the contract that it reads.
+    reads: list[int] = msgspec.field(default_factory=lambda: list(CONTRACT_VERSIONS))
+    # Processes that serve calls.
+    workers: Count = 1
+    # Fingerprints of the signing keys that it was given; empty: it does not check signatures.
+    signing_keys: list[Words] = []
 
 
 # The kinds of usage that are tokens, which limits count and `llm_tokens_total` shows. Others are kept and billed only.

@@ -8,10 +8,28 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.contract.messages import Count, Message, Revision
+from gateway.contract.messages import Calls, Count, Message, Revision, Words
+from gateway.contract.usage import Ack as CurrentAck
 from gateway.contract.usage import UsageEventReport as CurrentReport
 
 MAX_BATCH = 1000  # events in one UsageBatch
+
+
+class Ack(Message, frozen=True):
+    """The revision that a gateway serves, and its condition."""
+
+    revision: Revision
+    started_at: Words
+    spool_pending: Calls
+    counters: dict[Words, int]
+    version: Words
+    contract_version: int = 1
+    problem: Words = ""
+
+
+def ack_of(ack: CurrentAck) -> Ack:
+    """An acknowledgement for a console of version 1."""
+    return msgspec.convert(ack, Ack, from_attributes=True)
 
 
 class TokenCounts(Message, frozen=True, omit_defaults=True):

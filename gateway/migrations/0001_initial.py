@@ -34,6 +34,16 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            "SigningKey",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("public", models.BinaryField(unique=True)),
+                ("private", models.BinaryField()),
+                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("retired_at", models.DateTimeField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
             "GatewayPolicy",
             fields=[
                 ("id", models.SmallIntegerField(primary_key=True, default=1, serialize=False)),

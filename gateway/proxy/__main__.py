@@ -24,6 +24,9 @@ from gateway.contract import CONTRACT_VERSION, REGION_HEADER
 from gateway.proxy import workers
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
+from gateway.proxy.config_proof import Verifier
+from gateway.proxy.config_reports import ConfigReports
+from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.connections import Connections
 from gateway.proxy.http.server import HttpServer
 from gateway.proxy.intake import BodyBudget
@@ -105,10 +108,13 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
         )
         if gateway_dir is not None and settings.workers > 1:
             state.siblings = Siblings(gateway_dir, settings.worker, state.own_metrics_text)
-        snapshot = settings.state_dir / "snapshot.json"
-        config = ConfigClient(
-            control, settings.gateway_id, snapshot, state.apply, state.describe, metrics, vault
-        )
+        verifier = Verifier(settings.config_keys, settings.gateway_id)
+        if not settings.config_keys:
+            _log.warning("config_signatures_not_checked", reason="GATEWAY_CONFIG_KEYS is not set")
+        reports = ConfigReports(control, settings.gateway_id, state.describe, metrics)
+        state.config_problem = lambda: reports.problem
+        store = ConfigStore(settings.state_dir / "snapshot.json", verifier)
+        config = ConfigClient(control, store, state.apply, reports, metrics, vault)
         config.load_from_disk()
         gc.collect()
         # These objects stay alive: each collection that scans them takes 25 ms.
@@ -124,7 +130,7 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
         )
         work = [
             config.poll,
-            config.acknowledge,
+            reports.run,
             uploader.run,
             lambda: _return_memory(bodies, answers),
             *([shared.maintain] if shared else []),

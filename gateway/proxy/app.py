@@ -241,9 +241,16 @@ class App:
 
     async def _ready(self, request: Request) -> None:
         """200 while the gateway can serve calls: it is configured, not ending, and able to record usage."""
-        index: Index = self._state.ready_index()
+        problem = self._state.config_problem()
+        try:
+            index: Index = self._state.ready_index()
+        except Refusal as refusal:
+            message = f"{refusal} {problem}".strip()
+            raise unavailable(message, refusal.code) from None
         self._state.require_spool()
-        await request.answer(200, orjson.dumps({"status": "ready", "revision": index.revision}))
+        problems = [problem] if problem else []
+        ready = {"status": "ready", "revision": index.revision, "problems": problems}
+        await request.answer(200, orjson.dumps(ready))
 
     async def _metrics(self, request: Request) -> None:
         """Metrics for callers with the metrics token (else 401); if none is set, for this machine only (else 404)."""

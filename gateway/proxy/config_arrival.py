@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import aiohttp
 
+from gateway.contract.signatures import NONCE_HEADER
 from gateway.contract.stream import ConfigHead, Unpacker
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
@@ -37,6 +38,11 @@ class Arrival:
         return self._builder.head
 
     @property
+    def revision(self) -> int:
+        """The revision of the message; 0 before its head came."""
+        return self.head.revision if self.head else 0
+
+    @property
     def is_everything(self) -> bool:
         return self.head is not None and self.head.after is None
 
@@ -44,15 +50,16 @@ class Arrival:
         """The builder's index. Raises ContractError if the message was cut off, or makes no sense."""
         return self._builder.index()
 
-    async def read(self, content: aiohttp.StreamReader, *, only_changes: bool = False) -> None:
-        """Read lines as they arrive. Each takes about a millisecond, so calls can run in between.
+    async def read(self, answer: aiohttp.ClientResponse, *, only_changes: bool = False) -> None:
+        """Read the lines of an answer as they arrive. Each takes about a millisecond, so calls can run in between.
 
         With `only_changes`, reading stops at the head of a complete configuration. Raises ContractError and
         aiohttp.ClientError.
         """
+        self._builder.proof = self._store.verifier.proof(answer.request_info.headers.get(NONCE_HEADER, ""))
         unpacker = Unpacker()
         worked_seconds = 0.0
-        async for piece in content.iter_chunked(_AT_ONCE):
+        async for piece in answer.content.iter_chunked(_AT_ONCE):
             begun_at = time.perf_counter()
             for line in unpacker.feed(piece):
                 self._builder.take(line)

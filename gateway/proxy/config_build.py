@@ -8,9 +8,9 @@ from gateway.contract.stream import (
     ConfigRecords,
     ConfigRouting,
     ProjectRecord,
-    pack,
 )
-from gateway.contract.versions import Downgrade, PartReader, require_readable
+from gateway.contract.versions import PartReader, require_readable
+from gateway.proxy.config_proof import Proof
 from gateway.proxy.index import Index
 from gateway.proxy.records import Keys, Records, RecordsEdit
 
@@ -21,9 +21,11 @@ class IndexBuilder:
     Args:
         before: the index that changes build on. A complete configuration reuses whatever is the same in it.
         is_rebuilt: `before` was never in force, so only the limits that are set now are known.
+        proof: checks that the message is genuine.
     """
 
-    def __init__(self, before: Index | None, *, is_rebuilt: bool = False) -> None:
+    def __init__(self, before: Index | None, *, is_rebuilt: bool = False, proof: Proof | None = None) -> None:
+        self.proof = proof or Proof()
         self._before = before
         self._is_rebuilt = is_rebuilt
         self._reader = PartReader()
@@ -34,10 +36,15 @@ class IndexBuilder:
 
     def take(self, line: bytes) -> None:
         """Read one line: about a millisecond of work. Raises ContractError for a line that does not belong here."""
-        self.take_part(self._reader.read(line))
+        self.take_part(self._reader.read(line), line)
 
-    def take_part(self, part: ConfigPart) -> None:
+    def take_part(self, part: ConfigPart, line: bytes = b"") -> None:
         """As `take`, for a line that is already decoded."""
+        if not isinstance(part, ConfigEnd):
+            self.proof.note(line)
+        self._add(part)
+
+    def _add(self, part: ConfigPart) -> None:
         if self.is_ended:
             raise ContractError("The configuration continues after its end.")
         if isinstance(part, ConfigHead):
@@ -107,6 +114,8 @@ class IndexBuilder:
             raise ContractError(
                 "The configuration ends with a different revision from the one at its beginning."
             )
+        head = self.head
+        self.proof.check(head.contract_version, head.revision, head.after, head.state, end.seal)
         self.is_ended = True
 
 
@@ -117,43 +126,23 @@ class NarrowingBuilder(IndexBuilder):
     a tenant would reopen keys that were revoked in between. So the index keeps its own revision.
     """
 
-    def __init__(self, before: Index, begins_at: int) -> None:
-        super().__init__(before)
+    def __init__(self, before: Index, begins_at: int, *, proof: Proof | None = None) -> None:
+        super().__init__(before, proof=proof)
         self._in_force = before
         self._begins_at = begins_at
-        self._parts: list[ConfigRecords] = []
 
-    def take_part(self, part: ConfigPart) -> None:
-        """As in `IndexBuilder`, without routes."""
+    def _add(self, part: ConfigPart) -> None:
         keys = self._in_force.keys
         if isinstance(part, ConfigRouting):
             return
         if isinstance(part, ConfigRecords) and isinstance(keys, Keys):
             part = _narrowed(part, keys.records)
-            self._parts.append(part)
-        super().take_part(part)
+        super()._add(part)
 
     def index(self) -> Index:
         """The index in force without the removed records. Raises ContractError if the message was cut off."""
         before = self._in_force
         return Index(before.snapshot, keys=self._keys(), state=before.state, before=before)
-
-    def message(self) -> bytes:
-        """The removals, as changes that lead to no new revision: for the copy on disk."""
-        before = self._in_force
-        head = ConfigHead(
-            revision=before.revision,
-            issued_at=before.issued_at,
-            after=before.revision,
-            state=before.state,
-            settings=before.settings,
-            requires=before.snapshot.requires,
-        )
-        parts: list[ConfigPart] = [head, *self._parts, ConfigEnd(revision=before.revision)]
-        if before.snapshot.contract_version == 1:
-            # As the rest of the copy. Removals are the same in both versions.
-            return pack(map(Downgrade(()).part, parts))
-        return pack(parts)
 
     @property
     def _builds_on(self) -> int | None:

@@ -1,30 +1,25 @@
-"""Keeps this gateway's configuration current: long polls, a copy on disk, acknowledgements."""
+"""Keeps this gateway's configuration current: long polls, and a copy on disk."""
 
 import asyncio
 import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import aiohttp
 import structlog
 
-from gateway.contract import (
-    CONFIG_PATH,
-    REVISION_HEADER,
-    Ack,
-    ContractError,
-    ack_path,
-    encode,
-)
+from gateway.contract import CONFIG_PATH, REVISION_HEADER, ContractError
 from gateway.contract.sealing import PUBLIC_KEY_HEADER
+from gateway.contract.signatures import NONCE_HEADER
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSIONS_HEADER, read_snapshot, spoken
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
+from gateway.proxy.config_proof import new_nonce
 from gateway.proxy.config_refresh import Everything, query_after
+from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
@@ -33,47 +28,51 @@ from gateway.proxy.vault import Vault
 
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
-_ACK_SECONDS = 5.0
 _OLD_NEWS_SECONDS = 2.0
-_CHANGES_ONLY_SECONDS = 6 * 3600.0  # then refetch everything: the ledger's `used` numbers age
-_RETIRED_AFTER_SECONDS = 5.0  # calls look up their key at once
-_REFRESH_AGAIN_SECONDS = 0.5, 60.0  # the first and the longest wait
+# Then refetch everything: the ledger's `used` numbers age.
+_CHANGES_ONLY_SECONDS = 6 * 3600.0
+# Calls look up their key at once.
+_RETIRED_AFTER_SECONDS = 5.0
+# The first and the longest wait.
+_REFRESH_AGAIN_SECONDS = 0.5, 60.0
 
 
 class ConfigClient:
-    """Fetches the configuration, puts it in force, keeps it on disk, and acknowledges it to the control plane."""
+    """Fetches the configuration, puts it in force, keeps it on disk, and has it acknowledged to the control plane."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        gateway_id: str,
-        file: Path,
+        store: ConfigStore,
         apply: Callable[[Index], None],
-        describe: Callable[[str], Ack],
+        reports: ConfigReports,
         metrics: Metrics,
         vault: Vault,
     ) -> None:
         self._session = session
         self._vault = vault
-        self._gateway_id = gateway_id
-        self._store = ConfigStore(file)
+        self._store = store
         self._apply = apply
-        self._describe = describe
         self._metrics = metrics
+        self._reports = reports
         self._index: Index | None = None
-        self._is_confirmed = False  # this process has received everything
+        # This process has received everything.
+        self._is_confirmed = False
         self._everything_until = 0.0  # by the monotonic clock
-        self._has_caught_up = False  # the copy from disk has all later changes
-        self._trusts_copy = True  # until everything arrives, or shows that the copy has another history
-        self._refreshing: asyncio.Task[None] | None = None  # fetches everything while polling continues
+        # The copy from disk has all later changes.
+        self._has_caught_up = False
+        # Until everything arrives, or shows that the copy has another history.
+        self._trusts_copy = True
+        # Fetches everything while polling continues.
+        self._refreshing: asyncio.Task[None] | None = None
         # The revision and state of a configuration that is arriving, if no changes lead there from our revision.
         self._followed: tuple[int, str] | None = None
-        self._beyond = 0  # changes cannot bring configurations up to this revision up to date
-        self._narrowed_to = 0  # anything older would restore what was removed
+        # Changes cannot bring configurations up to this revision up to date.
+        self._beyond = 0
+        # Anything older would restore what was removed.
+        self._narrowed_to = 0
         self._disk = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._problem = ""
-        self._changed = asyncio.Event()
 
     @property
     def _revision(self) -> int:
@@ -94,7 +93,7 @@ class ConfigClient:
         try:
             index = self._store.load()
         except (OSError, ContractError) as error:
-            self._note_problem(f"The snapshot on disk is not usable: {error}")
+            self._reports.note(f"The snapshot on disk is not usable: {error}")
             return
         if index is None:
             return
@@ -111,7 +110,7 @@ class ConfigClient:
             except (aiohttp.ClientError, TimeoutError, ContractError, OSError) as error:
                 self._metrics.control_up.set(0)
                 if isinstance(error, ContractError):
-                    self._note_problem(str(error))
+                    self._reports.note(str(error))
                 wait = backoff.next_wait()
                 _log.warning(
                     "config_not_fetched",
@@ -122,17 +121,6 @@ class ConfigClient:
                 await asyncio.sleep(wait)
             else:
                 backoff.succeeded()
-
-    async def acknowledge(self) -> None:
-        """Report the configuration in force: at once after a change, and every few seconds."""
-        while True:
-            self._changed.clear()  # before describing: a change meanwhile must wake us again
-            if self._revision:
-                await self._acknowledge_once()
-            try:
-                await asyncio.wait_for(self._changed.wait(), _ACK_SECONDS)
-            except TimeoutError:
-                continue
 
     async def _ask_once(self) -> None:
         if self._is_confirmed and time.monotonic() > self._everything_until:
@@ -155,6 +143,8 @@ class ConfigClient:
                     return
                 newest = answer.headers.get(REVISION_HEADER, "")
                 if self._is_behind(newest):
+                    # Nobody has ever announced what we followed.
+                    await self._end_refresh()
                     await asyncio.sleep(_OLD_NEWS_SECONDS)
                 elif newest == str(self._revision):
                     self._confirm_copy()
@@ -163,12 +153,13 @@ class ConfigClient:
             self._has_caught_up = True
             try:
                 if answer.content_type == CONFIG_TYPE:
-                    await self._receive(answer.content, index, followed)
+                    await self._receive(answer, index, followed)
                 else:
                     await self._end_refresh()
                     await self._receive_whole(await answer.read())
             except ContractError:
-                self._is_confirmed = False  # a complete configuration repairs any such error
+                # A complete configuration repairs any such error.
+                self._is_confirmed = False
                 raise
 
     def _question(self) -> dict[str, str]:
@@ -181,19 +172,20 @@ class ConfigClient:
 
     def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"accept": f"{CONFIG_TYPE}, application/json", VERSIONS_HEADER: READABLE}
-        headers[PUBLIC_KEY_HEADER] = self._vault.public_key
+        headers |= {PUBLIC_KEY_HEADER: self._vault.public_key, NONCE_HEADER: new_nonce()}
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
         return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
 
     async def _receive_whole(self, body: bytes) -> None:
         """Process a `ConfigSnapshot`."""
+        self._store.verifier.require_none_given()
         # Compiling many keys is slow, so it must not block the event loop.
         index = await asyncio.to_thread(lambda: Index(read_snapshot(body)))
         if await self._put_in_force(index, is_everything=True):
             await self._keep(lambda: self._store.keep_whole(body))
 
     async def _receive(
-        self, content: aiohttp.StreamReader, index: Index | None, followed: tuple[int, str] | None
+        self, answer: aiohttp.ClientResponse, index: Index | None, followed: tuple[int, str] | None
     ) -> None:
         """Process an answer to a request made while `index` was in force and `followed` was arriving."""
         builder = IndexBuilder(index)
@@ -202,13 +194,14 @@ class ConfigClient:
         arrival = Arrival(self._store, builder)
         only_changes = self._can_refresh
         try:
-            await arrival.read(content, only_changes=only_changes)
-            if self._index is not index:  # a refresh ended meanwhile: ask again from its revision
+            await arrival.read(answer, only_changes=only_changes)
+            # A refresh ended meanwhile: ask again from its revision.
+            if self._index is not index:
                 return
             if only_changes and arrival.is_everything:
                 await self._follow(arrival)
             elif isinstance(builder, NarrowingBuilder):
-                await self._narrow(builder)
+                await self._narrow(builder, arrival)
             elif not await self._put_in_force(arrival.index(), is_everything=arrival.is_everything):
                 return
             elif arrival.is_everything:
@@ -216,6 +209,9 @@ class ConfigClient:
             else:
                 self._confirm_copy()
                 await self._keep(lambda: self._add(bytes(arrival.changes)))
+        except ContractError as error:
+            self._reports.note(str(error), refused=arrival.revision)
+            raise
         finally:
             arrival.close()
 
@@ -237,7 +233,7 @@ class ConfigClient:
         self._beyond = head.revision - 1
         self._begin_refresh()
 
-    async def _narrow(self, builder: NarrowingBuilder) -> None:
+    async def _narrow(self, builder: NarrowingBuilder, arrival: Arrival) -> None:
         index, head = builder.index(), builder.head
         assert head is not None
         self._metrics.control_up.set(1)
@@ -246,7 +242,7 @@ class ConfigClient:
         self._narrowed_to = head.revision
         self._apply(index)
         _log.info("config_narrowed", revision=index.revision, by_changes_at=head.revision)
-        await self._keep(lambda: self._add(builder.message()))
+        await self._keep(lambda: self._add(bytes(arrival.changes)))
 
     def _begin_refresh(self) -> None:
         if self._refreshing is None or self._refreshing.done():
@@ -259,7 +255,8 @@ class ConfigClient:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
             self._refreshing = None
-            async with self._disk:  # wait for a write that it has begun
+            # Wait for a write that it has begun.
+            async with self._disk:
                 pass
 
     async def _refresh(self) -> None:
@@ -272,7 +269,7 @@ class ConfigClient:
                     return
             except (aiohttp.ClientError, TimeoutError, ContractError, OSError) as error:
                 if isinstance(error, ContractError):
-                    self._note_problem(str(error))
+                    self._reports.note(str(error))
                 reason = f"{type(error).__name__}: {error}"
             except Exception as error:  # otherwise nothing would retry
                 _log.exception("config_refresh_failed")
@@ -298,9 +295,13 @@ class ConfigClient:
                     self._is_confirmed = self._trusts_copy = False
                 self._is_behind(everything.newest)
                 return is_for_the_poll
-            self._serve(index, is_everything=True)  # no await since the check that it is the newest
+            # No await since the check that it is the newest.
+            self._serve(index, is_everything=True)
             await asyncio.shield(self._keep_everything(everything.arrival))
             return True
+        except ContractError as error:
+            self._reports.note(str(error), refused=everything.arrival.revision)
+            raise
         finally:
             self._retire(everything.dropped)
             everything.arrival.close()
@@ -313,7 +314,8 @@ class ConfigClient:
             self._note_everything()
         if index.revision < oldest_news:
             self._is_behind(str(index.revision))
-            await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once in any case: do not flood it
+            # It answers at once in any case: do not flood it.
+            await asyncio.sleep(_OLD_NEWS_SECONDS)
             return False
         self._serve(index, is_everything=is_everything)
         return True
@@ -322,10 +324,11 @@ class ConfigClient:
         if is_everything:
             self._note_everything()
             self._retire(self._index)
-        self._problem = ""
+        self._reports.forget()
         self._followed, self._narrowed_to, self._beyond = None, 0, 0
         self._index = index
-        self._apply(index)  # before writing to disk: a revocation must not wait for that
+        # Before writing to disk: a revocation must not wait for that.
+        self._apply(index)
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
 
     def _note_everything(self) -> None:
@@ -335,7 +338,7 @@ class ConfigClient:
 
     async def _keep_everything(self, arrival: Arrival) -> None:
         if arrival.problem:
-            self._note_problem(
+            self._reports.note(
                 f"Revision {self._revision} is active, but cannot be stored on disk: {arrival.problem}"
             )
         else:
@@ -343,11 +346,13 @@ class ConfigClient:
 
     async def _keep(self, write: Callable[[], None]) -> None:
         try:
-            async with self._disk:  # in the order in which they came into force
+            # In the order in which they came into force.
+            async with self._disk:
                 await asyncio.to_thread(write)
         except OSError as error:
-            self._note_problem(f"Revision {self._revision} is active, but cannot be stored on disk: {error}")
-        self._changed.set()  # acknowledge only what survives a restart
+            self._reports.note(f"Revision {self._revision} is active, but cannot be stored on disk: {error}")
+        # Acknowledge only what survives a restart.
+        self._reports.send_soon()
 
     def _add(self, changes: bytes) -> None:
         if not self._store.add(changes):
@@ -364,28 +369,11 @@ class ConfigClient:
         ours, _ = self._position
         if not theirs.isdigit() or int(theirs) >= ours:
             return False
-        self._note_problem(
+        self._reports.note(
             f"The control plane is at revision {theirs}, this gateway at {ours}: its database "
             f"was probably restored. Raise its revision above {ours}."
         )
         return True
-
-    def _note_problem(self, problem: str) -> None:
-        if problem != self._problem:
-            self._metrics.config_problems.inc()
-            _log.error("config_problem", reason=problem)
-        self._problem = problem
-        self._changed.set()
-
-    async def _acknowledge_once(self) -> None:
-        body = encode(self._describe(self._problem))
-        timeout = aiohttp.ClientTimeout(total=5)
-        try:
-            async with self._session.post(ack_path(self._gateway_id), data=body, timeout=timeout) as answer:
-                if answer.status >= 400:
-                    _log.warning("ack_refused", status=answer.status)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            _log.debug("ack_not_delivered", reason=f"{type(error).__name__}: {error}")
 
 
 async def _give_back(keys: Keys) -> None:

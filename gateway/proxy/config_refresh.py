@@ -72,7 +72,7 @@ class Everything:
             if answer.content_type != CONFIG_TYPE:
                 self.is_whole = True
                 return None
-            await self.arrival.read(answer.content)
+            await self.arrival.read(answer)
         index = self.dropped = self.arrival.index()
         if not self.arrival.is_everything:
             raise ContractError("The gateway asked for everything but got changes.")
@@ -102,7 +102,7 @@ class Everything:
             if answer.content_type != CONFIG_TYPE:
                 return None
             changes = Arrival(self._store, IndexBuilder(index, is_rebuilt=True))
-            await changes.read(answer.content, only_changes=True)
+            await changes.read(answer, only_changes=True)
         if changes.is_everything:
             return None
         newer = changes.index()

@@ -12,7 +12,8 @@ import structlog
 from gateway.contract import ContractError
 from gateway.contract.stream import ConfigHead, Unpacker
 from gateway.contract.versions import PartReader, read_snapshot
-from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
+from gateway.proxy.config_proof import Verifier
 from gateway.proxy.disk_reserve import require_room
 from gateway.proxy.index import Index
 from gateway.proxy.segments import sync_directory
@@ -28,11 +29,13 @@ class ConfigStore:
     """Two files: `path`, which is replaced as a whole, and a file of changes beside it, to which messages are appended.
 
     A crash leaves the old or the new state of either. Changes that do not begin where the other file ends are
-    old, and are skipped. Reading ends at a message that was cut off.
+    old, and are skipped. Of those that begin beyond that, only what they take away counts, as when they came
+    (NarrowingBuilder). Reading ends at a message that was cut off, or is not genuine.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, verifier: Verifier | None = None) -> None:
         self._path = path
+        self.verifier = verifier or Verifier()
         self._changes = path.with_suffix(".changes")
         self._draft = path.with_suffix(".new")
 
@@ -51,8 +54,9 @@ class ConfigStore:
         try:
             with self._path.open("rb") as file:
                 if file.read(2) == _GZIP:
-                    index = _last_of(file, None)
+                    index = self._last_of(file, None)
                 else:
+                    self.verifier.require_none_given()
                     file.seek(0)
                     return Index(read_snapshot(file.read()))
         except FileNotFoundError:
@@ -61,12 +65,47 @@ class ConfigStore:
             raise ContractError("The configuration was cut off.")
         try:
             with self._changes.open("rb") as file:
-                return _last_of(file, index) or index
+                return self._last_of(file, index) or index
         except FileNotFoundError:
             return index
         except ContractError as error:
             _log.warning("config_changes_not_used", reason=str(error))
             return index
+
+    def _last_of(self, file: BinaryIO, index: Index | None) -> Index | None:
+        """Apply the messages of a file to `index`; return the index of the last complete one, None if there is none.
+
+        Raises ContractError if it finds an error before any complete message.
+        """
+        file.seek(0)
+        last: Index | None = None
+        builder: IndexBuilder | None = IndexBuilder(index)
+        reader = PartReader()
+        try:
+            for line in _lines(file):
+                part = reader.read(line)
+                if isinstance(part, ConfigHead):
+                    builder = self._builder_for(part, index)
+                if builder is None:
+                    continue
+                builder.take_part(part, line)
+                if builder.is_ended:
+                    last = index = builder.index()
+                    builder = IndexBuilder(index)
+        except ContractError as error:
+            if last is None:
+                raise
+            _log.warning("config_on_disk_ends_early", revision=last.revision, reason=str(error))
+        return last
+
+    def _builder_for(self, head: ConfigHead, index: Index | None) -> IndexBuilder | None:
+        """What applies the message with this head to `index`; None if it is older."""
+        proof = self.verifier.proof(None)
+        if index is None or head.after == index.revision:
+            return IndexBuilder(index, proof=proof)
+        if head.after is None or head.after < index.revision:
+            return None
+        return NarrowingBuilder(index, head.after, proof=proof)
 
     def draft(self) -> BinaryIO:
         """A file for a complete configuration that is arriving; `keep` makes it the stored one, `drop` deletes it.
@@ -148,34 +187,6 @@ def _no_collections() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _last_of(file: BinaryIO, index: Index | None) -> Index | None:
-    """Apply the messages of a file to `index`; return the index of the last complete one, None if there is none.
-
-    Raises ContractError if it finds an error before any complete message.
-    """
-    file.seek(0)
-    last: Index | None = None
-    builder = IndexBuilder(index)
-    is_old = False
-    reader = PartReader()
-    try:
-        for line in _lines(file):
-            part = reader.read(line)
-            if isinstance(part, ConfigHead):
-                is_old = index is not None and part.after != index.revision
-            if is_old:
-                continue
-            builder.take_part(part)
-            if builder.is_ended:
-                last = index = builder.index()
-                builder = IndexBuilder(index)
-    except ContractError as error:
-        if last is None:
-            raise
-        _log.warning("config_on_disk_ends_early", revision=last.revision, reason=str(error))
-    return last
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

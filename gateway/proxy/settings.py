@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.contract import GATEWAY_TOKEN, looks_like
+from gateway.contract.signatures import Pin, read_pins
 from gateway.proxy.redis_address import read_url
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -47,6 +48,8 @@ class Settings:
     largest_answer_mib: int  # for one of them
     # The time before a body must keep a minimum rate.
     body_grace_seconds: int
+    # The keys with which the console signs configuration; empty: signatures are not checked.
+    config_keys: tuple[Pin, ...] = ()
     # Processes that serve calls, and which of them this is; 0 for the one that starts them.
     workers: int = 1
     worker: int = 0
@@ -99,6 +102,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         answer_memory_mib=_whole_number(environ, "GATEWAY_ANSWER_MEMORY_MIB", 256, 1, 1_000_000),
         largest_answer_mib=_whole_number(environ, "GATEWAY_LARGEST_ANSWER_MIB", 64, 1, 1024),
         body_grace_seconds=_whole_number(environ, "GATEWAY_BODY_GRACE_SECONDS", 10, 1, 60),
+        config_keys=_config_keys(environ),
         workers=workers,
         worker=_whole_number(environ, "GATEWAY_WORKER", 0, 0, 10_000),
         region=_region(environ),
@@ -158,6 +162,18 @@ def _redis_url(environ: Mapping[str, str]) -> str:
     except ValueError as error:
         raise SettingsError(f"GATEWAY_REDIS_URL cannot be used: {error}.") from error
     return url
+
+
+def _config_keys(environ: Mapping[str, str]) -> tuple[Pin, ...]:
+    """The signing keys of the console. A named file must have some: an empty one would switch the check off."""
+    text = _secret(environ, "GATEWAY_CONFIG_KEYS", required=False)
+    try:
+        pins = tuple(read_pins(text))
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_CONFIG_KEYS cannot be used: {error}.") from error
+    if not pins and environ.get("GATEWAY_CONFIG_KEYS_FILE"):
+        raise SettingsError("GATEWAY_CONFIG_KEYS_FILE names a file without a signing key.")
+    return pins
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

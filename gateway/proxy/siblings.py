@@ -53,6 +53,7 @@ class Siblings:
             spool_pending=sum(ack.spool_pending for ack in acks),
             counters=counters,
             problem=" ".join(dict.fromkeys(ack.problem for ack in acks if ack.problem)),
+            refused=next((ack.refused for ack in acks if ack.refused), None),
         )
 
     def exposition(self) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway.contract import CONTRACT_VERSION, Ack
+from gateway.contract.usage import RefusedRevision
 from gateway.proxy.connections import Connections
 from gateway.proxy.errors import unavailable, usage_not_recorded
 from gateway.proxy.ids import rfc3339
@@ -48,6 +49,8 @@ class State:
     # Each ends one call in progress.
     serving: set[Callable[[], None]] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    # What is wrong with the configuration that the control plane sends, in words for operators.
+    config_problem: Callable[[], str] = str
     # The other workers of this gateway, if it has several.
     siblings: Siblings | None = None
 
@@ -91,12 +94,12 @@ class State:
         if self.active == 0:
             self.idle.set()
 
-    def describe(self, problem: str) -> Ack:
+    def describe(self, problem: str, refused: RefusedRevision | None = None) -> Ack:
         """The report for the control plane: of all workers, if there are several."""
-        own = self._own_ack(problem)
+        own = self._own_ack(problem, refused)
         return self.siblings.acknowledge(own) if self.siblings else own
 
-    def _own_ack(self, problem: str) -> Ack:
+    def _own_ack(self, problem: str, refused: RefusedRevision | None = None) -> Ack:
         return Ack(
             revision=self.index.revision if self.index else 0,
             started_at=rfc3339(self.started_at),
@@ -105,6 +108,9 @@ class State:
             version=code_version(),
             problem=problem or self._problem(),
             contract_version=self.index.snapshot.contract_version if self.index else CONTRACT_VERSION,
+            refused=refused,
+            workers=self.settings.workers,
+            signing_keys=[pin.fingerprint for pin in self.settings.config_keys],
         )
 
     def _problem(self) -> str:

@@ -16,6 +16,7 @@ from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
 from gateway.actions import register_gateway
+from gateway.signing import new_signing_key
 from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
 from tests.role_matrix import Action, EntryPoint, Shell
 
@@ -59,6 +60,12 @@ def stated_deployment(world, actor):
 def gateway(world, actor):
     registered, _secret = register_gateway("edge-1", by=None)
     return registered
+
+
+def older_signing_key(world, actor):
+    first = new_signing_key()
+    new_signing_key()
+    return first
 
 
 def a_living_engine_host(world, actor):
@@ -300,5 +307,18 @@ PLATFORM_ACTIONS = [
         "gateway.actions.revoke_gateway",
         subject=gateway,
         admin=EntryPoint("POST /admin/gateway/gateway/{it.pk}/revoke/", SENT),
+    ),
+    Action(
+        "add a key that signs configuration",
+        "gateway.signing_actions.add_signing_key",
+        api=EntryPoint("POST /api/v1/signing-keys/"),
+        admin=EntryPoint("POST /admin/gateway/signingkey/add-key/", SENT),
+    ),
+    Action(
+        "retire a key that signs configuration",
+        "gateway.signing_actions.retire_signing_key",
+        subject=older_signing_key,
+        api=EntryPoint("POST /api/v1/signing-keys/{it.pk}/retire/"),
+        admin=EntryPoint("POST /admin/gateway/signingkey/{it.pk}/retire/", SENT),
     ),
 ]

@@ -1,11 +1,13 @@
 """Configurations as lines, and a stand-in for a control plane that answers with them."""
 
 import asyncio
+import hashlib
 
 import openai
 from aiohttp import web
 
 from gateway.contract import REVISION_HEADER, RouteConfig, digest, new_key_secret
+from gateway.contract.signatures import NONCE_HEADER, Message, seal_message
 from gateway.contract.stream import (
     CONFIG_TYPE,
     ConfigEnd,
@@ -16,6 +18,7 @@ from gateway.contract.stream import (
     ProjectRecord,
     TenantRecord,
     Unpacker,
+    compressed,
     pack,
 )
 from gateway.contract.versions import VERSION_HEADER, Downgrade, PartReader
@@ -58,6 +61,18 @@ def in_version_1(body):
     return pack(map(Downgrade(routes).part, parts))
 
 
+def signed(body, private, *, installation, gateway="gw-test", nonce=""):
+    """The same message, signed for a gateway by these private keys."""
+    *lines, end = Unpacker().feed(body)
+    head = PartReader().read(lines[0])
+    text = b"".join(line + b"\n" for line in lines)
+    message = Message(
+        head.contract_version, head.revision, head.after, head.state, hashlib.sha256(text).digest()
+    )
+    seal = seal_message(message, private, installation=installation, gateway=gateway, nonce=nonce)
+    return compressed(text) + pack([ConfigEnd(revision=PartReader().read(end).revision, seal=seal)])
+
+
 def index_of(body, before=None):
     builder = IndexBuilder(before)
     for line in Unpacker().feed(body):
@@ -79,6 +94,10 @@ class LinesControlPlane(StandInControlPlane):
     def __init__(self):
         super().__init__()
         self.answers = {}  # state -> revision, body
+        # The revision that it says it has when it has nothing newer; None: the one that the gateway named.
+        self.newest = None
+        # What becomes of a body of bytes on its way, with the nonce of the request.
+        self.on_the_way = lambda body, nonce: body
         self.asked = []
 
     async def _config(self, request):
@@ -92,8 +111,10 @@ class LinesControlPlane(StandInControlPlane):
                 break
             await asyncio.sleep(0.01)
         else:
-            headers = {REVISION_HEADER: str(after), VERSION_HEADER: str(self.speaks)}
+            headers = {REVISION_HEADER: str(self.newest or after), VERSION_HEADER: str(self.speaks)}
             return web.Response(status=204, headers=headers)
+        if isinstance(body, bytes):
+            body = self.on_the_way(body, request.headers.get(NONCE_HEADER, ""))
         answer = web.StreamResponse(headers={"content-type": CONFIG_TYPE})
         await answer.prepare(request)
         for piece in [body] if isinstance(body, bytes) else body:

@@ -11,6 +11,10 @@ from catalog.models import Grant
 from deployments.models import RouteEntry
 from deployments.routes import route_of
 from gateway import actions
+from gateway.changes import compile_changes
+from gateway.compile import compile_everything
+from gateway.contract import CONTRACT_VERSION
+from gateway.signing import end_for
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -75,3 +79,15 @@ def registered(name="gateway-1"):
     """A gateway and the headers with which it calls."""
     gateway, secret = actions.register_gateway(name, by=None)
     return gateway, {"Authorization": f"Bearer {secret}"}
+
+
+def compiled(version=CONTRACT_VERSION):
+    """Everything, as a gateway gets it."""
+    *members, message = compile_everything(version)
+    return b"".join(members) + end_for("edge-1", "")(message)
+
+
+def compiled_changes(after, state, version=CONTRACT_VERSION):
+    """The newest revision and what changed since `after`, as a gateway gets it; None if only everything will do."""
+    found = compile_changes(after, state, version)
+    return None if found is None else (found[0].revision, found[1] + end_for("edge-1", "")(found[0]))

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from core.regions import is_allowed
 from deployments.routes import EntryPlan, change_route, make_routable, plan_of
-from gateway.changes import compile_changes
-from gateway.compile import compile_everything, compile_snapshot
+from gateway.compile import compile_snapshot
 from gateway.contract import (
     CONTRACT_VERSION,
     DATA_CLASSES,
@@ -41,7 +40,7 @@ from tests.factories import (
     ProviderModelFactory,
     member_of,
 )
-from tests.gateway.granted import RouteEntryFactory, key_for, registered
+from tests.gateway.granted import RouteEntryFactory, compiled, compiled_changes, key_for, registered
 from tests.gateway.targets import target
 
 CONFIG = "/internal/v1/config"
@@ -203,14 +202,14 @@ def regions_of(index, digest, model):
 def test_a_tenants_calls_stay_in_its_regions_and_an_old_gateway_gets_only_safe_models(project):
     digest = project.key.digest
     for index in (
-        read(lines_of(b"".join(compile_everything(2)))),
+        read(lines_of(compiled(2))),
         Index(read_snapshot(encode(compile_snapshot()))),
     ):
         assert regions_of(index, digest, "near") == ["eu-central-1"]
         assert regions_of(index, digest, "spread") == ["eu-central-1"]
     whole = compile_snapshot()
     for index in (
-        read(lines_of(b"".join(compile_everything(1)))),
+        read(lines_of(compiled(1))),
         Index(read_snapshot(encode(Downgrade(whole.routes).snapshot(whole)))),
     ):
         assert regions_of(index, digest, "near") == ["eu-central-1"]
@@ -219,7 +218,7 @@ def test_a_tenants_calls_stay_in_its_regions_and_an_old_gateway_gets_only_safe_m
 
 def test_what_an_old_gateway_gets_is_version_1_to_the_letter(project):
     reader = msgspec.json.Decoder(v1.ConfigPart)
-    parts = [reader.decode(line) for line in lines_of(b"".join(compile_everything(1)))]
+    parts = [reader.decode(line) for line in lines_of(compiled(1))]
     assert isinstance(parts[0], v1.ConfigHead)
     assert isinstance(parts[-1], v1.ConfigEnd)
     whole = compile_snapshot()
@@ -229,30 +228,30 @@ def test_what_an_old_gateway_gets_is_version_1_to_the_letter(project):
 def test_new_regions_reach_both(project):
     owner = member_of(project.tenant, "owner")
     raise_revision()
-    indexes = {version: read(lines_of(b"".join(compile_everything(version)))) for version in (1, 2)}
+    indexes = {version: read(lines_of(compiled(version))) for version in (1, 2)}
     change_tenant(project.tenant.pk, by=owner, regions=[])
     for version, index in indexes.items():
-        _, body = compile_changes(index.revision, index.state, version)
+        _, body = compiled_changes(index.revision, index.state, version)
         now = read(lines_of(body), before=index)
         assert regions_of(now, project.key.digest, "spread") == ["eu-central-1", "us-east-1"], version
 
 
 def test_a_state_of_the_other_version_gives_everything(project):
     raise_revision()
-    index = read(lines_of(b"".join(compile_everything(1))))
+    index = read(lines_of(compiled(1)))
     owner = member_of(project.tenant, "owner")
     change_tenant(project.tenant.pk, by=owner, regions=[])
-    assert compile_changes(index.revision, index.state, 1) is not None
-    assert compile_changes(index.revision, index.state, 2) is None
+    assert compiled_changes(index.revision, index.state, 1) is not None
+    assert compiled_changes(index.revision, index.state, 2) is None
 
 
 def test_where_regions_matter_new_routes_are_everything_for_an_old_gateway(project):
     raise_revision()
-    index = read(lines_of(b"".join(compile_everything(1))))
+    index = read(lines_of(compiled(1)))
     owner = member_of(project.tenant, "owner")
     change_tenant(project.tenant.pk, by=owner, name="Another name", regions=["us"])
     RouteEntryFactory(deployment__version__model=CatalogModelFactory(name="third"))
-    assert compile_changes(index.revision, index.state, 1) is None
+    assert compiled_changes(index.revision, index.state, 1) is None
 
 
 def test_an_old_gateway_gets_a_model_back_that_only_safe_targets_serve_again(db):
@@ -263,11 +262,11 @@ def test_an_old_gateway_gets_a_model_back_that_only_safe_targets_serve_again(db)
     make_routable([listed])
     own = plan_of(route)
     change_route(route.pk, [*own, EntryPlan(listed.target.pk)], based_on=route.generation, by=None)
-    index = read(lines_of(b"".join(compile_everything(1))))
+    index = read(lines_of(compiled(1)))
     assert index.keys.get(key.digest).config.models == [], "its data may not go to the provider"
     change_route(route.pk, own, based_on=route.generation + 1, by=None)
-    assert compile_changes(index.revision, index.state, 1) is None, "changes would not name the project"
-    index = read(lines_of(b"".join(compile_everything(1))), before=index)
+    assert compiled_changes(index.revision, index.state, 1) is None, "changes would not name the project"
+    index = read(lines_of(compiled(1)), before=index)
     assert index.keys.get(key.digest).config.models == ["both"]
 
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from billing.models import BilledModel, Price, Sku
 from gateway import actions, snapshots
-from gateway.changes import compile_changes
-from gateway.compile import compile_everything, compile_snapshot
+from gateway.compile import compile_snapshot
+from gateway.contract.signatures import Message
 from gateway.contract.stream import (
     CONFIG_TYPE,
     KEEP_ALIVE,
@@ -40,7 +40,7 @@ from tenants.actions import change_tenant, set_limits
 from tenants.models import ApiKey, Tenant
 from tenants.revision import current_revision, raise_revision
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory, staff
-from tests.gateway.granted import RouteEntryFactory, grant, key_for, registered
+from tests.gateway.granted import RouteEntryFactory, compiled, compiled_changes, grant, key_for, registered
 
 CONFIG = "/internal/v1/config"
 
@@ -59,12 +59,12 @@ def put_on(index, body):
 
 
 def everything():
-    return put_on(None, b"".join(compile_everything()))
+    return put_on(None, compiled())
 
 
 def changed(index):
     """The index after what changed since; None if only everything will do."""
-    found = compile_changes(index.revision, index.state)
+    found = compiled_changes(index.revision, index.state)
     return None if found is None else put_on(index, found[1])
 
 
@@ -117,7 +117,7 @@ def test_one_changed_key_travels_as_one_key(project):
     index = everything()
     ApiKey.objects.across_tenants().filter(pk=keys[2].pk).update(networks=["10.0.0.0/8"])
     raise_revision(keys=[keys[2].pk])
-    _, body = compile_changes(index.revision, index.state)
+    _, body = compiled_changes(index.revision, index.state)
     records = [part for part in parts_of(body) if isinstance(part, ConfigRecords)]
     assert [key.key_id for part in records for key in part.keys] == [str(keys[2].pk)]
     assert sum(len(part.projects) + len(part.tenants) for part in records) == 2, "its project and its tenant"
@@ -132,7 +132,7 @@ def test_a_suspended_tenant_travels_as_one_id_and_comes_back_as_one(project, ope
     raise_revision()
     index = everything()
     suspend_tenant(project.tenant.pk, by=operator, reason="unpaid")
-    _, body = compile_changes(index.revision, index.state)
+    _, body = compiled_changes(index.revision, index.state)
     assert [len(part.keys) for part in parts_of(body) if isinstance(part, ConfigRecords)] == [0]
     index = put_on(index, body)
     assert [index.keys.get(key.digest) for key in keys] == [None] * 3
@@ -200,9 +200,9 @@ def test_a_database_that_was_restored_builds_no_changes_on_what_it_never_said():
     raise_revision(routing=True)
     assert (index.revision, current_revision()) == (2, 2)
     raise_revision(routing=True)
-    assert compile_changes(2, index.state) is None
-    assert compile_changes(2, "") is None
-    assert compile_changes(2, "nonsense.") is None
+    assert compiled_changes(2, index.state) is None
+    assert compiled_changes(2, "") is None
+    assert compiled_changes(2, "nonsense.") is None
 
 
 @pytest.mark.django_db
@@ -472,9 +472,10 @@ def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its
     def slowly(version):
         may_go_on.wait(60)
         yield b"everything"
+        yield Message(2, 7, None, "", b"")
 
     made = snapshots.Compilation("a database", 7, 2)
-    reading = made.read()
+    reading = made.read(lambda message: b"end")
     began = time.monotonic()
     assert next(reading) == KEEP_ALIVE, "before anything was compiled"
     assert time.monotonic() - began < snapshots.KEEP_ALIVE_SECONDS / 2
@@ -484,8 +485,8 @@ def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its
     assert [next(reading) for _ in range(3)] == [KEEP_ALIVE] * 3
     may_go_on.set()
     thread.join(60)
-    assert [member for member in reading if member != KEEP_ALIVE] == [b"everything"]
-    assert b"everything" in list(made.read()), "whoever asks later reads the same"
+    assert [member for member in reading if member != KEEP_ALIVE] == [b"everything", b"end"]
+    assert b"everything" in list(made.read(lambda message: b"end")), "whoever asks later reads the same"
 
 
 def test_an_answer_whose_compilation_fails_breaks_off_instead_of_ending():
@@ -496,6 +497,6 @@ def test_an_answer_whose_compilation_fails_breaks_off_instead_of_ending():
     made = snapshots.Compilation("a database", 7, 2)
     with pytest.raises(ValueError):
         made.run(fails)
-    reading = made.read()
+    reading = made.read(lambda message: b"end")
     with pytest.raises(snapshots.CompilationFailed):
         list(reading)

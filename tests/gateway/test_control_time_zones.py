@@ -6,15 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.changes import compile_changes
-from gateway.compile import compile_everything
 from gateway.contract.stream import ConfigRecords, Unpacker
 from gateway.contract.versions import PartReader
 from gateway.proxy.config_build import IndexBuilder
 from tenants.actions import change_tenant, set_limits
 from tenants.revision import raise_revision
 from tests.factories import CatalogModelFactory, ProjectFactory
-from tests.gateway.granted import key_for
+from tests.gateway.granted import compiled, compiled_changes, key_for
 
 
 @pytest.mark.django_db
@@ -27,13 +25,13 @@ def test_a_new_time_zone_travels_as_the_limits_of_that_tenant(project, owner, st
     set_limits(stranger_project.tenant, ten, by=None)
     raise_revision()
     builder = IndexBuilder(None)
-    for line in Unpacker().feed(b"".join(compile_everything())):
+    for line in Unpacker().feed(compiled()):
         builder.take(line)
     index = builder.index()
 
     change_tenant(project.tenant.pk, by=owner, timezone="Asia/Tokyo")
 
-    found = compile_changes(index.revision, index.state)
+    found = compiled_changes(index.revision, index.state)
     assert found is not None, "everything is told, of all tenants"
     builder = IndexBuilder(index)
     limited = set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -171,10 +172,16 @@ def test_what_can_wait_takes_half_of_the_time(can_wait, tmp_path, monkeypatch):
     rested = []
 
     class Slow(IndexBuilder):
-        def take_part(self, part):
+        def take_part(self, part, line):
             time.sleep(0.001)
 
-    class Content:
+    class Answer:
+        request_info = SimpleNamespace(headers={})
+
+        @property
+        def content(self):
+            return self
+
         async def iter_chunked(self, size):
             for part in parts:
                 yield pack([part])
@@ -187,7 +194,7 @@ def test_what_can_wait_takes_half_of_the_time(can_wait, tmp_path, monkeypatch):
         real = asyncio.sleep
         monkeypatch.setattr(asyncio, "sleep", sleep)
         arrival = Arrival(ConfigStore(tmp_path / "snapshot.json"), Slow(None), can_wait=can_wait)
-        await arrival.read(Content())
+        await arrival.read(Answer())
 
     asyncio.run(read())
     assert len(rested) == len(parts), "between lines calls go on"

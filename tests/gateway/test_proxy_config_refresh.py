@@ -14,6 +14,7 @@ from gateway.contract import Ack, digest
 from gateway.contract.stream import KEEP_ALIVE, LimitSetting, LimitsRecord, ProjectRecord, TenantRecord
 from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
 from gateway.proxy.config_client import ConfigClient
+from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.vault import Vault
@@ -85,9 +86,10 @@ class Follower:
         async def work():
             headers = {"authorization": f"Bearer {self.control.token}"}
             async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
-                vault = Vault(self.file.parent, None)
-                apply, describe = self.applied.append, self.describe
-                client = ConfigClient(session, "gw-test", self.file, apply, describe, Metrics(), vault)
+                vault, metrics = Vault(self.file.parent, None), Metrics()
+                reports = ConfigReports(session, "gw-test", self.describe, metrics)
+                store = ConfigStore(self.file)
+                client = ConfigClient(session, store, self.applied.append, reports, metrics, vault)
                 if again:
                     self.applied.clear()
                     client.load_from_disk()
@@ -101,7 +103,7 @@ class Follower:
 
         asyncio.run(work())
 
-    def describe(self, problem):
+    def describe(self, problem, refused):
         return Ack(revision=self.applied[-1].revision, started_at="now", problem=problem)
 
 
@@ -355,7 +357,14 @@ def narrowed(index, begins_at, body):
     return builder
 
 
-def test_of_changes_beyond_an_unnamed_one_only_what_they_take_away_is_in_force():
+def from_disk(directory, whole, *messages):
+    """The index of a gateway that starts with these on its disk."""
+    (directory / "snapshot.json").write_bytes(whole)
+    (directory / "snapshot.changes").write_bytes(b"".join(messages))
+    return ConfigStore(directory / "snapshot.json").load()
+
+
+def test_of_changes_beyond_an_unnamed_one_only_what_they_take_away_is_in_force(tmp_path):
     old = index_of(everything(1, key(FIRST), key(SECOND), ends={MODEL: 100, "other": 100}))
     granted = ProjectRecord(id="project", slug="p", tenant_id="tenant", grant_ends={MODEL: 50, "new": 200})
     body = changes(
@@ -382,13 +391,13 @@ def test_of_changes_beyond_an_unnamed_one_only_what_they_take_away_is_in_force()
         {MODEL: 50},
         ["one"],
     )
-    again = index_of(builder.message(), old)
+    again = from_disk(tmp_path, everything(1, key(FIRST), key(SECOND), ends={MODEL: 100, "other": 100}), body)
     assert (again.revision, again.state) == (1, "s1")
     assert again.keys.get(digest(SECRETS[SECOND])).config == found
     assert models_of(again, FIRST) is None
 
 
-def test_classes_of_data_hold_while_everything_arrives():
+def test_classes_of_data_hold_while_everything_arrives(tmp_path):
     """Without its class, a confidential project's calls could go to a target for internal data."""
     old = index_of(everything(1, key(FIRST)))
     confidential = ProjectRecord(
@@ -398,8 +407,9 @@ def test_classes_of_data_hold_while_everything_arrives():
         grant_ends={MODEL: 50, "new": 50},
         data_classes={MODEL: "confidential", "new": "public"},
     )
-    builder = narrowed(old, 7, changes(7, projects=[confidential]))
-    for index in (builder.index(), index_of(builder.message(), old)):
+    body = changes(7, projects=[confidential])
+    kept = from_disk(tmp_path, everything(1, key(FIRST)), body)
+    for index in (narrowed(old, 7, body).index(), kept):
         config = index.keys.get(digest(SECRETS[FIRST])).config
         assert (config.models, config.data_classes) == ([MODEL], {MODEL: "confidential"})
 

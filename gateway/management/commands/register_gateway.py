@@ -12,6 +12,7 @@ from core.errors import Conflict
 from core.secrets import digest
 from gateway import actions
 from gateway.models import Gateway
+from gateway.signing import pins
 
 
 class Command(BaseCommand):
@@ -29,7 +30,20 @@ class Command(BaseCommand):
             help="file to read the token from, or to write a new one to (mode 600); default: print a new one",
         )
 
-    def handle(self, *args: Any, name: str, token_file: Path | None, **options: Any) -> None:
+        parser.add_argument(
+            "--keys-file",
+            type=Path,
+            help="file to write the public signing keys to, for the gateway's GATEWAY_CONFIG_KEYS_FILE",
+        )
+
+    def handle(
+        self,
+        *args: Any,
+        name: str,
+        token_file: Path | None,
+        keys_file: Path | None = None,
+        **options: Any,
+    ) -> None:
         known = os.environ.get("GATEWAY_TOKEN") or _read(token_file)
         gateway = Gateway.objects.filter(name=name).first()
         try:
@@ -46,6 +60,8 @@ class Command(BaseCommand):
         if token_file is not None and _read(token_file) != secret:
             _write(token_file, secret)
         self.stdout.write(f"Gateway {gateway.name} {action} ({gateway.prefix}…).")
+        if keys_file is not None:
+            _write(keys_file, "\n".join(map(str, pins())))
         if known is None and token_file is None:
             self.stdout.write(f"Its token, shown only once: {secret}")
 

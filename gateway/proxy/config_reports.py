@@ -1,0 +1,76 @@
+"""Tell the control plane which configuration is in force, what was refused, and why."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import aiohttp
+import structlog
+
+from gateway.contract import Ack, ack_path, encode, v1_usage
+from gateway.contract.usage import RefusedRevision
+from gateway.proxy.metrics import Metrics
+
+_log = structlog.get_logger()
+_ACK_SECONDS = 5.0
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+class ConfigReports:
+    """The last problem with configuration, until a revision is in force again, and the reports about it."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        gateway_id: str,
+        describe: Callable[[str, RefusedRevision | None], Ack],
+        metrics: Metrics,
+    ) -> None:
+        self._session = session
+        self._gateway_id = gateway_id
+        self._describe = describe
+        self._metrics = metrics
+        self.problem = ""
+        self._refused: RefusedRevision | None = None
+        self._changed = asyncio.Event()
+
+    def note(self, problem: str, *, refused: int | None = None) -> None:
+        """Note a problem, and the revision that was refused because of it."""
+        if problem != self.problem:
+            self._metrics.config_problems.inc()
+            _log.error("config_problem", reason=problem)
+        self.problem = problem
+        if refused is not None:
+            self._refused = RefusedRevision(revision=refused, reason=problem)
+        self._changed.set()
+
+    def forget(self) -> None:
+        """Note that a revision is in force, so that earlier problems are over."""
+        self.problem, self._refused = "", None
+
+    def send_soon(self) -> None:
+        """Report at once, not only every few seconds."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Report at once after a change, and every few seconds, forever."""
+        while True:
+            # Before describing: a change meanwhile must wake us again.
+            self._changed.clear()
+            ack = self._describe(self.problem, self._refused)
+            # Of nothing there is something to say only if it was refused.
+            if ack.revision or self.problem:
+                await self._send(ack)
+            # Not `wait_for`, which loses a cancellation that comes together with a change.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ACK_SECONDS):
+                    await self._changed.wait()
+
+    async def _send(self, ack: Ack) -> None:
+        body = encode(ack if ack.contract_version > 1 else v1_usage.ack_of(ack))
+        try:
+            async with self._session.post(ack_path(self._gateway_id), data=body, timeout=_TIMEOUT) as answer:
+                if answer.status >= 400:
+                    _log.warning("ack_refused", status=answer.status)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.debug("ack_not_delivered", reason=f"{type(error).__name__}: {error}")
