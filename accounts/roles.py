@@ -111,6 +111,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "deployments.manage_provider",
             "gateway.view_gateway",
             "gateway.view_signingkey",
+            "gateway.view_refusedcalls",
             "gateway.manage_gateway",
         }
     ),

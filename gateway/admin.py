@@ -23,12 +23,13 @@ from accounts.admin.dialogs import Dialog, DialogForm
 from gateway import actions, promises
 from gateway.models import Gateway, GatewayPolicy
 from gateway.refused import standing_refusal
+from gateway.refused_admin import RefusedCallsAdmin
 from gateway.signing import pins
 from gateway.signing_admin import SigningKeyAdmin
 from tenants.revision import current_revision
 
 # Registered by being imported.
-__all__ = ["SigningKeyAdmin"]
+__all__ = ["RefusedCallsAdmin", "SigningKeyAdmin"]
 
 
 class RegisterForm(DialogForm):

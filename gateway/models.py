@@ -7,12 +7,14 @@ from typing import Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import CheckConstraint, Q
+from django.db.models import CheckConstraint, Index, Q
 from django.utils.timezone import now
 
 from core.ids import uuid7
+from core.tenant_managers import TenantOwned
 from gateway.contract.signatures import fingerprint
 from gateway.querysets import GatewayQuerySet, SigningKeyQuerySet
+from tenants.models import Tenant
 
 
 class Gateway(models.Model):
@@ -65,6 +67,46 @@ class SigningKey(models.Model):
     def fingerprint(self) -> str:
         """What gateways and pages call it."""
         return fingerprint(bytes(self.public))
+
+
+class RefusedCalls(TenantOwned):
+    """Calls of one key that a gateway refused alike within one minute (gateway/contract/refusals.py). Best effort.
+
+    Ids are copied without foreign keys, as in usage events: a key or a limit may be gone. Old rows are deleted.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)  # the gateway's own, of version 7
+    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
+    project_id = models.UUIDField()
+    key_id = models.UUIDField()
+    gateway_name = models.CharField(max_length=60)
+    # Its first second.
+    minute = models.DateTimeField()
+    # As the client named it; empty if it named none.
+    model = models.CharField(max_length=200, blank=True)
+    status = models.SmallIntegerField()
+    code = models.CharField(max_length=60)
+    count = models.BigIntegerField()
+    # The limit that refused, as it was then.
+    limit_id = models.UUIDField(null=True)
+    limit_scope = models.CharField(max_length=10, blank=True)
+    limit_scope_id = models.UUIDField(null=True)
+    limit_kind = models.CharField(max_length=40, blank=True)
+    # Calls, tokens, or nano-units of the tenant's currency.
+    limit_value = models.BigIntegerField(null=True)
+    limit_model = models.CharField(max_length=200, blank=True)
+    # [{"call_id": text, "at": seconds since 1970}], at most MAX_SAMPLES.
+    samples = models.JSONField(default=list)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name_plural = "refused calls"
+        indexes = [
+            Index(fields=["tenant", "-minute"], name="refused_of_tenant"),
+            Index(fields=["minute"], name="refused_by_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.code} at {self.minute:%Y-%m-%d %H:%M}"
 
 
 class GatewayPolicy(models.Model):

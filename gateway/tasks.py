@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from core.scope import platform_scope
-from gateway import actions
+from gateway import actions, refused_calls
 from tenants.revision import forget_changes
 
 SCHEDULE = {
@@ -14,6 +14,11 @@ SCHEDULE = {
         # Seconds: how late a grant or price that begins by itself may reach gateways.
         "schedule": 20.0,
         "options": {"expire_seconds": 20},
+    },
+    "forget-refusals": {
+        "task": "gateway.tasks.forget_refusals",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 3600},
     },
 }
 
@@ -24,3 +29,10 @@ def announce_what_the_clock_changed() -> None:
     with platform_scope("announce what the clock changed", is_routine=True):
         actions.announce_what_the_clock_changed()
         forget_changes()
+
+
+@shared_task
+def forget_refusals() -> None:
+    """Delete old reports of refused calls."""
+    with platform_scope("forget refused calls", is_routine=True):
+        refused_calls.forget_refusals()

@@ -1,4 +1,4 @@
-"""The control plane's side of the contract with gateways (gateway/contract/): three small routes.
+"""The control plane's side of the contract with gateways (gateway/contract/): four small routes.
 
 A long poll holds one thread of the console, and no database connection, while it waits. So at most
 CONFIG_POLL_LIMIT of them wait in one console process. One more is answered with 503 and `Retry-After`; the
@@ -19,6 +19,7 @@ from core.problems import plain_problem
 from gateway import actions
 from gateway.authentication import for_gateways
 from gateway.contract import REGION_HEADER, REVISION_HEADER, Ack, ContractError, decode, encode
+from gateway.contract.refusals import RefusalBatch
 from gateway.contract.sealing import PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
 from gateway.contract.signatures import NONCE_HEADER
 from gateway.contract.stream import CONFIG_TYPE
@@ -27,6 +28,7 @@ from gateway.ledger import MAX_BODY_BYTES, TooLarge, UnknownVersion, record_batc
 from gateway.models import Gateway
 from gateway.proof import NotProved
 from gateway.refused import note_refused
+from gateway.refused_calls import record_refusals
 from gateway.revision_watch import watch
 from gateway.signing import end_for
 from gateway.snapshots import shared_snapshots
@@ -160,6 +162,19 @@ def _refused(fault: NotProved) -> HttpResponse:
     answer = plain_problem(503, code="configuration_refused", detail=f"Not published: {fault}")
     answer["Retry-After"] = "5"
     return answer
+
+
+@require_POST
+@for_gateways
+def refusals(request: HttpRequest, gateway: Gateway) -> HttpResponse:
+    """Keep reports of refused calls; 204 after the commit."""
+    if int(request.headers.get("Content-Length") or 0) > MAX_BODY_BYTES:
+        return plain_problem(413, code="too_large", detail=f"Send at most {MAX_BODY_BYTES} bytes at once.")
+    try:
+        record_refusals(gateway, decode(RefusalBatch, request.body))
+    except ContractError as error:
+        return plain_problem(400, code="invalid", detail=str(error))
+    return HttpResponse(status=204)
 
 
 def _busy() -> HttpResponse:

@@ -40,7 +40,7 @@ from core.ids import uuid7
 from deployments.routes import route_of
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping, ScimToken
 from exports.models import Export
-from gateway.models import Gateway
+from gateway.models import Gateway, RefusedCalls
 from gateway.signing import new_signing_key
 from tenants.actions import issue_personal_access_token
 from tenants.models import EmergencyAccess, Limit, Membership, ProjectRole, Tenant, TenantClosing
@@ -296,6 +296,18 @@ ROWS = {
         tenant=lab.tenant, source="t", file_name="t", file_sha256="", assignment={}
     ),
     "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
+    "gateway.refusedcalls": lambda lab: RefusedCalls.objects.create(
+        id=uuid7(),
+        tenant=lab.tenant,
+        project_id=lab.row("tenants.apikey").project_id,
+        key_id=lab.row("tenants.apikey").pk,
+        gateway_name="gw",
+        minute=now(),
+        model="lab-marker",
+        status=429,
+        code="rate_limit_exceeded",
+        count=1,
+    ),
     "gateway.signingkey": lambda lab: new_signing_key(),
     "deployments.route": lambda lab: route_of(lab.row("catalog.catalogmodel")),
     "deployments.cluster": lambda lab: ClusterFactory(),

@@ -1,6 +1,6 @@
 """The protocol between the control plane and a gateway. Both sides import this file; it imports no Django.
 
-Three requests, all JSON over HTTP, all with `Authorization: Bearer qmg_…` (the gateway's own token). An
+Four requests, all JSON over HTTP, all with `Authorization: Bearer qmg_…` (the gateway's own token). An
 unknown or revoked token is answered with 401, and the gateway keeps serving its last snapshot.
 
 `GET /internal/v1/config?after=N&wait=25[&state=…]`
@@ -27,6 +27,9 @@ unknown or revoked token is answered with 401, and the gateway keeps serving its
     between. After any other answer, it tries again later. The header `x-contract-version` says the version of
     the batch; without it, the batch is of version 1 (gateway/contract/v1_usage.py). 406 means that the console does not
     read that version yet: the gateway keeps the batch and tries again later.
+
+`POST /internal/v1/refusals`
+    Refused calls, best effort (gateway/contract/refusals.py).
 
 Versions. With each request for configuration, a gateway names those that it reads in `x-contract-versions`. The answer
 is in the newest that both know, and names it in `x-contract-version`. Without these headers, both speak version 1

@@ -111,7 +111,7 @@ class UsageEventReport(OpenMessage, frozen=True):
 
 
 class UsageBatch(OpenMessage, frozen=True):
-    """Calls, oldest first. A later field may hold refusals, sampled, with the limit that refused."""
+    """Calls, oldest first."""
 
     events: Annotated[list[UsageEventReport], msgspec.Meta(max_length=MAX_BATCH)]
 

@@ -11,7 +11,7 @@ from core.ids import uuid7
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = []
+    dependencies = [("tenants", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
@@ -42,6 +42,39 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
                 ("retired_at", models.DateTimeField(null=True)),
             ],
+        ),
+        migrations.CreateModel(
+            "RefusedCalls",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, editable=False, serialize=False)),
+                (
+                    "tenant",
+                    models.ForeignKey("tenants.tenant", models.PROTECT, db_index=False, related_name="+"),
+                ),
+                ("project_id", models.UUIDField()),
+                ("key_id", models.UUIDField()),
+                ("gateway_name", models.CharField(max_length=60)),
+                ("minute", models.DateTimeField()),
+                ("model", models.CharField(max_length=200, blank=True)),
+                ("status", models.SmallIntegerField()),
+                ("code", models.CharField(max_length=60)),
+                ("count", models.BigIntegerField()),
+                ("limit_id", models.UUIDField(null=True)),
+                ("limit_scope", models.CharField(max_length=10, blank=True)),
+                ("limit_scope_id", models.UUIDField(null=True)),
+                ("limit_kind", models.CharField(max_length=40, blank=True)),
+                ("limit_value", models.BigIntegerField(null=True)),
+                ("limit_model", models.CharField(max_length=200, blank=True)),
+                ("samples", models.JSONField(default=list)),
+            ],
+            options={
+                "verbose_name_plural": "refused calls",
+                "indexes": [
+                    models.Index(name="refused_of_tenant", fields=["tenant", "-minute"]),
+                    models.Index(name="refused_by_minute", fields=["minute"]),
+                ],
+            },
+            managers=[("unscoped", models.Manager())],
         ),
         migrations.CreateModel(
             "GatewayPolicy",

@@ -35,6 +35,7 @@ from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.ownership import NotOurs, own
+from gateway.proxy.refused_calls import RefusalSender
 from gateway.proxy.routing import MOST_CONNECTIONS, Router
 from gateway.proxy.settings import Settings, SettingsError, read_settings
 from gateway.proxy.siblings import Siblings
@@ -126,11 +127,13 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
             control,
             settings.state_dir / "rejected",
             metrics,
-            lambda: state.index.snapshot.contract_version if state.index else CONTRACT_VERSION,
+            lambda: _spoken(state),
         )
+        refusals = RefusalSender(state.refused, control, lambda: _spoken(state))
         work = [
             config.poll,
             reports.run,
+            refusals.run,
             uploader.run,
             lambda: _return_memory(bodies, answers),
             *([shared.maintain] if shared else []),
@@ -144,8 +147,15 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
             await shared.close()
         with contextlib.suppress(TimeoutError, OSError):
             await asyncio.wait_for(uploader.send_all(), _LAST_UPLOAD_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(refusals.send(is_last=True), _LAST_UPLOAD_SECONDS)
         await asyncio.to_thread(spool.close)
         _log.info("gateway_ended", spool_pending=spool.pending)
+
+
+def _spoken(state: State) -> int:
+    """The version of the contract that the control plane speaks."""
+    return state.index.snapshot.contract_version if state.index else CONTRACT_VERSION
 
 
 def _shared_limiter(settings: Settings, metrics: Metrics) -> RedisLimiter | None:

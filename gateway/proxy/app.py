@@ -200,6 +200,7 @@ class App:
             parsed: the call.
             endpoint: where it arrived.
         """
+        request.asked_model = parsed.model
         route = index.route_of(parsed.model, key.config, parsed.mode)
         known = route or index.route_of(parsed.model, key.config)
         request.model = parsed.model if known else ""
@@ -231,7 +232,7 @@ class App:
         except Refusal as refusal:
             given = credential(request.headers)
             raise self._state.refusals.stranger(refusal, request.client_ip, given) from None
-        request.tenant = key.config.tenant_slug
+        request.tenant, request.key_id = key.config.tenant_slug, key.config.key_id
         require_endpoint(key, request.path)
         return key
 
@@ -273,6 +274,7 @@ class App:
                 self._state.metrics.count_refused(request.model, refusal.code)
             self._state.refusals.count(refusal.code, request.tenant)
             original = refusal.original if isinstance(refusal, Cheaply) else refusal
+            self._state.note_refused(request, refusal.status, refusal.code, original)
             if isinstance(original, LimitReached):
                 self._state.metrics.refused_by_limit.labels(original.limit.scope, original.limit.kind).inc()
             if original is refusal:

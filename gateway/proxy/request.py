@@ -26,8 +26,8 @@ class Request:
     """A request, its id, and its only answer. `status` is None until the answer has begun."""
 
     __slots__ = (
-        "_exchange", "_is_events", "client_ip", "head_problem", "headers", "id", "is_ended", "is_recorded", "method",
-        "model", "on_begin", "path", "status", "tenant",
+        "_exchange", "_is_events", "asked_model", "client_ip", "head_problem", "headers", "id", "is_ended", "is_recorded",
+        "key_id", "method", "model", "on_begin", "path", "status", "tenant",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> None:
@@ -38,6 +38,10 @@ class Request:
         self.path = exchange.path
         # The slug of the key's tenant, once known.
         self.tenant = ""
+        # Empty without a valid key.
+        self.key_id = ""
+        # The name that the client gave, once its body is read.
+        self.asked_model = ""
         self.head_problem = problem_of(exchange)
         self.headers = read_headers(exchange.headers) if self.head_problem is None else {}
         self.client_ip = client_address(exchange.peer, self.headers, trusted_proxies)

@@ -14,9 +14,11 @@ from gateway.proxy.errors import unavailable, usage_not_recorded
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
 from gateway.proxy.intake import BodyBudget
-from gateway.proxy.limits import Limiter
+from gateway.proxy.limits import Limiter, LimitReached
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.refusals import Refusals
+from gateway.proxy.refused_calls import RefusedCalls
+from gateway.proxy.request import Request
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import Settings
 from gateway.proxy.siblings import Siblings
@@ -41,6 +43,7 @@ class State:
     bodies: BodyBudget
     answers: BodyBudget
     vault: Vault
+    refused: RefusedCalls = field(default_factory=RefusedCalls)
     refusals: Refusals = field(default_factory=Refusals)
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "body-reader"))
     index: Index | None = None
@@ -82,6 +85,13 @@ class State:
         """Raises Refusal (503) while usage cannot be recorded: the gateway serves no call that it cannot meter."""
         if not self.spool.is_writable:
             raise usage_not_recorded()
+
+    def note_refused(self, request: Request, status: int, code: str, refusal: Refusal) -> None:
+        """Count a refused call for the control plane, unless the ledger has it, or nobody's key made it."""
+        if request.key_id and not request.is_recorded:
+            limit = refusal.limit if isinstance(refusal, LimitReached) else None
+            model = request.asked_model
+            self.refused.note(request.id, request.key_id, model, status=status, code=code, limit=limit)
 
     def call_began(self) -> None:
         """Count a call in progress."""

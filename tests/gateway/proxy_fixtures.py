@@ -41,6 +41,7 @@ from gateway.contract import (
     digest,
     encode,
 )
+from gateway.contract.refusals import REFUSALS_PATH, RefusalBatch
 from gateway.contract.sealing import KEY_BYTES, PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
 from gateway.contract.versions import VERSION_HEADER, Downgrade
 from launcher.ports import free_port
@@ -85,6 +86,8 @@ class StandInControlPlane:
         # Under which credentials of providers are sealed in it.
         self.credential_key = os.urandom(KEY_BYTES)
         self.acks = []
+        # Batches of reports about refused calls.
+        self.refusals = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._runner = None
@@ -122,6 +125,7 @@ class StandInControlPlane:
         app.router.add_get(CONFIG_PATH, self._config)
         app.router.add_post("/internal/v1/gateways/{gateway}/ack", self._ack)
         app.router.add_post(USAGE_PATH, self._usage)
+        app.router.add_post(REFUSALS_PATH, self._refusals)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
@@ -158,6 +162,12 @@ class StandInControlPlane:
         if not self._is_known(request):
             return web.Response(status=401)
         self.acks.append(decode(Ack, await request.read()))
+        return web.Response(status=204)
+
+    async def _refusals(self, request):
+        if not self._is_known(request):
+            return web.Response(status=401)
+        self.refusals.append(decode(RefusalBatch, await request.read()))
         return web.Response(status=204)
 
     async def _usage(self, request):
