@@ -13,7 +13,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from billing.kinds import Unit
-from billing.known_kinds import MOST_KINDS, NAME
+from billing.known_kinds import LOCK, MOST_KINDS, NAME
 from billing.models import UsageKind
 from core.errors import Conflict
 from core.names import clean_name
@@ -66,6 +66,7 @@ def add_usage_kind(
     if UsageKind.objects.filter(name=name).exists():
         raise Conflict(_("There is a kind %(kind)s already.") % {"kind": name})
     with connection.cursor() as cursor:
+        cursor.execute(LOCK)
         cursor.execute(_ADD, facts | {"name": name, "most": MOST_KINDS})
         row = cursor.fetchone()
     if row is None:

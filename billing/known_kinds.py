@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 
 from billing.kinds import DECLARED, Kind, Unit
 from billing.packed_usage import pack, unpack
@@ -70,6 +70,8 @@ SELECT name, '', 'unknown', 1, 1, true, false, now()
  LIMIT greatest(0, %s - (SELECT count(*) FROM usage_kind))
 ON CONFLICT (name) DO NOTHING RETURNING name
 """
+# Held while a row is added, so that nobody else adds one after MOST_KINDS were counted.
+LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('billing.usage_kinds'))"
 _DECLARE: Final = """
 INSERT INTO usage_kind (name, label, unit, scale, price_for, needs_price, is_known, created_at)
 VALUES (%s, '', %s, %s, %s, %s, true, now())
@@ -118,7 +120,8 @@ def kinds_named(names: Iterable[str]) -> dict[str, KnownKind]:
         return {name: _certain[name] for name in wanted}
     found = {one.name: one for one in all_kinds()}
     if missing := sorted(wanted - found.keys()):
-        with connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(LOCK)
             cursor.execute(_CREATE, [missing, MOST_KINDS])
             made = sorted(name for (name,) in cursor.fetchall())
         log.error("usage_kind_unknown", kinds=made, not_made=sorted({*missing} - {*made}))

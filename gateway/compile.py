@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,6 +19,7 @@ from gateway.contract import v1_config as v1
 from gateway.contract.signatures import Message
 from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
+    ConfigEnd,
     ConfigHead,
     ConfigPart,
     ConfigRecords,

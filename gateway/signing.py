@@ -62,8 +62,10 @@ def end_for(gateway: str, nonce: str) -> Callable[[Message], bytes]:
     The keys are read now, so the function needs no database. A key that cannot be decrypted signs nothing; gateways
     that were given only that one refuse the message, and say so. Version 1 of the contract knows no signatures.
     """
-    installation = installation_id()
-    keys = [key for row in SigningKey.objects.in_use() if (key := _private(row)) is not None]
+    rows = list(SigningKey.objects.order_by("created_at", "pk"))
+    installation = str(rows[0].pk) if rows else ""
+    in_use = [row for row in rows if row.retired_at is None]
+    keys = [key for row in in_use if (key := _private(row)) is not None]
 
     def end(message: Message) -> bytes:
         if message.version == 1:

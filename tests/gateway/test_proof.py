@@ -5,8 +5,7 @@ import pytest
 from audit.models import AuditEntry
 from deployments.routes import EntryPlan, change_route, make_routable, plan_of
 from gateway import records
-from gateway.changes import compile_changes
-from gateway.compile import compile_everything, compile_snapshot
+from gateway.compile import compile_snapshot
 from gateway.contract.stream import Unpacker
 from gateway.models import ConfigRefusal
 from gateway.proof import NotProved, Proof
@@ -22,7 +21,7 @@ from tests.factories import (
     member_of,
     staff,
 )
-from tests.gateway.granted import RouteEntryFactory, key_for, registered
+from tests.gateway.granted import RouteEntryFactory, compiled, compiled_changes, key_for, registered
 
 CONFIG = "/internal/v1/config"
 LINES = {"Accept": "application/vnd.quartermaster.config", "x-contract-versions": "1,2"}
@@ -73,7 +72,7 @@ def alter_targets(monkeypatch, **fields):
 
 
 def everything(version):
-    return b"".join(compile_everything(version))
+    return compiled(version)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -95,9 +94,9 @@ def test_what_the_rows_permit_is_proved(project, version):
 )
 def test_records_that_permit_too_much_are_not_published(project, monkeypatch, function, fields, words):
     alter(monkeypatch, function, **fields)
-    for compiled in (lambda: everything(2), compile_snapshot):
+    for compile_all in (lambda: everything(2), compile_snapshot):
         with pytest.raises(NotProved, match=words):
-            compiled()
+            compile_all()
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ def test_changed_routes_are_proved_for_every_policy_that_gateways_have(project, 
     alter_targets(monkeypatch, regions=["eu"])
     raise_revision(routing=True)
     with pytest.raises(NotProved, match="outside the tenant's regions"):
-        compile_changes(index.revision, index.state)
+        compiled_changes(index.revision, index.state)
 
 
 def test_a_changed_tenant_is_proved_with_the_projects_that_gateways_have(project, monkeypatch):
@@ -159,21 +158,21 @@ def test_a_changed_tenant_is_proved_with_the_projects_that_gateways_have(project
     change_tenant(project.tenant.pk, by=(owner := member_of(project.tenant, "owner")), regions=[])
     index = current()
     change_tenant(project.tenant.pk, by=owner, regions=["eu"])
-    assert compile_changes(index.revision, index.state)
+    assert compiled_changes(index.revision, index.state)
     # As if gateways ignored regions.
     monkeypatch.setattr("gateway.proxy.index.may_receive", lambda *args: True)
     with pytest.raises(NotProved, match="outside the tenant's regions"):
-        compile_changes(index.revision, index.state)
+        compiled_changes(index.revision, index.state)
 
 
 def test_a_changed_project_is_proved(project, monkeypatch):
     raise_revision()
     index = current()
     raise_revision(projects=[project.pk])
-    assert compile_changes(index.revision, index.state)
+    assert compiled_changes(index.revision, index.state)
     alter(monkeypatch, "project_records", grant_ends={"spread": 2**40})
     with pytest.raises(NotProved, match="for that long"):
-        compile_changes(index.revision, index.state)
+        compiled_changes(index.revision, index.state)
 
 
 @pytest.mark.parametrize("headers", [LINES, {"x-contract-versions": "1,2"}])

@@ -6,14 +6,17 @@ from decimal import Decimal
 import msgspec
 import pytest
 import structlog
+from django.core.exceptions import ValidationError
 
-from billing.known_kinds import MOST_KINDS, unknown_kinds
+from billing.kind_actions import add_usage_kind
+from billing.known_kinds import MOST_KINDS, kinds_named, unknown_kinds
 from billing.models import QuarantinedEvent, UsageEvent, UsageKind
 from billing.prices import publish_prices
 from core.ids import uuid7
 from gateway.contract import UsageReceipt, decode, encode, v1_usage
 from gateway.proxy.segments import begun_line, event_line, read_segment
 from tests.billing.conftest import PRICED_SINCE, one
+from tests.concurrency import queued_behind
 from tests.factories import CatalogModelFactory, ProjectFactory
 from tests.gateway.granted import key_for
 from tests.gateway.test_control_usage import post, raw, registered, report, send, send_raw
@@ -172,3 +175,21 @@ def test_a_spool_of_a_version_1_gateway_is_read_after_the_upgrade(key, tmp_path)
     assert [one.usage for one in segment.events] == [{"input": 3}, {"output": 5}]
     assert segment.events[0].target_id == "b-1"
     assert [one.usage for one in segment.begun.values()] == [{"input": 4}]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda: kinds_named(["hologram"]),
+        lambda: add_usage_kind("hologram", label="H", unit="token", scale=1, price_for=1, by=None),
+    ],
+    ids=["a batch", "an operator"],
+)
+def test_two_at_once_make_no_more_kinds_than_there_is_room_for(add, monkeypatch):
+    for module in ("known_kinds", "kind_actions"):
+        monkeypatch.setattr(f"billing.{module}.MOST_KINDS", UsageKind.objects.count() + 1)
+    outcome = queued_behind(add, lambda: kinds_named(["scent"]))
+    assert outcome == {} or isinstance(outcome, ValidationError)
+    assert not UsageKind.objects.filter(name="hologram").exists()
+    assert UsageKind.objects.filter(name="scent").exists()
