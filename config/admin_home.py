@@ -118,6 +118,7 @@ def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
 
 def _platform_needs() -> Iterator[dict[str, Any]]:
     from deployments.models import Deployment
+    from gateway.acknowledged import refusing
     from gateway.models import Gateway
     from tenants.revision import current_revision
 
@@ -132,6 +133,9 @@ def _platform_needs() -> Iterator[dict[str, Any]]:
     for gateway in behind.order_by("name")[:5]:
         text = _("Gateway %(name)s has not applied the newest configuration yet") % {"name": gateway.name}
         yield _need(text, "", "gateway_gateway", _("Look"))
+    for gateway in refusing()[:5]:
+        text = _("Gateway %(name)s refused a configuration") % {"name": gateway.name}
+        yield _need(text, gateway.report["refused"]["reason"], "gateway_gateway", _("Look"), is_late=True)
 
 
 def _unbilled_needs() -> Iterator[dict[str, Any]]:

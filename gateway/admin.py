@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.validators import validate_slug
-from django.db.models import QuerySet, Value
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.html import format_html_join
@@ -21,12 +21,12 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
 from gateway import actions, promises
+from gateway.acknowledged import lag_in_words
 from gateway.models import Gateway, GatewayPolicy
 from gateway.refused import standing_refusal
 from gateway.refused_admin import RefusedCallsAdmin
 from gateway.signing import pins
 from gateway.signing_admin import SigningKeyAdmin
-from tenants.revision import current_revision
 
 # Registered by being imported.
 __all__ = ["RefusedCallsAdmin", "SigningKeyAdmin"]
@@ -117,15 +117,20 @@ class GatewayAdmin(ReadOnlyAdmin):
         "seen",
         "spool_pending",
         "problem",
+        "refused",
         "version",
+        "speaks",
+        "reads",
+        "workers",
+        "signing_keys",
         "counters",
         "created_at",
         "revoked_at",
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        annotated: QuerySet[Any] = rows.annotate(newest=Value(current_revision()))
+        rows: Any = super().get_queryset(request)
+        annotated: QuerySet[Any] = rows.with_lag()
         return annotated
 
     def changelist_view(
@@ -153,8 +158,7 @@ class GatewayAdmin(ReadOnlyAdmin):
 
     @display(description=_("Lag"))
     def lag(self, gateway: Gateway) -> str:
-        behind = gateway.newest - gateway.acknowledged_revision  # type: ignore[attr-defined]
-        return str(_("none") if behind <= 0 else _("%(count)d revisions") % {"count": behind})
+        return lag_in_words(gateway)
 
     @display(description=_("Last seen"), ordering="last_seen_at")
     def seen(self, gateway: Gateway) -> str:
@@ -175,6 +179,30 @@ class GatewayAdmin(ReadOnlyAdmin):
     @display(description=_("Version"))
     def version(self, gateway: Gateway) -> str:
         return str(gateway.report.get("version", "–"))
+
+    @display(description=_("Refused"))
+    def refused(self, gateway: Gateway) -> str:
+        refused = gateway.report.get("refused")
+        if not refused:
+            return "–"
+        return str(_("Revision %(revision)d: %(reason)s") % refused)
+
+    @display(description=_("Reads versions of the contract"))
+    def reads(self, gateway: Gateway) -> str:
+        return ", ".join(map(str, gateway.report.get("reads", []))) or "–"
+
+    @display(description=_("Speaks version of the contract"))
+    def speaks(self, gateway: Gateway) -> str:
+        return str(gateway.report.get("contract_version", "–"))
+
+    @display(description=_("Workers"))
+    def workers(self, gateway: Gateway) -> str:
+        return str(gateway.report.get("workers", "–"))
+
+    @display(description=_("Signing keys that it was given"))
+    def signing_keys(self, gateway: Gateway) -> str:
+        given = gateway.report.get("signing_keys", [])
+        return ", ".join(given) or str(_("none: it does not check signatures"))
 
     @display(description=_("Counters"))
     def counters(self, gateway: Gateway) -> str:

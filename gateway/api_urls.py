@@ -3,9 +3,10 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from gateway import api, refused_api, signing_api
+from gateway import api, gateways_api, refused_api, signing_api
 
 router = SimpleRouter()
+router.register("gateways", gateways_api.GatewayViewSet, basename="gateway")
 router.register("signing-keys", signing_api.SigningKeyViewSet, basename="signing-key")
 router.register("refused-calls", refused_api.RefusedCallsViewSet, basename="refused-calls")
 

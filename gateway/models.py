@@ -33,7 +33,7 @@ class Gateway(models.Model):
     last_seen_at = models.DateTimeField(null=True)
     # Calls on its disk that are not in the ledger yet.
     spool_pending = models.BigIntegerField(default=0)
-    # The rest of the last acknowledgement: version, counters, problem.
+    # The rest of the last acknowledgement: version, counters, problem, refused, reads, workers, signing_keys … (Ack).
     report = models.JSONField(default=dict)
 
     objects = GatewayQuerySet.as_manager()
@@ -75,7 +75,8 @@ class RefusedCalls(TenantOwned):
     Ids are copied without foreign keys, as in usage events: a key or a limit may be gone. Old rows are deleted.
     """
 
-    id = models.UUIDField(primary_key=True, editable=False)  # the gateway's own, of version 7
+    # The gateway's own, of version 7.
+    id = models.UUIDField(primary_key=True, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
     project_id = models.UUIDField()
     key_id = models.UUIDField()

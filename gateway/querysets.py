@@ -7,10 +7,13 @@ from typing import Final, Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
+from django.db.models import OuterRef, Subquery, Value
 from django.utils.timezone import now
 
 from accounts.models import User
 from core.tenant_managers import Row
+from tenants.models import ConfigChange
+from tenants.revision import current_revision
 
 # Long enough for a restart of console or gateway.
 ALIVE_WITHIN: Final = timedelta(minutes=5)
@@ -30,6 +33,16 @@ class GatewayQuerySet(models.QuerySet[Row]):
     def alive(self) -> Self:
         """Gateways in service that have lately acknowledged a revision, which they do every few seconds."""
         return self.in_service().filter(last_seen_at__gte=now() - ALIVE_WITHIN)
+
+    def with_lag(self) -> Self:
+        """Adds `newest`, the current revision, and `behind_since`: when the first revision was raised that a gateway
+        has not acknowledged; None if it has all."""
+        missing = ConfigChange.objects.filter(revision__gt=OuterRef("acknowledged_revision")).order_by(
+            "revision"
+        )
+        return self.annotate(
+            newest=Value(current_revision()), behind_since=Subquery(missing.values("raised_at")[:1])
+        )
 
 
 class SigningKeyQuerySet(models.QuerySet[Row]):

@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 # A report may wait for hours at a gateway whose console is away; a wrong clock is no reason to keep a future one.
 _OLDEST: Final = timedelta(days=2)
 _FUTURE: Final = timedelta(minutes=5)
-_AT_ONCE: Final = 10_000  # rows deleted by one statement
+# Rows deleted by one statement.
+_AT_ONCE: Final = 10_000
 _LOOKED_AT: Final = 500  # newest reports, for samples
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from core.scope import platform_scope
-from gateway import actions, refused_calls
+from gateway import acknowledged, actions, refused_calls
 from tenants.revision import forget_changes
 
 SCHEDULE = {
@@ -14,6 +14,11 @@ SCHEDULE = {
         # Seconds: how late a grant or price that begins by itself may reach gateways.
         "schedule": 20.0,
         "options": {"expire_seconds": 20},
+    },
+    "raise-alarms-about-gateways": {
+        "task": "gateway.tasks.raise_alarms",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
     },
     "forget-refusals": {
         "task": "gateway.tasks.forget_refusals",
@@ -29,6 +34,13 @@ def announce_what_the_clock_changed() -> None:
     with platform_scope("announce what the clock changed", is_routine=True):
         actions.announce_what_the_clock_changed()
         forget_changes()
+
+
+@shared_task
+def raise_alarms() -> None:
+    """Log an error for each gateway that lags behind the newest revision, or refused one."""
+    with platform_scope("alarms about gateways", is_routine=True):
+        acknowledged.raise_alarms()
 
 
 @shared_task

@@ -328,6 +328,7 @@ RATE_LIMITS = env_rates(
 CLUSTER_TIMEOUT_SECONDS = env_seconds("CLUSTER_TIMEOUT_SECONDS", 10)
 ENGINE_STATE_DIR = Path(env("ENGINE_STATE_DIR", LOCAL_DIR / "engines"))
 # Longest wait of a long poll; a stop may take it.
+GATEWAY_LAG_TIME = timedelta(seconds=env_seconds("GATEWAY_LAG_SECONDS", 60))
 REFUSALS_KEEP_DAYS = env_int("REFUSALS_KEEP_DAYS", 14, minimum=1)
 CONFIG_POLL_SECONDS = env_seconds("CONFIG_POLL_SECONDS", 5)
 # Gateways waiting in one console process.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.contract.config import CONTRACT_VERSION, CONTRACT_VERSIONS
+from gateway.contract.config import CONTRACT_VERSION
 from gateway.contract.messages import Calls, Count, KindName, OpenMessage, Revision, Words
 
 # Of usage batches. A gateway says it in the header `x-contract-version`; a batch without that header is of version 1.
@@ -39,8 +39,8 @@ class Ack(OpenMessage, frozen=True):
     kind: Literal["litellm"] | msgspec.UnsetType = msgspec.UNSET
     # Until another revision is in force.
     refused: RefusedRevision | None = None
-    # The versions of the contract that it reads.
-    reads: list[int] = msgspec.field(default_factory=lambda: list(CONTRACT_VERSIONS))
+    # The versions of the contract that it reads; empty: it does not say.
+    reads: list[int] = []
     # Processes that serve calls.
     workers: Count = 1
     # Fingerprints of the signing keys that it was given; empty: it does not check signatures.

@@ -19,8 +19,12 @@ import aiohttp
 import structlog
 from msgspec import UNSET
 
-from gateway.contract import CONTRACT_VERSION, Ack
+from gateway.contract import CONTRACT_VERSION, CONTRACT_VERSIONS, Ack
+from gateway.contract.usage import RefusedRevision
 from gateway.proxy.config_client import ConfigClient
+from gateway.proxy.config_proof import Verifier
+from gateway.proxy.config_reports import ConfigReports
+from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.errors import unavailable, usage_not_recorded
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
@@ -121,7 +125,7 @@ class Background:
             raise usage_not_recorded()
         return self.index
 
-    def describe(self, problem: str) -> Ack:
+    def describe(self, problem: str, refused: RefusedRevision | None = None) -> Ack:
         """The report for the console."""
         spool = "The usage spool cannot be written." if not self.spool.is_writable else ""
         own = " ".join(filter(None, (spool, self.spool.problem, self.limiter.problem, self.route_problem)))
@@ -134,6 +138,9 @@ class Background:
             version=code_version(),
             problem=problem or own,
             contract_version=version,
+            refused=refused,
+            reads=list(CONTRACT_VERSIONS),
+            signing_keys=[pin.fingerprint for pin in self.settings.config_keys],
             # A console of version 1 accepts no field that it does not know.
             kind="litellm" if version > 1 else UNSET,
         )
@@ -163,10 +170,10 @@ class Background:
             )
         headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
         async with aiohttp.ClientSession(settings.control_url, headers=headers) as control:
-            snapshot = settings.state_dir / "snapshot.json"
-            config = ConfigClient(
-                control, settings.gateway_id, snapshot, self._apply, self.describe, self.metrics, self.vault
-            )
+            verifier = Verifier(settings.config_keys, settings.gateway_id)
+            store = ConfigStore(settings.state_dir / "snapshot.json", verifier)
+            reports = ConfigReports(control, settings.gateway_id, self.describe, self.metrics)
+            config = ConfigClient(control, store, self._apply, reports, self.metrics, self.vault)
             config.load_from_disk()
             uploader = Uploader(
                 self.spool,
@@ -175,7 +182,7 @@ class Background:
                 self.metrics,
                 lambda: self.index.snapshot.contract_version if self.index else CONTRACT_VERSION,
             )
-            work = [config.poll, config.acknowledge, uploader.run, self._sweep_often]
+            work = [config.poll, reports.run, uploader.run, self._sweep_often]
             background = [asyncio.create_task(_keep_running(one)) for one in work]
             if shared:
                 background.append(asyncio.create_task(_keep_running(shared.maintain)))

@@ -26,8 +26,8 @@ class Request:
     """A request, its id, and its only answer. `status` is None until the answer has begun."""
 
     __slots__ = (
-        "_exchange", "_is_events", "asked_model", "client_ip", "head_problem", "headers", "id", "is_ended", "is_recorded",
-        "key_id", "method", "model", "on_begin", "path", "status", "tenant",
+        "_exchange", "_is_events", "asked_model", "client_ip", "head_problem", "headers", "id", "is_ended",
+        "is_recorded", "key_id", "method", "model", "on_begin", "path", "status", "tenant",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> None:

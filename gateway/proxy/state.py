@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.contract import CONTRACT_VERSION, Ack
+from gateway.contract import CONTRACT_VERSION, CONTRACT_VERSIONS, Ack
 from gateway.contract.usage import RefusedRevision
 from gateway.proxy.connections import Connections
-from gateway.proxy.errors import unavailable, usage_not_recorded
+from gateway.proxy.errors import Refusal, unavailable, usage_not_recorded
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
 from gateway.proxy.intake import BodyBudget
@@ -87,7 +87,14 @@ class State:
             raise usage_not_recorded()
 
     def note_refused(self, request: Request, status: int, code: str, refusal: Refusal) -> None:
-        """Count a refused call for the control plane, unless the ledger has it, or nobody's key made it."""
+        """Count a refused call for the control plane, unless the ledger has it, or nobody's key made it.
+
+        Args:
+            request: the call.
+            status: of the answer.
+            code: of the answer.
+            refusal: the reason, which may be a limit.
+        """
         if request.key_id and not request.is_recorded:
             limit = refusal.limit if isinstance(refusal, LimitReached) else None
             model = request.asked_model
@@ -119,6 +126,7 @@ class State:
             problem=problem or self._problem(),
             contract_version=self.index.snapshot.contract_version if self.index else CONTRACT_VERSION,
             refused=refused,
+            reads=list(CONTRACT_VERSIONS),
             workers=self.settings.workers,
             signing_keys=[pin.fingerprint for pin in self.settings.config_keys],
         )

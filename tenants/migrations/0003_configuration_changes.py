@@ -3,6 +3,7 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
@@ -28,6 +29,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("revision", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("mark", models.UUIDField()),
+                ("raised_at", models.DateTimeField(db_default=Now())),
                 ("is_everything", models.BooleanField()),
                 ("tenants", ArrayField(models.UUIDField())),
                 ("projects", ArrayField(models.UUIDField())),

@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
-from django.db.models.functions import Floor
+from django.db.models.functions import Floor, Now
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -165,6 +165,7 @@ class ConfigChange(models.Model):
     revision = models.BigIntegerField(primary_key=True)
     # Distinguishes it from another revision with the same number, given after a restore.
     mark = models.UUIDField()
+    raised_at = models.DateTimeField(db_default=Now())
     # True if the caller did not name what changed.
     is_everything = models.BooleanField()
     tenants = ArrayField(models.UUIDField())

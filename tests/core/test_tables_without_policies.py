@@ -17,7 +17,8 @@ NO_WALL = {
         "deployments_target", "deployments_targetaddress",
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
-        "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "tenants_configrevision",
+        "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "gateway_signingkey",
+        "gateway_configrefusal", "tenants_configrevision",
         "auth_permission", "django_content_type", "django_migrations",
     ],
     "people and how they sign in: asked before anybody's scope is known, and one person may be in many tenants": [

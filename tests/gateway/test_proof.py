@@ -131,9 +131,9 @@ def test_a_target_of_one_tenant_is_kept_from_all_others(project, monkeypatch):
 
 def test_an_old_gateway_is_not_told_of_a_model_with_a_forbidden_target(project, monkeypatch):
     monkeypatch.setattr("gateway.contract.versions.Downgrade._is_safe", lambda *args: True)
-    for compiled in (lambda: everything(1), lambda: compile_snapshot(1)):
+    for compile_all in (lambda: everything(1), lambda: compile_snapshot(1)):
         with pytest.raises(NotProved, match="outside the tenant's regions"):
-            compiled()
+            compile_all()
 
 
 def current():

@@ -16,7 +16,8 @@ from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.unit_requests import UnitRequest
 
 _END = re.compile(rb"\r?\n\r?\n")
-_LONGEST_END = 3  # bytes of a mark that is not complete
+# Bytes of a mark that is not complete.
+_LONGEST_END = 3
 _LARGEST_EVENT = 32 * 1024 * 1024
 _EVENT_NAME = re.compile(rb"[a-z_.-]{1,60}")
 # Members with what a model made; nothing in them is changed.
