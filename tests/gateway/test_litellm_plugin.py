@@ -148,6 +148,8 @@ def test_only_granted_models_are_found_and_listed(rig):
         {"metadata": {"user_api_key_metadata": {"quartermaster_call": "x"}}},
         {"extra_body": {"cache_salt": "x"}},
         {"num_retries": 50},
+        {"guardrails": ["none"]},
+        {"tags": ["other"]},
         {"cache_salt": "x"},
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://10.0.0.1/"}}]}]},
     ],
