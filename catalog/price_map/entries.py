@@ -19,12 +19,13 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from billing.kinds import DECLARED, Unit
 from catalog.price_map.names import read_key
 from core.names import clean_name, is_seen
 
 RULES_VERSION: Final = (
     # Raise this when the same entry would be read differently. Every offer is then compared again.
-    "1"
+    "2"
 )
 IGNORED: Final = {"sample_spec": "it explains the format"}
 MILLION: Final = Decimal(1_000_000)
@@ -38,6 +39,8 @@ LONGEST_KEY: Final = 200
 # Maximum length of the reason for a rejected entry.
 LONGEST_REASON: Final = 500
 
+# The kinds of usage that are pictures of a size.
+PICTURES: Final = [str(one.kind) for one in DECLARED if one.unit == Unit.IMAGE]
 # The file's name for a price, and the ledger's kind of usage.
 PRICES: Final = {
     "input_cost_per_token": "input",
@@ -48,6 +51,19 @@ PRICES: Final = {
     "output_cost_per_reasoning_token": "reasoning",
     "input_cost_per_request": "request",
     "input_cost_per_query": "request",
+}
+# Prices of units that are no tokens, by the mode of the model: the file's name, the kinds that it prices, and how many
+# whole numbers of a kind make one unit of the file's. A price of a picture holds for every size.
+UNIT_PRICES: Final[dict[str, list[tuple[str, list[str], int]]]] = {
+    "rerank": [("input_cost_per_query", ["search"], 1)],
+    "audio_transcription": [("input_cost_per_second", ["audio_input_seconds"], 1000)],
+    "audio_speech": [("input_cost_per_character", ["character"], 1)],
+    "image_generation": [
+        ("output_cost_per_image", PICTURES, 1),
+        ("input_cost_per_image", PICTURES, 1),
+        # The endpoint takes no pictures, so all its tokens of pictures are of the answer.
+        ("output_cost_per_image_token", ["image"], 1),
+    ],
 }
 # Two directions share one kind in the ledger. The kind has a list price only if the stated prices agree.
 SHARED_PRICES: Final = {
@@ -155,7 +171,7 @@ def read_entry(key: str, entry: object) -> ReadOffer:
         name=place.name,
         provider=place.provider,
         region=place.region,
-        prices=_prices(entry),
+        prices=_prices(entry, mode),
         facts={
             name: value
             for name, value in {
@@ -189,17 +205,26 @@ def _number(name: str, value: object) -> Decimal:
     return number
 
 
-def _per_million(name: str, value: object, dearest: Decimal) -> str:
+def _per_million(name: str, value: object, dearest: Decimal, parts: int = 1) -> str:
+    """A price for a million. `parts` of what it is for make one unit of the file's; `dearest` is for a million units.
+
+    `name` and `value` are the entry's.
+    """
     amount = _number(name, value) * MILLION
     if amount > dearest:
         raise Refused(f"has an implausible price in {name}: {amount:f} US dollars per million")
-    return format(amount.quantize(EXACTLY, ROUND_HALF_EVEN), "f")
+    return format((amount / parts).quantize(EXACTLY, ROUND_HALF_EVEN), "f")
 
 
-def _prices(entry: dict[str, Any]) -> dict[str, str]:
+def _prices(entry: dict[str, Any], mode: str) -> dict[str, str]:
     prices: dict[str, str] = {}
+    in_units = UNIT_PRICES.get(mode, [])
+    for name, kinds, parts in in_units:
+        if entry.get(name) is not None and kinds[0] not in prices:
+            prices |= dict.fromkeys(kinds, _per_million(name, entry[name], DEAREST_REQUEST, parts))
+    read = {name for name, _, _ in in_units}
     for name, kind in PRICES.items():
-        if entry.get(name) is not None and kind not in prices:
+        if name not in read and entry.get(name) is not None and kind not in prices:
             dearest = DEAREST_REQUEST if kind == "request" else DEAREST_TOKEN
             prices[kind] = _per_million(name, entry[name], dearest)
     for kind, names in SHARED_PRICES.items():

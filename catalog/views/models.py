@@ -19,6 +19,7 @@ from catalog.access import Access, accesses
 from catalog.browse import PAGE_SIZE, Browser, Selection
 from catalog.forms import AccessRequestForm
 from catalog.models import CatalogModel
+from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
@@ -26,8 +27,6 @@ from tenants.models import DataClass, Project
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")
-# Number of tokens in the cost example.
-_EXAMPLE = {"input": 2_000, "output": 500}
 # Maximum number of projects to choose from. The address may name any other.
 MOST_PROJECTS = 25
 
@@ -237,8 +236,8 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                         if model.capabilities.get(flag)
                     ],
                     currency="USD",
-                    price_rows=_price_rows(prices),
-                    example=_example(prices),
+                    price_rows=price_rows(prices),
+                    example=example_of(prices),
                     price_source=f"{primary.source}: {primary.source_key}" if primary and prices else "",
                     policy_rows=_policy_rows(
                         model, context["tenant"].name, context["tenant"].highest_data_class
@@ -314,52 +313,6 @@ def _facts(model: CatalogModel) -> list[Fact]:
         Fact(_("Longest output"), _count(model.max_output_tokens)),
         Fact(_("Providers"), str(len(model.providers)) if model.providers else "—"),
     ]
-
-
-@dataclass(frozen=True)
-class PriceRow:
-    """A row in the list of a model's prices."""
-
-    label: str
-    price: Decimal | None
-    next_price: Decimal | None
-    example_tokens: int | None
-    example_amount: Decimal | None
-
-
-def _price_rows(prices: dict[str, Decimal]) -> list[PriceRow]:
-    if not prices:
-        return []
-    labels = {
-        "input": _("Input"),
-        "cache_read": _("Cached input"),
-        "cache_write": _("Cache writes"),
-        "output": _("Output"),
-        "reasoning": _("Reasoning"),
-        "image": _("Images"),
-        "audio": _("Audio"),
-        "request": _("Per million requests"),
-    }
-    return [
-        PriceRow(
-            label=label,
-            price=prices.get(kind),
-            next_price=None,
-            example_tokens=_EXAMPLE.get(kind),
-            example_amount=_amount(prices, kind),
-        )
-        for kind, label in labels.items()
-        if kind in prices or kind == "input"
-    ]
-
-
-def _example(prices: dict[str, Decimal]) -> dict[str, Any] | None:
-    amounts = [amount for kind in _EXAMPLE if (amount := _amount(prices, kind)) is not None]
-    return {"label": _("a letter of two pages"), "amount": sum(amounts)} if amounts else None
-
-
-def _amount(prices: dict[str, Decimal], kind: str) -> Decimal | None:
-    return prices[kind] * _EXAMPLE[kind] / 1_000_000 if kind in prices and kind in _EXAMPLE else None
 
 
 def _policy_rows(model: CatalogModel, tenant_name: str, tenant_class: str) -> list[Fact]:
