@@ -90,7 +90,7 @@ class ProviderAdmin(ReadOnlyAdmin):
         return provider_actions.add_provider.is_for(request.user)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return self.shown_fields if obj else list(ProviderForm.base_fields)
+        return self.shown_fields if obj else ProviderForm.in_order()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.shown_fields if obj else []

@@ -11,6 +11,7 @@ from django.forms.models import construct_instance
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
@@ -105,6 +106,7 @@ class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Provider
         fields = ["name", *Provider.EDITABLE]
+        widgets = {"regions": UnfoldAdminTextInputWidget}
 
     field_order = [
         "name",
@@ -115,7 +117,15 @@ class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
         "credential",
         "reference",
         "test",
+        "regions",
+        "highest_data_class",
     ]
+
+    @classmethod
+    def in_order(cls) -> list[str]:
+        """All fields as the page shows them: first what a test is about, so that its fault is in sight."""
+        names: list[str] = list(cls.base_fields)
+        return [*cls.field_order, *(name for name in names if name not in cls.field_order)]
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -148,6 +158,7 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
         fields = list(Provider.EDITABLE)
         widgets = {
             "private_ca": UnfoldAdminTextareaWidget,
+            "regions": UnfoldAdminTextInputWidget,
             "trains_on_data": forms.NullBooleanSelect,
         }
 
@@ -262,7 +273,7 @@ class NameModelForm(DialogForm):
 class RouteModelsForm(DialogForm):
     """The provider's models that could be routed, to choose from."""
 
-    models = forms.MultipleChoiceField(label=_("Models"), widget=forms.CheckboxSelectMultiple)
+    models = forms.MultipleChoiceField(label=_("Models"), widget=UnfoldAdminCheckboxSelectMultipleWidget)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

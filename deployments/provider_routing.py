@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.declared import action
 from accounts.models import User
-from deployments.models import Provider, ProviderModel, RouteEntry
+from deployments.models import Provider, ProviderModel, RouteEntry, Target
 from deployments.provider_declared import lock_provider
 from deployments.routes import change_route, make_routable, plan_with, route_of
 
@@ -85,11 +85,10 @@ def route_provider_models(
         message = _("%(name)s is not matched with a model of the catalog. Match it first.")
         raise ValidationError({"models": message % {"name": unmatched[0]}})
     make_routable(rows)
-    for row in (
-        ProviderModel.objects.filter(pk__in=wanted).select_related("model", "target").order_by("name", "pk")
-    ):
+    targets = {one.provider_model_id: one for one in Target.objects.filter(provider_model__in=rows)}
+    for row in rows:
         assert row.model is not None
-        route = route_of(row.model)
-        if not route.entries.filter(target=row.target).exists():
-            change_route(route.pk, plan_with(route, row.target), based_on=route.generation, by=by)
+        route, target = route_of(row.model), targets[row.pk]
+        if not route.entries.filter(target=target).exists():
+            change_route(route.pk, plan_with(route, target), based_on=route.generation, by=by)
     return rows

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django import forms
+from django.db.models import Q
 from django.forms import BoundField
 from django.utils.translation import gettext_lazy as _
 
@@ -30,20 +32,25 @@ class EntryRow:
         return self.weight, self.priority
 
 
+# Targets that are not in the route.
+MOST_OFFERED = 50
+
+
 class RouteForm(forms.Form):
     """Weight and order of every target that can serve the model. A target without a weight is not in the route."""
 
     generation = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    find = forms.CharField(required=False, max_length=200, label=_("Find targets by name or provider"))
     may_end_service = forms.BooleanField(
         required=False, label=_("Nothing shall serve this model any more; calls get 404")
     )
 
-    def __init__(self, *args: Any, route: Route, targets: Sequence[Target], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, route: Route, offered: Candidates, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.route, self.targets = route, targets
+        self.route, self.targets, self.is_long = route, offered.targets, offered.is_long
         self.fields["generation"].initial = route.generation
         current = {entry.target_id: entry for entry in route.entries.all()}
-        for target in targets:
+        for target in self.targets:
             entry = current.get(target.pk)
             self.fields[f"weight_{target.pk}"] = forms.IntegerField(
                 label=_("Weight of %(target)s") % {"target": target.name},
@@ -51,6 +58,7 @@ class RouteForm(forms.Form):
                 max_value=MOST_WEIGHT,
                 required=False,
                 initial=entry.weight if entry else None,
+                widget=_number(_("Weight of %(target)s") % {"target": target.name}),
             )
             self.fields[f"priority_{target.pk}"] = forms.IntegerField(
                 label=_("Order of %(target)s") % {"target": target.name},
@@ -58,8 +66,9 @@ class RouteForm(forms.Form):
                 max_value=MOST_PRIORITY,
                 required=False,
                 initial=entry.priority if entry else 0,
+                widget=_number(_("Order of %(target)s") % {"target": target.name}),
             )
-        style(self, *(name for name in self.fields if name.startswith(("weight_", "priority_"))))
+        style(self, "find", *(name for name in self.fields if name.startswith(("weight_", "priority_"))))
 
     @property
     def rows(self) -> list[EntryRow]:
@@ -79,9 +88,49 @@ class RouteForm(forms.Form):
         ]
 
 
-def candidates(route: Route) -> list[Target]:
-    """The living targets that can serve the route's model: those in the route first, then the newest."""
-    in_route = {entry.target_id for entry in route.entries.all()}
-    found = Target.objects.living().with_source().prefetch_related("addresses").for_model(route.model_id)
-    newest = list(found.order_by("-pk")[: 2 * MOST_ENTRIES])
-    return sorted(newest, key=lambda target: target.pk not in in_route)
+def _number(label: str) -> forms.NumberInput:
+    """A field of a table, whose column has the visible label."""
+    return forms.NumberInput(attrs={"aria-label": label})
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Targets that a form offers, and how many there are in all."""
+
+    targets: list[Target]
+    total: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether people need a search, because not all are offered."""
+        return self.total > len(self.targets) or self.total > MOST_OFFERED
+
+
+def candidates(route: Route, sent: Mapping[str, Any] | None = None) -> Candidates:
+    """The living targets that can serve the route's model: in the route, with an entered weight, and others.
+
+    Of the others only the newest that the words in `find` match, by name or provider. What is in the route is always
+    there: a form without it would take it out.
+    """
+    sent = sent or {}
+    keep = {entry.target_id for entry in route.entries.all()}
+    keep |= {found for name, value in sent.items() if value and (found := _target_of(name)) is not None}
+    living = Target.objects.living().with_source().prefetch_related("addresses").for_model(route.model_id)
+    others = living.exclude(pk__in=keep)
+    for word in str(sent.get("find", "")).replace("\0", "").split()[:10]:
+        others = others.filter(
+            Q(deployment__name__icontains=word)
+            | Q(provider_model__name__icontains=word)
+            | Q(provider_model__provider__name__icontains=word)
+            | Q(provider_model__provider__title__icontains=word)
+        )
+    kept = list(living.filter(pk__in=keep).order_by("-pk")[: 2 * MOST_ENTRIES])
+    return Candidates([*kept, *others.order_by("-pk")[:MOST_OFFERED]], living.count())
+
+
+def _target_of(name: str) -> UUID | None:
+    """The id of the target whose weight a field holds."""
+    try:
+        return UUID(name.removeprefix("weight_")) if name.startswith("weight_") else None
+    except ValueError:
+        return None

@@ -94,9 +94,9 @@ class RouteAdmin(ReadOnlyAdmin):
         person = signed_in(request)
         route = get_object_or_404(Route.objects.visible_to(person).with_entries(), pk=object_id)
         change_route.require_permission(person, route)
-        form = RouteForm(request.POST or None, route=route, targets=candidates(route))
+        form = RouteForm(request.POST or None, route=route, offered=candidates(route, request.POST))
         preview, conflict, status = None, "", 200
-        if request.method == "POST":
+        if request.method == "POST" and "search" not in request.POST:
             status = 422
             if form.is_valid():
                 try:
@@ -145,6 +145,7 @@ class RouteAdmin(ReadOnlyAdmin):
             "form": form,
             "preview": preview,
             "conflict": conflict,
+            "is_stale": form.is_bound and str(route.generation) != form.data.get("generation"),
             "back": reverse("admin:deployments_route_change", args=[route.pk]),
         }
         return render(request, "admin/deployments/route/edit.html", context, status=status)

@@ -57,6 +57,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.calls.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         self.server.answer(self)
 
+    def do_POST(self) -> None:
+        self.server.calls.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        answer_call(self, self.rfile.read(int(self.headers.get("content-length") or 0)))
+
     def log_message(self, *_) -> None:
         pass
 
@@ -81,6 +85,26 @@ def list_models(request: _Handler) -> None:
         request.say(401, {"error": {"message": message, "code": "invalid_api_key"}})
     else:
         request.say(200, {"object": "list", "data": MODELS})
+
+
+def answer_call(request: _Handler, body: bytes) -> None:
+    """Answer a chat call that is not streamed, if the key is right."""
+    if request.headers.get("authorization") != f"Bearer {GOOD_KEY}":
+        request.say(401, {"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}})
+        return
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "A stub says hello."},
+    }
+    answer = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": json.loads(body)["model"],
+    }
+    usage = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
+    request.say(200, answer | {"choices": [choice], "usage": usage})
 
 
 def saying(status: int, document: object, **headers: str):

@@ -14,6 +14,7 @@ from billing.usage import UsageRecord
 from core.ids import uuid7
 from deployments import sharing
 from deployments.models import RouteEntry
+from deployments.route_form import MOST_OFFERED
 from deployments.route_preview import preview_route
 from deployments.routes import EntryPlan, plan_of, route_of
 from gateway.actions import register_gateway
@@ -69,7 +70,7 @@ def answers(route, **weights):
     by_name = {"first": "", "second": ""} | weights
     fields = {"generation": str(route.generation)}
     for entry in (deployment.target for deployment in everything(route)):
-        fields[f"weight_{entry.pk}"] = by_name[entry.name]
+        fields[f"weight_{entry.pk}"] = by_name.get(entry.name, "")
         fields[f"priority_{entry.pk}"] = "0"
     return fields
 
@@ -186,6 +187,31 @@ def test_a_model_without_targets_says_what_to_do(desk):
     assert "Deploy a version of it" in desk.get(form_page(route)).content.decode()
     detail = desk.get(reverse("admin:deployments_route_change", args=[route.pk])).content.decode()
     assert "nothing serves this model yet" in detail
+
+
+def test_many_targets_are_found_by_name_and_none_of_the_route_is_lost(first, route, desk):
+    """However old it is: a form that does not show a target would take it out."""
+    newer = [
+        DeploymentFactory(name=f"engine-{number}", version=first.version)
+        for number in range(MOST_OFFERED + 1)
+    ]
+    wanted, hidden = newer[0].target, newer[1].target
+    page = desk.get(form_page(route)).content.decode()
+    assert f"weight_{first.target.pk}" in page
+    assert f"weight_{wanted.pk}" not in page
+    typed = answers(route, first="7") | {"find": "engine-0", "search": "1"}
+    found = desk.post(form_page(route), typed)
+    assert found.status_code == 200
+    assert f"weight_{wanted.pk}" in found.content.decode()
+    assert f"weight_{hidden.pk}" not in found.content.decode()
+    assert 'value="7"' in found.content.decode()
+    saved = typed | {f"weight_{wanted.pk}": "3", "save": "1", "find": "engine-5"}
+    del saved["search"]
+    assert desk.post(form_page(route), saved).status_code == 302
+    assert {(entry.target_id, entry.weight) for entry in plan_of(route)} == {
+        (first.target.pk, 7),
+        (wanted.pk, 3),
+    }
 
 
 def test_no_routes_yet_says_where_they_come_from(desk):
