@@ -120,11 +120,11 @@ _EVENTS: Final = """
     INSERT INTO usage_event (event_id, tenant_id, project_id, key_id, occurred_at, config_revision, latency_ms,
         first_token_ms, day, period, model_id, target_id, http_status, is_unpriced, is_exact, is_stream,
         is_long_context, is_batch, source, status, usage, amount, request_id, trace_id, trace_text, person_id,
-        service_tier)
+        service_tier, asked_model)
     SELECT event_id, tenant_id, project_id, key_id, occurred_at, config_revision, latency_ms,
            nullif(first_token_ms, -1), day, period, model_id, (%(targets)s::int[])[target + 1], http_status,
            amount IS NULL, is_exact, is_stream, is_long_context, is_batch, %(source)s, status, usage, amount,
-           request_id, trace_id, trace_text, person_id, service_tier"""
+           request_id, trace_id, trace_text, person_id, service_tier, asked_model"""
 _GAINED: Final = "period, tenant_id, project_id, key_id, model_id, day, hour"
 
 
@@ -161,7 +161,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (
     first_token_ms integer NOT NULL, config_revision bigint NOT NULL, http_status smallint NOT NULL,
     is_exact boolean NOT NULL, is_stream boolean NOT NULL, is_long_context boolean NOT NULL, is_batch boolean NOT NULL,
     status text COLLATE "C" NOT NULL, request_id text, trace_id uuid, trace_text text, person_id uuid,
-    service_tier text, payload_sha bigint NOT NULL, usage numeric NOT NULL,
+    service_tier text, asked_model text, payload_sha bigint NOT NULL, usage numeric NOT NULL,
     {", ".join(f"k{n} integer NOT NULL" for n in numbers)}
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS {tariff} (

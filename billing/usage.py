@@ -53,6 +53,8 @@ class UsageRecord(NamedTuple):
     service_tier: str | None = None
     is_long_context: bool = False
     is_batch: bool = False
+    # The model that the client asked for, if another one answered.
+    asked_model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ _2000: Final = 946_684_800_000_000
 STAGING_COLUMNS: Final = (
     "n", "place", "tariff", "target", "event_id", "occurred_at", "latency_ms", "first_token_ms", "config_revision",
     "http_status", "is_exact", "is_stream", "is_long_context", "is_batch", "status", "request_id", "trace_id",
-    "trace_text", "person_id", "service_tier", "payload_sha", "usage",
+    "trace_text", "person_id", "service_tier", "asked_model", "payload_sha", "usage",
 )  # fmt: skip
 NO_TARGET: Final = -1
 _PLACE: Final = struct.Struct(">hiii16sii")
@@ -128,7 +130,7 @@ _ROW: Final = struct.Struct(">h" + "ii" * 4 + "i16siq" + "ii" * 2 + "iqih" + "i?
 _CONTENT: Final = struct.calcsize(">h" + "ii" * 4)
 _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
-_NO_IDS: Final = _NULL * 5
+_NO_IDS: Final = _NULL * 6
 _UUID_SIZE: Final = _SIZE.pack(16)
 _SHA_SIZE: Final = _SIZE.pack(8)
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")  # of W3C Trace Context
@@ -208,7 +210,7 @@ def encode(records: Sequence[UsageRecord], kinds: list[KnownKind] | None = None)
     for record in records:
         (
             event_id, key_id, model, at, usage, status, http_status, is_exact, latency, first_token, is_stream, target,
-            revision, request, trace, person, tier, is_long, is_batch,
+            revision, request, trace, person, tier, is_long, is_batch, asked,
         ) = record  # fmt: skip
         try:
             if first_token is None:
@@ -242,8 +244,8 @@ def encode(records: Sequence[UsageRecord], kinds: list[KnownKind] | None = None)
                 said += _text(target)
             row += (
                 _NO_IDS
-                if request is trace is person is tier
-                else _ids(event_id, request, trace, person, tier)
+                if request is trace is person is tier is asked
+                else _ids(event_id, request, trace, person, tier, asked)
             )
         except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
             batch.malformed.append((record, str(error)))
@@ -314,10 +316,17 @@ def _model_name(value: str) -> bytes:
 
 
 def _ids(
-    event_id: UUID | str, request: str | None, trace: str | None, person: UUID | str | None, tier: str | None
+    event_id: UUID | str,
+    request: str | None,
+    trace: str | None,
+    person: UUID | str | None,
+    tier: str | None,
+    asked: str | None,
 ) -> bytes:
-    """The call's other ids and its tier, encoded compactly. A request id equal to the event id is left out. A trace id
-    of 32 hexadecimal digits takes 16 bytes; any other is kept as text.
+    """The call's other ids, its tier and the model asked for, encoded compactly.
+
+    A request id equal to the event id is left out. A trace id of 32 hexadecimal digits takes 16 bytes; any other is
+    kept as text.
 
     Args:
         event_id: id of the call.
@@ -325,6 +334,7 @@ def _ids(
         trace: the caller's trace id.
         person: id of the person who answers for the key.
         tier: the target's service tier.
+        asked: the model that the client asked for, if another one answered.
     """
     own = event_id if type(event_id) is str else str(event_id)
     own_request = _NULL if request is None or request == own else _text(request)
@@ -335,7 +345,8 @@ def _ids(
     else:
         traced = _NULL + _text(trace)
     whose = _NULL if person is None else _UUID_SIZE + _uuid(person).bytes
-    return own_request + traced + whose + (_NULL if tier is None else _text(tier))
+    facts = (_NULL if tier is None else _text(tier)) + (_NULL if asked is None else _model_name(asked))
+    return own_request + traced + whose + facts
 
 
 def _text(value: str) -> bytes:

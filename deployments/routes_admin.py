@@ -19,6 +19,7 @@ from accounts.admin.base import offers
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
 from core.errors import Conflict
+from deployments.fallbacks_admin import FallbacksPage
 from deployments.models import Route
 from deployments.route_form import RouteForm, candidates
 from deployments.route_preview import RoutePreview, preview_route, share_of
@@ -26,13 +27,21 @@ from deployments.routes import EntryPlan, change_route
 
 
 @admin.register(Route)
-class RouteAdmin(ReadOnlyAdmin):
+class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
     list_display = ["model", "targets", "gateways", "changed_at"]
     list_select_related = ["model"]
     search_fields = ["model__name"]
     sort_columns = {"model_name": F("model__name")}
-    fields = readonly_fields = ["model", "targets", "gateways", "generation", "changed_at", "created_at"]
-    actions_detail = ["change_targets"]
+    fields = readonly_fields = [
+        "model",
+        "targets",
+        "fallback_models",
+        "gateways",
+        "generation",
+        "changed_at",
+        "created_at",
+    ]
+    actions_detail = ["change_targets", "change_fallbacks"]
     empty_title = _("No routes yet")
     empty_text = _(
         "Deploy a version of a model. Its route then appears here, and gets calls once you add a target."
@@ -72,6 +81,10 @@ class RouteAdmin(ReadOnlyAdmin):
         )
         nothing = format_html("<b>{}</b>", _("none: nothing serves this model yet"))
         return format_html_join("", "<p><b>{}</b>: {} · {} · {} · {} · {}</p>", rows) or nothing
+
+    @display(description=_("Fallback models"))
+    def fallback_models(self, route: Route) -> str:
+        return ", ".join(fallback.model.name for fallback in route.fallbacks.all()) or str(_("none"))
 
     @display(description=_("Gateways"))
     def gateways(self, route: Any) -> str:

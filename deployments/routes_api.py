@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
-from deployments import routes
+from deployments import fallbacks, routes
 from deployments.api import PlatformScopedMixin
 from deployments.models import Deployment, Route, Sharing
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
@@ -52,14 +52,31 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
 
     model = serializers.CharField(source="model.name", read_only=True)
     entries = RouteEntrySerializer(many=True, read_only=True)
+    fallbacks = serializers.SerializerMethodField(
+        help_text="Models that answer when no target of this one does, in order."
+    )
     gateways = serializers.SerializerMethodField(
         help_text="How many follow the route as it was last changed."
     )
 
     class Meta:
         model = Route
-        fields = ["id", "model", "generation", "revision", "changed_at", "gateways", "entries", "created_at"]
+        fields = [
+            "id",
+            "model",
+            "generation",
+            "revision",
+            "changed_at",
+            "gateways",
+            "entries",
+            "fallbacks",
+            "created_at",
+        ]
         read_only_fields = fields
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_fallbacks(self, route: Route) -> list[str]:
+        return [fallback.model.name for fallback in route.fallbacks.all()]
 
     @extend_schema_field(GatewaysSerializer)
     def get_gateways(self, route: Route) -> dict[str, int]:
@@ -123,6 +140,25 @@ class WantedRouteSerializer(serializers.Serializer):  # type: ignore[type-arg]
     may_end_service = serializers.BooleanField(default=False)
 
 
+class WantedFallbacksSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """The models that shall answer when no target of this one does, the first first."""
+
+    generation = serializers.IntegerField(min_value=0)
+    models = serializers.ListField(
+        child=serializers.CharField(max_length=120), max_length=fallbacks.MOST_FALLBACKS
+    )
+
+
+class FallbackPreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """A fallback: projects that may call the route's model, or both, and those whose calls may go there."""
+
+    model = serializers.CharField(source="model.name", read_only=True)
+    is_routed = serializers.BooleanField(read_only=True)
+    projects = serializers.IntegerField(read_only=True)
+    granted = serializers.IntegerField(read_only=True)
+    usable = serializers.IntegerField(read_only=True)
+
+
 class RouteViewSet(
     PlatformScopedMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
 ):
@@ -164,6 +200,33 @@ class RouteViewSet(
         """What `PUT` would change with the same body, and for whom. Changes nothing."""
         route, wanted = self._asked(request)
         return Response(RoutePreviewSerializer(preview_route(route, _plan(wanted))).data)
+
+    @extend_schema(request=WantedFallbacksSerializer, responses=RouteSerializer)
+    @action(detail=True, methods=["put"], url_path="fallbacks")
+    def fallbacks(self, request: Request, pk: str) -> Response:
+        """Replace the models that answer when no target of this one does. Gateways follow within seconds.
+
+        409 with `route_changed` if someone else changed the route since `generation`.
+        """
+        route, wanted = self._wanted_fallbacks(request)
+        fallbacks.change_fallbacks(
+            route.pk, wanted["models"], based_on=wanted["generation"], by=signed_in(request)
+        )
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=WantedFallbacksSerializer, responses=FallbackPreviewSerializer(many=True))
+    @action(detail=True, methods=["post"], url_path="preview-fallbacks")
+    def preview_fallbacks(self, request: Request, pk: str) -> Response:
+        """What `PUT fallbacks/` would change with the same body, and for whom. Changes nothing."""
+        route, wanted = self._wanted_fallbacks(request)
+        found = fallbacks.preview_fallbacks(route, wanted["models"])
+        return Response(FallbackPreviewSerializer(found, many=True).data)
+
+    def _wanted_fallbacks(self, request: Request) -> tuple[Route, dict[str, Any]]:
+        route: Route = self.subject_of(fallbacks.change_fallbacks)
+        wanted = WantedFallbacksSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        return route, wanted.validated_data
 
     def _asked(self, request: Request) -> tuple[Route, dict[str, Any]]:
         """The route and the validated body. Checks for 404 and 403 first."""

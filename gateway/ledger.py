@@ -141,6 +141,7 @@ def _record(report: UsageEventReport) -> UsageRecord:
         service_tier=report.service_tier,
         is_long_context=report.is_long_context,
         is_batch=report.is_batch,
+        asked_model=report.asked_model,
     )
 
 

@@ -27,7 +27,7 @@ from deployments.models import RouteEntry
 from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, ContractError, DataClass, RouteConfig
 from gateway.contract import v1_config as v1
 from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, ProjectRecord, TenantRecord
-from gateway.contract.versions import downgraded_route, target_of, upgraded_routes
+from gateway.contract.versions import downgraded_route, may_stand_in, target_of, upgraded_routes
 from gateway.proxy.index import Route, compile_route
 from tenants.models import Tenant
 
@@ -143,6 +143,19 @@ class Proof:
                 # As the rows have it.
                 real = Policy(project.tenant_id, regions, granted.surely or its or granted.perhaps)
                 self._pair(model, asked, real, project=project.slug)
+                if isinstance(project, ProjectRecord):
+                    self._stand_ins(model, project, sent, real)
+
+    def _stand_ins(self, model: str, project: ProjectRecord, sent: Regions, real: Policy) -> None:
+        """Check the targets that calls for `model` reach by its fallbacks, as calls for `model`."""
+        classes = project.data_classes
+        for other in self._fallbacks(model):
+            if other in project.grant_ends and may_stand_in(classes.get(model), classes.get(other)):
+                asked = Policy(project.tenant_id, sent, classes.get(other))
+                self._pair(other, asked, real, project=project.slug, asked_model=model)
+
+    def _fallbacks(self, model: str) -> list[str]:
+        return self._configs[model].fallbacks if model in self._configs else []
 
     def _standing(self, tenants: Collection[UUID] | None) -> None:
         """Check the routes for every policy that gateways have already: of these tenants, or of all."""
@@ -151,13 +164,17 @@ class Proof:
             grants = grants.filter(tenant__in=tenants)
         policies = ["model__name", "tenant__regions", "access_request__data_class"]
         found = [("", *row) for row in grants.values_list(*policies).distinct()]
-        self._load_targets({row[1] for row in found})
+        named = {row[1] for row in found}
+        self._load_targets(named.union(*map(self._fallbacks, named)))
         if self._exclusive:
             grants = grants.filter(model__name__in=self._exclusive)
             found += grants.values_list(_text("tenant_id"), *policies).distinct()
         for tenant_id, model, regions, data_class in found:
             real = Policy(tenant_id, tuple(regions), data_class)
             self._pair(model, Policy("", (), None) if self._is_first else real, real)
+            for other in [] if self._is_first else self._fallbacks(model):
+                # Granted for this class of data or a higher one, which reaches no more.
+                self._pair(other, real, real, asked_model=model)
 
     def _pair(self, model: str, asked: Policy, real: Policy, **row: str) -> None:
         """Require that every target that calls for `model` reach under `asked` is permitted under `real`."""

@@ -98,7 +98,8 @@ def routes() -> list[RouteConfig]:
         if (config := target_config(entry, sealed)) is not None:
             targets[entry.route_id].append(config)
     found = []
-    for route in Route.objects.select_related("model").order_by("model__name"):
+    rows = Route.objects.select_related("model").prefetch_related("fallbacks__model")
+    for route in rows.order_by("model__name"):
         own = route.model.mode
         if own not in SERVED_MODES:
             log.warning("route.not_servable", model=route.model.name, mode=own)
@@ -109,6 +110,7 @@ def routes() -> list[RouteConfig]:
                 modes=[own, *sorted({mode for one in targets[route.pk] for mode in one.modes} - {own})],
                 targets=targets[route.pk],
                 max_output_tokens=route.model.max_output_tokens,
+                fallbacks=[fallback.model.name for fallback in route.fallbacks.all()],
                 owned_by=route.model.maker or "quartermaster",
                 created=second_of(route.model.created_at),
             )

@@ -90,6 +90,7 @@ CREATE TABLE usage_event (
     trace_text text COLLATE "C",  -- what else a caller named its trace
     person_id uuid,  -- who answered for the key
     service_tier text COLLATE "C",
+    asked_model text COLLATE "C",  -- null: the model that answered
     CONSTRAINT usage_event_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
 ) PARTITION BY RANGE (occurred_at);
 CREATE TABLE usage_event_default PARTITION OF usage_event DEFAULT;
@@ -192,6 +193,7 @@ STATE = [
             ("trace_text", models.TextField(null=True)),
             ("person_id", models.UUIDField(null=True)),
             ("service_tier", models.TextField(null=True)),
+            ("asked_model", models.TextField(null=True)),
         ],
         options={"db_table": "usage_event"},
         managers=[("unscoped", models.Manager())],

@@ -178,6 +178,8 @@ class UsageEvent(BillingOwned):
     person_id = models.UUIDField(null=True)
     # As the target named it.
     service_tier = models.TextField(null=True)
+    # The model that the client asked for, if another one answered.
+    asked_model = models.TextField(null=True)
 
     class Meta(BillingOwned.Meta):
         db_table = "usage_event"

@@ -244,6 +244,24 @@ class Migration(migrations.Migration):
             options={"permissions": [("manage_route", "Change which targets serve a model")]},
         ),
         migrations.CreateModel(
+            "RouteFallback",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("route", models.ForeignKey("deployments.route", models.CASCADE, related_name="fallbacks")),
+                (
+                    "model",
+                    models.ForeignKey("catalog.catalogmodel", models.PROTECT, related_name="stands_in_for"),
+                ),
+                ("position", models.PositiveSmallIntegerField()),
+            ],
+            options={
+                "ordering": ["position"],
+                "constraints": [
+                    models.UniqueConstraint(name="fallback_once_per_route", fields=("route", "model")),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             "RouteEntry",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),

@@ -3,7 +3,7 @@
 from deployments.models.clusters import DNS_LABEL, Cluster
 from deployments.models.deployments import Deployment, Sharing
 from deployments.models.providers import EgressPolicy, Provider, ProviderCredential, ProviderModel
-from deployments.models.routes import Route, RouteEntry, Target, TargetAddress
+from deployments.models.routes import Route, RouteEntry, RouteFallback, Target, TargetAddress
 
 __all__ = [
     "DNS_LABEL",
@@ -15,6 +15,7 @@ __all__ = [
     "ProviderModel",
     "Route",
     "RouteEntry",
+    "RouteFallback",
     "Sharing",
     "Target",
     "TargetAddress",

@@ -182,6 +182,23 @@ class Route(models.Model):
         return self.model.name
 
 
+class RouteFallback(models.Model):
+    """A model that may answer calls for a route's model when no target of that one answers."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    route = models.ForeignKey(Route, models.CASCADE, related_name="fallbacks")
+    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="stands_in_for")
+    # 0 first.
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [UniqueConstraint(fields=["route", "model"], name="fallback_once_per_route")]
+
+    def __str__(self) -> str:
+        return f"{self.model} for {self.route}"
+
+
 class RouteEntry(models.Model):
     """A target of a route, with its share of the calls."""
 

@@ -220,6 +220,9 @@ class RouteConfig(OpenMessage, frozen=True):
     modes: Annotated[list[ModeName], msgspec.Meta(min_length=1)]
     targets: list[TargetConfig] = []
     max_output_tokens: int | None = None
+    # Models that may answer a call in place of this one, in this order, when no target of this one answers: each only
+    # for keys that may call it, with data of at least the same class (`versions.may_stand_in`).
+    fallbacks: list[str] = []
     owned_by: str = "quartermaster"  # shown by GET /v1/models
     created: int = 0  # shown by GET /v1/models
     handling: HandlingConfig = HandlingConfig()

@@ -103,6 +103,8 @@ class UsageEventReport(OpenMessage, frozen=True):
     is_long_context: bool = False
     # Whether the call was part of a batch, which targets charge less for.
     is_batch: bool = False
+    # The public name that the client asked for, if another model served the call.
+    asked_model: str | None = None
 
     @property
     def tokens(self) -> int:

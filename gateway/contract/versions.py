@@ -194,6 +194,14 @@ def may_receive(target: TargetConfig, regions: Iterable[str], data_class: DataCl
     return DATA_CLASSES.index(data_class) <= DATA_CLASSES.index(target.highest_data_class)
 
 
+def may_stand_in(asked: DataClass | None, other: DataClass | None) -> bool:
+    """Whether a model granted for data of class `other` may get a call to one that is granted for `asked`.
+
+    The call may contain data of that class, so the other model must be granted for no less. None: not known.
+    """
+    return asked is not None and other is not None and DATA_CLASSES.index(other) >= DATA_CLASSES.index(asked)
+
+
 class Downgrade:
     """Turns the parts of one configuration into version 1. Routing must come before projects, tenants too.
 

@@ -13,12 +13,12 @@ import structlog
 
 from gateway.proxy.auth import authenticate, credential, is_loopback, require_endpoint
 from gateway.proxy.body import with_member
-from gateway.proxy.calls import Call
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.dialects.anthropic_client.request import count_answer
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.endpoints import ENDPOINTS, RESPONSES_PATH, path_of
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable, usage_not_recorded
+from gateway.proxy.fallbacks import serve
 from gateway.proxy.head import declared_length, shown
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
@@ -116,7 +116,7 @@ class App:
                 share.release()
 
             request.on_begin = let_go
-            await Call(self._state, index, request, key, parsed, route, endpoint).run()
+            await serve(self._state, index, request, key, parsed, route, endpoint)
         except LimitReached as refusal:
             self._state.refusals.limited(refusal, key.config.key_id, index.revision)
             raise

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import structlog
 
-from gateway.contract import Usage, UsageEventReport, total_tokens
+from gateway.contract import Usage, total_tokens
 from gateway.proxy import upstream
 from gateway.proxy.answer_errors import FailedAnswer
+from gateway.proxy.call_facts import CallFacts, Status
 from gateway.proxy.call_log import log_answered
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
@@ -16,7 +18,6 @@ from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced, usage_not_recorded
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import TransportError
-from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.messages_calls import put_call_apart
@@ -28,7 +29,6 @@ from gateway.proxy.sessions import session_of
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State
 from gateway.proxy.streaming import StreamTooStrange
-from gateway.proxy.tracing import read_trace
 from gateway.proxy.watch import Watch
 from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer
 
@@ -38,6 +38,7 @@ _AFTERMATH_SECONDS = 0.1
 # After the end of an answer, for the backend's usage report.
 _LAST_WORDS_SECONDS = 5.0
 _HELD_SECONDS = 0.25
+NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 
 
 class Call:
@@ -52,7 +53,25 @@ class Call:
         parsed: ParsedRequest,
         route: Route,
         endpoint: Endpoint,
+        *,
+        asked: str | None = None,
+        is_followed: bool = False,
+        said: Mapping[str, str] = NOTHING_SAID,
     ) -> None:
+        """A call that nobody has answered yet.
+
+        Args:
+            state: of this process.
+            index: the configuration.
+            request: the client's request.
+            key: whose call it is.
+            parsed: the call; its model is the one that shall serve it.
+            route: the backends that can take it.
+            endpoint: where it arrived.
+            asked: the model that the client asked for, if it is another one.
+            is_followed: the caller counts the call as active, and records it if nobody answers (`record_failure`).
+            said: further headers of its answer.
+        """
         self._state = state
         self._index = index
         self._request = request
@@ -63,16 +82,15 @@ class Call:
         price = index.price(key.config.tenant_id, parsed.model)
         # A price that lacks what each such call uses would be half of the cost.
         self._price: Price | None = price if price is not None and parsed.is_priced_by(price) else None
-        self._trace = read_trace(request.headers)
+        self._facts = CallFacts(request, key, parsed, index.revision, asked)
+        self._is_followed = is_followed
+        self._said = said
         tenant_id = key.config.tenant_id
         session = session_of(route, request.headers, parsed.body, index.separation, tenant_id)
         self._apart = put_call_apart(parsed, index.separation, tenant_id)
         self._reservation = Reservation()
         self._share = state.answers.share_of(tenant_id, key.config.key_id)
         self._attempts = upstream.Attempts(session)
-        self._occurred_at = time.time()
-        self._started = time.monotonic()
-        self._first_token: float | None = None
         self._stream: ClientStream | None = None
         self._tier: str | None = None  # that a whole answer named
         # Waiting for a slow client, not for the backend.
@@ -85,7 +103,8 @@ class Call:
     async def run(self) -> None:
         """Serve the call until it is answered, has failed, or the client has gone. Raises Refusal."""
         await self._admit()
-        self._state.call_began()
+        if not self._is_followed:
+            self._state.call_began()
         try:
             await self._watch.run(self._serve, self._route.config.handling.call_timeout_seconds)
             if self._watch.stopped is not None:
@@ -93,8 +112,8 @@ class Call:
             elif self._watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
                 await self._cancelled()
         except Refusal as refusal:
-            if self._attempts.reached is not None and not self._is_finished:
-                await self._finish("error", refusal.status, {}, is_exact=True)
+            if not (self._is_followed and refusal.is_unanswered):
+                await self.record_failure(refusal)
             refusal.headers = {**self._reservation.headers, **refusal.headers}
             raise
         except SpoolError:
@@ -104,13 +123,19 @@ class Call:
             problem = usage_not_recorded()
             self._end_failed(error_event(str(problem), problem.code))
         finally:
-            self._state.call_ended()
+            if not self._is_followed:
+                self._state.call_ended()
             self._share.release()
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
             # A call without a record has used nothing.
             if not self._reservation.is_settled:
                 await self._settle({}, is_unused=True)
+
+    async def record_failure(self, refusal: Refusal) -> None:
+        """Record that the call failed, if a backend got it and nothing is on record. Raises SpoolError."""
+        if self._attempts.reached is not None and not self._is_finished:
+            await self._finish("error", refusal.status, {}, is_exact=True)
 
     def _lacks_only_usage(self) -> bool:
         stream = self._stream
@@ -126,6 +151,8 @@ class Call:
         estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)
         tenant_id = self._key.config.tenant_id
         self._reservation = await self._state.limiter.admit(limits, estimate, tenant_id)
+        if self._said:
+            self._reservation.headers = {**self._reservation.headers, **self._said}
         for limit in self._reservation.soft_exceeded:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 
@@ -136,7 +163,7 @@ class Call:
             "accept": self._parsed.accept,
             "accept-encoding": "identity",
             "x-request-id": request.id,
-            **self._trace.headers,
+            **self._facts.trace.headers,
         }
         try:
             await upstream.ask(
@@ -163,7 +190,7 @@ class Call:
         """Pass one backend's answer on. Raises BackendFault if it failed or never came, and nothing was sent."""
         self._stream = None
         names = Names(backend, self._route.config.model, self._attempts.secrets)
-        identity = Identity(self._request.id, self._route.config.model, int(self._occurred_at))
+        identity = Identity(self._request.id, self._route.config.model, int(self._facts.occurred_at))
         try:
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
@@ -210,7 +237,7 @@ class Call:
         loop = asyncio.get_running_loop()
         idle_seconds = backend.idle_seconds(self._index.settings)
         self._beginning = self._state.spool.begin(
-            self._event("cancelled", 200, self._counted_so_far()[0], is_exact=False),
+            self._facts.event("cancelled", 200, self._counted_so_far()[0], backend, is_exact=False),
             lambda: self._counted_so_far()[0],
         )
         await self._open_stream(stream, answer, idle_seconds)
@@ -278,8 +305,8 @@ class Call:
             raise
 
     async def _pass_events(self, stream: ClientStream, events: bytes) -> None:
-        if self._first_token is None and stream.delivered.pieces:
-            self._first_token = time.monotonic()
+        if self._facts.first_token is None and stream.delivered.pieces:
+            self._facts.first_token = time.monotonic()
         if events and not self._watch.is_client_gone:
             self._is_sending = True
             await self._request.send_piece(events, self._index.settings.idle_timeout_seconds)
@@ -345,7 +372,7 @@ class Call:
 
     async def _finish(
         self,
-        status: Literal["ok", "error", "cancelled"],
+        status: Status,
         http_status: int,
         usage: Usage,
         *,
@@ -353,48 +380,19 @@ class Call:
     ) -> None:
         """Record the call and settle its limits; returns when it is on disk. Raises SpoolError."""
         self._is_finished = self._request.is_recorded = True
-        latency = time.monotonic() - self._started
-        first = None if self._first_token is None else self._first_token - self._started
+        latency, first = time.monotonic() - self._facts.started, self._facts.first_token_seconds
         model = self._parsed.model
         self._state.metrics.count_finished(model, status, latency, usage)
         if first is not None:
             self._state.metrics.first_token.labels(model).observe(first)
-        event = self._event(status, http_status, usage, is_exact, latency, first)
+        reached = self._attempts.reached
+        tier = self._tier if self._stream is None else self._stream.service_tier
+        event = self._facts.event(
+            status, http_status, usage, reached, is_exact=is_exact, latency=latency, tier=tier
+        )
         log_answered(event, self._key)
         # Record first: a call cancelled while settling is still recorded.
         try:
             await self._state.spool.append(event)
         finally:
             await self._settle(usage, is_unused=status == "error" and not usage)
-
-    def _event(
-        self,
-        status: Literal["ok", "error", "cancelled"],
-        http_status: int,
-        usage: Usage,
-        is_exact: bool,
-        latency: float = 0.0,
-        first: float | None = None,
-    ) -> UsageEventReport:
-        backend = self._attempts.reached
-        tier = self._tier if self._stream is None else self._stream.service_tier
-        return UsageEventReport(
-            call_id=self._request.id,
-            occurred_at=rfc3339(self._occurred_at),
-            key_id=self._key.config.key_id,
-            model=self._parsed.model,
-            status=status,
-            http_status=http_status,
-            is_exact=is_exact,
-            usage=usage,
-            latency_ms=round(latency * 1000),
-            first_token_ms=None if first is None else round(first * 1000),
-            is_stream=self._parsed.is_stream,
-            target_id=backend.id if backend else None,
-            config_revision=self._index.revision,
-            trace_id=self._trace.id,
-            request_id=self._request.id,
-            person_id=self._key.config.person_id,
-            service_tier=tier,
-            is_batch=tier == "batch",
-        )

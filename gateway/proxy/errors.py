@@ -26,6 +26,8 @@ class Refusal(Exception):
         self.kind = kind
         self.param = param
         self.headers = headers or {}
+        # No backend of the model answered, so another model may.
+        self.is_unanswered = False
 
     def body(self) -> bytes:
         """The body of the answer."""

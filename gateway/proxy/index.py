@@ -1,6 +1,6 @@
 """A snapshot, compiled for fast lookups. Immutable: a new revision is a new index."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.regions import distance
@@ -19,7 +19,7 @@ from gateway.contract import (
     TargetConfig,
     Usage,
 )
-from gateway.contract.versions import may_receive, require_readable
+from gateway.contract.versions import may_receive, may_stand_in, require_readable
 from gateway.proxy.records import Key, Keys, WholeKeys
 from gateway.proxy.separation import Separation
 
@@ -284,6 +284,24 @@ class Index:
     def price(self, tenant_id: str, model: str) -> Price | None:
         """What a tenant pays for a model, or None if it has no price, which does not mean free."""
         return self._prices.get((tenant_id, model)) or self._prices.get((None, model))
+
+    def stand_ins(self, route: Route, key: Key, mode: Mode, now: float) -> Iterator[Route]:
+        """The routes of models that may answer a call to `route` in its place, in order.
+
+        Args:
+            route: of the model that the client asked for.
+            key: whose call it is. Each of the models must be granted to it, for no lower class of data.
+            mode: of the call.
+            now: in seconds.
+        """
+        classes = key.config.data_classes
+        for model in route.config.fallbacks:
+            if not key.may_call(model, now):
+                continue
+            if may_stand_in(classes.get(route.config.model), classes.get(model)):
+                other = self.route_of(model, key.config, mode)
+                if other is not None:
+                    yield other
 
     def callable_models(self, key: Key, now: float) -> list[Route]:
         """The models that a key may call now and that are served for its tenant, in the order of its grants."""

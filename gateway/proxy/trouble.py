@@ -82,6 +82,7 @@ class Trouble:
         )
         self._silent += 1
         if self._silent >= _MOST_SILENT:
+            self._other.is_unanswered = True
             raise self._other
 
     def fault(self, backend: Backend, fault: BackendFault) -> None:
@@ -110,6 +111,12 @@ class Trouble:
 
     def nobody_answered(self) -> Refusal:
         """The refusal for the client: 429 only if all backends answered 429."""
+        refusal = self._refusal()
+        # What cannot be said in their dialects is the call's own fault.
+        refusal.is_unanswered = refusal is not self._unfit
+        return refusal
+
+    def _refusal(self) -> Refusal:
         for backend, fault in self._doubtful:
             self._router.doubted(backend, fault.reason)
         if self._other is not None:

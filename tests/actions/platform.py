@@ -278,6 +278,19 @@ PLATFORM_ACTIONS = [
         ),
     ),
     Action(
+        "set fallback models",
+        "deployments.fallbacks.change_fallbacks",
+        subject=lambda world, actor: DeploymentFactory(),
+        api=EntryPoint(
+            "PUT /api/v1/routes/{it.version.model.route.pk}/fallbacks/",
+            lambda world, it: {"generation": 0, "models": [CatalogModelFactory().name]},
+        ),
+        admin=EntryPoint(
+            "POST /admin/deployments/route/{it.version.model.route.pk}/fallbacks/",
+            lambda world, it: {"generation": "0", "models": CatalogModelFactory().name, "save": "1"},
+        ),
+    ),
+    Action(
         "register a gateway",
         "gateway.actions.register_gateway",
         admin=EntryPoint("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),

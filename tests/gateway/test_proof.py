@@ -3,6 +3,8 @@
 import pytest
 
 from audit.models import AuditEntry
+from deployments.fallbacks import change_fallbacks
+from deployments.models import Provider
 from deployments.routes import EntryPlan, change_route, make_routable, plan_of
 from gateway import records
 from gateway.compile import compile_snapshot
@@ -21,7 +23,7 @@ from tests.factories import (
     member_of,
     staff,
 )
-from tests.gateway.granted import RouteEntryFactory, compiled, compiled_changes, key_for, registered
+from tests.gateway.granted import RouteEntryFactory, compiled, compiled_changes, grant, key_for, registered
 
 CONFIG = "/internal/v1/config"
 LINES = {"Accept": "application/vnd.quartermaster.config", "x-contract-versions": "1,2"}
@@ -163,6 +165,26 @@ def test_a_changed_tenant_is_proved_with_the_projects_that_gateways_have(project
     monkeypatch.setattr("gateway.proxy.index.may_receive", lambda *args: True)
     with pytest.raises(NotProved, match="outside the tenant's regions"):
         compiled_changes(index.revision, index.state)
+
+
+def test_a_fallback_is_proved_with_the_class_of_data_of_the_model_that_was_asked_for(project, monkeypatch):
+    other = CatalogModelFactory(name="stand-in")
+    make_routable([listed := ProviderModelFactory(provider=ProviderFactory(regions=["eu"]), model=other)])
+    Provider.objects.filter(pk=listed.provider_id).update(highest_data_class="internal")
+    change_route(other.route.pk, [EntryPlan(listed.target.pk)], based_on=0, by=None)
+    key_for(project, other)
+    project.model.route.refresh_from_db()
+    change_fallbacks(project.model.route.pk, ["stand-in"], based_on=project.model.route.generation, by=None)
+    raise_revision()
+    index = current()
+    # As if gateways forgot that the call may contain data of a higher class.
+    grant(key_for(project), project.model, data_class="restricted")
+    assert everything(2)
+    assert compiled_changes(index.revision, index.state)
+    monkeypatch.setattr("gateway.proof.may_stand_in", lambda *classes: True)
+    with pytest.raises(NotProved, match="may not receive that class") as refused:
+        everything(2)
+    assert (refused.value.row["model"], refused.value.row["asked_model"]) == ("stand-in", "spread")
 
 
 def test_a_changed_project_is_proved(project, monkeypatch):

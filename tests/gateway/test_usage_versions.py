@@ -38,7 +38,7 @@ def of_version_1(key, **changes):
     """What a gateway of version 1 sends of the call that `report` describes."""
     event = raw(report(key, **changes))
     usage = event.pop("usage")
-    for name in ("person_id", "service_tier", "is_long_context", "is_batch"):
+    for name in ("person_id", "service_tier", "is_long_context", "is_batch", "asked_model"):
         del event[name]
     return event | {"tokens": usage, "backend_id": event.pop("target_id")}
 
@@ -143,12 +143,15 @@ def test_one_event_with_more_kinds_than_there_is_room_for_makes_no_more(key, hea
 def test_facts_of_a_call_are_kept(key, headers):
     person = str(uuid7())
     told = {"person_id": person, "service_tier": "flex", "is_long_context": True, "is_batch": True}
+    told["asked_model"] = "large"
     send(headers, report(key, **told), report(key))
     with_facts = recorded().get(is_batch=True)
     assert (str(with_facts.person_id), with_facts.service_tier) == (person, "flex")
-    assert with_facts.is_long_context
+    assert (with_facts.is_long_context, with_facts.asked_model) == (True, "large")
     plain = recorded().get(is_batch=False)
-    assert (plain.person_id, plain.service_tier, plain.is_long_context) == (None, None, False)
+    assert (plain.person_id, plain.service_tier, plain.is_long_context, plain.asked_model) == (
+        None, None, False, None,
+    )  # fmt: skip
 
 
 def test_other_facts_are_other_content(key, headers):

@@ -117,7 +117,7 @@ def modules():
     """Every module of ours that may hold actions."""
     for app in settings.OUR_APPS:
         for found in pkgutil.walk_packages([app], prefix=f"{app}."):
-            if not re.search(r"\.(migrations|management|proxy|cluster)\b", found.name):
+            if not re.search(r"\.(migrations|management|proxy|cluster|litellm_plugin)\b", found.name):
                 yield importlib.import_module(found.name)
 
 

@@ -1,0 +1,94 @@
+"""Over random routes, policies, fallbacks and failures: no call leaves its tenant's regions, class, or grants."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.contract import DATA_CLASSES, ConfigSnapshot, KeyConfig, RouteConfig, SettingsConfig
+from gateway.proxy.index import Index
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.records import Key
+from gateway.proxy.routing import Router
+from tests.gateway.targets import target
+
+REGIONS = ["", "eu", "eu-west-1", "eu-central-1", "europe-1", "us", "us-east-1", "ap-south-1"]
+MODELS = ["a", "b", "c"]
+CLASSES = st.sampled_from(DATA_CLASSES)
+targets = st.lists(
+    st.tuples(st.sampled_from(REGIONS), st.sampled_from(DATA_CLASSES), st.integers(0, 2), st.integers(0, 2)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def configured(routes, fallbacks):
+    return [
+        RouteConfig(
+            model=model,
+            modes=["chat"],
+            fallbacks=fallbacks if model == "a" else [],
+            targets=[
+                target(
+                    id=f"{model}{at}", url=f"http://{model}{at}/v1", upstream_model="o", region=region,
+                    highest_data_class=highest, weight=weight, priority=priority,
+                )
+                for at, (region, highest, weight, priority) in enumerate(routes[model])
+            ],
+        )
+        for model in MODELS
+    ]  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    routes=st.fixed_dictionaries(dict.fromkeys(MODELS, targets)),
+    fallbacks=st.permutations(["b", "c", "unknown"]),
+    granted=st.fixed_dictionaries({"a": CLASSES}, optional={"b": CLASSES, "c": CLASSES}),
+    ended=st.sets(st.sampled_from(["b", "c"])),
+    allowed=st.lists(st.sampled_from(["eu", "us-east-1", "ap"]), unique=True),
+    here=st.sampled_from(REGIONS),
+    order=st.lists(st.sampled_from(["eu", "us", "ap"]), unique=True),
+    seed=st.integers(0, 2**16),
+)
+def test_no_call_of_a_resident_tenant_ever_leaves(
+    routes, fallbacks, granted, ended, allowed, here, order, seed
+):
+    configs = configured(routes, fallbacks)
+    key = KeyConfig(
+        digest="a" * 64, key_id="k", prefix="qm_", tenant_id="t", tenant_slug="t", project_id="p", project_slug="p",
+        models=list(granted), regions=allowed, data_classes=granted, grant_ends=dict.fromkeys(ended, 50),
+    )  # fmt: skip
+    index = Index(
+        ConfigSnapshot(
+            revision=1, issued_at="", keys=[key], routes=configs, settings=SettingsConfig(region_order=order)
+        )
+    )
+    index.serve_from(here)
+    facts = {one.id: one for route in configs for one in route.targets}
+    held = Key.of(key)
+    router = Router(Metrics())
+    dice = random.Random(seed)
+    for _ in range(8):
+        route = index.route_of("a", key, "chat") if held.may_call("a", 100) else None
+        reached = []
+        for one in [] if route is None else [route, *index.stand_ins(route, held, "chat", 100)]:
+            model = one.config.model
+            for backend in router.candidates(one):
+                reached.append((model, backend))
+                if dice.random() < 0.7:
+                    router.failed(backend, "connect", is_reachable=dice.random() < 0.5)
+                else:
+                    router.answered(backend)
+                    break
+        for model, backend in reached:
+            stated = facts[backend.id]
+            assert backend.id.startswith(model)
+            assert model in granted
+            assert model not in ended
+            [region] = stated.regions or [""]
+            assert not allowed or any(region == one or region.startswith(f"{one}-") for one in allowed)
+            least = DATA_CLASSES.index(granted["a"])
+            assert DATA_CLASSES.index(stated.highest_data_class) >= least
+            assert DATA_CLASSES.index(granted[model]) >= least
+            assert stated.weight
