@@ -57,6 +57,28 @@ class HeadersField(forms.CharField):
         return clean_headers(headers)
 
 
+class YesNoField(forms.TypedChoiceField):
+    """Yes or no. Unlike a check box, it shows whether a page sent it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        choices = [(False, _("No")), (True, _("Yes"))]
+        super().__init__(
+            choices=choices,
+            coerce=lambda said: said == "True",
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+            **kwargs,
+        )
+
+    def clean(self, value: Any) -> bool:
+        return bool(super().clean(value))
+
+
+def _receives_traces() -> YesNoField:
+    field = Provider._meta.get_field("receives_traces")
+    return YesNoField(label=field.verbose_name, help_text=field.help_text)
+
+
 class CredentialFields(forms.Form):
     """A credential, as three fields. What is typed never comes back with the page."""
 
@@ -102,6 +124,7 @@ class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
     extra_headers = HeadersField(
         label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
     )
+    receives_traces = _receives_traces()
 
     class Meta:
         model = Provider
@@ -152,6 +175,7 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
     extra_headers = HeadersField(
         label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
     )
+    receives_traces = _receives_traces()
 
     class Meta:
         model = Provider

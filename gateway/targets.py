@@ -117,6 +117,7 @@ def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> Ta
             idle_timeout_seconds=float(provider.idle_timeout_seconds),
             proxy_url=provider.proxy_url,
             private_ca=provider.private_ca,
+            receives_traces=provider.receives_traces,
         ),
         modes=modes,
     )

@@ -116,6 +116,14 @@ class Migration(migrations.Migration):
                 ),
                 ("extra_headers", models.JSONField(blank=True, default=dict, verbose_name="extra headers")),
                 (
+                    "receives_traces",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Send it the traceparent and X-Trace-ID of each call. They are ours, so others get none.",
+                        verbose_name="receives traces",
+                    ),
+                ),
+                (
                     "connect_timeout_seconds",
                     models.PositiveIntegerField(
                         default=5,

@@ -66,6 +66,7 @@ class Provider(models.Model):
         "retention_days",
         "trains_on_data",
         "extra_headers",
+        "receives_traces",
         "connect_timeout_seconds",
         "first_byte_timeout_seconds",
         "idle_timeout_seconds",
@@ -116,6 +117,13 @@ class Provider(models.Model):
     trains_on_data = models.BooleanField(_("trains on our data"), null=True, blank=True)
     # {"openai-organization": "org-1"}: sent with every call. Never a secret; names in lower case.
     extra_headers = models.JSONField(_("extra headers"), default=dict, blank=True)
+    receives_traces = models.BooleanField(
+        _("receives traces"),
+        default=False,
+        help_text=_(
+            "Send it the traceparent and X-Trace-ID of each call. They are ours, so others get none."
+        ),
+    )
     connect_timeout_seconds = _seconds(5, _("time-out of connecting"), _("In seconds."))
     first_byte_timeout_seconds = _seconds(
         120, _("time-out of the first byte"), _("In seconds. Models that think answer late.")

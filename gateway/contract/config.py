@@ -145,6 +145,8 @@ class ProviderConfig(OpenMessage, frozen=True):
     first_byte_timeout_seconds: float = 120.0
     idle_timeout_seconds: float = 60.0
     proxy_url: str = ""
+    # Whether the trace of a call (`traceparent`, `tracestate`, `x-trace-id`) is told to it.
+    receives_traces: bool = False
     # PEM; empty: the authorities that the system trusts.
     private_ca: str = ""
 

@@ -15,6 +15,7 @@ from gateway.proxy.http.pool import Trust
 from gateway.proxy.index import Backend
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.separation import Apart
+from gateway.proxy.tracing import TRACE_HEADERS
 from gateway.proxy.vault import Vault
 
 _PATHS = {mode: f"/{PATHS[name]}" for mode, name in ENDPOINT_OF_MODE.items()}
@@ -64,6 +65,9 @@ def outgoing(
             backend.connect_seconds(settings),
             backend.first_byte_seconds(settings),
         )
+    if not provider.receives_traces:
+        # A trace is ours: it tells others which of our calls belong together.
+        headers = {name: value for name, value in headers.items() if name not in TRACE_HEADERS}
     own = {**headers, **dialect.headers, **provider.headers}
     auth = vault.header(dialect, backend.id, provider.credentials)
     if auth is not None:

@@ -13,6 +13,8 @@ _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\w.-]{1,64})?")
 _LONGEST_STATE = 512
+# What tells a trace.
+TRACE_HEADERS = frozenset(("traceparent", "tracestate", "x-trace-id"))
 # Every target of a route serves the same model, so routes already do both: by order and weight.
 _STRATEGIES = ("stable", "ab_test")
 

@@ -103,10 +103,19 @@ def test_settings_are_tested_and_changed(desk, stub):
     assert (moved.status_code, "Enter it again" in moved.content.decode()) == (422, True)
     mixed_up = desk.post(path, form(stub, credential_kind=""))
     assert (mixed_up.status_code, GOOD_KEY in mixed_up.content.decode()) == (422, False)
-    kept = form(stub, title="OpenAI Europe", retention_days="30", **nothing)
+    kept = form(stub, title="OpenAI Europe", retention_days="30", receives_traces="True", **nothing)
     assert desk.post(path, kept).status_code == 302
     provider.refresh_from_db()
     assert (provider.title, provider.retention_days) == ("OpenAI Europe", 30)
+    assert provider.receives_traces is True
+    # A page from before the release does not know the field.
+    assert desk.post(path, form(stub, title="OpenAI Europe", **nothing)).status_code == 302
+    provider.refresh_from_db()
+    assert provider.receives_traces is True
+    assert desk.post(path, form(stub, receives_traces="False", **nothing)).status_code == 302
+    provider.refresh_from_db()
+    assert provider.receives_traces is False
+    assert desk.post(path, kept).status_code == 302
     assert "OpenAI Europe is changed." in page(desk, f"/admin/deployments/provider/{provider.pk}/change/")
 
 

@@ -105,6 +105,33 @@ def test_a_stored_credential_reaches_the_provider_and_is_written_nowhere(shared_
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
 
 
+def test_a_trace_stays_here_unless_the_provider_is_to_get_it(shared_rig, outside):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = {
+        "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+        "tracestate": "shop=checkout",
+        "x-trace-id": "order-of-jane",
+    }
+
+    def told(key, headers):
+        messages = [{"role": "user", "content": "hello"}]
+        client = shared_rig.client(key, default_headers=headers)
+        client.chat.completions.create(model=MODEL, messages=messages)
+        return outside.asked[-1][0]
+
+    key = route_to(shared_rig, outside)
+    for headers in (sent, {"x-trace-id": "order-of-jane"}):
+        got = told(key, headers)
+        assert not {"traceparent", "tracestate", "x-trace-id"} & got.keys()
+        assert "jane" not in str(got)
+    # The ledger has it all the same.
+    assert {event.trace_id for event in shared_rig.events(key, 2)} == {trace, "order-of-jane"}
+    key = route_to(shared_rig, outside, receives_traces=True)
+    got = told(key, sent)
+    assert got["traceparent"] == sent["traceparent"]
+    assert (got["tracestate"], got["x-trace-id"]) == (sent["tracestate"], trace)
+
+
 @pytest.mark.parametrize(
     ("dialect", "header", "value", "path"),
     [
