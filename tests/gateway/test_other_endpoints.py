@@ -99,6 +99,7 @@ def test_every_field_of_a_form_passes(served):
         ({"meta": {"billed_units": {"search_units": 1}}}, {"search": 1}, True),
         ({"meta": {"billed_units": {"search_units": 2.0}}}, {"search": 2}, True),
         ({"usage": {"total_tokens": 17}}, {"input": 17}, True),
+        ({"meta": {"billed_units": {"total_tokens": 17}, "tokens": {"input_tokens": 17}}}, {"input": 17}, True),
         ({"usage": {"prompt_tokens": 17, "total_tokens": 17}}, {"input": 17}, True),
         ({}, {"search": 1}, False),
         ({"meta": {"billed_units": {"search_units": 3}}}, {"search": 1}, False),  # more than documents
@@ -138,6 +139,10 @@ TOKENS = {
     [
         ({"usage": {"type": "duration", "seconds": 2.3}}, {}, {"audio_input_seconds": 2300}, True),
         ({"usage": TOKENS}, {}, {"input": 4, "audio": 30, "output": 5}, True),
+        (
+            {"usage": {"prompt_audio_seconds": 3, "prompt_tokens": 150, "completion_tokens": 42, "total_tokens": 192}},
+            {}, {"audio_input_seconds": 3000}, True,
+        ),
         ({"duration": 2.97}, {"response_format": "verbose_json"}, {"audio_input_seconds": 2970}, True),
         ({}, {}, {"audio_input_seconds": 3000}, True),
         ({"usage": {"type": "duration", "seconds": 10**6}}, {}, {"audio_input_seconds": 3000}, False),

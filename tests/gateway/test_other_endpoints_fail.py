@@ -92,6 +92,22 @@ def test_whisper_ignores_the_wish_for_a_stream(served):
     assert model.event().status == "ok"
 
 
+def test_a_transcript_in_mistrals_events_is_whole_after_the_last_of_them(served):
+    model = served("audio/transcriptions")
+    usage = {"prompt_audio_seconds": 3, "prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12}
+    done = {
+        "type": "transcription.done",
+        "model": OWN_NAME,
+        "text": "hello",
+        "language": "en",
+        "usage": usage,
+    }
+    model.backend.says(events=[{"type": "transcription.text.delta", "text": "hello"}, done])
+    text = model.call(form=SOUND, stream="true").text
+    assert OWN_NAME not in text
+    assert (model.event().status, model.event().usage) == ("ok", {"audio_input_seconds": 3000})
+
+
 def test_a_transcript_as_a_chats_chunks_is_passed_on_under_the_public_name(served):
     model = served("audio/transcriptions")
     chunks = [

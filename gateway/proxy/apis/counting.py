@@ -82,9 +82,15 @@ def told_in(content: Any) -> Told:
         return Told()
     usage = content.get("usage")
     units = _seconds(usage) if isinstance(usage, dict) else None
-    if units is None:
-        units = _searches(content.get("meta"))
-    return Told(units, None if units is not None else read_usage(content))
+    if units is not None:
+        return Told(units)
+    meta = content.get("meta")
+    billed = meta.get("billed_units") if isinstance(meta, dict) else None
+    if isinstance(billed, dict):
+        units = _searches(billed)
+        # LiteLLM's, for servers that count tokens.
+        return Told(units) if units is not None else Told(None, read_usage({"usage": billed}))
+    return Told(None, read_usage(content))
 
 
 def checked(content: bytes, parsed: UnitRequest) -> tuple[bytes, dict[str, Any], Told]:
@@ -133,15 +139,14 @@ def milliseconds(seconds: Any) -> int | None:
 
 
 def _seconds(usage: dict[str, Any]) -> Usage | None:
-    if usage.get("type") not in ("duration", None) or "seconds" not in usage:
-        return None
-    found = milliseconds(usage["seconds"])
+    seconds = usage.get("seconds") if usage.get("type") in ("duration", None) else None
+    # The second one is Mistral's, which bills by it.
+    found = milliseconds(usage.get("prompt_audio_seconds") if seconds is None else seconds)
     return {"audio_input_seconds": found} if found else None
 
 
-def _searches(meta: Any) -> Usage | None:
-    billed = meta.get("billed_units") if isinstance(meta, dict) else None
-    searches = billed.get("search_units") if isinstance(billed, dict) else None
+def _searches(billed: dict[str, Any]) -> Usage | None:
+    searches = billed.get("search_units")
     if isinstance(searches, float) and searches.is_integer():
         searches = int(searches)
     return {"search": searches} if type(searches) is int and 0 < searches <= 1_000_000 else None

@@ -25,7 +25,8 @@ from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
 from gateway.proxy.whole_answers import PlainAnswer
 
-_ENDS = frozenset(("transcript.text.done",))
+# OpenAI's, and Mistral's.
+_ENDS = frozenset(("transcript.text.done", "transcription.done"))
 # Answers that are no JSON, and so report no usage.
 _TEXTS = ("text", "srt", "vtt")
 _TEXT = "text/plain; charset=utf-8"
