@@ -121,6 +121,14 @@ def preview_route(route: Route, entries: Iterable[EntryPlan]) -> RoutePreview:
     )
 
 
+def tenants_of(route: Route) -> tuple[list[TenantImpact], int, int]:
+    """Whose calls the route serves as it is: the first tenants, the number of all, and of their calls."""
+    plan = {entry.target_id: entry for entry in plan_of(route)}
+    found = Target.objects.with_source().prefetch_related("addresses").filter(pk__in=plan)
+    reached = _reachable(plan, {target.pk: target for target in found})
+    return _tenants(route.model, reached, reached)
+
+
 def share_of(target_id: UUID, plan: Mapping[UUID, EntryPlan]) -> int:
     """The percentage of the calls of its order that go to a target."""
     entry = plan.get(target_id)

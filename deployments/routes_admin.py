@@ -22,6 +22,8 @@ from core.errors import Conflict
 from deployments.fallbacks_admin import FallbacksPage
 from deployments.models import Route
 from deployments.route_form import RouteForm, candidates
+from deployments.route_handling import change_handling, preview_handling
+from deployments.route_handling_form import HandlingForm
 from deployments.route_preview import RoutePreview, preview_route, share_of
 from deployments.routes import EntryPlan, change_route
 
@@ -37,11 +39,12 @@ class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
         "targets",
         "fallback_models",
         "gateways",
+        *Route.HANDLING,
         "generation",
         "changed_at",
         "created_at",
     ]
-    actions_detail = ["change_targets", "change_fallbacks"]
+    actions_detail = ["change_targets", "change_fallbacks", "change_handling"]
     empty_title = _("No routes yet")
     empty_text = _(
         "Deploy a version of a model. Its route then appears here, and gets calls once you add a target."
@@ -162,3 +165,43 @@ class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
             "back": reverse("admin:deployments_route_change", args=[route.pk]),
         }
         return render(request, "admin/deployments/route/edit.html", context, status=status)
+
+    def has_change_handling_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return change_handling.is_for(request.user)
+
+    @offers(change_handling)
+    @action(
+        description=_("Time-outs and retries"),
+        url_path="handling",
+        permissions=["change_handling"],
+        icon="timer",
+    )
+    def change_handling(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Set how the calls of the route are handled; preview first."""
+        person = signed_in(request)
+        route = get_object_or_404(Route.objects.visible_to(person).select_related("model"), pk=object_id)
+        change_handling.require_permission(person, route)
+        form = HandlingForm(request.POST or None, instance=route)
+        preview, conflict, status = None, "", 200
+        if request.method == "POST":
+            status = 422
+            if form.is_valid():
+                try:
+                    if "save" in request.POST:
+                        change_handling(
+                            object_id, form.values(), based_on=form.cleaned_data["generation"], by=person
+                        )
+                        messages.success(request, _("Gateways follow the new settings within seconds."))
+                        return redirect("admin:deployments_route_change", route.pk)
+                    preview, status = preview_handling(route, form.values()), 200
+                except Conflict as refused:
+                    conflict, status = refused.message, 409
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": _("Calls of %(model)s: time-outs, connections, retries") % {"model": route.model.name},
+            "form": form,
+            "preview": preview,
+            "conflict": conflict,
+            "back": reverse("admin:deployments_route_change", args=[route.pk]),
+        }
+        return render(request, "admin/deployments/route/handling.html", context, status=status)

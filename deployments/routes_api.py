@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
-from deployments import fallbacks, routes
+from deployments import fallbacks, route_handling, routes
 from deployments.api import PlatformScopedMixin
 from deployments.models import Deployment, Route, Sharing
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
@@ -47,6 +47,32 @@ class GatewaysSerializer(serializers.Serializer):  # type: ignore[type-arg]
     following = serializers.IntegerField()
 
 
+class HandlingSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+    """How the calls of a route are handled; null, or empty `probes`, means the default."""
+
+    class Meta:
+        model = Route
+        fields = list(Route.HANDLING)
+
+
+class WantedHandlingSerializer(HandlingSerializer):
+    """The settings that shall change. `generation` is the one that you read before."""
+
+    generation = serializers.IntegerField(min_value=0, required=True)
+
+    class Meta(HandlingSerializer.Meta):
+        fields = ["generation", *Route.HANDLING]
+        extra_kwargs = {name: {"required": False} for name in Route.HANDLING}
+
+
+class HandlingChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """A setting before and after, as JSON has it."""
+
+    name = serializers.CharField(read_only=True)
+    before = serializers.JSONField(read_only=True)
+    after = serializers.JSONField(read_only=True)
+
+
 class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     """A public model name and what serves it. An empty route, or one without weights, serves nothing."""
 
@@ -55,6 +81,7 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     fallbacks = serializers.SerializerMethodField(
         help_text="Models that answer when no target of this one does, in order."
     )
+    handling = HandlingSerializer(source="*", read_only=True)
     gateways = serializers.SerializerMethodField(
         help_text="How many follow the route as it was last changed."
     )
@@ -70,6 +97,7 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
             "gateways",
             "entries",
             "fallbacks",
+            "handling",
             "created_at",
         ]
         read_only_fields = fields
@@ -119,6 +147,15 @@ class RoutePreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
     regions_gained = serializers.ListField(child=serializers.CharField(), read_only=True)
     regions_lost = serializers.ListField(child=serializers.CharField(), read_only=True)
     ends_service = serializers.BooleanField(read_only=True)
+    tenants = TenantImpactSerializer(many=True, read_only=True)
+    tenants_total = serializers.IntegerField(read_only=True)
+    calls_total = serializers.IntegerField(read_only=True)
+
+
+class HandlingPreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """What a change would change, and whose calls are handled so: the first 50 tenants, and the totals of all."""
+
+    changes = HandlingChangeSerializer(many=True, read_only=True)
     tenants = TenantImpactSerializer(many=True, read_only=True)
     tenants_total = serializers.IntegerField(read_only=True)
     calls_total = serializers.IntegerField(read_only=True)
@@ -227,6 +264,33 @@ class RouteViewSet(
         wanted = WantedFallbacksSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         return route, wanted.validated_data
+
+    @extend_schema(request=WantedHandlingSerializer, responses=RouteSerializer)
+    @action(detail=True, methods=["patch"])
+    def handling(self, request: Request, pk: str) -> Response:
+        """Change how the calls of a route are handled; settings that are missing stay. Gateways follow within seconds.
+
+        409 with `route_changed` if someone else changed the route since `generation`.
+        """
+        route: Route = self.subject_of(route_handling.change_handling)
+        generation, values = self._handling_asked(route, request)
+        route_handling.change_handling(route.pk, values, based_on=generation, by=signed_in(request))
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=WantedHandlingSerializer, responses=HandlingPreviewSerializer)
+    @action(detail=True, methods=["post"], url_path="preview-handling")
+    def preview_handling(self, request: Request, pk: str) -> Response:
+        """What `PATCH …/handling/` would change with the same body, and for whom. Changes nothing."""
+        route: Route = self.subject_of(route_handling.change_handling)
+        _, values = self._handling_asked(route, request)
+        return Response(HandlingPreviewSerializer(route_handling.preview_handling(route, values)).data)
+
+    def _handling_asked(self, route: Route, request: Request) -> tuple[int, dict[str, Any]]:
+        """The generation and the settings of a body."""
+        wanted = WantedHandlingSerializer(route, data=request.data)
+        wanted.is_valid(raise_exception=True)
+        values = dict(wanted.validated_data)
+        return values.pop("generation"), values
 
     def _asked(self, request: Request) -> tuple[Route, dict[str, Any]]:
         """The route and the validated body. Checks for 404 and 403 first."""

@@ -23,7 +23,7 @@ from gateway.contract import (
     TargetConfig,
 )
 from gateway.contract.stream import KeyRecord, ProjectRecord, TenantRecord
-from gateway.targets import Sealed, settings_config, target_config
+from gateway.targets import Sealed, handling_config, settings_config, target_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
@@ -113,6 +113,7 @@ def routes() -> list[RouteConfig]:
                 fallbacks=[fallback.model.name for fallback in route.fallbacks.all()],
                 owned_by=route.model.maker or "quartermaster",
                 created=second_of(route.model.created_at),
+                handling=handling_config(route),
             )
         )
     return found

@@ -18,6 +18,7 @@ from deployments.models import (
     Provider,
     ProviderCredential,
     ProviderModel,
+    Route,
     RouteEntry,
     Sharing,
 )
@@ -27,6 +28,7 @@ from gateway.contract import (
     SERVED_MODES,
     CredentialConfig,
     DataClass,
+    HandlingConfig,
     ProviderConfig,
     SettingsConfig,
     TargetConfig,
@@ -91,6 +93,22 @@ def provider_modes(listed: ProviderModel) -> frozenset[str]:
 
 def _served(modes: Iterable[str]) -> list[str]:
     return sorted(SERVED_MODES.intersection(modes))
+
+
+def handling_config(route: Route) -> HandlingConfig:
+    """How gateways handle the calls of a route."""
+    return HandlingConfig(
+        connect_timeout_seconds=route.connect_timeout_seconds,
+        first_byte_timeout_seconds=route.first_byte_timeout_seconds,
+        idle_timeout_seconds=route.idle_timeout_seconds,
+        call_timeout_seconds=route.call_timeout_seconds,
+        most_connections=route.most_connections,
+        most_attempts=route.most_attempts,
+        retry_percent=route.retry_percent,
+        retries_per_second=route.retries_per_second,
+        probes=cast(Literal["off", "ejected", "idle"] | None, str(route.probes) or None),
+        is_sticky=route.is_sticky,
+    )
 
 
 def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> TargetConfig | None:

@@ -1,12 +1,35 @@
 """Where models run, and the routes and backends that lead there."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import migrations, models
 from django.db.models import Q
 from django.utils.timezone import now
 
 from core.ids import uuid7
+
+
+def _seconds(label: str, most: int, help_text: str) -> models.Field[Any, Any]:
+    return models.PositiveIntegerField(
+        label,
+        null=True,
+        blank=True,
+        help_text=help_text,
+        validators=[MinValueValidator(1), MaxValueValidator(most)],
+    )
+
+
+def _number(label: str, default: int, least: int, most: int, help_text: str) -> models.Field[Any, Any]:
+    return models.PositiveIntegerField(
+        label,
+        default=default,
+        help_text=help_text,
+        validators=[MinValueValidator(least), MaxValueValidator(most)],
+    )
 
 
 class Migration(migrations.Migration):
@@ -235,13 +258,117 @@ class Migration(migrations.Migration):
             "Route",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                (
+                    "connect_timeout_seconds",
+                    _seconds(
+                        "time-out of connecting", 60, "In seconds. Empty: as the provider states, or 3."
+                    ),
+                ),
+                (
+                    "first_byte_timeout_seconds",
+                    _seconds(
+                        "time-out of the first byte",
+                        3600,
+                        "In seconds. Empty: as the provider states, or 600. Models that think answer late.",
+                    ),
+                ),
+                (
+                    "idle_timeout_seconds",
+                    _seconds(
+                        "time-out between bytes", 3600, "In seconds. Empty: as the provider states, or 120."
+                    ),
+                ),
+                (
+                    "call_timeout_seconds",
+                    _seconds(
+                        "time-out of a whole call",
+                        86400,
+                        "In seconds, with all of its attempts. Empty: none.",
+                    ),
+                ),
+                (
+                    "most_connections",
+                    _seconds(
+                        "connections to each target",
+                        4096,
+                        "How many calls each worker of a gateway has in progress at most at each address of a target. Empty: 1,024.",
+                    ),
+                ),
+                (
+                    "most_attempts",
+                    _number(
+                        "attempts of a call",
+                        3,
+                        1,
+                        10,
+                        "How often a call is sent at most, if targets fail. 1: never again.",
+                    ),
+                ),
+                (
+                    "retry_percent",
+                    _number(
+                        "retries in percent",
+                        20,
+                        0,
+                        100,
+                        "Which part of the calls of the last ten seconds a gateway sends again at most.",
+                    ),
+                ),
+                (
+                    "retries_per_second",
+                    _number(
+                        "retries a second beside these",
+                        10,
+                        0,
+                        1000,
+                        "So that a route with few calls can retry at all.",
+                    ),
+                ),
+                (
+                    "probes",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "Our own engines once they are ejected, providers never"),
+                            ("off", "None"),
+                            ("ejected", "Ejected targets, providers included"),
+                            ("idle", "Ejected and idle targets, providers included"),
+                        ],
+                        default="",
+                        help_text="Gateways ask these for their list of models, which may count against a provider's limits.",
+                        max_length=10,
+                        verbose_name="probes",
+                    ),
+                ),
+                (
+                    "is_sticky",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Calls with the same x-session-id or prompt_cache_key go to the same target while it answers.",
+                        verbose_name="calls of a session stay together",
+                    ),
+                ),
                 ("model", models.OneToOneField("catalog.catalogmodel", models.PROTECT, related_name="route")),
                 ("generation", models.BigIntegerField(default=0, editable=False)),
                 ("changed_at", models.DateTimeField(null=True, editable=False)),
                 ("revision", models.BigIntegerField(default=0, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
-            options={"permissions": [("manage_route", "Change which targets serve a model")]},
+            options={
+                "permissions": [("manage_route", "Change which targets serve a model")],
+                "constraints": [
+                    models.CheckConstraint(
+                        name="route_handling_is_possible",
+                        condition=(Q(connect_timeout_seconds=None) | Q(connect_timeout_seconds__gte=1))
+                        & (Q(first_byte_timeout_seconds=None) | Q(first_byte_timeout_seconds__gte=1))
+                        & (Q(idle_timeout_seconds=None) | Q(idle_timeout_seconds__gte=1))
+                        & (Q(call_timeout_seconds=None) | Q(call_timeout_seconds__gte=1))
+                        & (Q(most_connections=None) | Q(most_connections__gte=1))
+                        & Q(most_attempts__gte=1, most_attempts__lte=10)
+                        & Q(retry_percent__lte=100, probes__in=["", "off", "ejected", "idle"]),
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             "RouteFallback",

@@ -3,6 +3,7 @@
 from deployments.models.clusters import DNS_LABEL, Cluster
 from deployments.models.deployments import Deployment, Sharing
 from deployments.models.providers import EgressPolicy, Provider, ProviderCredential, ProviderModel
+from deployments.models.route_handling import Probes
 from deployments.models.routes import Route, RouteEntry, RouteFallback, Target, TargetAddress
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Cluster",
     "Deployment",
     "EgressPolicy",
+    "Probes",
     "Provider",
     "ProviderCredential",
     "ProviderModel",

@@ -13,6 +13,7 @@ from catalog.models import CatalogModel
 from core.ids import uuid7
 from deployments.models.deployments import Deployment, Sharing
 from deployments.models.providers import ProviderModel
+from deployments.models.route_handling import HANDLING_IS_POSSIBLE, Handled
 from deployments.querysets import RouteEntryQuerySet, RouteQuerySet, TargetQuerySet
 from tenants.models import DataClass
 
@@ -161,12 +162,12 @@ class TargetAddress(models.Model):
         return self.url
 
 
-class Route(models.Model):
-    """A public model name and its entries, which gateways follow. Only people change entries."""
+class Route(Handled):
+    """A public model name, its entries, and how its calls are handled. Gateways follow; only people change it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
-    # Grows with every change of its entries. Whoever changes them says which generation they looked at.
+    # Grows with every change. Whoever changes the route says which generation they looked at.
     generation = models.BigIntegerField(default=0, editable=False)
     changed_at = models.DateTimeField(null=True, editable=False)
     # The configuration revision of that change.
@@ -177,6 +178,7 @@ class Route(models.Model):
 
     class Meta:
         permissions = [("manage_route", "Change which targets serve a model")]
+        constraints = [CheckConstraint(name="route_handling_is_possible", condition=HANDLING_IS_POSSIBLE)]
 
     def __str__(self) -> str:
         return self.model.name

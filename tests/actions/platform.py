@@ -291,6 +291,27 @@ PLATFORM_ACTIONS = [
         ),
     ),
     Action(
+        "change how a route's calls are handled",
+        "deployments.route_handling.change_handling",
+        subject=lambda world, actor: DeploymentFactory(),
+        api=EntryPoint(
+            "PATCH /api/v1/routes/{it.version.model.route.pk}/handling/",
+            {"generation": 0, "most_attempts": 2},
+        ),
+        admin=EntryPoint(
+            "POST /admin/deployments/route/{it.version.model.route.pk}/handling/",
+            {
+                "generation": "0",
+                "most_attempts": "2",
+                "retry_percent": "20",
+                "retries_per_second": "10",
+                "probes": "",
+                "is_sticky": "False",
+                "save": "1",
+            },
+        ),
+    ),
+    Action(
         "register a gateway",
         "gateway.actions.register_gateway",
         admin=EntryPoint("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),
