@@ -35,6 +35,7 @@ from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.ownership import NotOurs, own
+from gateway.proxy.probes import Prober
 from gateway.proxy.refused_calls import RefusalSender
 from gateway.proxy.routing import MOST_CONNECTIONS, Router
 from gateway.proxy.settings import Settings, SettingsError, read_settings
@@ -135,6 +136,7 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
             reports.run,
             refusals.run,
             uploader.run,
+            Prober(upstream, router, vault, lambda: state.index).run,
             lambda: _return_memory(bodies, answers),
             *([shared.maintain] if shared else []),
         ]

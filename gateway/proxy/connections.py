@@ -77,6 +77,34 @@ class Connections:
             self._failing.add(url)
             raise
 
+    async def look(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        connect_seconds: float,
+        response_seconds: float,
+        trust: Trust | None = None,
+    ) -> int:
+        """GET a URL over a new connection; the status. Raises TimeoutError and TransportError.
+
+        Args:
+            url: at the address of a backend.
+            headers: the headers.
+            connect_seconds: the longest wait for a connection.
+            response_seconds: the longest wait for the answer.
+            trust: what holds for the connection to a provider; None: one of our own engines.
+        """
+        place = place_of(url, trust)
+        head = b"GET" + place.start.removeprefix(b"POST") + _lines(headers, 0)
+        connection = await self._pool.dial(place.address, connect_seconds)
+        answer = await connection.ask(head, b"", response_seconds)
+        try:
+            return answer.status
+        finally:
+            # The list itself is of no interest.
+            answer.close()
+
     def _noted(self, url: str, answer: Answer) -> Answer:
         if answer.status >= 500:
             self._failing.add(url)

@@ -66,6 +66,11 @@ class Backend:
         """Whether it speaks another dialect than the gateway's own."""
         return self.dialect is not None and self.dialect.speech != "openai"
 
+    @property
+    def probes(self) -> str:
+        """When it is probed: off, ejected or idle. A provider's requests may cost something, or count."""
+        return self.handling.probes or ("off" if self.config.provider else "ejected")
+
     def connect_seconds(self, settings: SettingsConfig) -> float:
         """The longest wait for a connection."""
         own, provider = self.handling.connect_timeout_seconds, self.config.provider

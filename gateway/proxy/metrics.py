@@ -65,6 +65,12 @@ class Metrics:
         self.backend_ejected = Gauge(
             "llm_backend_ejected", "1 while calls avoid it", ["backend"], registry=new
         )
+        self.backend_probes = Counter(
+            "llm_backend_probes",
+            "Probes of a backend: up, down, unknown",
+            ["backend", "result"],
+            registry=new,
+        )
         self.backend_connections = Gauge(
             "llm_backend_connections", "Calls in progress there now", ["backend"], registry=new
         )

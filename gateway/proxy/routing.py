@@ -18,6 +18,8 @@ _log = structlog.get_logger()
 _FAILURES_TO_EJECT = 3
 _FIRST_EJECTION_SECONDS = 1.0
 _LONGEST_EJECTION_SECONDS = 30.0
+# How long calls stay away after a failed probe; the next probe comes earlier.
+_HELD_SECONDS = 10.0
 # The longest pause after a 429, whatever its Retry-After says.
 _LONGEST_PAUSE_SECONDS = 60.0
 # To one address of a target, if neither its route nor the machine says otherwise. Envoy's default for a cluster.
@@ -36,6 +38,11 @@ class Breaker:
         self._probing_until = 0.0
         # The end of the pause that its own Retry-After requested, which is not a failure.
         self.paused_until = 0.0
+        # Whole answers, to see whether it is idle.
+        self.heard = self.heard_before = 0
+        self._failed_probes = 0
+        # Calls stay away until then because a probe failed (gateway.proxy.probes).
+        self.held_until = 0.0
 
     @property
     def is_probing(self) -> bool:
@@ -48,7 +55,7 @@ class Breaker:
             return False
         if self.ejected_until is None:
             return True
-        if now < self.ejected_until or now < self._probing_until:
+        if now < max(self.ejected_until, self.held_until, self._probing_until):
             return False
         # If the probe never ends, allow another.
         self._probing_until = now + self._ejection_seconds
@@ -64,6 +71,28 @@ class Breaker:
     def succeeded(self) -> None:
         """The backend answered in full: trust it as before."""
         self.failures, self._ejection_seconds, self.paused_until = 0, _FIRST_EJECTION_SECONDS, 0.0
+        self.heard += 1
+
+    def probe_answered(self, now: float) -> bool:
+        """A probe was answered: a server runs there. True if this ends an ejection, whose time is over.
+
+        It proves nothing about answers to calls: if these failed, a call has to show that they are right again.
+        """
+        self._failed_probes, self.held_until = 0, 0.0
+        if self.ejected_until is None or self.is_reachable or now < self.ejected_until:
+            return False
+        return self.answered()
+
+    def probe_failed(self, now: float) -> bool:
+        """A probe was not answered: no call need try for a while. True if the third one in a row ejects the backend."""
+        if self.ejected_until is not None:
+            self.is_reachable, self.held_until = False, now + _HELD_SECONDS
+            return False
+        self._failed_probes += 1
+        if self._failed_probes < _FAILURES_TO_EJECT:
+            return False
+        self._failed_probes, self.failures = 0, _FAILURES_TO_EJECT - 1
+        return self.failed(now)
 
     def failed(self, now: float, *, is_reachable: bool = False) -> bool:
         """Count a failure. True if it ejects the backend."""
@@ -158,9 +187,8 @@ class Router:
 
     def seconds_until_probe(self, route: Route) -> float:
         """Seconds until the first ejected backend of a route may be tried again."""
-        waits = [
-            (self._breaker(backend).ejected_until or 0.0) - self._clock() for backend in _backends(route)
-        ]
+        breakers = map(self._breaker, _backends(route))
+        waits = [max(one.ejected_until or 0.0, one.held_until) - self._clock() for one in breakers]
         return max(1.0, min(waits, default=1.0))
 
     def is_any_ejected(self, route: Route) -> bool:
@@ -192,6 +220,34 @@ class Router:
         breaker = self._of_models.setdefault((*_name(backend), model), Breaker())
         if breaker.failed(self._clock(), is_reachable=True):
             _log.warning("backend_lacks_model", backend=backend.id, model=model)
+
+    def is_ejected(self, backend: Backend) -> bool:
+        """Whether calls avoid this backend because it failed."""
+        breaker = self._breakers.get(_name(backend))
+        return breaker is not None and breaker.ejected_until is not None
+
+    def was_idle(self, backend: Backend) -> bool:
+        """Whether it answered no call since this was asked last."""
+        breaker = self._breaker(backend)
+        was_idle = breaker.heard == breaker.heard_before
+        breaker.heard_before = breaker.heard
+        return was_idle
+
+    @property
+    def ejected(self) -> int:
+        """How many backends calls avoid now because they failed."""
+        return sum(breaker.ejected_until is not None for breaker in self._breakers.values())
+
+    def probed(self, backend: Backend, result: str) -> None:
+        """A probe (gateway.proxy.probes) found the backend `up` or `down`, or nothing: `unknown`."""
+        self._metrics.backend_probes.labels(backend.id, result).inc()
+        breaker = self._breaker(backend)
+        if result == "up" and breaker.probe_answered(self._clock()):
+            self._metrics.backend_ejected.labels(backend.id).set(0)
+            _log.info("backend_back", backend=backend.id, by="probe")
+        elif result == "down" and breaker.probe_failed(self._clock()):
+            self._metrics.backend_ejected.labels(backend.id).set(1)
+            _log.warning("backend_ejected", backend=backend.id, reason="probe")
 
     def doubted(self, backend: Backend, reason: str) -> None:
         """The backend failed a call that no other answered either, so the call may be at fault.

@@ -121,7 +121,12 @@ class State:
             revision=self.index.revision if self.index else 0,
             started_at=rfc3339(self.started_at),
             spool_pending=self.spool.pending,
-            counters={**self.metrics.totals, "active": self.active, **self.refusals.counters()},
+            counters={
+                **self.metrics.totals,
+                "active": self.active,
+                "backends_ejected": self.router.ejected,
+                **self.refusals.counters(),
+            },
             version=code_version(),
             problem=problem or self._problem(),
             contract_version=self.index.snapshot.contract_version if self.index else CONTRACT_VERSION,

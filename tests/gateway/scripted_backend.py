@@ -53,6 +53,9 @@ class ScriptedBackend:
         self.asked = []
         # Of each call, without the query.
         self.paths = []
+        # (path, headers) of each GET, which is answered with `list_status`.
+        self.looked = []
+        self.list_status = 200
         self._answer = (200, {}, [orjson.dumps(plain())])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -77,6 +80,14 @@ class ScriptedBackend:
         fields = {"id": self.id, "url": f"http://127.0.0.1:{self.port}/v1", "upstream_model": OWN_NAME}
         return target(**{**fields, **changes})
 
+    def go_down(self):
+        """Refuse connections until `come_up`."""
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(60)
+
+    def come_up(self):
+        """Listen on the same port again."""
+        asyncio.run_coroutine_threadsafe(self._up(), self._loop).result(60)
+
     def close(self):
         """Go away. Safe to repeat."""
         if self._loop.is_running():
@@ -90,9 +101,14 @@ class ScriptedBackend:
     async def _up(self):
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/{path:.*}", self._serve)
+        app.router.add_get("/v1/{path:.*}", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def _list(self, request):
+        self.looked.append((request.path_qs, dict(request.headers)))
+        return web.json_response({"object": "list", "data": [{"id": OWN_NAME}]}, status=self.list_status)
 
     async def _serve(self, request):
         raw = await request.read()
