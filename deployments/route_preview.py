@@ -125,7 +125,7 @@ def tenants_of(route: Route) -> tuple[list[TenantImpact], int, int]:
     """Whose calls the route serves as it is: the first tenants, the number of all, and of their calls."""
     plan = {entry.target_id: entry for entry in plan_of(route)}
     found = Target.objects.with_source().prefetch_related("addresses").filter(pk__in=plan)
-    reached = _reachable(plan, {target.pk: target for target in found})
+    reached = list(map(audience_of, _reachable(plan, {target.pk: target for target in found})))
     return _tenants(route.model, reached, reached)
 
 
