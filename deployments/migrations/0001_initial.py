@@ -13,23 +13,33 @@ from django.utils.timezone import now
 from core.ids import uuid7
 
 
-def _seconds(label: str, most: int, help_text: str) -> models.Field[Any, Any]:
-    return models.PositiveIntegerField(
-        label,
-        null=True,
-        blank=True,
-        help_text=help_text,
-        validators=[MinValueValidator(1), MaxValueValidator(most)],
-    )
+_OPTIONAL = {"null": True, "blank": True}
 
 
-def _number(label: str, default: int, least: int, most: int, help_text: str) -> models.Field[Any, Any]:
-    return models.PositiveIntegerField(
-        label,
-        default=default,
-        help_text=help_text,
-        validators=[MinValueValidator(least), MaxValueValidator(most)],
-    )
+def _whole(label: str, least: int, most: int, help_text: str, **fields: Any) -> models.Field:  # type: ignore[type-arg]
+    bounds = [MinValueValidator(least), MaxValueValidator(most)]
+    return models.PositiveIntegerField(label, help_text=help_text, validators=bounds, **fields)
+
+
+_HANDLING = [
+    ("connect_timeout_seconds", _whole("time-out of connecting", 1, 60,
+        "In seconds. Empty: as the provider states, or 3.", **_OPTIONAL)),
+    ("first_byte_timeout_seconds", _whole("time-out of the first byte", 1, 3600,
+        "In seconds. Empty: as the provider states, or 600. Models that think answer late.", **_OPTIONAL)),
+    ("idle_timeout_seconds", _whole("time-out between bytes", 1, 3600,
+        "In seconds. Empty: as the provider states, or 120.", **_OPTIONAL)),
+    ("call_timeout_seconds", _whole("time-out of a whole call", 1, 86400,
+        "In seconds, with all of its attempts. Empty: none.", **_OPTIONAL)),
+    ("most_connections", _whole("connections to each target", 1, 4096,
+        "How many calls each worker of a gateway has in progress at most at each address of a target. Empty: 1,024.",
+        **_OPTIONAL)),
+    ("most_attempts", _whole("attempts of a call", 1, 10,
+        "How often a call is sent at most, if targets fail. 1: never again.", default=3)),
+    ("retry_percent", _whole("retries in percent", 0, 100,
+        "Which part of the calls of the last ten seconds a gateway sends again at most.", default=20)),
+    ("retries_per_second", _whole("retries a second beside these", 0, 1000,
+        "So that a route with few calls can retry at all.", default=10)),
+]  # fmt: skip
 
 
 class Migration(migrations.Migration):
@@ -258,72 +268,7 @@ class Migration(migrations.Migration):
             "Route",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                (
-                    "connect_timeout_seconds",
-                    _seconds(
-                        "time-out of connecting", 60, "In seconds. Empty: as the provider states, or 3."
-                    ),
-                ),
-                (
-                    "first_byte_timeout_seconds",
-                    _seconds(
-                        "time-out of the first byte",
-                        3600,
-                        "In seconds. Empty: as the provider states, or 600. Models that think answer late.",
-                    ),
-                ),
-                (
-                    "idle_timeout_seconds",
-                    _seconds(
-                        "time-out between bytes", 3600, "In seconds. Empty: as the provider states, or 120."
-                    ),
-                ),
-                (
-                    "call_timeout_seconds",
-                    _seconds(
-                        "time-out of a whole call",
-                        86400,
-                        "In seconds, with all of its attempts. Empty: none.",
-                    ),
-                ),
-                (
-                    "most_connections",
-                    _seconds(
-                        "connections to each target",
-                        4096,
-                        "How many calls each worker of a gateway has in progress at most at each address of a target. Empty: 1,024.",
-                    ),
-                ),
-                (
-                    "most_attempts",
-                    _number(
-                        "attempts of a call",
-                        3,
-                        1,
-                        10,
-                        "How often a call is sent at most, if targets fail. 1: never again.",
-                    ),
-                ),
-                (
-                    "retry_percent",
-                    _number(
-                        "retries in percent",
-                        20,
-                        0,
-                        100,
-                        "Which part of the calls of the last ten seconds a gateway sends again at most.",
-                    ),
-                ),
-                (
-                    "retries_per_second",
-                    _number(
-                        "retries a second beside these",
-                        10,
-                        0,
-                        1000,
-                        "So that a route with few calls can retry at all.",
-                    ),
-                ),
+                *_HANDLING,
                 (
                     "probes",
                     models.CharField(
