@@ -5,46 +5,44 @@ else reach the backend as the client sent them. A field that the gateway reads m
 exactly: engines differ in which of two fields they use, and some ignore case.
 
 The gateway counts the values of a body and the depth of their nesting in its bytes, before it builds
-anything from them.
+anything from them: see `gateway.proxy.body_bounds`.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 
 from deployments.engine_controls import LONGEST_NAME
+from gateway.proxy.body_bounds import LARGE, check_bounds
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.members import ONCE, RepeatedName
 
-LARGEST_DEPTH = 128
-MOST_VALUES = 400_000
 MOST_FIELDS = 1000
 # The most bytes of a field that is built as a whole.
 LARGEST_OPTION = 256 * 1024
-# Bytes. In a larger body, names are searched for in an outline.
-_LARGE = 64 * 1024
-# The most bytes of a text that stays in an outline.
-_SHORT = 256
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = re.compile(rb"[\s,]*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _TOKEN = re.compile(_STRING + rb"|[\[\]{}]|[^\s\[\]{},\"]+", re.DOTALL)
-# A run of backslashes, and what the last one may escape.
-_BACKSLASHES = re.compile(rb"\\+.?", re.DOTALL)
 _AFTER = re.compile(rb"\s*[,}]")
-_ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_AT_ONCE_AFTER = b",}"
+# The longest name, in quotation marks, that is remembered.
+_LONGEST_KNOWN = 64
 
 
 class _Member(NamedTuple):
-    """Where one member of the object stands: its name, and its value from `value` to `end`."""
+    """Where one member of the object stands: its name, and its value from `value` to `end`. `fold` is the name without
+    differences of case.
+    """
 
     name: str
+    fold: str
     start: int
     value: int
     end: int
@@ -60,11 +58,11 @@ _BEFORE_HALF_A_PAIR = re.compile(
 class Body:
     """A JSON object from a client. Changes are kept beside the bytes until `encode` inserts them."""
 
-    __slots__ = ("_by_fold", "_changes", "_counts", "_members", "outline", "raw", "values")
+    __slots__ = ("_by_fold", "_changes", "_counts", "_members", "_names", "outline", "raw", "values")
 
     def __init__(self, raw: bytes) -> None:
         """Read a body. Raises Refusal (400) unless it is a JSON object, or if it is too deep or has too many values."""
-        outline, values_inside = _check_bounds(raw)
+        outline, values_inside = check_bounds(raw)
         try:
             if not raw.isascii():
                 raw.decode()
@@ -93,11 +91,12 @@ class Body:
                     f"The name of a field has more than {LONGEST_NAME} characters: `{member.name[:40]}…`."
                 )
                 raise bad_request(message, code="invalid_json")
-            self._by_fold.setdefault(member.name.casefold(), []).append(member)
+            self._by_fold.setdefault(member.fold, []).append(member)
+        self._names = [member.name for member in self._members]
 
     def names(self) -> list[str]:
-        """The names of all members as the client wrote them, repeated ones each time they appear."""
-        return [member.name for member in self._members]
+        """The names of all members as the client wrote them, repeated ones each time they appear. Not to be changed."""
+        return self._names
 
     def raw_of(self, name: str) -> bytes | None:
         """The bytes of a member's value, or None if there is none.
@@ -119,6 +118,8 @@ class Body:
 
     def size_of(self, name: str) -> int:
         """The size in bytes of the values of all members with this name."""
+        if name not in self._names:
+            return 0
         return sum(one.end - one.value for one in self._members if one.name == name)
 
     def get(self, name: str) -> Any:
@@ -194,7 +195,7 @@ class Body:
         copied = first
         is_empty = True
         for place, member in enumerate(self._members):
-            fold = member.name.casefold()
+            fold = member.fold
             if fold not in waiting:
                 if is_empty:
                     # Skip the comma after an omitted member.
@@ -218,9 +219,8 @@ class Body:
         last = self._members[-1].end if self._members else first
         if copied < last:
             pieces.append(view[copied:last])
-        folds = {member.name.casefold() for member in self._members}
         for name, value in changes.items():
-            if value is not None and name.casefold() not in folds:
+            if value is not None and name.casefold() not in self._by_fold:
                 pieces += [b"" if is_empty else b",", _key(name), value]
                 is_empty = False
         pieces.append(view[last:])
@@ -232,7 +232,7 @@ def parse(raw: bytes, name: str) -> Any:
 
     Raises Refusal (400) naming the field `name` if an object in it has two members of one name.
     """
-    if len(raw) <= _LARGE or raw[:1] not in (b"[", b"{"):
+    if len(raw) <= LARGE or raw[:1] not in (b"[", b"{"):
         return _once(raw, name)
     if raw[:1] == b"[":
         whole: list[Any] = []
@@ -257,7 +257,7 @@ def _runs(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
     run: list[msgspec.Raw] = []
     size = 0
     for item in items:
-        if run and size + len(memoryview(item)) > _LARGE:
+        if run and size + len(memoryview(item)) > LARGE:
             yield run
             run, size = [], 0
         run.append(item)
@@ -280,45 +280,41 @@ def _repeated(name: str) -> Refusal:
     return bad_request(message, code="repeated_field", param=name)
 
 
-def without_escapes(raw: bytes) -> bytes:
-    """JSON without escaped backslashes and quotation marks. Every quotation mark begins or ends a text, so names
-    are quick to find.
-    """
-    if b"\\" not in raw:
-        return raw
-    pieces, start = [], 0
-    # In pieces, so that other threads can run in between.
-    while start < len(raw):
-        end = start + _LARGE
-        if escape := _BACKSLASHES.match(raw, end - 1):
-            end = escape.end()
-        pieces.append(raw[start:end].replace(b"\\\\", b"").replace(b'\\"', b""))
-        start = end
-    return b"".join(pieces)
-
-
 def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
     """A JSON object with one member replaced or added and everything else unchanged; a new object for None."""
     inner = Body(raw or b"{}")
     return inner.encode({name: value})
 
 
+@lru_cache(1024)
 def _key(name: str) -> bytes:
     return msgspec.json.encode(name) + b":"
+
+
+@lru_cache(4096)
+def _known_name(key: bytes) -> tuple[str, str]:
+    """The name of a member, and the name without differences of case. Clients repeat few names, most of them short."""
+    return _name(key)
+
+
+def _name(key: bytes) -> tuple[str, str]:
+    name: str = msgspec.json.decode(key)
+    return name, name.casefold()
 
 
 def _find_members(raw: bytes, values: dict[str, msgspec.Raw]) -> Iterator[_Member]:
     """The position of each member. `values` are those of `raw`; of repeated members, the last."""
     at = raw.index(b"{") + 1
     while (key := _KEY.match(raw, at)) is not None:
-        name: str = msgspec.json.decode(key[1])
+        written = key[1]
+        name, fold = (_known_name if len(written) <= _LONGEST_KNOWN else _name)(written)
         value = memoryview(values[name])
         at = key.end()
         end = at + len(value)
         # With a repeated name this may be another value: then search for the end of this one.
-        if not raw.startswith(value, at) or _AFTER.match(raw, end) is None:
+        if not raw.startswith(value, at) or not (raw[end] in _AT_ONCE_AFTER or _AFTER.match(raw, end)):
             end = _end_of_value(raw, at)
-        yield _Member(name, key.start(1), at, end)
+        yield _Member(name, fold, key.start(1), at, end)
         at = end
 
 
@@ -333,59 +329,6 @@ def _end_of_value(raw: bytes, start: int) -> int:
         if depth == 0:
             return token.end()
     raise AssertionError("valid JSON has an end")
-
-
-def _check_bounds(raw: bytes) -> tuple[bytes, int]:
-    """Refuse a body with too many values or too deep nesting. Returns its outline, and the number of values in
-    a large one. Reads only bytes and builds nothing.
-    """
-    is_large = len(raw) > _LARGE
-    if not is_large:
-        opened = raw.count(b"[") + raw.count(b"{")
-        if opened <= LARGEST_DEPTH and raw.count(b",") + opened <= MOST_VALUES:
-            return raw, 0
-    plain = without_escapes(raw)
-    values = texts = start = 0
-    # Whether `start` is inside a text.
-    is_inside = False
-    brackets: list[bytes] = []
-    outline: list[bytes] = []
-    # In stretches, so that other threads can run in between.
-    while start <= len(plain):
-        end = plain.find(b'"', start + _LARGE)
-        parts = plain[start : end if end >= 0 else len(plain)].split(b'"')
-        # Everything outside of texts.
-        structure = b"".join(parts[is_inside::2])
-        values += structure.count(b",") + structure.count(b"[") + structure.count(b"{")
-        texts += len(parts)
-        if values > MOST_VALUES or texts > 2 * MOST_VALUES + 1:
-            raise _too_many()
-        brackets.append(structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS))
-        if is_large:
-            outline.append(b'"'.join([part if len(part) <= _SHORT else b"" for part in parts]))
-        # There is a quotation mark between every two parts, and one at `end`.
-        is_inside ^= len(parts) % 2 == 1
-        start = len(plain) + 1 if end < 0 else end + 1
-    _check_depth(b"".join(brackets))
-    return b'"'.join(outline) if is_large else raw, values
-
-
-def _check_depth(brackets: bytes) -> None:
-    for _ in range(LARGEST_DEPTH):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")  # the innermost of each
-    if brackets:
-        raise bad_request(
-            f"The body is nested more than {LARGEST_DEPTH} deep. Send it flatter.", code="invalid_json"
-        )
-
-
-def _too_many() -> Refusal:
-    return bad_request(
-        f"The body holds more than {MOST_VALUES:,} values. Send fewer messages, parts or inputs at once.",
-        code="invalid_json",
-    )
 
 
 NOTHING = Body(b"{}")

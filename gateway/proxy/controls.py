@@ -17,6 +17,8 @@ from gateway.proxy.separation import Apart, Separation
 _LONGEST_NAME = 1024  # bytes of JSON
 # Passed on to a server unchanged.
 _OF_SERVERS = folded("stream_options provider_options")
+# Fields that are no containers, as their names say at once.
+_PLAIN_VALUES = frozenset(name for name in PLAIN if fold(name) not in CONTAINERS)
 # Allowed with false or null, which request nothing.
 _HARMLESS_STATE = ("store", "background")
 # Switches of chat templates that change how a model thinks, and nothing else.
@@ -69,8 +71,7 @@ def controls_in(
         elif is_control(name):
             found.setdefault(compared, name)
     for name in body.names():
-        container = fold(name)
-        if container not in CONTAINERS:
+        if name in _PLAIN_VALUES or (container := fold(name)) not in CONTAINERS:
             continue
         if container == "metadata":
             _check_metadata(name, body.get(name), separating_fields)

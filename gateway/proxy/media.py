@@ -11,13 +11,16 @@ from functools import lru_cache
 from typing import Any
 
 from deployments.engine_controls import fold, folded, names_medium
-from gateway.proxy.body import Body, parse, without_escapes
+from gateway.proxy.body import Body, parse
+from gateway.proxy.body_bounds import without_escapes
 from gateway.proxy.errors import Refusal, bad_request
 
 _MEDIA = (
     b"image img video audio file media document pdf attachment photo picture source url uri uuid embeds frame"
     b" connector"
 ).split()
+# The most bytes of names that are remembered together.
+_LONGEST_KNOWN = 256
 # A text that may be a name or a type.
 _NAME = re.compile(rb'"([A-Za-z0-9_-]++)(?=")')
 _HIDDEN = re.compile(  # a needlessly escaped letter
@@ -92,15 +95,22 @@ def _may_name_media(plain: bytes) -> bool:
         # This quotation mark may also begin the next text.
         end = plain.find(b'"', start + _STRETCH)
         names = b'"'.join(_NAME.findall(plain, start, len(plain) if end < 0 else end + 1)).lower()
-        if any(word in names for word in _MEDIA):
+        # Clients repeat the names of their calls.
+        if _is_any_medium(names) if len(names) <= _LONGEST_KNOWN else any(word in names for word in _MEDIA):
             return True
         start = end
     return False
 
 
+@lru_cache(1024)
+def _is_any_medium(names: bytes) -> bool:
+    """Whether one of the words for media is in these names."""
+    return any(word in names for word in _MEDIA)
+
+
 def _hides_letters(raw: bytes) -> bool:
     """Whether JSON contains an escaped letter, which can hide a name."""
-    return any(
+    return b"\\u00" in raw and any(
         _HIDDEN.search(raw, start, start + _STRETCH + _LENGTH_HIDDEN)
         for start in range(0, len(raw), _STRETCH)
     )

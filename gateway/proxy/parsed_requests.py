@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 
 # Tokens of an answer, and answers to a call.
 LARGEST_OUTPUT = 10_000_000
-# Fields that make a backend read more than the text of a request: media, files, its own search.
-_BRINGS_MORE = (
-    b'image_url"', b'"image', b'input_audio"', b'audio_url"', b'"file', b'video', b'"web_search', b'"plugins"',
-    b'"search_parameters"', b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
-)  # fmt: skip
-
 # Fields that request reasoning, or work of the backend's own.
 _THINKS = re.compile(
     "think|reason|chat_template_kwargs|extra_body|web_search|plugins|search_parameters", re.IGNORECASE
@@ -162,8 +156,25 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
 
 
 def brings_more(body: Body) -> bool:
-    """Whether a backend may read more than the text of a call."""
-    return any(name in body.outline for name in _BRINGS_MORE)
+    """Whether a field may make a backend read more than the text of a request: media, files, its own search."""
+    outline = body.outline
+    # Each by itself: a loop takes four times as long.
+    return (
+        b'image_url"' in outline
+        or b'"image' in outline
+        or b'input_audio"' in outline
+        or b'audio_url"' in outline
+        or b'"file' in outline
+        or b"video" in outline
+        or b'"web_search' in outline
+        or b'"plugins"' in outline
+        or b'"search_parameters"' in outline
+        or b'"prediction"' in outline
+        or b'"data_sources"' in outline
+        or b'"mcp' in outline
+        or b'"documents"' in outline
+        or b'"previous_response_id"' in outline
+    )
 
 
 def model_of(body: Body) -> str:

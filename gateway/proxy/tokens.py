@@ -14,17 +14,16 @@ _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_OTHER_PART = 1000
 # Quotation marks inside a JSON text are escaped, so these match only real members.
-_DATA_NAMES = (b'"image_url"', b'"input_audio"', b'"file"')
 _DATA_PART = re.compile(
     rb'"(?:image_url|input_audio|file)"\s*:\s*'
     rb'(?:\{(?:[^{}"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}|"[^"\\]*+(?:\\.[^"\\]*+)*+")',
     re.DOTALL,
 )
 # Fields that no backend adds to the prompt. All others may be part of it: tools, functions, documents.
-_NO_PROMPT = (
+_NO_PROMPT = frozenset((
     "messages", "model", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options", "stop", "user",
     "metadata", "temperature", "top_p", "seed", "reasoning_effort", "service_tier", "safety_identifier",
-)  # fmt: skip
+))  # fmt: skip
 
 
 def with_margin(estimate: int) -> int:
@@ -41,7 +40,9 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
         return estimate_input(body.raw_of("input") or b"")
     messages = body.raw_of("messages") or b""
     data_parts = data_bytes = 0
-    has_parts = any(name in body.outline for name in _DATA_NAMES)
+    outline = body.outline
+    # Each by itself: a loop takes longer.
+    has_parts = b'"image_url"' in outline or b'"input_audio"' in outline or b'"file"' in outline
     for part in _DATA_PART.finditer(messages) if has_parts else ():
         data_parts += 1
         data_bytes += part.end() - part.start()

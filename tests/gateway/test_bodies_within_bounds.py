@@ -9,7 +9,8 @@ import tracemalloc
 
 import pytest
 
-from gateway.proxy.body import MOST_VALUES, Body, parse
+from gateway.proxy.body import Body, parse
+from gateway.proxy.body_bounds import MOST_VALUES
 from gateway.proxy.controls import NAMES_OF_USERS, put_apart
 from gateway.proxy.endpoint import checked
 from gateway.proxy.errors import Refusal

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.body import LARGEST_DEPTH, MOST_VALUES, Body, with_member, without_escapes
+from gateway.proxy.body import Body, with_member
+from gateway.proxy.body_bounds import LARGEST_DEPTH, MOST_VALUES, without_escapes
 from gateway.proxy.errors import Refusal
 from gateway.proxy.parsed_requests import parse_request
 
