@@ -170,11 +170,11 @@ def answer_for(
         identity: what a translated answer says about itself.
     """
     if not parsed.is_messages:
-        return names.in_answer(plain.content)
+        return names.in_members(plain.members)
     try:
         if backend.is_translated:
             return passed_answer(original, identity)
-        return message(names.in_answer(plain.content), identity)
+        return message(names.in_members(plain.members), identity)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise BrokenAnswer("no message") from error
 

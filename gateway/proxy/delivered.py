@@ -4,7 +4,7 @@ A token is at least one byte of text. Only the marks around a text or a tool cal
 engines remove them. A handful count as exact; up to 256 in a choice count too, but make the number inexact.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
 # For any answer as a whole.
@@ -27,8 +27,7 @@ _MOST_CHARACTERS_OF_A_SOUND_TOKEN = 32_768
 _FEWEST_CHARACTERS_OF_A_SOUND_TOKEN = 10
 
 
-@dataclass(slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, gc=False):
     """The text of an answer that was delivered: all choices, reasoning, refusals and tool calls."""
 
     bytes: int = 0

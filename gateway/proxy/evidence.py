@@ -10,9 +10,10 @@ Estimates are on the high side: every three bytes count as a token, and so does 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.contract import Usage
 from gateway.proxy.delivered import (
@@ -22,6 +23,7 @@ from gateway.proxy.delivered import (
     MOST_TOKENS_OF_AN_IMAGE,
     Delivered,
 )
+from gateway.proxy.ordinary_usage import ordinary_usage
 from gateway.proxy.usage import LARGEST_COUNT, Reported
 
 # Tokens that a backend may add to a prompt: templates, system prompts, documents.
@@ -128,6 +130,8 @@ def count_tokens(
         delivered: what reached the client.
         is_partial: the report came before the end of the answer, so its output is only a part.
     """
+    if not is_partial and (ordinary := ordinary_usage(reported, bounds, delivered)) is not None:
+        return ordinary, True
     counts, is_exact = _count(reported, bounds, delivered, is_partial)
     return _as_counts(counts, reported), is_exact
 

@@ -4,7 +4,6 @@ The members of an answer are replaced in place. Text that a model wrote, and its
 never changed.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import orjson
 
 from gateway.proxy.answer_errors import is_error, is_no_error
 from gateway.proxy.backend_errors import error_shown, read_error
+from gateway.proxy.fingerprints import digest_of, fingerprint_of
 from gateway.proxy.index import Backend
 from gateway.proxy.scrub import Scrubber, scrubber_of
 from gateway.proxy.whole_answers import as_json
@@ -65,6 +65,8 @@ _KINDS = {
     "finish_reason": re.compile(r"[a-z_]{1,30}"),
     "service_tier": re.compile(r"auto|default|flex|priority|scale|standard|batch|on_demand"),
 }
+# Of whole answers, and of events.
+_OBJECTS = (b'"chat.completion"', b'"chat.completion.chunk"', b'"text_completion"', b'"list"')
 _ORDINARY = re.compile(r"[a-z_]{1,64}")  # names of members that cannot be names of hosts
 _TIER = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
 _NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?")
@@ -95,13 +97,11 @@ class Names:
     def __init__(self, backend: Backend, public_name: str, secrets: tuple[str, ...] = ()) -> None:
         self._backend = backend
         self._public_name = public_name
-        self._model = orjson.dumps(public_name)
         self._secrets = secrets
-        own = backend.config.upstream_model.rsplit("/", 1)[-1].lower().encode()
-        # No plain id contains "/".
-        self._own = b"/" if len(own) < 4 or own in public_name.lower().encode() else own
+        upstream_model = backend.config.upstream_model
+        self._model, self._own = _spelled(upstream_model, public_name)
         # The names it has used for the model so far.
-        self._upstream_names = {backend.config.upstream_model} - {public_name}
+        self._upstream_names = {upstream_model} if upstream_model != public_name else set()
         self._head = self._clean_head = b""
 
     @property
@@ -112,6 +112,10 @@ class Names:
     def in_answer(self, content: bytes, words: frozenset[str] = frozenset()) -> bytes:
         """A whole answer, or an event's data; `words` pass as they are. Raises msgspec.DecodeError for no object."""
         return self._written(_MEMBERS.decode(content), words)
+
+    def in_members(self, members: dict[str, msgspec.Raw]) -> bytes:
+        """As `in_answer`, of the members of an answer that was read before."""
+        return self._written(members)
 
     def in_events(self, events: bytes) -> bytes:
         """Whole events of a stream for the client."""
@@ -191,7 +195,7 @@ class Names:
             elif name in words:
                 pass
             elif name == "system_fingerprint":
-                value = _fingerprint(bytes(value))
+                value = fingerprint_of(bytes(value))
             elif _is_private(name):
                 continue
             elif name == "id":
@@ -216,7 +220,7 @@ class Names:
         is_plain = _PLAIN_ID.fullmatch(value) and self._own not in value.lower()
         if is_plain and not self.scrubber.could_name_host(value.decode()):
             return value
-        return orjson.dumps(_digest(value))
+        return orjson.dumps(digest_of(value))
 
     def _other(self, value: bytes) -> bytes | None:
         """A member with an unknown name, without anything that names this backend or a place. None if nothing
@@ -242,7 +246,7 @@ class Names:
 
         None if nothing is left.
         """
-        if name not in _OF_THE_WEB and _PLAIN.fullmatch(value):
+        if (name == "object" and value in _OBJECTS) or (name not in _OF_THE_WEB and _PLAIN.fullmatch(value)):
             return value
         return _rewritten(value, lambda whole: self._cleaned(name, whole, ""))
 
@@ -320,7 +324,7 @@ class Names:
         if name == "id" and _ANY_TOOL_CALL.fullmatch(text):
             return text
         if name == "id" and (not self.scrubber.is_clean(text) or self.scrubber.could_name_host(text)):
-            return _digest(text.encode())
+            return digest_of(text.encode())
         return text if self.scrubber.is_clean(text) else None
 
     def _pruned(self, value: Any) -> Any:
@@ -360,10 +364,6 @@ def _rewritten(value: bytes, clean: Callable[[Any], Any]) -> bytes | None:
         return None
 
 
-def _digest(value: bytes) -> str:
-    return "id-" + hashlib.sha256(b"id " + value).hexdigest()[:24]
-
-
 def _is_error(members: dict[str, Any]) -> bool:
     """Whether an event is an error rather than part of an answer."""
     error = members.get("error")
@@ -375,16 +375,17 @@ def _is_error(members: dict[str, Any]) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _is_private(name: str) -> bool:
-    return _PRIVATE.match(name.lower()) is not None
+def _spelled(upstream_model: str, public_name: str) -> tuple[bytes, bytes]:
+    """A model's public name in JSON, and the part of its name at the backend that no id may contain."""
+    own = upstream_model.rsplit("/", 1)[-1].lower().encode()
+    # No plain id contains "/".
+    is_told = len(own) < 4 or own in public_name.lower().encode()
+    return orjson.dumps(public_name), b"/" if is_told else own
 
 
 @lru_cache(maxsize=1024)
-def _fingerprint(value: bytes) -> bytes:
-    """A value that shows when the system behind an answer changes, but not what it is."""
-    if value[:1] != b'"' or value == b'""':
-        return b"null"
-    return b'"fp_' + hashlib.sha256(b"fingerprint " + value).hexdigest()[:12].encode() + b'"'
+def _is_private(name: str) -> bool:
+    return _PRIVATE.match(name.lower()) is not None
 
 
 def _as_text(value: Any) -> str | None:

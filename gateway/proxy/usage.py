@@ -8,8 +8,9 @@ here with the bytes that went through.
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 from typing import Any
+
+import msgspec
 
 from gateway.proxy.members import Repeated, members_of, object_of, values_of
 
@@ -77,8 +78,7 @@ _FIELD_AT_TOP = _by_name(_TOP)
 _FIELD_IN_DETAILS = {name: _by_name(table) for name, table in _DETAILS.items()}
 
 
-@dataclass(slots=True)
-class Reported:
+class Reported(msgspec.Struct, gc=False):
     """The numbers of one or more usage objects. None: not reported, or not a number."""
 
     prompt: int | None = None
@@ -104,6 +104,24 @@ class Reported:
     # False if any number was negative, fractional, too large or not a number.
     is_clean: bool = True
 
+    @property
+    def is_only_text(self) -> bool:
+        """Whether it is clean, and mentions nothing but the prompt, the answer and their total."""
+        return self.is_clean and not (
+            self.cache_read
+            or self.cache_write
+            or self.audio_in
+            or self.image_in
+            or self.cached_audio
+            or self.cached_image
+            or self.reasoning
+            or self.audio_out
+            or self.image_out
+            or self.is_cache_beside
+            or self.is_reasoning_beside
+            or self.is_reasoning_at_top
+        )
+
     def contradicts(self, other: "Reported") -> bool:
         """Whether the two reports differ about the prompt or the answer. A zero counts as no report."""
         pairs = zip(self._sides(), other._sides(), strict=True)
@@ -116,7 +134,7 @@ class Reported:
 
     def merge(self, other: "Reported") -> None:
         """Take the larger of each number: growing numbers in a stream end at their largest; zeros are placeholders."""
-        other = replace(other)
+        other = msgspec.structs.replace(other)
         _speak_alike(self, other)
         is_complete = True
         is_new = False
@@ -152,7 +170,7 @@ def _speak_alike(one: Reported, other: Reported) -> None:
                 report.is_reasoning_beside = False
 
 
-_COUNTS = tuple(one.name for one in fields(Reported) if not one.name.startswith("is_"))
+_COUNTS = tuple(name for name in Reported.__struct_fields__ if not name.startswith("is_"))
 
 
 def tier_in(content: Any) -> str | None:

@@ -1,0 +1,38 @@
+"""The report that nearly every backend sends: a prompt, an answer, and a total that is their sum, all of them possible.
+
+For such a report, `gateway.proxy.evidence` comes to exactly these numbers, in many more steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.contract import Usage
+from gateway.proxy.delivered import Delivered
+from gateway.proxy.usage import Reported
+
+if TYPE_CHECKING:
+    from gateway.proxy.evidence import Bounds
+
+
+def ordinary_usage(reported: Reported | None, bounds: Bounds, delivered: Delivered) -> Usage | None:
+    """The exact usage of an ordinary report of a complete answer; None if the report needs a closer look.
+
+    Args:
+        reported: numbers of the backend; None: none.
+        bounds: what is possible.
+        delivered: what reached the client.
+    """
+    if reported is None or not reported.is_only_text or bounds.is_embedding:
+        return None
+    prompt, completion = reported.prompt, reported.completion
+    if not prompt or not completion or reported.total != prompt + completion:
+        return None
+    if not bounds.input_least <= prompt <= min(bounds.input_certain, bounds.input_most):
+        return None
+    if delivered.images or delivered.sound:
+        return None
+    most = min(delivered.certain(bounds.choices), bounds.output_most)
+    if not delivered.least <= completion <= most:
+        return None
+    return {"input": prompt, "output": completion}
