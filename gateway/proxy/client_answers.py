@@ -170,11 +170,11 @@ def answer_for(
         identity: what a translated answer says about itself.
     """
     if not parsed.is_messages:
-        return names.in_members(plain.members)
+        return names.in_whole(plain)
     try:
         if backend.is_translated:
             return passed_answer(original, identity)
-        return message(names.in_members(plain.members), identity)
+        return message(names.in_whole(plain), identity)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise BrokenAnswer("no message") from error
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -26,7 +25,11 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
-_NOUNS = {"requests_per_minute": "requests", "tokens_per_minute": "tokens"}
+# The headers for the limit itself, for what is left of it, and for when the next part of it is free.
+_HEADERS = {
+    kind: (f"x-ratelimit-limit-{noun}", f"x-ratelimit-remaining-{noun}", f"x-ratelimit-reset-{noun}")
+    for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"))
+}
 _SWEPT_AT_ONCE = 500  # counters: about 2 ms
 # Fast enough that a sweep ends before the number of counters doubles.
 _SWEPT_FOR_EACH_NEW = 2
@@ -65,17 +68,20 @@ LEAST = EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True, in
 
 def limits_on_every(key: Key) -> list[LimitConfig]:
     """The hard limits that apply to every call of this key, whatever model it names."""
-    is_for_one = len(key.models) == 1
-    return [one for one in key.config.limits if one.is_hard and (one.model is None or is_for_one)]
+    found = key.found_limits.get("")
+    if found is None:
+        is_for_one = len(key.models) == 1
+        found = [one for one in key.config.limits if one.is_hard and (one.model is None or is_for_one)]
+        key.found_limits[""] = found
+    return found
 
 
-@dataclass(slots=True)
-class Reservation:
+class Reservation(msgspec.Struct):
     """What one call has reserved. `headers` report how much is left of the tightest limits per minute."""
 
-    holds: list[tuple[LimitConfig, Counter, Reserved]] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
-    soft_exceeded: list[LimitConfig] = field(default_factory=list)
+    holds: list[tuple[LimitConfig, Counter, Reserved]] = []
+    headers: dict[str, str] = {}
+    soft_exceeded: list[LimitConfig] = []
     is_settled: bool = False
 
 
@@ -159,8 +165,9 @@ class MemoryLimiter:
     ) -> Reservation:
         reservation = Reservation()
         asked = self._ask(limits, estimate, reservation)
-        for limit, counter, amount, now in asked:
-            reservation.holds.append((limit, counter, counter.hold(amount, now)))
+        reservation.holds = [
+            (limit, counter, counter.hold(amount, now)) for limit, counter, amount, now in asked
+        ]
         reservation.headers = rate_headers(_remaining(asked))
         return reservation
 
@@ -252,16 +259,18 @@ def rate_headers(remaining: Iterable[Remaining]) -> dict[str, str]:
     """OpenAI's x-ratelimit headers for the hard limits per minute with the least room."""
     tightest: dict[str, tuple[int, int, float]] = {}
     for limit, used, seconds in remaining:
-        if limit.is_hard and limit.kind in _NOUNS:
-            left = (max(0, limit.value - used), limit.value, seconds)
-            if limit.kind not in tightest or left < tightest[limit.kind]:
-                tightest[limit.kind] = left
+        kind = limit.kind
+        if limit.is_hard and kind in _HEADERS:
+            room = limit.value - used
+            left = (room if room > 0 else 0, limit.value, seconds)
+            if kind not in tightest or left < tightest[kind]:
+                tightest[kind] = left
     headers: dict[str, str] = {}
-    for kind, (room, value, seconds) in tightest.items():
-        noun = _NOUNS[kind]
-        headers[f"x-ratelimit-limit-{noun}"] = str(value)
-        headers[f"x-ratelimit-remaining-{noun}"] = str(room)
-        headers[f"x-ratelimit-reset-{noun}"] = f"{seconds:.3f}s"
+    for name, (room, value, seconds) in tightest.items():
+        of_limit, of_room, of_reset = _HEADERS[name]
+        headers[of_limit] = str(value)
+        headers[of_room] = str(room)
+        headers[of_reset] = f"{seconds:.3f}s"
     return headers
 
 

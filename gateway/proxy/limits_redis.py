@@ -15,7 +15,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -45,13 +44,12 @@ _RENEW = Script("renew")
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
 class SharedReservation(Reservation):
     """What one call has reserved in the server. `used` is the actual usage, in tokens and nano-units, once settled."""
 
     limits: PackedLimits | None = None
     call: str = ""
-    amounts: list[int] = field(default_factory=list)
+    amounts: list[int] = []
     # Of the day or month in which the call began, for each limit.
     starts: Sequence[Word] = ()
     used: tuple[int, int] = (0, 0)

@@ -18,7 +18,7 @@ from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.fingerprints import digest_of, fingerprint_of
 from gateway.proxy.index import Backend
 from gateway.proxy.scrub import Scrubber, scrubber_of
-from gateway.proxy.whole_answers import as_json
+from gateway.proxy.whole_answers import PlainAnswer, as_json
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
@@ -113,9 +113,9 @@ class Names:
         """A whole answer, or an event's data; `words` pass as they are. Raises msgspec.DecodeError for no object."""
         return self._written(_MEMBERS.decode(content), words)
 
-    def in_members(self, members: dict[str, msgspec.Raw]) -> bytes:
-        """As `in_answer`, of the members of an answer that was read before."""
-        return self._written(members)
+    def in_whole(self, answer: PlainAnswer) -> bytes:
+        """As `in_answer`, for an answer that was read before."""
+        return self._written(answer.members) if answer.members else self.in_answer(answer.content)
 
     def in_events(self, events: bytes) -> bytes:
         """Whole events of a stream for the client."""

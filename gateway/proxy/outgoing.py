@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from core.egress import read_networks
 from deployments.providers.dialects import ENDPOINT_OF_MODE, PATHS, url_of
@@ -21,8 +22,7 @@ from gateway.proxy.vault import Vault
 _PATHS = {mode: f"/{PATHS[name]}" for mode, name in ENDPOINT_OF_MODE.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """What is sent to one target."""
 
     url: str

@@ -36,6 +36,8 @@ class Key:
     config: KeyConfig
     models: frozenset[str]
     networks: tuple[Network, ...]
+    # By model, of those that were called; under an empty name, those that hold for every call.
+    found_limits: dict[str, list[LimitConfig]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, config: KeyConfig) -> "Key":
@@ -47,8 +49,12 @@ class Key:
         return model in self.models and now < self.config.grant_ends.get(model, now + 1)
 
     def limits_on(self, model: str) -> list[LimitConfig]:
-        """The limits that apply to a call to `model`."""
-        return [limit for limit in self.config.limits if limit.model is None or limit.model == model]
+        """The limits that apply to a call to `model`, one of those that are granted. Not to be changed."""
+        found = self.found_limits.get(model)
+        if found is None:
+            found = [limit for limit in self.config.limits if limit.model is None or limit.model == model]
+            self.found_limits[model] = found
+        return found
 
 
 class _StoredKey(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.contract import TargetConfig
 
@@ -45,8 +46,7 @@ class Separation:
         return hmac.digest(self._key, purpose + b"\0" + text.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 
-@dataclass(frozen=True)
-class Apart:
+class Apart(msgspec.Struct, frozen=True):
     """The values that one call sends to a backend to keep its tenant separate there."""
 
     salt: str

@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.ids import trace_id
@@ -19,12 +20,14 @@ TRACE_HEADERS = frozenset(("traceparent", "tracestate", "x-trace-id"))
 _STRATEGIES = ("stable", "ab_test")
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """The trace of a call: `id` goes into the usage event and the log; `headers` go to the backend."""
 
     id: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
+
+
+_NO_TRACE = Trace()
 
 
 def read_trace(headers: Mapping[str, str]) -> Trace:
@@ -51,7 +54,7 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
             passed["tracestate"] = state
         return Trace(found, passed | ({"x-trace-id": found} if own else {}))
     if not own:
-        return Trace()
+        return _NO_TRACE
     folded = own.replace("-", "").lower()
     is_one = _HEXADECIMAL.fullmatch(folded) is not None and set(folded) != {"0"}
     made = folded if is_one else hashlib.sha256(own.encode()).hexdigest()[:32]

@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+import msgspec
 import orjson
 
 from gateway.contract import SettingsConfig
@@ -47,8 +47,7 @@ _ERROR_SECONDS = 5.0
 _QUEUE_SECONDS = 1.0
 
 
-@dataclass
-class Attempts:
+class Attempts(msgspec.Struct):
     """How far a call got; filled during the attempts, read after a failure."""
 
     # Keeps calls of one session together; empty: none.

@@ -60,9 +60,8 @@ class BrokenAnswer(Exception):
 class PlainAnswer(msgspec.Struct):
     """What the gateway keeps of a plain answer."""
 
-    # JSON that every reader accepts, and the members of its object.
+    # JSON that every reader accepts.
     content: bytes
-    members: dict[str, msgspec.Raw]
     reported: Reported | None
     delivered: Delivered
     # False if it says itself that it has no end, or gives two choices as one.
@@ -72,6 +71,8 @@ class PlainAnswer(msgspec.Struct):
     # Reported usage of kinds that are no tokens.
     units: Usage | None = None
     content_type: str = "application/json"
+    # Of the object, if they are read already.
+    members: dict[str, msgspec.Raw] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -158,7 +159,7 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
     tier: str | None = None
     if told_tier != b"null" or b'"service_tier"' in told_usage:
         tier = tier_in({"usage": _parsed(told_usage), "service_tier": parse(told_tier)})
-    return PlainAnswer(content, members, reported, delivered, is_certain, service_tier=tier)
+    return PlainAnswer(content, reported, delivered, is_certain, service_tier=tier, members=members)
 
 
 def tells_usage(content: bytes) -> bool:

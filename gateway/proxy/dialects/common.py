@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.proxy.body import parse as parse_once
 from gateway.proxy.errors import Refusal, bad_request
@@ -21,8 +22,7 @@ _LONG_NUMBER = re.compile(rb"\d{16}")
 _TOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """What an answer says about itself: nothing of it comes from the backend."""
 
     # The call's id, without a prefix; letters, digits, `-` and `_`.
