@@ -384,7 +384,7 @@ class Call:
         model = self._parsed.model
         self._state.metrics.count_finished(model, status, latency, usage)
         if first is not None:
-            self._state.metrics.first_token.labels(model).observe(first)
+            self._state.metrics.count_first_token(model, first)
         reached = self._attempts.reached
         tier = self._tier if self._stream is None else self._stream.service_tier
         event = self._facts.event(

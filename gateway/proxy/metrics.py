@@ -5,11 +5,9 @@ Labels contain only names from the configuration, so their number is bounded wha
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from gateway.contract import TOKEN_KINDS, total_tokens
-
-_LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+from gateway.proxy.call_metrics import CallMetrics
 
 
 class Metrics:
@@ -18,24 +16,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         new = self.registry
-        self.requests = Counter("llm_requests", "Calls by outcome", ["model", "status"], registry=new)
-        self.latency = Histogram(
-            "llm_request_latency_seconds", "Whole calls", ["model"], buckets=_LATENCY_SECONDS, registry=new
-        )
-        self.first_token = Histogram(
-            "llm_time_to_first_token_seconds",
-            "Streams, until the first piece",
-            ["model"],
-            buckets=_LATENCY_SECONDS,
-            registry=new,
-        )
-        self.tokens = Counter("llm_tokens", "Tokens by kind", ["model", "type"], registry=new)
-        self.cost = Counter(
-            "llm_cost",
-            "What the limits counted, rounded up; the ledger is exact",
-            ["model", "currency"],
-            registry=new,
-        )
+        self._calls = CallMetrics()
+        new.register(self._calls)
         self.refused_by_limit = Counter(
             "llm_limit_refusals", "Calls refused by a hard limit", ["scope", "kind"], registry=new
         )
@@ -122,10 +104,6 @@ class Metrics:
         self.spool_torn = Counter(
             "llm_gateway_spool_torn_records", "Records cut off by a crash, never acknowledged", registry=new
         )
-        # Looking a child up by its labels takes longer than counting.
-        self._finished: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-        self._tokens: dict[tuple[str, str], Counter] = {}
-        self._costs: dict[tuple[str, str], Counter] = {}
         self.totals = dict.fromkeys(("requests", "ok", "error", "cancelled", "refused", "tokens"), 0)
 
     def count_finished(
@@ -139,32 +117,21 @@ class Metrics:
             latency_seconds: from the first byte of the call to the end.
             usage: whole numbers by kind; only tokens are shown.
         """
-        found = self._finished.get((model, status))
-        if found is None:
-            found = self.requests.labels(model, status), self.latency.labels(model)
-            self._finished[model, status] = found
-        found[0].inc()
-        found[1].observe(latency_seconds)
-        for kind, count in usage.items():
-            if kind in TOKEN_KINDS:
-                counter = self._tokens.get((model, kind))
-                if counter is None:
-                    counter = self._tokens[model, kind] = self.tokens.labels(model, kind)
-                counter.inc(count)
+        self.totals["tokens"] += self._calls.count_finished(model, status, latency_seconds, usage)
         self.totals["requests"] += 1
         self.totals[status] += 1
-        self.totals["tokens"] += total_tokens(usage)
+
+    def count_first_token(self, model: str, seconds: float) -> None:
+        """Count a stream's first piece, by the seconds until it came."""
+        self._calls.began(model, seconds)
 
     def count_cost(self, model: str, currency: str, nano: int) -> None:
         """Count what a call to `model` cost, in nano-units of a currency."""
-        counter = self._costs.get((model, currency))
-        if counter is None:
-            counter = self._costs[model, currency] = self.cost.labels(model, currency)
-        counter.inc(nano / 1e9)
+        self._calls.count_cost(model, currency, nano)
 
     def count_refused(self, model: str, code: str) -> None:
         """Count a call that was refused; `model` is empty unless it is one of ours."""
-        self.requests.labels(model, code).inc()
+        self._calls.count_refused(model, code)
         self.totals["requests"] += 1
         self.totals["refused"] += 1
 
