@@ -248,15 +248,15 @@ def peak_megabytes() -> float:
 
 def resident_megabytes(pid: int, line: str = "VmRSS") -> float:
     """Return the memory of a process and its children together, because a server runs its worker as a child."""
-    pids = [pid, *_children(pid)]
+    pids = [pid, *children_of(pid)]
     return sum(_status(one, line) for one in pids) / 1024
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in path.read_text().split():
-            found += [int(child), *_children(int(child))]
+            found += [int(child), *children_of(int(child))]
     return found
 
 

@@ -92,8 +92,11 @@ def serve_upstream(port: int, ticks_per_second: float) -> None:
 
 @dataclass
 class Load:
-    """What callers did: how many answers or events came, how many calls failed, and the seconds of each call."""
+    """What callers did: how many calls they began, how many answers or events came, how many calls failed, and the
+    seconds of each call.
+    """
 
+    begun: int = 0
     calls: int = 0
     failed: int = 0
     events: int = 0
@@ -121,6 +124,7 @@ class _Caller(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
+        self._load.begun += 1
         self._began = time.perf_counter()
         self.transport.write(self._request)
 
@@ -141,8 +145,18 @@ class _Caller(asyncio.Protocol):
         self._done()
 
 
-def make_calls(port: int, request: bytes, connections: int, seconds: float) -> Load:
-    """Call for `seconds` over `connections`, one call after another on each. Paced streams are cut off at the end."""
+def make_calls(
+    port: int, request: bytes, connections: int, seconds: float, patience_seconds: float = 0.5
+) -> Load:
+    """Call for `seconds` over `connections`, one call after another on each. Paced streams are cut off at the end.
+
+    Args:
+        port: whom to call, on this machine.
+        request: the call.
+        connections: how many callers.
+        seconds: for how long.
+        patience_seconds: how long the last answers may take.
+    """
 
     async def work() -> Load:
         loop = asyncio.get_running_loop()
@@ -163,7 +177,7 @@ def make_calls(port: int, request: bytes, connections: int, seconds: float) -> L
             for _ in range(connections)
         ]
         try:
-            async with asyncio.timeout(seconds + 0.5):
+            async with asyncio.timeout(seconds + patience_seconds):
                 await ended.wait()
         except TimeoutError:
             for transport, _ in made:
