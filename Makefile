@@ -11,7 +11,7 @@ LINT_ENVIRONMENT := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/l
 	CONSOLE_URL=http://127.0.0.1:8000 GATEWAY_URL=http://127.0.0.1:8080 \
 	EXPORT_DIR=$(LOCAL)/exports ENGINE_STATE_DIR=$(LOCAL)/engines STATIC_ROOT=$(LOCAL)/static
 
-.PHONY: help demo test bench lint format lock clean venv venv-demo venv-dev
+.PHONY: help demo test bench soak lint format lock clean venv venv-demo venv-dev
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
@@ -27,6 +27,9 @@ test: lint ## check the code and run all tests
 
 bench: venv-dev ## list the benchmarks, or run one (NAME=ingest ARGS='--rounds 4')
 	exec $(BIN)/python -m benchmarks$(if $(NAME),.$(NAME) $(ARGS))
+
+soak: venv-dev ## call a gateway for ten minutes; the ledger must have every call once (SECONDS=600)
+	exec $(BIN)/python -m benchmarks.gateway --soak $(or $(SECONDS),600)
 
 lint: venv-dev ## check style, types, imports between apps and missing migrations
 	$(BIN)/ruff check .

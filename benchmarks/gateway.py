@@ -21,6 +21,7 @@ workers  one worker and two, with limits in a Valkey
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -98,23 +99,29 @@ def _measure_answers(options: argparse.Namespace, ways: list[Way]) -> None:
             for way in _in_turn(ways, number):
                 if way.name != "litellm" or connections <= _MOST_FOR_LITELLM:
                     load, _ = run(way, request(way, 500, False), connections, options.seconds)
-                    hundredths = statistics.quantiles(load.seconds, n=100)
-                    times[way.name].append((hundredths[49] * 1000, hundredths[98] * 1000))
+                    times[way.name].append(_percentiles(load.seconds))
         direct = times["direct"]
-        line = f"{connections:>4} connections{'':16}"
-        line += f"{statistics.median(p50 for p50, _ in direct):>13.2f}"
-        line += f"{statistics.median(p99 for _, p99 in direct):>9.2f}"
+        p50, p99 = (statistics.median(each) for each in zip(*direct, strict=True))
+        line = f"{connections:>4} connections{'':16}{p50:>13.2f}{p99:>9.2f}"
         for way in ways[1:]:
-            added = [
-                (p50 - base50, p99 - base99)
-                for (p50, p99), (base50, base99) in zip(times[way.name], direct, strict=False)
-            ]
-            if added:
-                line += f"{statistics.median(p50 for p50, _ in added):>15.2f}"
-                line += f"{statistics.median(p99 for _, p99 in added):>9.2f}"
-            else:
+            if not times[way.name]:
                 line += f"{'–':>15}{'–':>9}"
+                continue
+            added = [
+                (mine[0] - base[0], mine[1] - base[1])
+                for mine, base in zip(times[way.name], direct, strict=True)
+            ]
+            p50, p99 = (statistics.median(each) for each in zip(*added, strict=True))
+            line += f"{p50:>15.2f}{p99:>9.2f}"
         print(line, flush=True)
+
+
+def _percentiles(seconds: list[float]) -> tuple[float, float]:
+    """The milliseconds within which half of the answers came, and 99 of 100; not a number for too few answers."""
+    if len(seconds) < 2:
+        return math.nan, math.nan
+    hundredths = statistics.quantiles(seconds, n=100)
+    return hundredths[49] * 1000, hundredths[98] * 1000
 
 
 def _measure_paced(options: argparse.Namespace, ways: list[Way]) -> None:

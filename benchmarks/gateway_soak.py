@@ -61,7 +61,8 @@ def soak(directory: Path, seconds: float) -> None:
             counts = _counts_of(control.url, calls)
         finally:
             gateway.process.terminate()
-    print(f"{calls:,} calls in {seconds:.0f} s, {spent / calls * 1000:.3f} ms of processor time each")
+    print(f"{calls:,} calls in {seconds:.0f} s, plain and streamed in turn")
+    print(f"processor time: {spent / calls * 1000:.3f} ms a call")
     print(
         f"ledger: {counts['calls']:,} calls, {counts.get('ok', 0):,} of them ok; sent {counts['deliveries']:,} times"
     )

@@ -33,6 +33,20 @@ def test_each_benchmark_is_listed_with_what_it_measures():
         ("limits", "--calls", "32", "--rounds", "1"),
         ("spool", "--calls", "32"),
         ("config_load", "--keys", "400", "--changes", "2"),
+        ("gateway", "--parts", "costs,paced", "--seconds", "0.3", "--rounds", "1", "--without", "litellm"),
+        (
+            "gateway",
+            "--parts",
+            "answers,workers",
+            "--seconds",
+            "0.3",
+            "--rounds",
+            "1",
+            "--without",
+            "litellm",
+        ),
+        ("gateway", "--parts", "keys", "--keys", "400,800", "--changes", "2"),
+        ("gateway", "--soak", "3"),
     ],
 )
 def test_benchmarks_that_need_no_database_run_in_small(arguments):
