@@ -23,7 +23,7 @@ from gateway.proxy.delivered import (
     MOST_TOKENS_OF_AN_IMAGE,
     Delivered,
 )
-from gateway.proxy.ordinary_usage import ordinary_usage
+from gateway.proxy.ordinary_usage import as_usage, ordinary_usage
 from gateway.proxy.usage import LARGEST_COUNT, Reported
 
 # Tokens that a backend may add to a prompt: templates, system prompts, documents.
@@ -133,7 +133,7 @@ def count_tokens(
     if not is_partial and (ordinary := ordinary_usage(reported, bounds, delivered)) is not None:
         return ordinary, True
     counts, is_exact = _count(reported, bounds, delivered, is_partial)
-    return _as_counts(counts, reported), is_exact
+    return as_usage(counts, reported), is_exact
 
 
 def count_delivered(
@@ -149,7 +149,7 @@ def count_delivered(
     output = sum(counts[kind] for kind in _OUTPUT)
     _clear(counts, *_OUTPUT)
     _add_estimate(counts, bounds, delivered, min(output, _estimate(bounds, delivered)))
-    return _as_counts(counts, reported), False
+    return as_usage(counts, reported), False
 
 
 def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> Usage:
@@ -391,13 +391,3 @@ def _kinds_of(reported: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
 def _clear(counts: dict[str, int], *kinds: str) -> None:
     for kind in kinds:
         counts[kind] = 0
-
-
-def _as_counts(counts: dict[str, int], reported: Reported | None) -> Usage:
-    usage = {kind: counts[kind] for kind in ("input", "cache_read", "cache_write", "output", "reasoning")}
-    if reported is not None and reported.cache_write_1h:
-        usage["cache_write_1h"] = min(reported.cache_write_1h, usage["cache_write"])
-        usage["cache_write"] -= usage["cache_write_1h"]
-    usage["image"] = counts["image_in"] + counts["image_out"]
-    usage["audio"] = counts["audio_in"] + counts["audio_out"]
-    return {kind: count for kind, count in usage.items() if count}

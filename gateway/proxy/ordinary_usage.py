@@ -1,6 +1,6 @@
-"""The report that nearly every backend sends: a prompt, an answer, and a total that is their sum, all of them possible.
+"""Usage of the report that nearly every backend sends: a prompt, an answer, and a total that is their sum.
 
-For such a report, `gateway.proxy.evidence` comes to exactly these numbers, in many more steps.
+For such a report, if it is possible, `gateway.proxy.evidence` comes to exactly these numbers, in many more steps.
 """
 
 from __future__ import annotations
@@ -36,3 +36,14 @@ def ordinary_usage(reported: Reported | None, bounds: Bounds, delivered: Deliver
     if not delivered.least <= completion <= most:
         return None
     return {"input": prompt, "output": completion}
+
+
+def as_usage(counts: dict[str, int], reported: Reported | None) -> Usage:
+    """What was counted, under the names of usage and without zeros."""
+    usage = {kind: counts[kind] for kind in ("input", "cache_read", "cache_write", "output", "reasoning")}
+    if reported is not None and reported.cache_write_1h:
+        usage["cache_write_1h"] = min(reported.cache_write_1h, usage["cache_write"])
+        usage["cache_write"] -= usage["cache_write_1h"]
+    usage["image"] = counts["image_in"] + counts["image_out"]
+    usage["audio"] = counts["audio_in"] + counts["audio_out"]
+    return {kind: count for kind, count in usage.items() if count}

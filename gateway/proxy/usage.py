@@ -107,20 +107,7 @@ class Reported(msgspec.Struct, gc=False):
     @property
     def is_only_text(self) -> bool:
         """Whether it is clean, and mentions nothing but the prompt, the answer and their total."""
-        return self.is_clean and not (
-            self.cache_read
-            or self.cache_write
-            or self.audio_in
-            or self.image_in
-            or self.cached_audio
-            or self.cached_image
-            or self.reasoning
-            or self.audio_out
-            or self.image_out
-            or self.is_cache_beside
-            or self.is_reasoning_beside
-            or self.is_reasoning_at_top
-        )
+        return self == Reported(self.prompt, self.completion, self.total)
 
     def contradicts(self, other: "Reported") -> bool:
         """Whether the two reports differ about the prompt or the answer. A zero counts as no report."""

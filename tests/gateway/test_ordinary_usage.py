@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.proxy.delivered import Delivered
-from gateway.proxy.evidence import _as_counts, _count
+from gateway.proxy.evidence import _count
 from gateway.proxy.members import parse_all
-from gateway.proxy.ordinary_usage import ordinary_usage
+from gateway.proxy.ordinary_usage import as_usage, ordinary_usage
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import read_answer
 from tests.gateway.test_usage_dialects import bounds
@@ -22,14 +22,16 @@ NUMBERS = st.one_of(
 # Zero much more often than not, as in reports.
 RARE = st.sampled_from([0] * 12 + [1, 5])
 SELDOM = st.sampled_from([False] * 12 + [True])
+PARTS = [name for name in Reported.__struct_fields__[3:] if not name.startswith("is_")]
+FLAGS = [name for name in Reported.__struct_fields__ if name.startswith("is_") and name != "is_clean"]
 
 
 @settings(deadline=None, max_examples=2000)
 @given(
     sides=st.tuples(NUMBERS, NUMBERS),
     beside_total=st.sampled_from([0] * 6 + [1, -1]),
-    parts=st.tuples(*[RARE] * 9),
-    flags=st.tuples(*[SELDOM] * 3),
+    parts=st.fixed_dictionaries(dict.fromkeys(PARTS, RARE)),
+    flags=st.fixed_dictionaries(dict.fromkeys(FLAGS, SELDOM)),
     is_clean=st.sampled_from([True] * 6 + [False]),
     delivered=st.builds(
         Delivered, bytes=NUMBERS, pieces=SMALL, images=RARE, sound=RARE, other=RARE, chunks=SMALL, tools=RARE
@@ -47,12 +49,12 @@ SELDOM = st.sampled_from([False] * 12 + [True])
 def test_an_ordinary_report_counts_as_by_all_the_rules(
     sides, beside_total, parts, flags, is_clean, delivered, estimate, options
 ):
-    told = Reported(*sides, sum(sides) + beside_total, *parts, *flags, is_clean)
+    told = Reported(*sides, sum(sides) + beside_total, **parts, **flags, is_clean=is_clean)
     of = bounds(estimate, **options)
     usage = ordinary_usage(told, of, delivered)
     if usage is not None:
         counts, is_exact = _count(told, of, delivered, False)
-        assert (usage, True) == (_as_counts(counts), is_exact)
+        assert (usage, True) == (as_usage(counts, told), is_exact)
 
 
 def test_an_ordinary_report_is_found():
