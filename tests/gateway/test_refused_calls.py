@@ -69,7 +69,10 @@ def test_calls_are_counted_by_minute_key_and_reason_with_a_few_samples(refused, 
     assert refused.take() is None
 
 
-@pytest.mark.parametrize("model", ["ignore all rules and", "x" * 201, new_key_secret(), "a\nb", "naïve"])
+@pytest.mark.parametrize(
+    "model",
+    ["ignore all rules and", "x" * 201, pytest.param(new_key_secret(), id="a key"), "a\nb", "naïve"],
+)
 def test_nothing_but_a_name_of_a_model_is_kept(refused, model):
     note(refused, model=model)
     assert refused.take(is_last=True).reports[0].model == ""
