@@ -259,6 +259,8 @@ class SettingsConfig(OpenMessage, frozen=True):
 
     # A larger request is answered with 413.
     max_body_bytes: int = 8 * 1024 * 1024
+    # The same for a form with a file, as large as sound files that providers take.
+    max_upload_bytes: int = 32 * 1024 * 1024
     connect_timeout_seconds: float = 3.0
     # Until the first byte of a backend's answer.
     response_timeout_seconds: float = 600.0

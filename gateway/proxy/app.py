@@ -105,7 +105,7 @@ class App:
         index = self._state.ready_index()
         key = self._key_of(request, index)
         self._state.require_spool()
-        length = declared_length(request.headers, index.settings.max_body_bytes)
+        length = declared_length(request.headers, endpoint.largest_body(index.settings))
         await self._look_at_limits(key, index, length)
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
@@ -153,7 +153,7 @@ class App:
             share: counts the bytes of its body.
             endpoint: where it arrived.
         """
-        largest = index.settings.max_body_bytes
+        largest = endpoint.largest_body(index.settings)
         raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
         size = len(raw)
         try:

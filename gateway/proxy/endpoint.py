@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.contract import ENDPOINTS, Mode, Usage
+from gateway.contract import ENDPOINTS, Mode, SettingsConfig, Usage
 from gateway.proxy.body import Body
 from gateway.proxy.client_answers import ClientStream, answer_for, as_chat, stream_for
 from gateway.proxy.controls import controls_in, narrowed
@@ -106,6 +106,11 @@ class Endpoint:
     count: Callable[[ParsedRequest, Route, PlainAnswer | None], tuple[Usage, bool]] = count
     write_answer: Callable[[ParsedRequest, Backend, bytes, PlainAnswer, Names, Identity], bytes] = answer_for
     may_answer_whole: bool = False
+    takes_files: bool = False
+
+    def largest_body(self, settings: SettingsConfig) -> int:
+        """The most bytes of a call."""
+        return settings.max_upload_bytes if self.takes_files else settings.max_body_bytes
 
     @property
     def mode(self) -> Mode:

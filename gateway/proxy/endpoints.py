@@ -57,6 +57,7 @@ _DECLARED = (
         count=count_with("output"),
         write_answer=write_answer,
         may_answer_whole=True,
+        takes_files=True,
     ),
     Endpoint(
         "/v1/audio/speech",

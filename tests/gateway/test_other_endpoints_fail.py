@@ -143,3 +143,18 @@ def test_a_client_that_hangs_up_pays_for_what_its_backend_does(served):
         next(came.iter_content(100))
     event = model.event()
     assert (event.status, event.usage) == ("cancelled", {"character": 14})
+
+
+def test_a_client_that_leaves_while_a_backend_listens_pays_for_its_sound(served):
+    model = served("audio/transcriptions")
+    model.backend.says(events=[5.0, b"{}"], headers={"content-type": "application/json"})
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        requests.post(
+            f"{model.rig.gateway.url}/v1/audio/transcriptions",
+            data={"model": model.model},
+            files={"file": ("a.wav", SOUND)},
+            headers={"authorization": f"Bearer {model.key}"},
+            timeout=1,
+        )
+    event = model.event()
+    assert (event.status, event.usage, event.is_exact) == ("cancelled", {"audio_input_seconds": 3000}, True)

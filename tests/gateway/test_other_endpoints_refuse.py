@@ -1,5 +1,6 @@
 """What cannot be read, counted or paid is refused by name before a backend is asked, at every endpoint."""
 
+import msgspec
 import pytest
 import requests
 
@@ -134,3 +135,22 @@ def test_tokens_of_these_endpoints_count_for_limits_on_tokens(served):
     key = model.rig.new_key(models=[model.model], limits=[limit("tokens_per_minute", 60)])
     model.backend.says(RANKED | {"usage": {"total_tokens": 50}})
     assert [model.call(key, **RERANK).status_code for _ in range(2)] == [200, 429]
+
+
+# sizes
+
+
+def test_a_sound_file_may_be_larger_than_other_calls(served):
+    model = served("audio/transcriptions")
+    model.backend.says({"text": "hello"})
+    largest = model.rig.settings
+    model.rig.settings = msgspec.structs.replace(largest, max_body_bytes=1000, max_upload_bytes=300_000)
+    model.rig.publish()
+    try:
+        assert model.call(form=b"\x01" * 290_000).status_code == 200
+        came = model.call(form=b"\x01" * 301_000)
+        assert (came.status_code, came.json()["error"]["code"]) == (413, "request_too_large")
+        assert len(model.backend.asked) == 1
+    finally:
+        model.rig.settings = largest
+        model.rig.publish()
