@@ -112,6 +112,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "gateway.view_gateway",
             "gateway.view_signingkey",
             "gateway.view_refusedcalls",
+            "tenants.view_configchange",
             "gateway.manage_gateway",
         }
     ),

@@ -41,6 +41,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("deployments.providermodel", _("Provider models"), "list_alt"),
         ("deployments.route", _("Routes"), "alt_route"),
         ("gateway.gateway", _("Gateways"), "router"),
+        ("tenants.configchange", _("Revisions"), "history_toggle_off"),
         ("gateway.refusedcalls", _("Refused calls"), "block"),
         ("gateway.signingkey", _("Signing keys"), "signature"),
     ]),

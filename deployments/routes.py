@@ -211,10 +211,12 @@ def _replace(
     """
     after = {entry.target_id: entry for entry in wanted}
     changes: dict[str, tuple[str, str]] = {}
+    ids: dict[str, str] = {}
     for pk in before.keys() | after.keys():
-        old, new = _in_words(before.get(pk)), _in_words(after.get(pk))
+        old, new = entry_in_words(before.get(pk)), entry_in_words(after.get(pk))
         if old != new:
-            changes[(before[pk].target if pk in before else targets[pk]).name] = (old, new)
+            name = (before[pk].target if pk in before else targets[pk]).name
+            changes[name], ids[name] = (old, new), str(pk)
     if not changes:
         return
     route.generation, route.changed_at = route.generation + 1, now()
@@ -233,9 +235,16 @@ def _replace(
                 "revision": known.revision if known and keeps_traffic else route.revision,
             },
         )
-    audit.record("route.changed", actor=by, subject=route, changes=dict(sorted(changes.items())))
+    # The ids in the order of the changes: undoing needs them, and names of targets change.
+    audit.record(
+        "route.changed",
+        actor=by,
+        subject=route,
+        changes=dict(sorted(changes.items())),
+        targets=[ids[name] for name in sorted(changes)],
+    )
 
 
-def _in_words(entry: RouteEntry | EntryPlan | None) -> str:
+def entry_in_words(entry: RouteEntry | EntryPlan | None) -> str:
     """An entry as the audit log shows it."""
     return "" if entry is None else f"weight {entry.weight}, order {entry.priority}"

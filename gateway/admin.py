@@ -25,11 +25,12 @@ from gateway.acknowledged import lag_in_words
 from gateway.models import Gateway, GatewayPolicy
 from gateway.refused import standing_refusal
 from gateway.refused_admin import RefusedCallsAdmin
+from gateway.revisions_admin import ConfigChangeAdmin
 from gateway.signing import pins
 from gateway.signing_admin import SigningKeyAdmin
 
 # Registered by being imported.
-__all__ = ["RefusedCallsAdmin", "SigningKeyAdmin"]
+__all__ = ["ConfigChangeAdmin", "RefusedCallsAdmin", "SigningKeyAdmin"]
 
 
 class RegisterForm(DialogForm):

@@ -76,7 +76,7 @@ class RefusedCalls(TenantOwned):
     """
 
     # The gateway's own, of version 7.
-    id = models.UUIDField(primary_key=True, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
     project_id = models.UUIDField()
     key_id = models.UUIDField()

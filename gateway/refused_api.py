@@ -54,7 +54,7 @@ class RefusedCallsFilter(InTenantFilter):
 
     project = django_filters.UUIDFilter("project_id", label="Id of a project")
     key = django_filters.UUIDFilter("key_id", label="Id of a key")
-    limit = django_filters.UUIDFilter("limit_id", label="Id of the limit that refused")
+    limit_id = django_filters.UUIDFilter(label="Id of the limit that refused")
     code = django_filters.CharFilter("code", label="The code of the answer")
     since = django_filters.IsoDateTimeFilter("minute", "gte", label="The first minute")
 

@@ -69,6 +69,14 @@ class ApiKeyQuerySet(TenantQuerySet[OwnedRow]):
         return self.select_related("project", "tenant", "created_for", "claimed_by", "owner")
 
 
+class ConfigChangeQuerySet(models.QuerySet[Row]):
+    """Queries about revisions of the configuration, which belong to the platform."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """All of them for staff who may see them, none for everyone else."""
+        return self if user.has_perm("tenants.view_configchange") else self.none()
+
+
 class InvitationQuerySet(TenantQuerySet[OwnedRow]):
     """Queries for invitations."""
 

@@ -119,4 +119,10 @@ def forget_changes() -> int:
             "(SELECT number FROM tenants_configrevision WHERE id = 1) - %s",
             [KEPT_CHANGES],
         )
-        return int(cursor.rowcount)
+        forgotten = int(cursor.rowcount)
+        cursor.execute(
+            "DELETE FROM tenants_revisionentry WHERE revision <= "
+            "(SELECT number FROM tenants_configrevision WHERE id = 1) - %s",
+            [KEPT_CHANGES],
+        )
+    return forgotten

@@ -43,7 +43,16 @@ from exports.models import Export
 from gateway.models import Gateway, RefusedCalls
 from gateway.signing import new_signing_key
 from tenants.actions import issue_personal_access_token
-from tenants.models import EmergencyAccess, Limit, Membership, ProjectRole, Tenant, TenantClosing
+from tenants.models import (
+    ConfigChange,
+    EmergencyAccess,
+    Limit,
+    Membership,
+    ProjectRole,
+    Tenant,
+    TenantClosing,
+)
+from tenants.revision import raise_revision
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -308,6 +317,7 @@ ROWS = {
         code="rate_limit_exceeded",
         count=1,
     ),
+    "tenants.configchange": lambda lab: ConfigChange.objects.get(revision=raise_revision(routing=True)),
     "gateway.signingkey": lambda lab: new_signing_key(),
     "deployments.route": lambda lab: route_of(lab.row("catalog.catalogmodel")),
     "deployments.cluster": lambda lab: ClusterFactory(),
@@ -339,10 +349,12 @@ PARAMETERS = {
     "kind": lambda lab: "members",
     # Of somebody's session, which a page finds among one's own alone.
     "handle": lambda lab: "0" * 32,
+    "revision": lambda lab: lab.row("tenants.configchange").revision,
 }
 
 # Path parameters that are neither a UUID nor a slug, and why nobody guesses one.
 OPAQUE_PARAMETERS = {
+    "revision": "a number; staff who see one revision see all",
     "handle": "a hash of a session's key; a page finds it among one's own alone",
 }
 

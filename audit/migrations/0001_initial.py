@@ -6,7 +6,7 @@ from django.db import migrations, models
 from django.db.models import Q
 from django.utils.timezone import now
 
-from audit.models.entries import ClockTime, NewEntryId, NewSalt
+from audit.models.entries import ClockTime, CurrentTransaction, NewEntryId, NewSalt
 from core.ids import uuid7
 
 # The id of an entry is a version 7 UUID of its time, so that entries sort by the time they were made: milliseconds,
@@ -108,6 +108,7 @@ class Migration(migrations.Migration):
             "AuditPending",
             fields=[
                 ("entry_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("transaction_id", models.BigIntegerField(db_default=CurrentTransaction(), db_index=True)),
             ],
             options={
                 "verbose_name_plural": "audit entries without a checkpoint",

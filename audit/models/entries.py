@@ -33,6 +33,13 @@ class NewEntryId(models.Func):
     output_field = models.UUIDField()
 
 
+class CurrentTransaction(models.Func):
+    """The number of the transaction, also within its savepoints."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    output_field = models.BigIntegerField()
+
+
 class AuditEntry(TenantOwned):
     """One action. Append-only: triggers reject every change except a recorded redaction or pruning.
 
@@ -101,6 +108,8 @@ class AuditPending(models.Model):
     """An entry without a checkpoint yet. A trigger adds the row with the entry; the checkpoint removes it."""
 
     entry_id = models.UUIDField(primary_key=True)
+    # Of the action: what it raised the revision for is linked with its entries (tenants/revision.py).
+    transaction_id = models.BigIntegerField(db_default=CurrentTransaction(), db_index=True)
 
     class Meta:
         verbose_name_plural = "audit entries without a checkpoint"

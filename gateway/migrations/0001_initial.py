@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "RefusedCalls",
             fields=[
-                ("id", models.UUIDField(primary_key=True, editable=False, serialize=False)),
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 (
                     "tenant",
                     models.ForeignKey("tenants.tenant", models.PROTECT, db_index=False, related_name="+"),

@@ -5,6 +5,21 @@ from django.db import migrations, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+# An action may write its audit entry before or after it raises the revision, so this waits for the commit. Until then
+# every entry of the transaction waits for its checkpoint.
+ENTRIES = """
+CREATE FUNCTION config_revision_has_its_entries() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tenants_revisionentry (revision, entry_id)
+    SELECT NEW.revision, entry_id FROM audit_auditpending
+     WHERE transaction_id = pg_current_xact_id()::text::bigint
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER config_revision_has_its_entries AFTER INSERT ON tenants_configchange
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION config_revision_has_its_entries();
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -36,5 +51,24 @@ class Migration(migrations.Migration):
                 ("keys", ArrayField(models.UUIDField())),
                 ("limits", ArrayField(models.UUIDField())),
             ],
+            options={"verbose_name": "configuration revision"},
+        ),
+        migrations.CreateModel(
+            "RevisionEntry",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("revision", models.BigIntegerField()),
+                ("entry_id", models.UUIDField()),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=["revision", "entry_id"], name="revision_entry_once"),
+                ],
+            },
+        ),
+        migrations.RunSQL(
+            ENTRIES,
+            "DROP TRIGGER config_revision_has_its_entries ON tenants_configchange; "
+            "DROP FUNCTION config_revision_has_its_entries()",
         ),
     ]

@@ -1,7 +1,7 @@
 """Tenants, their projects and members, keys, limits and emergency access."""
 
 from tenants.models.emergency import EmergencyAccess
-from tenants.models.keys import ApiKey, ConfigChange, ConfigRevision, Limit
+from tenants.models.keys import ApiKey, ConfigChange, ConfigRevision, Limit, RevisionEntry
 from tenants.models.tenancy import (
     DataClass,
     Invitation,
@@ -25,6 +25,7 @@ __all__ = [
     "PersonalAccessToken",
     "Project",
     "ProjectRole",
+    "RevisionEntry",
     "Tenant",
     "TenantClosing",
 ]

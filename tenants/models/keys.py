@@ -18,7 +18,7 @@ from core.names import LineField, NameField, one_line
 from core.prefix import prefix_index
 from core.tenant_managers import TenantOwned
 from tenants.models.tenancy import Project
-from tenants.querysets import ApiKeyQuerySet
+from tenants.querysets import ApiKeyQuerySet, ConfigChangeQuerySet
 
 
 class ApiKey(TenantOwned):
@@ -174,5 +174,24 @@ class ConfigChange(models.Model):
     # The ids of what the limits are set on.
     limits = ArrayField(models.UUIDField())
 
+    objects = ConfigChangeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "configuration revision"
+
     def __str__(self) -> str:
-        return f"what revision {self.revision} changed"
+        return f"revision {self.revision}"
+
+
+class RevisionEntry(models.Model):
+    """An audit entry of the transaction that raised a revision. A trigger adds it at commit."""
+
+    id = models.BigAutoField(primary_key=True)
+    revision = models.BigIntegerField()
+    entry_id = models.UUIDField()
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["revision", "entry_id"], name="revision_entry_once")]
+
+    def __str__(self) -> str:
+        return f"entry {self.entry_id} of revision {self.revision}"

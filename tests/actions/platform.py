@@ -9,14 +9,16 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from billing.known_kinds import kinds_named
 from billing.models import UsageKind
 from catalog.actions import import_price_map
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
-from gateway.actions import register_gateway
+from gateway.actions import register_gateway, set_media_hosts
 from gateway.signing import new_signing_key
+from tenants.models import ConfigChange, RevisionEntry
 from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
 from tests.role_matrix import Action, EntryPoint, Shell
 
@@ -60,6 +62,15 @@ def stated_deployment(world, actor):
 def gateway(world, actor):
     registered, _secret = register_gateway("edge-1", by=None)
     return registered
+
+
+def undoable_revision(world, actor):
+    set_media_hosts(["pictures.example.com"], by=None)
+    change = ConfigChange.objects.order_by("revision").last()
+    entry = AuditEntry.objects.across_tenants().filter(verb="gateway.media_hosts_set").latest("pk")
+    # A trigger does this at the commit, which the tests' transactions never reach.
+    RevisionEntry.objects.get_or_create(revision=change.revision, entry_id=entry.pk)
+    return change
 
 
 def older_signing_key(world, actor):
@@ -347,6 +358,15 @@ PLATFORM_ACTIONS = [
         "gateway.signing_actions.add_signing_key",
         api=EntryPoint("POST /api/v1/signing-keys/"),
         admin=EntryPoint("POST /admin/gateway/signingkey/add-key/", SENT),
+    ),
+    Action(
+        "undo a revision of the configuration",
+        "gateway.undo.undo_revision",
+        subject=undoable_revision,
+        api=EntryPoint("POST /api/v1/revisions/{it.revision}/undo/", {"reason": "Wrong host."}),
+        admin=EntryPoint(
+            "POST /admin/tenants/configchange/{it.revision}/undo/", SENT | {"reason": "Wrong host."}
+        ),
     ),
     Action(
         "retire a key that signs configuration",

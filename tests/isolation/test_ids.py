@@ -22,7 +22,10 @@ SLUGS = {
 
 
 # Staff who see one see all of them, so a number tells nothing.
-NUMBERED = {"billing.usagekind": "its number stands in the ledger, as packed usage"}
+NUMBERED = {
+    "billing.usagekind": "its number stands in the ledger, as packed usage",
+    "tenants.configchange": "its number is what gateways, usage events and alarms call it",
+}
 
 
 def ours(route):

@@ -1,0 +1,103 @@
+"""Revisions of the configuration over HTTP: what each changed, and undoing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.entry_points import SubjectMixin
+from accounts.permissions import signed_in
+from gateway.undo import Step, steps_of, undo_revision
+from tenants.models import ConfigChange
+from tenants.roles import TokenScope
+
+
+class RevisionSerializer(serializers.ModelSerializer[ConfigChange]):
+    """A revision, and how many rows of each kind gateways were to read again."""
+
+    tenants = serializers.SerializerMethodField()
+    projects = serializers.SerializerMethodField()
+    keys = serializers.SerializerMethodField()
+    limits = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ConfigChange
+        fields = ["revision", "raised_at", "is_everything", "tenants", "projects", "keys", "limits"]
+        read_only_fields = fields
+
+    def get_tenants(self, change: ConfigChange) -> int:
+        return len(change.tenants)
+
+    def get_projects(self, change: ConfigChange) -> int:
+        return len(change.projects)
+
+    def get_keys(self, change: ConfigChange) -> int:
+        return len(change.keys)
+
+    def get_limits(self, change: ConfigChange) -> int:
+        return len(change.limits)
+
+
+class StepSerializer(serializers.Serializer[Any]):
+    """One action behind a revision, and what undoing it would do."""
+
+    entry = serializers.UUIDField(source="entry.pk", help_text="Id of the audit entry.")
+    at = serializers.DateTimeField(source="entry.at")
+    actor = serializers.CharField(source="entry.actor_label")
+    verb = serializers.CharField(source="entry.verb")
+    subject = serializers.CharField(source="entry.subject_label")
+    changes = serializers.JSONField(source="entry.changes", help_text="By field: before and after.")
+    can_be_undone = serializers.SerializerMethodField()
+    words = serializers.CharField(help_text="What undoing would do, or why it has no inverse.")
+
+    def get_can_be_undone(self, step: Step) -> bool:
+        return step.undo is not None
+
+
+class UndoSerializer(serializers.Serializer[Any]):
+    """Why a revision is undone."""
+
+    reason = serializers.CharField(max_length=500)
+
+
+class RevisionViewSet(
+    SubjectMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
+):
+    """Revisions of the configuration that gateways receive, the newest first."""
+
+    token_scope = TokenScope.PLATFORM
+    serializer_class = RevisionSerializer
+    lookup_field = lookup_url_kwarg = "revision"
+    # For the schema; get_queryset returns the rows.
+    queryset = ConfigChange.objects.none()
+
+    def get_queryset(self) -> Any:
+        return ConfigChange.objects.visible_to(self.request.user).order_by("-revision")
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        if not request.user.has_perm("tenants.view_configchange"):
+            raise PermissionDenied("Only operators can see revisions.")
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(responses=StepSerializer(many=True))
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def changes(self, request: Request, revision: str) -> Response:
+        """The actions behind a revision, the last one first, each with what undoing it would do."""
+        steps = steps_of(self.get_object(), signed_in(request))
+        return Response(StepSerializer(steps, many=True).data)
+
+    @extend_schema(request=UndoSerializer, responses=StepSerializer(many=True))
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, revision: str) -> Response:
+        """Do the inverse of each action that has one, as new actions. 409: somebody changed the same thing since."""
+        change = self.subject_of(undo_revision)
+        wanted = UndoSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        steps = undo_revision(change.revision, reason=wanted.validated_data["reason"], by=signed_in(request))
+        return Response(StepSerializer(steps, many=True).data)

@@ -1,0 +1,247 @@
+"""What a revision of the configuration changed, and undoing it: the actions behind it, done the other way round.
+
+Nothing old is written back. Each action that has an inverse is undone by that inverse, with its own permission check,
+its own audit entry and a new revision; one that has none is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+import audit
+from accounts.declared import action
+from accounts.models import User
+from audit.models import AuditEntry
+from audit.recording import LONGEST_TEXT
+from core.errors import Conflict
+from deployments.models import EgressPolicy, Provider, Route
+from deployments.provider_actions import disable_provider, enable_provider, set_allowed_networks
+from deployments.routes import EntryPlan, change_route, entry_in_words, plan_of
+from gateway.actions import set_media_hosts, set_region_order
+from gateway.models import GatewayPolicy
+from tenants.actions import set_limits
+from tenants.models import ApiKey, ConfigChange, Limit, Project, RevisionEntry, Tenant
+
+_ENTRY: Final = re.compile(r"weight (\d+), order (\d+)")
+# Why some actions have no inverse.
+_FINAL: Final = {
+    "api_key.revoked": gettext_noop("A revoked key never works again. Issue another one."),
+    "grant.revoked": gettext_noop("A revoked grant does not come back. Request the access again."),
+    "provider.deleted": gettext_noop("A deleted provider is gone with its credentials. Add it again."),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action behind a revision."""
+
+    entry: AuditEntry
+    # What undoing it would do; or, if it has no inverse, why not.
+    words: str
+    undo: Callable[[User | None], object] | None = None
+
+
+def entries_of(change: ConfigChange, viewer: User | None) -> list[AuditEntry]:
+    """The audit entries behind a revision that the person may see, the oldest first; None is the platform."""
+    ids = RevisionEntry.objects.filter(revision=change.revision).values("entry_id")
+    entries = AuditEntry.objects.across_tenants() if viewer is None else AuditEntry.objects.visible_to(viewer)
+    return list(entries.filter(pk__in=ids).select_related("actor", "tenant").order_by("pk"))
+
+
+def steps_of(change: ConfigChange, viewer: User | None) -> list[Step]:
+    """What undoing a revision would do, action by action, the last action first."""
+    return [_step(entry) for entry in reversed(entries_of(change, viewer))]
+
+
+@action(ConfigChange, permission="gateway.manage_gateway")
+@transaction.atomic
+def undo_revision(revision: int | str, *, reason: str, by: User | None) -> list[Step]:
+    """Do the inverse of each action behind a revision that has one, all or nothing. Returns the steps.
+
+    Raises:
+        ConfigChange.DoesNotExist: `by` cannot see such a revision.
+        PermissionDenied: `by` may not manage gateways, or may not do one of the inverse actions.
+        Conflict: nothing there has an inverse, or somebody has changed the same thing since.
+    """
+    changes = ConfigChange.objects.all() if by is None else ConfigChange.objects.visible_to(by)
+    change = changes.get(pk=revision)
+    undo_revision.require(by, change)
+    steps = steps_of(change, by)
+    if not any(step.undo for step in steps):
+        raise Conflict(_("No action behind this revision can be undone."), code="nothing_to_undo")
+    for step in steps:
+        if step.undo is not None:
+            step.undo(by)
+    audit.record(
+        "revision.undone",
+        actor=by,
+        subject=change,
+        reason=reason,
+        undone=[str(step.entry.pk) for step in steps if step.undo],
+        left=[step.entry.verb for step in steps if not step.undo],
+    )
+    return steps
+
+
+def _step(entry: AuditEntry) -> Step:
+    found = _INVERSES.get(entry.verb)
+    texts = [text for pair in entry.changes.values() for text in pair if isinstance(text, str)]
+    # A shortened text is not what was there before.
+    if found is None or any(len(text) >= LONGEST_TEXT for text in texts):
+        named = _FINAL.get(entry.verb)
+        words = _(named) if named else _("This has no inverse. If it was wrong, correct it by hand.")
+        return Step(entry, words)
+    return found(entry)
+
+
+def _changed_since(what: str) -> Conflict:
+    return Conflict(
+        _("%(what)s was changed again since. Undo that first, or correct it by hand.") % {"what": what},
+        code="changed_since",
+    )
+
+
+def _list_step(
+    entry: AuditEntry, name: str, current: Callable[[], list[str]], put: Callable[..., object]
+) -> Step:
+    """Undo a list that is set as a whole.
+
+    Args:
+        entry: the entry about it.
+        name: the field in its changes.
+        current: reads the list now.
+        put: the action that sets it.
+    """
+    before, after = entry.changes[name]
+
+    def undo(by: User | None) -> None:
+        if ", ".join(current()) != after:
+            raise _changed_since(name)
+        put(before.split(", ") if before else [], by=by)
+
+    return Step(
+        entry, _("Set %(name)s to: %(values)s") % {"name": name, "values": before or _("nothing")}, undo
+    )
+
+
+def _media_hosts(entry: AuditEntry) -> Step:
+    return _list_step(entry, "hosts", lambda: _policy().media_hosts, set_media_hosts)
+
+
+def _region_order(entry: AuditEntry) -> Step:
+    return _list_step(entry, "regions", lambda: _policy().region_order, set_region_order)
+
+
+def _networks(entry: AuditEntry) -> Step:
+    def current() -> list[str]:
+        return list(EgressPolicy.objects.select_for_update().get(pk=1).allowed_networks)
+
+    return _list_step(entry, "networks", current, set_allowed_networks)
+
+
+def _policy() -> GatewayPolicy:
+    return GatewayPolicy.objects.select_for_update().get(pk=1)
+
+
+def _provider_disabled(entry: AuditEntry) -> Step:
+    words = _("Enable provider %(name)s") % {"name": entry.subject_label}
+    return Step(entry, words, lambda by: _known(entry, lambda: enable_provider(entry.subject_id, by=by)))
+
+
+def _provider_enabled(entry: AuditEntry) -> Step:
+    words = _("Disable provider %(name)s") % {"name": entry.subject_label}
+    return Step(entry, words, lambda by: _known(entry, lambda: disable_provider(entry.subject_id, by=by)))
+
+
+def _known(entry: AuditEntry, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except (Provider.DoesNotExist, Route.DoesNotExist) as error:
+        raise _changed_since(entry.subject_label) from error
+
+
+def _limits(entry: AuditEntry) -> Step:
+    model = str(entry.details.get("model", ""))
+    shown = ", ".join(
+        f"{Limit.Kind(kind).label}: {before or _('none')}" for kind, (before, _after) in entry.changes.items()
+    )
+    words = _("Set limits of %(on)s to %(limits)s") % {"on": entry.subject_label, "limits": shown}
+
+    def undo(by: User | None) -> None:
+        assert entry.tenant_id is not None
+        tenant = Tenant.objects.get(pk=entry.tenant_id)
+        project, key = _place_of(entry, tenant)
+        # As the action does, so that nobody sets them between this check and the change.
+        rows = Limit.objects.in_tenant(tenant).select_for_update().order_by("kind")
+        found = rows.filter(project=project, key=key, model=model)
+        now = {limit.kind: f"{limit.value.normalize():f}" for limit in found}
+        if any(now.get(kind) != after for kind, (_before, after) in entry.changes.items()):
+            raise _changed_since(entry.subject_label)
+        values = {
+            kind: Decimal(before) if before else None for kind, (before, _after) in entry.changes.items()
+        }
+        set_limits(tenant, values, by=by, project=project, key=key, model=model)
+
+    return Step(entry, words, undo)
+
+
+def _place_of(entry: AuditEntry, tenant: Tenant) -> tuple[Project | None, ApiKey | None]:
+    """The project or the key whose limits were set; neither for the tenant's own. Raises Conflict if it is gone."""
+    try:
+        if entry.subject_type == "tenants.project":
+            return Project.objects.in_tenant(tenant).get(pk=entry.subject_id), None
+        if entry.subject_type == "tenants.apikey":
+            return None, ApiKey.objects.in_tenant(tenant).get(pk=entry.subject_id)
+    except (Project.DoesNotExist, ApiKey.DoesNotExist) as error:
+        raise _changed_since(entry.subject_label) from error
+    return None, None
+
+
+def _route(entry: AuditEntry) -> Step:
+    targets = entry.details.get("targets", [])
+    if len(targets) != len(entry.changes):
+        return Step(entry, _("This entry does not say which targets it meant. Correct the route by hand."))
+    pairs = {UUID(pk): entry.changes[name] for name, pk in zip(sorted(entry.changes), targets, strict=True)}
+    shown = "; ".join(f"{name}: {before or _('removed')}" for name, (before, _after) in entry.changes.items())
+    words = _("Set the route of %(model)s to %(entries)s") % {"model": entry.subject_label, "entries": shown}
+
+    def undo(by: User | None) -> None:
+        # Not locked: the action compares the generation when it has locked the route.
+        route = Route.objects.filter(pk=entry.subject_id).first()
+        if route is None:
+            raise _changed_since(entry.subject_label)
+        now = {plan.target_id: plan for plan in plan_of(route)}
+        if any(entry_in_words(now.get(pk)) != after for pk, (_before, after) in pairs.items()):
+            raise _changed_since(entry.subject_label)
+        for pk, (before, _after) in pairs.items():
+            now.pop(pk, None)
+            if found := _ENTRY.fullmatch(before):
+                now[pk] = EntryPlan(pk, int(found[1]), int(found[2]))
+        _known(
+            entry,
+            lambda: change_route(
+                route.pk, now.values(), based_on=route.generation, may_end_service=True, by=by
+            ),
+        )
+
+    return Step(entry, words, undo)
+
+
+_INVERSES: Final[dict[str, Callable[[AuditEntry], Step]]] = {
+    "gateway.media_hosts_set": _media_hosts,
+    "gateway.region_order_set": _region_order,
+    "provider.networks_set": _networks,
+    "provider.disabled": _provider_disabled,
+    "provider.enabled": _provider_enabled,
+    "limits.set": _limits,
+    "route.changed": _route,
+}
