@@ -35,8 +35,10 @@ Ids = Collection[UUID] | None  # None: all
 def tenant_records(ids: Ids = None) -> Iterator[TenantRecord]:
     """Active tenants."""
     rows = Tenant.objects.filter(status=Tenant.Status.ACTIVE).order_by("pk")
-    for pk, slug, regions in _some(rows, ids).values_list(_text("pk"), "slug", "regions"):
-        yield TenantRecord(id=pk, slug=slug, regions=regions)
+    found = _some(rows, ids).values_list(_text("pk"), "slug", "regions", "answer_storage")
+    for pk, slug, regions, storage in found:
+        stores = storage == Tenant.AnswerStorage.ON
+        yield TenantRecord(id=pk, slug=slug, regions=regions, stores_answers=stores)
 
 
 def project_records(ids: Ids = None) -> Iterator[ProjectRecord]:

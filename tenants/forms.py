@@ -48,6 +48,14 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = Tenant.EDITABLE
         field_classes: ClassVar = {"regions": RegionsField}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A page that was open before a release does not send it.
+        self.fields["answer_storage"].required = False
+
+    def clean_answer_storage(self) -> str:
+        return str(self.cleaned_data["answer_storage"] or self.instance.answer_storage)
+
     def clean_currency(self) -> str:
         return str(self.cleaned_data["currency"]).upper()
 

@@ -44,7 +44,7 @@ def raise_revision(
     seen N has seen every change up to N. Call it late in an action, because the row stays locked until commit.
 
     Args:
-        tenants: suspended, resumed, closed, or with other regions.
+        tenants: suspended, resumed, closed, or with another policy.
         projects: whose grants changed.
         keys: claimed, changed, suspended, restored or revoked.
         limits: the tenants, projects or keys *on which* limits were set.

@@ -115,6 +115,8 @@ class KeyConfig(OpenMessage, frozen=True):
     endpoints: list[Endpoint] = []
     # Who answers for the key now; each usage event names this person.
     person_id: str | None = None
+    # Whether its tenant lets providers store answers.
+    stores_answers: bool = False
 
 
 class CredentialConfig(OpenMessage, frozen=True):

@@ -63,6 +63,8 @@ class TenantRecord(OpenMessage, frozen=True, omit_defaults=True, gc=False):
     id: str
     slug: str
     regions: list[str] = []
+    # Whether it lets providers store answers (`KeyConfig`).
+    stores_answers: bool = False
 
 
 class ProjectRecord(OpenMessage, frozen=True, omit_defaults=True, gc=False):
@@ -257,4 +259,5 @@ def resolve(
         data_classes={model: cls for model in models if (cls := project.data_classes.get(model))},
         endpoints=key.endpoints,
         person_id=key.person_id,
+        stores_answers=tenant.stores_answers,
     )

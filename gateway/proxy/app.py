@@ -28,6 +28,7 @@ from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.paths import require_clear_path
 from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import MESSAGES_PATH, Request
+from gateway.proxy.responses.fetch import answer_stored
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State
 from gateway.proxy.tokens import with_margin
@@ -84,12 +85,10 @@ class App:
             require_method(request.method, path, "GET")
             await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
         elif path.startswith(f"{RESPONSES_PATH}/"):
-            raise Refusal(
-                404,
-                "response_not_found",
-                "No answer is stored here. Send the earlier items with each call, and keep its answer.",
-                param="response_id",
-            )
+            index = self._state.ready_index()
+            key = self._key_of(request, index)
+            await self._look_at_limits(key, index, 0)
+            await answer_stored(self._state, index, key, request, path.removeprefix(f"{RESPONSES_PATH}/"))
         elif path in ("/healthz", "/readyz", "/metrics"):
             require_method(request.method, path, "GET")
             entry_points: dict[str, Callable[[Request], Awaitable[None]]] = {
@@ -208,6 +207,8 @@ class App:
             raise model_not_found(parsed.model)
         if route is None:
             raise _wrong_endpoint(parsed.model, known)
+        if endpoint.permit is not None:
+            route = endpoint.permit(parsed, key, index, route)
         return await self._beside(len(parsed.body.raw), endpoint.fit, parsed, request.headers, index, route)
 
     async def _models(self, request: Request, name: str) -> None:

@@ -42,6 +42,7 @@ class Connections:
         response_seconds: float,
         trust: Trust | None = None,
         may_repeat: bool = True,
+        method: str = "POST",
     ) -> Answer:
         """Send a call. Raises TimeoutError if the backend got it and says nothing, and TransportError.
 
@@ -53,9 +54,11 @@ class Connections:
             response_seconds: the longest wait for the head of the answer, and for each further part of it.
             trust: what holds for the connection to a provider; None: one of our own engines.
             may_repeat: if not, it is sent over a new connection, which cannot have died unnoticed.
+            method: of the request.
         """
         place = place_of(url, trust)
-        head = place.start + _lines(headers, len(data))
+        start = place.start if method == "POST" else method.encode() + place.start.removeprefix(b"POST")
+        head = start + _lines(headers, len(data))
         began = asyncio.get_running_loop().time()
         kept = self._pool.kept(place.address) if may_repeat else None
         if kept is not None:

@@ -10,7 +10,7 @@ from gateway.proxy.controls import controls_in, narrowed
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.evidence import count_tokens
-from gateway.proxy.index import Backend, Index, Route
+from gateway.proxy.index import Backend, Index, Key, Route
 from gateway.proxy.media import check_media
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
@@ -91,6 +91,7 @@ class Endpoint:
     `path` is one of the contract's `ENDPOINTS`, which also gives its mode. What is called for each call:
 
     - `read` reads and checks the body, with the request's headers, and notes what the call may use. Raises Refusal.
+    - `permit`, if there is one, applies what the key's tenant allows. Raises Refusal.
     - `fit` says which backends of the route can take it. Raises Refusal.
     - `is_streamed` says by the type of an answer whether it is passed on as it comes; then `stream` makes what does
       that, and counts it. Otherwise a call for a stream has failed, unless `may_answer_whole`.
@@ -107,6 +108,7 @@ class Endpoint:
     write_answer: Callable[[ParsedRequest, Backend, bytes, PlainAnswer, Names, Identity], bytes] = answer_for
     may_answer_whole: bool = False
     takes_files: bool = False
+    permit: Callable[[ParsedRequest, Key, Index, Route], Route] | None = None
 
     def largest_body(self, settings: SettingsConfig) -> int:
         """The most bytes of a call."""

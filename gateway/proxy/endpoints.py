@@ -16,6 +16,7 @@ from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.request import MESSAGES_PATH
 from gateway.proxy.responses import parsed as responses
 from gateway.proxy.responses.answer import read_response, write_response
+from gateway.proxy.responses.storage import permit
 from gateway.proxy.responses.stream import stream_responses
 
 RESPONSES_PATH = "/v1/responses"
@@ -30,6 +31,7 @@ _DECLARED = (
         stream=stream_responses,
         read_answer=read_response,
         write_answer=write_response,
+        permit=permit,
     ),
     Endpoint("/v1/embeddings", lambda raw, _: parse_request(raw, "embedding")),
     Endpoint(MESSAGES_PATH, lambda raw, _: parse_messages(raw), fit=fit_messages),

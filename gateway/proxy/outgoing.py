@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
 from core.egress import read_networks
-from deployments.providers.dialects import ENDPOINT_OF_MODE, PATHS, url_of
-from gateway.contract import SettingsConfig
+from deployments.providers.dialects import ENDPOINT_OF_MODE, PATHS, Dialect, url_of
+from gateway.contract import ProviderConfig, SettingsConfig
 from gateway.proxy.dialects.anthropic_backend.request import MessagesModel, messages_request
 from gateway.proxy.dialects.surfaces import changes_for
 from gateway.proxy.http.pool import Trust
@@ -68,10 +69,7 @@ def outgoing(
     if not provider.receives_traces:
         # A trace is ours: it tells others which of our calls belong together.
         headers = {name: value for name, value in headers.items() if name not in TRACE_HEADERS}
-    own = {**headers, **dialect.headers, **provider.headers}
-    auth = vault.header(dialect, backend.id, provider.credentials)
-    if auth is not None:
-        own[auth[0]] = auth[1]
+    own, secrets = _to_provider(backend, dialect, provider, headers, vault)
     endpoint = ENDPOINT_OF_MODE[mode]
     if dialect.speech == "anthropic":
         endpoint = "messages"
@@ -96,8 +94,52 @@ def outgoing(
         backend.connect_seconds(settings),
         backend.first_byte_seconds(settings),
         trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks)),
-        (auth[1].removeprefix(dialect.auth_prefix),) if auth is not None else (),
+        secrets,
     )
+
+
+def stored_call(
+    backend: Backend, response_id: str, headers: dict[str, str], settings: SettingsConfig, vault: Vault
+) -> Outgoing:
+    """A request about an answer that a target has stored. Raises NoCredential.
+
+    Args:
+        backend: the target's address.
+        response_id: the target's own id of the answer.
+        headers: what every target gets.
+        settings: the configuration's settings.
+        vault: the credentials of providers.
+    """
+    part = f"/{quote(response_id, safe='')}"
+    provider, dialect = backend.config.provider, backend.dialect
+    seconds = backend.connect_seconds(settings), backend.first_byte_seconds(settings)
+    if provider is None or dialect is None:
+        return Outgoing(backend.url + _PATHS["responses"] + part, b"", headers, *seconds)
+    own, secrets = _to_provider(backend, dialect, provider, headers, vault)
+    url = url_of(dialect, backend.url, "responses", version=provider.api_version)
+    path, mark, query = url.partition("?")
+    trust = trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks))
+    return Outgoing(f"{path}{part}{mark}{query}", b"", own, *seconds, trust, secrets)
+
+
+def _to_provider(
+    backend: Backend, dialect: Dialect, provider: ProviderConfig, headers: dict[str, str], vault: Vault
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The headers for a provider, and what of them no client may see.
+
+    Args:
+        backend: the target's address.
+        dialect: the provider's.
+        provider: how to call it.
+        headers: what every target gets.
+        vault: the credentials of providers.
+    """
+    own = {**headers, **dialect.headers, **provider.headers}
+    auth = vault.header(dialect, backend.id, provider.credentials)
+    if auth is None:
+        return own, ()
+    own[auth[0]] = auth[1]
+    return own, (auth[1].removeprefix(dialect.auth_prefix),)
 
 
 @functools.lru_cache(1024)

@@ -58,6 +58,8 @@ class ParsedRequest:
     relayed: Relayed | None = None
     # The client's own values of fields that the gateway replaces and an answer repeats.
     repeated: dict[str, Any] = field(default_factory=dict)
+    # What a Responses call says about storing its answer (`gateway.proxy.responses.storage`).
+    storage: object = None
     # The maxima and `n` as sent; 0 if not sent.
     numbers: dict[str, int] = field(default_factory=dict)
 

@@ -1,15 +1,21 @@
 """Keep tenants apart on shared servers, with values that a client can neither choose nor know."""
 
 import base64
+import functools
 import hashlib
 import hmac
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from gateway.contract import TargetConfig
 
 # Tenants whose salt is remembered.
 _MOST_REMEMBERED = 4096
+_OF_ANSWERS = "resp_"
+# Characters of an id.
+_LONGEST_ID = 4096
 _UNKEYED = b"quartermaster: no separation key yet"
 
 
@@ -41,6 +47,35 @@ class Separation:
     def session_of(self, tenant_id: str, name: str) -> bytes:
         """32 bytes that stand for this tenant's session of that name."""
         return self._digest(b"\0session", f"{tenant_id}\0{name}")
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether nobody outside of the installation knows the key."""
+        return self._key != _UNKEYED
+
+    def seal_id(self, tenant_id: str, target_id: str, theirs: str) -> str:
+        """The id of an answer that a target stores under its own, for clients of this tenant. Always the same."""
+        sealed = self._ids.encrypt(
+            f"{target_id}\0{theirs}".encode("utf-8", "surrogatepass"), [tenant_id.encode()]
+        )
+        return _OF_ANSWERS + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def open_id(self, tenant_id: str, ours: str) -> tuple[str, str] | None:
+        """The target, and its own id, that `seal_id` sealed for this tenant; None for any other text."""
+        text = ours.removeprefix(_OF_ANSWERS)
+        if len(text) > _LONGEST_ID or text == ours or not text.isascii():
+            return None
+        try:
+            sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            opened = self._ids.decrypt(sealed, [tenant_id.encode()]).decode("utf-8", "surrogatepass")
+        except (InvalidTag, ValueError):
+            return None
+        target_id, _, theirs = opened.partition("\0")
+        return target_id, theirs
+
+    @functools.cached_property
+    def _ids(self) -> AESSIV:
+        return AESSIV(hmac.digest(self._key, b"stored answers", hashlib.sha512))
 
     def _digest(self, purpose: bytes, text: str) -> bytes:
         return hmac.digest(self._key, purpose + b"\0" + text.encode("utf-8", "surrogatepass"), hashlib.sha256)

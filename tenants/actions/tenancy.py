@@ -111,11 +111,12 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
             code="currency_in_use",
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
-    # The time zone sets the days and months that limits count; gateways send calls only to the regions.
-    if "timezone" in changes or "regions" in changes:
+    # The time zone sets the days and months that limits count. Gateways read the rest with the tenant.
+    is_policy = "regions" in changes or "answer_storage" in changes
+    if "timezone" in changes or is_policy:
         raise_revision(
             limits=limited_in(tenant) if "timezone" in changes else (),
-            tenants=[tenant.pk] if "regions" in changes else (),
+            tenants=[tenant.pk] if is_policy else (),
         )
     return tenant
 

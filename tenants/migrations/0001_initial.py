@@ -99,6 +99,18 @@ class Migration(migrations.Migration):
                         help_text="Such as eu, us-east-1. Empty: any. Models offered elsewhere cannot be requested.",
                     ),
                 ),
+                (
+                    "answer_storage",
+                    models.CharField(
+                        "Stored answers",
+                        max_length=8,
+                        default="off",
+                        choices=[("off", "Never"), ("on", "Unless a call says no")],
+                        help_text="Whether providers may keep the answers to calls of the Responses API, so "
+                        "that later calls can refer to them. They keep prompts and answers for as long as "
+                        "their own rules say.",
+                    ),
+                ),
                 ("suspended_at", models.DateTimeField(blank=True, null=True, editable=False)),
                 ("suspended_reason", LineField(max_length=500, blank=True, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),

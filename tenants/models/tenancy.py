@@ -55,7 +55,12 @@ class Tenant(Noted):
         "currency",
         "regions",
         "highest_data_class",
+        "answer_storage",
     )
+
+    class AnswerStorage(models.TextChoices):
+        OFF = "off", _("Never")
+        ON = "on", _("Unless a call says no")
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("Active")
@@ -106,6 +111,16 @@ class Tenant(Noted):
         default=list,
         blank=True,
         help_text=_("Such as eu, us-east-1. Empty: any. Models offered elsewhere cannot be requested."),
+    )
+    answer_storage = models.CharField(
+        _("Stored answers"),
+        max_length=8,
+        choices=AnswerStorage,
+        default=AnswerStorage.OFF,
+        help_text=_(
+            "Whether providers may keep the answers to calls of the Responses API, so that later calls can "
+            "refer to them. They keep prompts and answers for as long as their own rules say."
+        ),
     )
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
     suspended_reason = LineField(max_length=500, blank=True, editable=False)

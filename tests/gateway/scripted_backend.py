@@ -56,6 +56,7 @@ class ScriptedBackend:
         # (path, headers) of each GET, which is answered with `list_status`.
         self.looked = []
         self.list_status = 200
+        self.methods = []
         self._answer = (200, {}, [orjson.dumps(plain())])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -100,6 +101,8 @@ class ScriptedBackend:
 
     async def _up(self):
         app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_get("/v1/responses/{path:.*}", self._serve)
+        app.router.add_delete("/v1/{path:.*}", self._serve)
         app.router.add_post("/v1/{path:.*}", self._serve)
         app.router.add_get("/v1/{path:.*}", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -114,8 +117,9 @@ class ScriptedBackend:
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         # A form is kept as it came.
-        self.asked.append((headers, raw if b"form-data" in raw[:200] else json.loads(raw)))
+        self.asked.append((headers, raw if b"form-data" in raw[:200] else json.loads(raw or b"null")))
         self.paths.append(request.path)
+        self.methods.append(request.method)
         status, headers, pieces = self._answer
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)

@@ -30,6 +30,7 @@ VALUES = {
     "currency": "EUR",
     "regions": "eu",
     "highest_data_class": "public",
+    "answer_storage": "on",
 }
 # Model, page, who, what the page leaves out.
 FORMS = [

@@ -1,5 +1,6 @@
 """A whole answer of the Responses API: complete or not, what of it was delivered, and what it used."""
 
+import functools
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from gateway.proxy.index import Backend
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.responses.names import ResponseNames
+from gateway.proxy.responses.storage import Storage
 from gateway.proxy.usage import tier_in
 from gateway.proxy.whole_answers import PlainAnswer, as_json, dumped, parse, usage_of, words_in, written
 
@@ -68,20 +70,35 @@ def delivered_of(output: bytes) -> Delivered:
 
 
 def write_response(
-    parsed: ParsedRequest, _: Backend, __: bytes, plain: PlainAnswer, names: Names, identity: Identity
+    parsed: ParsedRequest, backend: Backend, _: bytes, plain: PlainAnswer, names: Names, identity: Identity
 ) -> bytes:
     """The answer for the client.
 
     Args:
         parsed: the call.
-        _, __: the backend, and the answer as it came.
+        backend: who answered.
+        _: the answer as it came.
         plain: the answer as it was read.
         names: of the backend.
         identity: of the call.
     """
-    return dumped(names_of(parsed, names, identity).in_response(parse(plain.content)))
+    return dumped(names_of(parsed, backend, names, identity).in_response(parse(plain.content)))
 
 
-def names_of(parsed: ParsedRequest, names: Names, identity: Identity) -> ResponseNames:
-    """What names a call's answer. Nobody can fetch an answer that is not stored, so its id is the call's."""
-    return ResponseNames(names, lambda _: f"resp_{identity.call_id}", parsed.repeated)
+def names_of(parsed: ParsedRequest, backend: Backend, names: Names, identity: Identity) -> ResponseNames:
+    """What names a call's answer. Nobody can fetch an answer that is not stored, so its id is the call's.
+
+    Args:
+        parsed: the call.
+        backend: who answered.
+        names: of the backend.
+        identity: of the call.
+    """
+    storage = parsed.storage
+    seal = storage.seal if isinstance(storage, Storage) else None
+    return ResponseNames(
+        names,
+        f"resp_{identity.call_id}",
+        functools.partial(seal, backend.id) if seal else None,
+        parsed.repeated,
+    )

@@ -1,7 +1,8 @@
 """What of a Responses answer a client gets: the public name, the model's words, its own settings, and numbers."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -32,14 +33,22 @@ _NUMBERS = ("sequence_number", "output_index", "content_index", "summary_index")
 class ResponseNames(Names):
     """Puts the public name into one backend's answers of the Responses API. Unknown members are left out of them."""
 
-    def __init__(self, names: Names, response_id: Callable[[str], str], repeated: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        names: Names,
+        own_id: str,
+        seal: Callable[[str], str] | None = None,
+        repeated: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Args:
         names: those of the backend.
-        response_id: the id that the client gets for the backend's.
+        own_id: the id of an answer that is not stored.
+        seal: gives the client's id of a stored answer for the backend's; None: it is not stored.
         repeated: the client's own values of what the gateway replaced.
         """
         super().__init__(names._backend, names._public_name, names._secrets)
-        self._response_id = response_id
+        self._own_id = own_id
+        self._seal = seal
         self._repeated = repeated
 
     def in_response(self, response: dict[str, Any]) -> dict[str, Any]:
@@ -49,9 +58,10 @@ class ResponseNames(Names):
             if name == "model":
                 kept[name] = self._public_name
             elif name == "id":
-                kept[name] = self._response_id(str(value))
+                is_stored = response.get("store") is not False
+                kept[name] = self._seal(str(value)) if self._seal and is_stored else self._own_id
             elif name == "previous_response_id":
-                kept[name] = self._response_id(str(value)) if value else None
+                kept[name] = self._seal(str(value)) if self._seal and value else None
             elif name == "output" and isinstance(value, list):
                 kept[name] = [self.in_item(item) for item in value]
             elif name == "usage":

@@ -17,6 +17,7 @@ from gateway.proxy.parsed_requests import (
     model_of,
     read_numbers,
 )
+from gateway.proxy.responses.storage import Storage
 from gateway.proxy.tokens import estimate_text
 
 # Fields of this API that are engine controls, or state, in a chat. Each is checked here.
@@ -58,7 +59,7 @@ def parse_responses(raw: bytes) -> ParsedRequest:
         _check_item(parse(bytes(item), f"input[{at}]"), f"input[{at}]")
     for at, tool in enumerate(body.items_of("tools") or ()):
         _check_tool(parse(bytes(tool), f"tools[{at}]"), f"tools[{at}]")
-    _check_state(body)
+    parsed.storage = _check_state(body)
     read_numbers(parsed, ("max_output_tokens",))
     parsed.numbers |= {"max_tokens": parsed.numbers["max_output_tokens"], "max_completion_tokens": 0, "n": 0}
     stream = body.simple("stream")
@@ -72,33 +73,30 @@ def parse_responses(raw: bytes) -> ParsedRequest:
     return parsed
 
 
-def _check_state(body: Body) -> None:
-    """Refuse what a server would keep, or has kept, and see to it that it keeps nothing."""
-    for name in ("background", "previous_response_id", "conversation", "prompt", "moderation"):
+def _check_state(body: Body) -> Storage:
+    """What the call says about storing its answer. Refuses what servers keep for our account in any other way."""
+    for name in ("background", "conversation", "prompt", "moderation"):
         value = body.raw_of(name)
         if value not in (None, b"null", b"false"):
             raise _unavailable(name, _REASONS[name])
     store = body.simple("store")
     if not isinstance(store, bool | None):
         raise bad_request("`store` must be true or false.", param="store")
-    if store:
-        raise _unavailable("store", _REASONS["store"])
-    # Servers store an answer unless they are told not to.
-    body.replace("store", False)
     options = body.get("prompt_cache_options")
     if isinstance(options, dict) and options.get("comparison_response_id") is not None:
         raise _unavailable("prompt_cache_options.comparison_response_id", _STORED)
+    previous = body.simple("previous_response_id")
+    if not isinstance(previous, str | None):
+        raise bad_request("`previous_response_id` must be a text.", param="previous_response_id")
+    return Storage(store, previous or "")
 
 
 _STORED = "refers to an answer that a server stores, and none is stored here. Send the earlier items with each call."
 _REASONS = {
     "background": "would let a call go on after its answer, which the gateway could neither limit nor meter. Omit it.",
-    "previous_response_id": _STORED,
     "conversation": "refers to a conversation that a server stores. Send the earlier items with each call.",
     "prompt": "refers to a prompt that a server stores. Send its text as `instructions`.",
     "moderation": "asks for a second model, which is not metered here. Call /v1/moderations instead.",
-    "store": "asks the server to keep the answer, which is not allowed here. Omit it, and send the earlier items with "
-    "each call.",
 }
 
 

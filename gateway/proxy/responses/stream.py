@@ -128,16 +128,18 @@ class ResponseStream(ClientStream):
         self.is_done = True
 
 
-def stream_responses(parsed: ParsedRequest, _: Backend, names: Names, identity: Identity) -> ResponseStream:
+def stream_responses(
+    parsed: ParsedRequest, backend: Backend, names: Names, identity: Identity
+) -> ResponseStream:
     """The stream from a backend to the client of a call.
 
     Args:
         parsed: the client's call.
-        _: who answers.
+        backend: who answers.
         names: those of the backend.
         identity: of the call.
     """
-    return ResponseStream(names_of(parsed, names, identity))
+    return ResponseStream(names_of(parsed, backend, names, identity))
 
 
 def _failure(event: Any) -> FailedAnswer:
