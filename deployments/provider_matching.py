@@ -12,7 +12,7 @@ from deployments.models import ProviderModel
 
 MatchedBy = ProviderModel.MatchedBy
 # What the catalog calls the provider behind a dialect, where it knows it by another name.
-_IN_CATALOG: Final = {
+IN_CATALOG: Final = {
     "azure_v1": "azure",
     "qwen": "dashscope",
     "together": "together_ai",
@@ -54,7 +54,7 @@ def match_all(models: Iterable[ProviderModel], dialect: str) -> list[ProviderMod
 
 def candidates(name: str, dialect: str) -> tuple[list[str], list[str]]:
     """Names under which the catalog may have a provider's model: spelled alike, and spelled otherwise, best first."""
-    provider = _IN_CATALOG.get(dialect, dialect)
+    provider = IN_CATALOG.get(dialect, dialect)
     exact = [name.lower(), f"{provider}/{name}" if provider else name]
     others: list[str] = []
     for said in dict.fromkeys([name, _RELEASE.sub("", name)]):

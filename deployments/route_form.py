@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin.base import style
 from deployments.models import Route, Target
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
-from deployments.routes import MOST_ENTRIES, EntryPlan
+from deployments.routes import MOST_ENTRIES, STABLE, EntryPlan
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class EntryRow:
     target: Target
     weight: BoundField
     priority: BoundField
+    variant: BoundField
 
     @property
-    def numbers(self) -> tuple[BoundField, BoundField]:
+    def fields(self) -> tuple[BoundField, ...]:
         """Its fields, in the order of the columns."""
-        return self.weight, self.priority
+        return self.weight, self.priority, self.variant
 
 
 # Targets that are not in the route.
@@ -68,13 +69,27 @@ class RouteForm(forms.Form):
                 initial=entry.priority if entry else 0,
                 widget=_number(_("Order of %(target)s") % {"target": target.name}),
             )
-        style(self, "find", *(name for name in self.fields if name.startswith(("weight_", "priority_"))))
+            label = _("Variant of %(target)s") % {"target": target.name}
+            self.fields[f"variant_{target.pk}"] = forms.CharField(
+                label=label,
+                max_length=40,
+                required=False,
+                initial=entry.variant if entry else STABLE,
+                widget=forms.TextInput(attrs={"aria-label": label}),
+            )
+        own = ("weight_", "priority_", "variant_")
+        style(self, "find", *(name for name in self.fields if name.startswith(own)))
 
     @property
     def rows(self) -> list[EntryRow]:
         """The lines of the form."""
         return [
-            EntryRow(target, self[f"weight_{target.pk}"], self[f"priority_{target.pk}"])
+            EntryRow(
+                target,
+                self[f"weight_{target.pk}"],
+                self[f"priority_{target.pk}"],
+                self[f"variant_{target.pk}"],
+            )
             for target in self.targets
         ]
 
@@ -82,7 +97,12 @@ class RouteForm(forms.Form):
         """The entries that a valid form asks for."""
         answers = self.cleaned_data
         return [
-            EntryPlan(target.pk, weight, answers.get(f"priority_{target.pk}") or 0)
+            EntryPlan(
+                target.pk,
+                weight,
+                answers.get(f"priority_{target.pk}") or 0,
+                answers.get(f"variant_{target.pk}") or STABLE,
+            )
             for target in self.targets
             if (weight := answers.get(f"weight_{target.pk}")) is not None
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from catalog.models import CatalogModel
 
 MOST_ENTRIES = 100
+STABLE = "stable"
+VARIANT = re.compile(r"[a-z][a-z0-9-]{0,39}")
+# Strategies of their own (gateway/proxy/strategies.py).
+NO_VARIANTS = ("cheapest", "fastest")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class EntryPlan:
     weight: int = 1
     # 0 first; the next number only when these fail.
     priority: int = 0
+    # What clients name to have their calls go there only.
+    variant: str = STABLE
 
 
 def route_of(model: CatalogModel) -> Route:
@@ -59,7 +66,7 @@ def make_routable(rows: Iterable[ProviderModel]) -> None:
 
 def plan_of(route: Route) -> list[EntryPlan]:
     """The entries that a route has now."""
-    rows = route.entries.order_by("priority", "pk").values_list("target_id", "weight", "priority")
+    rows = route.entries.order_by("priority", "pk").values_list("target_id", "weight", "priority", "variant")
     return [EntryPlan(*row) for row in rows]
 
 
@@ -168,6 +175,12 @@ def check_entries(route: Route, wanted: Collection[EntryPlan], targets: dict[UUI
         if not 0 <= entry.priority <= MOST_PRIORITY:
             message = _("The order of %(target)s must be a whole number from 0 to %(most)d.")
             raise ValidationError({"entries": message % {"target": target.name, "most": MOST_PRIORITY}})
+        if not VARIANT.fullmatch(entry.variant) or entry.variant in NO_VARIANTS:
+            message = _(
+                "The variant of %(target)s must be a name such as stable or canary: lower-case letters, digits and "
+                "hyphens, and neither cheapest nor fastest."
+            )
+            raise ValidationError({"entries": message % {"target": target.name}})
 
 
 def living_targets(ids: Iterable[UUID]) -> dict[UUID, Target]:
@@ -232,6 +245,7 @@ def _replace(
             defaults={
                 "weight": entry.weight,
                 "priority": entry.priority,
+                "variant": entry.variant,
                 "revision": known.revision if known and keeps_traffic else route.revision,
             },
         )
@@ -247,4 +261,7 @@ def _replace(
 
 def entry_in_words(entry: RouteEntry | EntryPlan | None) -> str:
     """An entry as the audit log shows it."""
-    return "" if entry is None else f"weight {entry.weight}, order {entry.priority}"
+    if entry is None:
+        return ""
+    words = f"weight {entry.weight}, order {entry.priority}"
+    return words if entry.variant == STABLE else f"{words}, variant {entry.variant}"

@@ -63,7 +63,7 @@ class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
     @display(description=_("Targets"))
     def targets(self, route: Route) -> str:
         plan = {
-            entry.target_id: EntryPlan(entry.target_id, entry.weight, entry.priority)
+            entry.target_id: EntryPlan(entry.target_id, entry.weight, entry.priority, entry.variant)
             for entry in route.entries.all()
         }
         rows = (

@@ -28,6 +28,9 @@ class RouteEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
     kind = serializers.CharField(source="target.kind", read_only=True)
     weight = serializers.IntegerField(read_only=True)
     priority = serializers.IntegerField(read_only=True)
+    variant = serializers.CharField(
+        read_only=True, help_text="What clients name to have their calls go there only."
+    )
     upstream_model = serializers.CharField(source="target.upstream_model", read_only=True)
     regions = serializers.ListField(source="target.regions", child=serializers.CharField(), read_only=True)
     sharing = serializers.ChoiceField(
@@ -167,6 +170,7 @@ class WantedEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
     target = serializers.UUIDField(source="target_id")
     weight = serializers.IntegerField(default=1, min_value=0, max_value=MOST_WEIGHT)
     priority = serializers.IntegerField(default=0, min_value=0, max_value=MOST_PRIORITY)
+    variant = serializers.CharField(default=routes.STABLE, max_length=40)
 
 
 class WantedRouteSerializer(serializers.Serializer):  # type: ignore[type-arg]

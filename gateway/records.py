@@ -9,11 +9,13 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
-from django.db.models import Case, Max, QuerySet, TextField, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, Max, OuterRef, QuerySet, TextField, When
 from django.db.models.functions import Cast
 
 from catalog.models import Grant
-from deployments.models import Route, RouteEntry
+from deployments.models import Route, RouteEntry, RouteFallback
+from deployments.offer_prices import offer_prices
 from gateway.contract import (
     DATA_CLASSES,
     SERVED_MODES,
@@ -96,11 +98,17 @@ def routes() -> list[RouteConfig]:
     """Each model with what serves it."""
     targets: dict[UUID, list[TargetConfig]] = defaultdict(list)
     sealed = Sealed()
-    for entry in entries():
-        if (config := target_config(entry, sealed)) is not None:
+    found_entries = list(entries())
+    listed = (entry.target.provider_model for entry in found_entries if entry.weight)
+    offers = offer_prices(one for one in listed if one is not None)
+    for entry in found_entries:
+        if (config := target_config(entry, sealed, offers)) is not None:
             targets[entry.route_id].append(config)
     found = []
-    rows = Route.objects.select_related("model").prefetch_related("fallbacks__model")
+    fallbacks = RouteFallback.objects.filter(route=OuterRef("pk")).order_by("position")
+    rows = Route.objects.select_related("model").annotate(
+        fallback_names=ArraySubquery(fallbacks.values("model__name"))
+    )
     for route in rows.order_by("model__name"):
         own = route.model.mode
         if own not in SERVED_MODES:
@@ -112,7 +120,7 @@ def routes() -> list[RouteConfig]:
                 modes=[own, *sorted({mode for one in targets[route.pk] for mode in one.modes} - {own})],
                 targets=targets[route.pk],
                 max_output_tokens=route.model.max_output_tokens,
-                fallbacks=[fallback.model.name for fallback in route.fallbacks.all()],
+                fallbacks=route.fallback_names,
                 owned_by=route.model.maker or "quartermaster",
                 created=second_of(route.model.created_at),
                 handling=handling_config(route),

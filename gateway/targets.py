@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from hashlib import sha256, sha512
+from types import MappingProxyType
 from typing import Literal, cast
 from uuid import UUID
 
@@ -35,26 +37,30 @@ from gateway.contract import (
 )
 from gateway.contract.sealing import seal
 from gateway.models import GatewayPolicy
+from gateway.prices import nano_per_unit
 
 log = structlog.get_logger(__name__)
+NO_OFFERS: Mapping[UUID, Mapping[str, Decimal]] = MappingProxyType({})
 # Gateways send nothing with it. Without any credential, they would send calls to a provider that refuses them.
 _ENDED = CredentialConfig(kind="stored", value="", until=0)
 _PURPOSE = b"quartermaster gateway: values that keep tenants apart at engines"
 _CREDENTIALS = b"quartermaster gateway: credentials of providers on their way to gateways"
 
 
-def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
+def target_config(
+    entry: RouteEntry, sealed: Sealed, offers: Mapping[UUID, Mapping[str, Decimal]] = NO_OFFERS
+) -> TargetConfig | None:
     """What an entry gives to gateways; None for a target that gets no calls, has no address, or may serve nobody.
 
     A deployment may serve nobody where nothing separates tenants, a provider while it is disabled. The entry's target
     must be loaded with its addresses, and its deployment with cluster, version and model, or its provider with
-    credentials and the model of its row.
+    credentials and the model of its row. `offers` are the prices of providers' models, by kind per million.
     """
     target = entry.target
     if not entry.weight:
         return None
     if target.provider_model is not None:
-        return _of_provider(entry, target.provider_model, sealed)
+        return _of_provider(entry, target.provider_model, sealed, offers.get(target.provider_model.pk, {}))
     urls = tuple(sorted(address.url.rstrip("/") for address in target.addresses.all()))
     deployment = target.source
     sharing = deployment.sharing
@@ -72,6 +78,7 @@ def target_config(entry: RouteEntry, sealed: Sealed) -> TargetConfig | None:
         only_tenant=str(deployment.only_tenant_id) if sharing == Sharing.ONE_TENANT else None,
         allowed_controls=deployment.controls_in_force,
         modes=modes,
+        variant=entry.variant,
     )
 
 
@@ -111,7 +118,9 @@ def handling_config(route: Route) -> HandlingConfig:
     )
 
 
-def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> TargetConfig | None:
+def _of_provider(
+    entry: RouteEntry, listed: ProviderModel, sealed: Sealed, offer: Mapping[str, Decimal]
+) -> TargetConfig | None:
     provider = listed.provider
     modes = _served(provider_modes(listed))
     if not provider.is_enabled or not modes:
@@ -125,6 +134,8 @@ def _of_provider(entry: RouteEntry, listed: ProviderModel, sealed: Sealed) -> Ta
         priority=entry.priority,
         regions=list(provider.regions),
         highest_data_class=cast(DataClass, provider.highest_data_class),
+        variant=entry.variant,
+        offer_nano_per_unit={kind: nano_per_unit(price) for kind, price in offer.items()},
         provider=ProviderConfig(
             dialect=provider.dialect,
             credentials=sealed.credentials(provider, target_id),

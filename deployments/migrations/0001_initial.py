@@ -341,6 +341,7 @@ class Migration(migrations.Migration):
                 ("target", models.ForeignKey("deployments.target", models.PROTECT, related_name="entries")),
                 ("weight", models.PositiveIntegerField(default=1)),
                 ("priority", models.PositiveSmallIntegerField(default=0)),
+                ("variant", models.CharField(max_length=40, default="stable", db_default="stable")),
                 ("revision", models.BigIntegerField(default=0, editable=False)),
             ],
             options={

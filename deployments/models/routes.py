@@ -211,6 +211,8 @@ class RouteEntry(models.Model):
     weight = models.PositiveIntegerField(default=1)
     # 0 first; the next number only when these fail.
     priority = models.PositiveSmallIntegerField(default=0)
+    # What clients name in `x-routing-strategy` to have their calls go there only.
+    variant = models.CharField(max_length=40, default="stable", db_default="stable")
     # The configuration revision since which it has had a weight above 0.
     revision = models.BigIntegerField(default=0, editable=False)
 

@@ -180,6 +180,10 @@ class TargetConfig(OpenMessage, frozen=True):
     cache_key_field: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")] | None = None
     only_tenant: str | None = None
     allowed_controls: list[str] = []
+    # What clients name to have their calls go there only.
+    variant: str = "stable"
+    # By kind of usage, whole nano-units of US dollars per unit as the catalog's offer states them. Empty: not known.
+    offer_nano_per_unit: dict[str, int] = {}
     # None: one of our own engines. `addresses` are the base URL of a provider.
     provider: ProviderConfig | None = None
     modes: list[ModeName] = []

@@ -26,6 +26,7 @@ from gateway.proxy.errors import Refusal, usage_not_recorded
 from gateway.proxy.index import Index
 from gateway.proxy.logs import configure_logging
 from gateway.proxy.spool import SpoolError
+from gateway.proxy.strategies import require_no_strategy
 from gateway.proxy.tracing import read_trace
 
 _log = structlog.get_logger()
@@ -82,6 +83,7 @@ class Plugin:
         known: dict[str, Any] = {}
         if mode is not None:
             parsed, route = read_call(index, key, await request.body(), mode)
+            require_no_strategy(headers)
             call = Call(self.background, index, key, parsed, route, read_trace(headers))
             self.calls[call.id] = call
             known[_CALL] = call.id

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -38,7 +37,7 @@ _AFTERMATH_SECONDS = 0.1
 # After the end of an answer, for the backend's usage report.
 _LAST_WORDS_SECONDS = 5.0
 _HELD_SECONDS = 0.25
-NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
+Said = Callable[[Backend], Mapping[str, str]]
 
 
 class Call:
@@ -56,7 +55,7 @@ class Call:
         *,
         asked: str | None = None,
         is_followed: bool = False,
-        said: Mapping[str, str] = NOTHING_SAID,
+        said: Said | None = None,
     ) -> None:
         """A call that nobody has answered yet.
 
@@ -70,7 +69,7 @@ class Call:
             endpoint: where it arrived.
             asked: the model that the client asked for, if it is another one.
             is_followed: the caller counts the call as active, and records it if nobody answers (`record_failure`).
-            said: further headers of its answer.
+            said: further headers of a backend's answer.
         """
         self._state = state
         self._index = index
@@ -151,8 +150,6 @@ class Call:
         estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)
         tenant_id = self._key.config.tenant_id
         self._reservation = await self._state.limiter.admit(limits, estimate, tenant_id)
-        if self._said:
-            self._reservation.headers = {**self._reservation.headers, **self._said}
         for limit in self._reservation.soft_exceeded:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 
@@ -189,6 +186,8 @@ class Call:
     async def _take(self, backend: Backend, answer: Answer) -> None:
         """Pass one backend's answer on. Raises BackendFault if it failed or never came, and nothing was sent."""
         self._stream = None
+        if self._said is not None:
+            self._reservation.headers = {**self._reservation.headers, **self._said(backend)}
         names = Names(backend, self._route.config.model, self._attempts.secrets)
         identity = Identity(self._request.id, self._route.config.model, int(self._facts.occurred_at))
         try:
@@ -383,7 +382,8 @@ class Call:
         latency, first = time.monotonic() - self._facts.started, self._facts.first_token_seconds
         model = self._parsed.model
         self._state.metrics.count_finished(model, status, latency, usage)
-        if first is not None:
+        if first is not None and self._attempts.reached is not None:
+            self._state.first_tokens.note(self._attempts.reached.id, first)
             self._state.metrics.count_first_token(model, first)
         reached = self._attempts.reached
         tier = self._tier if self._stream is None else self._stream.service_tier

@@ -6,15 +6,17 @@ limits of the model that serves it, is priced and recorded as a call to that one
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from gateway.proxy.calls import Call
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal
-from gateway.proxy.index import Index, Key, Route
+from gateway.proxy.index import Backend, Index, Key, Route
 from gateway.proxy.intake import SMALL
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.request import Request
 from gateway.proxy.state import State
+from gateway.proxy.strategies import HEADER, Chosen, choose
 
 # Of an answer by another model than the one that the client asked for.
 SERVED_HEADER = "x-model-served"
@@ -30,9 +32,9 @@ async def serve(
     route: Route,
     endpoint: Endpoint,
 ) -> None:
-    """Serve a call by its model, or by the first of that model's fallbacks that answers.
+    """Serve a call by its model, as its strategy wants, or by the first of that model's fallbacks that answers.
 
-    Raises the Refusal of its own model if none of them does.
+    Raises the Refusal of its own model if none of them does, and Refusal (400) for an unknown strategy.
 
     Args:
         state: of this process.
@@ -43,12 +45,17 @@ async def serve(
         route: the backends of its model that can take it.
         endpoint: where it arrived.
     """
-    if not route.config.fallbacks:
-        await Call(state, index, request, key, parsed, route, endpoint).run()
+    asked = request.headers.get(HEADER)
+    chosen = None if asked is None else _chosen(asked, state, index, parsed, route)
+    said = None
+    if chosen is not None:
+        route, said = chosen.route, chosen.said
+    if not route.config.fallbacks or (chosen is not None and not chosen.suits_fallbacks):
+        await Call(state, index, request, key, parsed, route, endpoint, said=said).run()
         return
     state.call_began()
     try:
-        call = Call(state, index, request, key, parsed, route, endpoint, is_followed=True)
+        call = Call(state, index, request, key, parsed, route, endpoint, is_followed=True, said=said)
         try:
             await call.run()
         except Refusal as refusal:
@@ -86,10 +93,18 @@ async def _is_served_by(
         endpoint: where it arrived.
     """
     asked, served = parsed.model, route.config.model
-    said = {SERVED_HEADER: served, REASON_HEADER: "fallback"}
+    strategy = request.headers.get(HEADER)
+
+    def said(backend: Backend) -> Mapping[str, str]:
+        served_by = {SERVED_HEADER: served, REASON_HEADER: "fallback"}
+        return served_by if chosen is None else {**served_by, **chosen.said(backend)}
+
     parsed.model = served
     try:
         fitting = await _fitting(route, state, index, request, parsed, endpoint)
+        chosen = None if strategy is None else _chosen(strategy, state, index, parsed, fitting)
+        if chosen is not None:
+            fitting = chosen.route
         await Call(
             state, index, request, key, parsed, fitting, endpoint, asked=asked, is_followed=True, said=said
         ).run()
@@ -100,6 +115,19 @@ async def _is_served_by(
     finally:
         parsed.model = asked
     return True
+
+
+def _chosen(asked: str, state: State, index: Index, parsed: ParsedRequest, route: Route) -> Chosen:
+    """The route in the order that the client asks for. Raises Refusal (400) for an unknown strategy.
+
+    Args:
+        asked: the strategy.
+        state: of this process.
+        index: the configuration.
+        parsed: the call.
+        route: the backends that can take it.
+    """
+    return choose(asked, route, parsed, state.first_tokens, index.settings.default_output_tokens)
 
 
 async def _fitting(

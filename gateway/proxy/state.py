@@ -11,6 +11,7 @@ from gateway.contract import CONTRACT_VERSION, CONTRACT_VERSIONS, Ack
 from gateway.contract.usage import RefusedRevision
 from gateway.proxy.connections import Connections
 from gateway.proxy.errors import Refusal, unavailable, usage_not_recorded
+from gateway.proxy.first_tokens import FirstTokens
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
 from gateway.proxy.intake import BodyBudget
@@ -46,6 +47,7 @@ class State:
     refused: RefusedCalls = field(default_factory=RefusedCalls)
     refusals: Refusals = field(default_factory=Refusals)
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "body-reader"))
+    first_tokens: FirstTokens = field(default_factory=FirstTokens)
     index: Index | None = None
     is_draining: bool = False
     active: int = 0
@@ -67,6 +69,7 @@ class State:
         else:
             self.limiter.forget(index.gone_limits)
         self.router.apply(index.routes)
+        self.first_tokens.keep_only({target_id for target_id, _ in index.backends})
         if self.siblings:
             # Before any of them acknowledges for all.
             self.siblings.report(self._own_ack(""))

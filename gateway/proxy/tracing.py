@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.proxy.errors import Refusal, bad_request
+from gateway.proxy.errors import Refusal
 from gateway.proxy.ids import trace_id
 
 _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -16,8 +16,6 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 _LONGEST_STATE = 512
 # What tells a trace.
 TRACE_HEADERS = frozenset(("traceparent", "tracestate", "x-trace-id"))
-# Every target of a route serves the same model, so routes already do both: by order and weight.
-_STRATEGIES = ("stable", "ab_test")
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -34,9 +32,8 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
     """The trace of a call: from a valid `traceparent`, else from `X-Trace-ID`, which becomes a `traceparent`.
 
     An invalid `traceparent` is dropped, as its specification requires. Raises Refusal (400) for an `X-Trace-ID` with
-    characters other than letters, digits, `.`, `_`, `:` and `-`, or with more than 64, and as `require_known_strategy`.
+    characters other than letters, digits, `.`, `_`, `:` and `-`, or with more than 64.
     """
-    require_known_strategy(headers)
     own = headers.get("x-trace-id", "").strip()
     if own and _OWN_ID.fullmatch(own) is None:
         raise Refusal(
@@ -59,24 +56,6 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
     is_one = _HEXADECIMAL.fullmatch(folded) is not None and set(folded) != {"0"}
     made = folded if is_one else hashlib.sha256(own.encode()).hexdigest()[:32]
     return Trace(made if is_one else own, {"traceparent": f"00-{made}-{_new_span()}-01", "x-trace-id": own})
-
-
-def require_known_strategy(headers: Mapping[str, str]) -> None:
-    """Raises Refusal (400) for an unknown `x-routing-strategy`."""
-    asked = headers.get("x-routing-strategy")
-    if asked is None or asked.strip().lower() in _STRATEGIES:
-        return
-    if asked.strip().lower() == "canary":
-        message = (
-            "x-routing-strategy `canary` is not supported: there are no canary releases of models here. "
-        )
-    else:
-        message = "This x-routing-strategy is not supported. "
-    raise bad_request(
-        message + "Send `stable` or `ab_test`, or omit it.",
-        code="unsupported_routing_strategy",
-        param="x-routing-strategy",
-    )
 
 
 def _new_span() -> str:

@@ -279,5 +279,5 @@ def test_the_list_costs_the_same_for_many_routes(operator, django_assert_max_num
         routed(DeploymentFactory(version=ModelVersionFactory(model=CatalogModelFactory())))
     api = APIClient()
     api.force_authenticate(operator)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         assert len(api.get("/api/v1/routes/").json()["results"]) == 6

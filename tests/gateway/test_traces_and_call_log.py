@@ -3,12 +3,11 @@
 import json
 import uuid
 
-import openai
 import pytest
 import requests
 
 from gateway.proxy.errors import Refusal
-from gateway.proxy.tracing import read_trace, require_known_strategy
+from gateway.proxy.tracing import read_trace
 from tests.gateway.proxy_fixtures import MODEL, ask, wait_until
 
 HEX = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -61,16 +60,6 @@ def test_another_x_trace_id_is_refused(shared_rig, sent):
     with pytest.raises(Refusal, match="X-Trace-ID") as refused:
         read_trace({"x-trace-id": sent})
     assert (refused.value.status, refused.value.code) == (400, "invalid_trace_id")
-
-
-def test_strategies_are_understood_or_refused_by_name(shared_rig):
-    for known in ("stable", "ab_test", "Stable"):
-        assert ask(shared_rig.client(default_headers={"x-routing-strategy": known}))
-    for unknown in ("canary", "fastest", "", "stable,canary"):
-        with pytest.raises(openai.BadRequestError, match="x-routing-strategy") as refused:
-            ask(shared_rig.client(default_headers={"x-routing-strategy": unknown}))
-        assert refused.value.code == "unsupported_routing_strategy"
-    require_known_strategy({})
 
 
 def lines_of(rig, call_id):
