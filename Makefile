@@ -11,7 +11,7 @@ LINT_ENVIRONMENT := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/l
 	CONSOLE_URL=http://127.0.0.1:8000 GATEWAY_URL=http://127.0.0.1:8080 \
 	EXPORT_DIR=$(LOCAL)/exports ENGINE_STATE_DIR=$(LOCAL)/engines STATIC_ROOT=$(LOCAL)/static
 
-.PHONY: help demo test bench soak lint format lock clean venv venv-demo venv-dev
+.PHONY: help demo test bench fuzz soak lint format lock clean venv venv-demo venv-dev
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
@@ -24,6 +24,9 @@ demo: venv-demo ## start everything on this machine, with demo data (CONSOLE_POR
 
 test: lint ## check the code and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+fuzz: venv-dev ## send the gateway many damaged calls (EXAMPLES=20000 for each kind; 20,000 take about an hour)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) exec $(BIN)/python -m pytest -n 0 --timeout=0 tests/gateway/test_surface_fuzzed.py
 
 bench: venv-dev ## list the benchmarks, or run one (NAME=ingest ARGS='--rounds 4')
 	exec $(BIN)/python -m benchmarks$(if $(NAME),.$(NAME) $(ARGS))

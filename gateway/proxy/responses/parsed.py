@@ -107,7 +107,7 @@ def _check_item(item: Any, path: str) -> None:
     kind = item.get("type", "message" if "role" in item else "item_reference")
     if kind == "item_reference":
         raise _unavailable(path, "refers to an item that a server stores. Send the item itself.")
-    if kind not in _ITEMS:
+    if not isinstance(kind, str) or kind not in _ITEMS:
         raise _unavailable(f"{path}.type", "is not available here.")
     if kind == "reasoning" and not item.get("encrypted_content") and not item.get("content"):
         raise _unavailable(
