@@ -11,7 +11,7 @@ LINT_ENVIRONMENT := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/l
 	CONSOLE_URL=http://127.0.0.1:8000 GATEWAY_URL=http://127.0.0.1:8080 \
 	EXPORT_DIR=$(LOCAL)/exports ENGINE_STATE_DIR=$(LOCAL)/engines STATIC_ROOT=$(LOCAL)/static
 
-.PHONY: help demo test bench fuzz soak lint format lock clean venv venv-demo venv-dev
+.PHONY: help demo test bench fuzz soak soak-away lint format lock clean venv venv-demo venv-dev
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
@@ -33,6 +33,9 @@ bench: venv-dev ## list the benchmarks, or run one (NAME=ingest ARGS='--rounds 4
 
 soak: venv-dev ## call a gateway for ten minutes; the ledger must have every call once (SECONDS=600)
 	exec $(BIN)/python -m benchmarks.gateway --soak $(or $(SECONDS),600)
+
+soak-away: venv-dev ## let a gateway work for an hour without its console (MINUTES=60)
+	exec $(BIN)/python -m tests.gateway.console_away --minutes $(or $(MINUTES),60)
 
 lint: venv-dev ## check style, types, imports between apps and missing migrations
 	$(BIN)/ruff check .

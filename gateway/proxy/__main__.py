@@ -28,6 +28,7 @@ from gateway.proxy.config_proof import Verifier
 from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.connections import Connections
+from gateway.proxy.handover import handed_over
 from gateway.proxy.http.server import HttpServer
 from gateway.proxy.intake import BodyBudget
 from gateway.proxy.limits import MemoryLimiter
@@ -48,6 +49,7 @@ from gateway.proxy.vault import Vault
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
 _CLOSE_SECONDS = 5.0
+_LATE_REQUESTS_SECONDS = 1.0
 _MOST_CONNECTIONS = 4096
 _OTHER_FILES = 256
 _TRIM_SECONDS = 2.0
@@ -63,6 +65,7 @@ def main() -> None:
     """Read the settings, take the state directory, and serve."""
     try:
         settings = read_settings()
+        listening = handed_over(workers=settings.workers)
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -76,18 +79,24 @@ def main() -> None:
             else workers.send_left_over(of_worker)
         )
         return
-    _require_free_port(settings)
+    if listening is None:
+        _require_free_port(settings)
     try:
         with own(settings.state_dir) as lock:
             if settings.workers > 1 or workers.left_over(settings):
                 sys.exit(uvloop.run(workers.supervise(settings, lock)))
-            uvloop.run(serve(settings))
+            uvloop.run(serve(settings, listening=listening))
     except NotOurs as error:
         sys.exit(f"gateway: {error}")
 
 
-async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
-    """Run one gateway, or one worker of the gateway with the directory `gateway_dir`, until a signal ends it."""
+async def serve(
+    settings: Settings, *, gateway_dir: Path | None = None, listening: socket.socket | None = None
+) -> None:
+    """Run one gateway, or one worker of the gateway with the directory `gateway_dir`, until a signal ends it.
+
+    `listening` is the socket that it was handed over, if any.
+    """
     metrics = Metrics()
     spool = Spool(settings.state_dir / "spool")
     spool.start()
@@ -141,7 +150,7 @@ async def serve(settings: Settings, *, gateway_dir: Path | None = None) -> None:
             *([shared.maintain] if shared else []),
         ]
         background = [asyncio.create_task(_keep_running(task)) for task in work]
-        await _serve_http(settings, state)
+        await _serve_http(settings, state, listening)
         for task in background:
             task.cancel()
         await asyncio.wait(background)
@@ -172,15 +181,24 @@ def _shared_limiter(settings: Settings, metrics: Metrics) -> RedisLimiter | None
     )
 
 
-async def _serve_http(settings: Settings, state: State) -> None:
+async def _serve_http(settings: Settings, state: State, listening: socket.socket | None) -> None:
     """Answer requests until a signal arrives; then finish those in progress."""
     server = HttpServer(App(state).serve, head_seconds=settings.head_seconds, most_connections=_connections())
     try:
-        await server.listen(settings.host, settings.port, reuse_port=settings.worker > 0)
+        if listening is not None:
+            await server.listen_on(listening)
+        else:
+            await server.listen(settings.host, settings.port, reuse_port=settings.worker > 0)
     except OSError as error:
         sys.exit(_cannot_listen(settings, error))
     signals = _Signals()
     await signals.first.wait()
+    if listening is not None:
+        # Whoever connects from now on waits for the next gateway. Who has connected may still send its request.
+        server.stop_listening()
+        server.is_ending = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(signals.second.wait(), _LATE_REQUESTS_SECONDS)
     _log.info("gateway_draining", active=state.active, seconds=settings.drain_seconds)
     state.is_draining = server.is_ending = True
     if state.active:

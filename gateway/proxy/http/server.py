@@ -7,6 +7,7 @@ any further. A client that goes away is noticed at once, except while a request 
 import asyncio
 import contextlib
 import email.utils
+import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -63,11 +64,20 @@ class HttpServer:
             lambda: ClientConnection(self, loop), host, port, backlog=1024, reuse_port=reuse_port or None
         )
 
+    async def listen_on(self, listening: socket.socket) -> None:
+        """Accept connections of a socket that listens already."""
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(lambda: ClientConnection(self, loop), sock=listening)
+
+    def stop_listening(self) -> None:
+        """Accept no more connections. Those that are there go on."""
+        if self._listening is not None:
+            self._listening.close()
+
     async def close(self, seconds: float) -> None:
         """Accept no more connections, close the idle ones, and give the others `seconds` to send what they have."""
         self.is_ending = True
-        if self._listening is not None:
-            self._listening.close()
+        self.stop_listening()
         for connection in list(self.idle):
             connection.close()
         with contextlib.suppress(TimeoutError):

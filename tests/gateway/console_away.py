@@ -1,0 +1,151 @@
+"""The console is away for a long time while callers go on: no call fails, what expires expires, and nothing is lost.
+
+`make soak-away` runs this for an hour; tests/gateway/test_console_away.py runs the same for seconds.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from tests.gateway.proxy_fixtures import MODEL, Rig, limit, wait_until
+
+# How far clocks and a busy machine may shift an expiry.
+TOLERANCE_SECONDS = 2.0
+
+
+@dataclass
+class Outcome:
+    """What callers saw: ids of answered calls with their tokens, and everything that should not have been."""
+
+    answered: dict = field(default_factory=dict)
+    # Of the key and the grant that end meanwhile: when each call was answered or refused.
+    served_until: dict = field(default_factory=dict)
+    refused_from: dict = field(default_factory=dict)
+    faults: list = field(default_factory=list)
+
+
+class ConsoleAway:
+    """One gateway, its engine, and a console that goes away for `seconds` while `callers` call."""
+
+    def __init__(self, rig, seconds, callers, pause_seconds):
+        self.rig = rig
+        self.seconds = seconds
+        self.outcome = Outcome()
+        self._callers = callers
+        self._pause_seconds = pause_seconds
+
+    def run(self):
+        """Do it. Raises AssertionError for the first thing that is wrong."""
+        ends = int(time.time() + self.seconds / 2)
+        steady = [
+            self.rig.new_key(limits=[limit("requests_per_minute", 10_000_000)]) for _ in range(self._callers)
+        ]
+        ending = {
+            "key": self.rig.new_key(expires_at=ends),
+            "grant": self.rig.new_key(grant_ends={MODEL: ends}),
+        }
+        self.rig.control.down()
+        asyncio.run(self._call(steady, ending))
+        assert not self.outcome.faults, self.outcome.faults[:5]
+        # Those whose end the console could not tell of.
+        for name in ending:
+            assert abs(self.outcome.served_until[name] - ends) < TOLERANCE_SECONDS, name
+            assert ends - 0.1 < self.outcome.refused_from[name] < ends + TOLERANCE_SECONDS, name
+        waiting = self.rig.gateway.metric("llm_gateway_spool_pending")
+        assert waiting == len(self.outcome.answered) > 0
+        self.rig.control.up()
+        wait_until(lambda: self.rig.gateway.metric("llm_gateway_spool_pending") == 0, 300, "the upload")
+        self._check_ledger()
+        return self.outcome
+
+    def _check_ledger(self):
+        """Every answered call is there once, with the tokens that its caller saw, and no other one."""
+        control, answered = self.rig.control, self.outcome.answered
+        ids = [event.call_id for event in control.deliveries]
+        assert len(ids) == len(set(ids)), "a call was sent twice"
+        assert set(ids) == set(answered)
+        for call_id, tokens in answered.items():
+            event = control.events[call_id]
+            assert (event.status, event.tokens, event.is_exact) == ("ok", tokens, True)
+
+    async def _call(self, steady, ending):
+        until = time.monotonic() + self.seconds
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with aiohttp.ClientSession(self.rig.gateway.url, timeout=timeout) as session:
+            work = [self._go_on(session, key, until, bool(number % 2)) for number, key in enumerate(steady)]
+            work += [self._go_on_until_refused(session, name, key, until) for name, key in ending.items()]
+            await asyncio.gather(*work)
+
+    async def _go_on(self, session, key, until, is_stream):
+        while time.monotonic() < until:
+            status, told = await self._once(session, key, is_stream)
+            if status != 200:
+                self.outcome.faults.append((status, told))
+            await asyncio.sleep(self._pause_seconds)
+
+    async def _go_on_until_refused(self, session, name, key, until):
+        expected = {"key": 401, "grant": 404}[name]
+        while time.monotonic() < until:
+            status, told = await self._once(session, key, is_stream=False)
+            if status == 200:
+                self.outcome.served_until[name] = time.time()
+            elif status == expected:
+                self.outcome.refused_from.setdefault(name, time.time())
+            if status not in (200, expected) or (status == 200 and name in self.outcome.refused_from):
+                self.outcome.faults.append((name, status, told))
+            await asyncio.sleep(min(self._pause_seconds, 0.2))
+
+    async def _once(self, session, key, is_stream):
+        """One call; its status, and what was told if it is no answer."""
+        body = {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": "Hello there"}],
+            "max_tokens": 8,
+            **({"stream": True, "stream_options": {"include_usage": True}} if is_stream else {}),
+        }
+        headers = {"authorization": f"Bearer {key}"}
+        try:
+            async with session.post("/v1/chat/completions", json=body, headers=headers) as answer:
+                text = await answer.text()
+                if answer.status != 200:
+                    return answer.status, text[:200]
+                if is_stream and not text.rstrip().endswith("data: [DONE]"):
+                    return 0, f"a stream without its end: {text[-200:]}"
+                usage = _usage_of_stream(text) if is_stream else json.loads(text)["usage"]
+                self.outcome.answered[answer.headers["x-request-id"]] = usage["total_tokens"]
+                return 200, ""
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, repr(error)
+
+
+def _usage_of_stream(text):
+    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    return next(event["usage"] for event in events if event.get("usage"))
+
+
+def main():
+    """Run it from the command line."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--minutes", type=float, default=60)
+    arguments.add_argument("--callers", type=int, default=16)
+    arguments.add_argument("--pause", type=float, default=0.2, help="seconds between two calls of a caller")
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rig = Rig(Path(folder))
+        try:
+            outcome = ConsoleAway(rig, given.minutes * 60, given.callers, given.pause).run()
+        finally:
+            with contextlib.suppress(Exception):
+                rig.close()
+    print(f"The console was away for {given.minutes:g} minutes: {len(outcome.answered):,} calls, no fault.")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
