@@ -128,7 +128,9 @@ def _measure_paced(options: argparse.Namespace, ways: list[Way]) -> None:
     rates: dict[str, list[float]] = {way.name: [] for way in ways[1:]}
     for number in range(options.rounds):
         for way in _in_turn(ways[1:], number):
-            load, spent = run(way, request(way, 500, True, "paced"), _STREAMS, options.seconds)
+            load, spent = run(
+                way, request(way, 500, True, "paced"), _STREAMS, options.seconds, is_endless=True
+            )
             rates[way.name].append(load.events / spent)
     print(f"\n{_STREAMS} paced streams, {_STREAMS * TICKS_PER_SECOND:,.0f} events/s; events per CPU second:")
     for name, found in rates.items():

@@ -25,6 +25,7 @@ KINDS = (
     "money_per_month",
 )
 _MUCH = 10**15
+_PATIENCE_SECONDS = 30.0
 _TICK = os.sysconf("SC_CLK_TCK")
 # LiteLLM checks it, and counts nothing.
 _MASTER_KEY = "sk-benchmark"
@@ -144,19 +145,23 @@ def request(way: Way, size: int, is_stream: bool, text: str = "Hello") -> bytes:
     return head.encode() + body
 
 
-def run(way: Way, call: bytes, connections: int, seconds: float) -> tuple[Load, float]:
+def run(
+    way: Way, call: bytes, connections: int, seconds: float, *, is_endless: bool = False
+) -> tuple[Load, float]:
     """Call, after a short warm-up. Return what the callers saw, and the processor seconds of the measured process.
 
     Args:
         way: whom to call.
         call: the request.
         connections: how many callers, each with one connection.
-        seconds: for how long.
+        seconds: for how long. Calls that have begun then end, because they have cost something.
+        is_endless: the answers have no end, and are cut off.
     """
+    patience = 0.5 if is_endless else _PATIENCE_SECONDS
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        pool.apply(make_calls, (way.port, call, connections, 0.3))
+        pool.apply(make_calls, (way.port, call, connections, 0.3, patience))
         before = processor_seconds(way.pid)
-        load = pool.apply(make_calls, (way.port, call, connections, seconds))
+        load = pool.apply(make_calls, (way.port, call, connections, seconds, patience))
         # What follows the answers is part of the cost: uploading the usage.
         time.sleep(0.3)
         spent = processor_seconds(way.pid) - before
