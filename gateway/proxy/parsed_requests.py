@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 # Tokens of an answer, and answers to a call.
 LARGEST_OUTPUT = 10_000_000
+# Fields that make a backend read more than the text of a request, apart from `video`, `image_url`, `audio_url` and
+# `input_audio`: media, files, its own search.
+_BRINGS_MORE = re.compile(
+    rb'"(?:image|file|web_search|mcp'
+    rb'|(?:plugins|search_parameters|prediction|data_sources|documents|previous_response_id)")'
+)
 # Fields that request reasoning, or work of the backend's own.
 _THINKS = re.compile(
     "think|reason|chat_template_kwargs|extra_body|web_search|plugins|search_parameters", re.IGNORECASE
@@ -160,24 +166,14 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
 
 
 def brings_more(body: Body) -> bool:
-    """Whether a field may make a backend read more than the text of a request: media, files, its own search."""
+    """Whether a backend may read more than the text of a call."""
     outline = body.outline
-    # Each by itself: a loop takes four times as long.
+    # Few searches, and one that stops at quotation marks only: a dozen of them took a fifth of a call of 8 kB.
     return (
-        b'image_url"' in outline
-        or b'"image' in outline
-        or b'input_audio"' in outline
-        or b'audio_url"' in outline
-        or b'"file' in outline
+        _BRINGS_MORE.search(outline) is not None
         or b"video" in outline
-        or b'"web_search' in outline
-        or b'"plugins"' in outline
-        or b'"search_parameters"' in outline
-        or b'"prediction"' in outline
-        or b'"data_sources"' in outline
-        or b'"mcp' in outline
-        or b'"documents"' in outline
-        or b'"previous_response_id"' in outline
+        or (b'_url"' in outline and (b'image_url"' in outline or b'audio_url"' in outline))
+        or b'input_audio"' in outline
     )
 
 
