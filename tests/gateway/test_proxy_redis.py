@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import uuid
 
 import openai
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.contract.signatures import Pin
 from gateway.proxy.settings import read_settings
 from launcher.demo import Ports, application_environment, services
 from launcher.local import LocalDirectory
@@ -128,6 +131,9 @@ def test_the_demo_gives_its_gateway_the_redis_that_it_was_given(tmp_path, monkey
     monkeypatch.setenv("GATEWAY_LIMITS_FAIL_OPEN", "true")
     local = LocalDirectory(tmp_path)
     local.create()
+    # Loading the demo's data writes this.
+    public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    (tmp_path / "gateway" / "config-keys").write_text(str(Pin(str(uuid.UUID(int=1)), public)))
     ports = Ports(8000, 8080)
     (gateway,) = (
         one for one in services(application_environment(local, ports), ports) if one.name == "gateway"
@@ -135,6 +141,7 @@ def test_the_demo_gives_its_gateway_the_redis_that_it_was_given(tmp_path, monkey
     settings = read_settings(gateway.command.environment)
     assert settings.redis_url == "redis://:secret@limits.example:6380/2"
     assert settings.limits_fail_open
+    assert [pin.public for pin in settings.config_keys] == [public]
 
 
 def _is_known(gateway, secret):
