@@ -95,7 +95,7 @@ def test_money_is_reserved_in_the_kinds_of_the_endpoint(served, path, prices, un
         model.backend.says(answer)
     else:
         model.backend.says(events=[b"sound"], headers=MP3)
-    money = [limit("money_per_month", 1, scope_id=path)]
+    money = [limit("money_per_month", 1)]
     key = model.rig.new_key(models=[model.model], limits=money)
     unpriced = model.call(key, **call)
     assert (unpriced.status_code, unpriced.json()["error"]["code"]) == (403, "model_unpriced")
@@ -106,7 +106,7 @@ def test_money_is_reserved_in_the_kinds_of_the_endpoint(served, path, prices, un
     assert model.backend.asked == []
     # Enough for one call, and not for two.
     most = 2 * units * next(iter(prices.values())) - 1
-    key = model.rig.new_key(models=[model.model], limits=[limit("money_per_month", most, scope_id=path)])
+    key = model.rig.new_key(models=[model.model], limits=[limit("money_per_month", most)])
     assert [model.call(key, **call).status_code for _ in range(2)] == [200, 429]
 
 
