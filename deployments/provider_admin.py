@@ -22,6 +22,7 @@ from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
 from core.errors import Conflict
+from core.templatetags.qm import ago
 from deployments import (
     provider_actions,
     provider_lists,
@@ -64,7 +65,7 @@ class CredentialInline(ReadOnly, TabularInline):  # type: ignore[misc]
 @admin.register(Provider)
 class ProviderAdmin(ReadOnlyAdmin):
     form = ProviderForm
-    list_display = ["title", "name", "dialect", "service", "last_test", "listed_models", "tested_at"]
+    list_display = ["title", "name", "dialect", "service", "last_test", "listed_models", "refreshed"]
     list_filter = ["is_enabled"]
     search_fields = ["name", "title"]
     ordering = ["name"]
@@ -82,7 +83,7 @@ class ProviderAdmin(ReadOnlyAdmin):
     ]
     inlines = [CredentialInline]
     shown_fields = [
-        "name", *Provider.EDITABLE, "service", "last_test", "tested_at", "listed_at", "all_models",
+        "name", *Provider.EDITABLE, "service", "last_test", "tested_at", "refreshed", "all_models",
         "managed_by", "created_at",
     ]  # fmt: skip
 
@@ -127,6 +128,10 @@ class ProviderAdmin(ReadOnlyAdmin):
         if provider.tested_at is None:
             return str(_("never tested"))
         return provider.fault or str(_("reached, %(ms)d ms") % {"ms": provider.answered_in_ms or 0})
+
+    @display(description=_("List of models read"))
+    def refreshed(self, provider: Provider) -> str:
+        return ago(provider.listed_at) if provider.listed_at else str(_("never"))
 
     @display(description=_("Models"))
     def listed_models(self, provider: Any) -> str:

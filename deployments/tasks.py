@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from core.scope import platform_scope
-from deployments import actions, judgment, provider_rotation
+from deployments import actions, judgment, provider_refresh, provider_rotation
 from deployments.cluster.base import TemporaryClusterError
 from deployments.connection import try_cluster
 
@@ -31,6 +31,11 @@ SCHEDULE = {
     },
     "erase-ended-credentials": {
         "task": "deployments.tasks.erase_ended_credentials",
+        "schedule": 300.0,
+        "options": {"expire_seconds": 300},
+    },
+    "refresh-providers": {
+        "task": "deployments.tasks.refresh_providers",
         "schedule": 300.0,
         "options": {"expire_seconds": 300},
     },
@@ -80,3 +85,10 @@ def erase_ended_credentials() -> None:
     """Erase credentials of providers whose deadline has passed."""
     with platform_scope("erase ended credentials", is_routine=True):
         provider_rotation.erase_ended_credentials()
+
+
+@shared_task(soft_time_limit=150)
+def refresh_providers() -> None:
+    """Read lists of models of providers that are old."""
+    with platform_scope("read providers' lists of models", is_routine=True):
+        provider_refresh.refresh_due_providers()
