@@ -330,9 +330,11 @@ def test_a_client_that_hangs_up_pays_what_it_got(shared_rig, backend):
         ),
         ([b"data: nonsense\n\n"], "nonsense"),
         ([b'data: {"no":"type"}\n\n'], "stopped in the middle"),
+        ([b'data: {"type":"x\\n\\ndata: forged"}\n\n'], "stopped in the middle"),
+        ([b'data: {"type":"\\ud800"}\n\n'], "stopped in the middle"),
         ([event("response.completed", 9, response={"status": "completed"})], "stopped in the middle"),
     ],
-    ids=["end", "break", "error", "failed", "nonsense", "no type", "empty"],
+    ids=["end", "break", "error", "failed", "nonsense", "no type", "two lines", "half a character", "empty"],
 )
 def test_a_stream_that_breaks_off_raises_in_the_client(shared_rig, backend, ending, match):
     backend.says(events=[*BEGIN, *TEXTS, 0.3, *ending])
@@ -340,6 +342,13 @@ def test_a_stream_that_breaks_off_raises_in_the_client(shared_rig, backend, endi
         list(ask(backend, stream=True))
     (seen,) = shared_rig.events(backend.key, 1)
     assert (seen.status, seen.http_status, seen.usage["output"], seen.is_exact) == ("error", 200, 7, False)
+
+
+def test_odd_members_of_an_event_pass(shared_rig, backend):
+    odd = event("response.output_text.delta", 3, delta="Hello there, friend.", logprobs=7, sequence="x")
+    backend.says(events=[*BEGIN, odd, END])
+    assert list(ask(backend, stream=True))[-1].type == "response.completed"
+    assert shared_rig.events(backend.key, 1)[0].usage == KINDS
 
 
 def test_a_failure_before_the_first_word_is_a_plain_error(backend):

@@ -1,5 +1,6 @@
 """A stream of the Responses API: typed events, passed on as they come, and the last one when the call is on record."""
 
+import re
 from typing import Any
 
 import orjson
@@ -20,6 +21,8 @@ from gateway.proxy.whole_answers import dumped, parse
 _LAST = ("response.completed", "response.incomplete")
 _FAILED = ("error", "response.failed", "response.error", "response.cancelled")
 _DONE = b"[DONE]"
+# It becomes a line of its own in the stream.
+_KIND = re.compile(r"[a-z_.]{1,60}")
 
 
 class ResponseStream(ClientStream):
@@ -95,7 +98,7 @@ class ResponseStream(ClientStream):
         except ValueError:
             raise FailedAnswer(502, data.decode(errors="replace")) from None
         kind = event.get("type") if isinstance(event, dict) else None
-        if not isinstance(kind, str) or kind in _FAILED:
+        if not isinstance(kind, str) or not _KIND.fullmatch(kind) or kind in _FAILED:
             raise _failure(event)
         number = event.get("sequence_number")
         self._number = number if isinstance(number, int) else self._number + 1
@@ -111,7 +114,8 @@ class ResponseStream(ClientStream):
         if kind.endswith(".delta") and isinstance(text, str) and text:
             self.delivered.pieces += 1
             self.delivered.bytes += len(text.encode(errors="replace"))
-            self.delivered.chunks += 1 + len(event.get("logprobs") or ())
+            probable = event.get("logprobs")
+            self.delivered.chunks += 1 + (len(probable) if isinstance(probable, list) else 0)
         elif kind == "response.output_item.added" and _is_call(event.get("item")):
             self.delivered.tools += 1
             self.delivered.pieces += 1
