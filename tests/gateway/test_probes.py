@@ -25,13 +25,14 @@ class Connections:
     def __init__(self):
         self.looked = []
         self.says = 200
+        self.seconds = 0.01
         self.most_at_once = self._at_once = 0
 
     async def look(self, url, *, headers, **_):
         self.looked.append((url, headers))
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.seconds)
         self._at_once -= 1
         if isinstance(self.says, Exception):
             raise self.says
@@ -166,6 +167,24 @@ def test_a_target_with_calls_is_not_asked_beside_them(tmp_path):
             bench.router.succeeded(bench.backends["a"])
             await bench.look_after(25.0)
         assert {url for url, _ in bench.connections.looked} == {"http://b/v1/models"}
+        # Once its calls end, it is.
+        await bench.look_after(25.0)
+        assert {url for url, _ in bench.connections.looked} == {"http://a/v1/models", "http://b/v1/models"}
+
+    asyncio.run(live())
+
+
+def test_an_address_is_not_asked_again_before_it_has_answered(tmp_path):
+    async def live():
+        bench = Bench(tmp_path, backend("a"))
+        bench.connections.seconds = 0.3
+        bench.eject()
+        await bench.look_after(4.0, times=3)
+        assert len(bench.connections.looked) == 1
+        await asyncio.sleep(0.3)
+        bench.eject()
+        await bench.look_after(4.0)
+        assert len(bench.connections.looked) == 2
 
     asyncio.run(live())
 
