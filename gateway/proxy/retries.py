@@ -76,7 +76,17 @@ class RetryBudget:
 class Retries:
     """The attempts of one call."""
 
-    __slots__ = ("_begun", "_budget", "_handling", "_mode", "_sent", "_status", "_told", "_was_sent")
+    __slots__ = (
+        "_begun",
+        "_budget",
+        "_handling",
+        "_mode",
+        "_sent",
+        "_status",
+        "_told",
+        "_was_sent",
+        "may_be_done",
+    )
 
     def __init__(
         self, budget: RetryBudget, handling: HandlingConfig, mode: str, told: Callable[[str], None]
@@ -98,12 +108,15 @@ class Retries:
         self._begun = self._sent = self._status = 0
         # The last attempt came as far as the backend.
         self._was_sent = False
+        # Some backend may have done work that costs each time.
+        self.may_be_done = False
 
     def was_sent(self, status: int = 0) -> None:
         """A backend got the call and failed it, with an answer of this status; 0: without an answer."""
         self._was_sent = True
         self._sent += 1
         self._status = status
+        self.may_be_done |= not may_repeat(self._mode, status)
 
     def may_begin(self) -> bool:
         """Whether another attempt may begin. A backend that never got the call leaves the budget as it is."""

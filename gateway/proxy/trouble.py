@@ -109,11 +109,14 @@ class Trouble:
                 self._router.failed(backend, fault.reason, is_reachable=True)
         self._doubtful.clear()
 
-    def nobody_answered(self) -> Refusal:
-        """The refusal for the client: 429 only if all backends answered 429."""
+    def nobody_answered(self, *, may_be_done: bool = False) -> Refusal:
+        """The refusal for the client: 429 only if all backends answered 429.
+
+        If its work `may_be_done` all the same, and costs each time, no other model is asked either.
+        """
         refusal = self._refusal()
         # What cannot be said in their dialects is the call's own fault.
-        refusal.is_unanswered = refusal is not self._unfit
+        refusal.is_unanswered = refusal is not self._unfit and not may_be_done
         return refusal
 
     def _refusal(self) -> Refusal:

@@ -159,7 +159,7 @@ async def ask(
             continue
         try:
             if not retries.may_begin():
-                raise trouble.nobody_answered()
+                raise trouble.nobody_answered(may_be_done=retries.may_be_done)
             if await is_answered_by(backend):
                 return
         finally:
@@ -175,7 +175,7 @@ async def ask(
                     return
             finally:
                 free.leave()
-    raise trouble.nobody_answered()
+    raise trouble.nobody_answered(may_be_done=retries.may_be_done)
 
 
 async def _read_fault(

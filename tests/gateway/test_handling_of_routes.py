@@ -11,7 +11,7 @@ import orjson
 import pytest
 import requests
 
-from gateway.contract import HandlingConfig
+from gateway.contract import HandlingConfig, RouteConfig
 from tests.gateway.proxy_fixtures import wait_until
 from tests.gateway.scripted_backend import ScriptedBackend, add_route, chunk, plain
 from tests.gateway.test_failover import call as call_model
@@ -213,6 +213,36 @@ def test_a_call_is_sent_three_times_at_most(shared_rig, trio):
             assert sum(len(one.asked) for one in backends) == 3
     finally:
         fourth.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [({"status": 500}, 0), ({"status": 503}, 0), ({"status": 429}, 1), ({"status": 401}, 1)],
+)
+def test_pictures_are_not_made_twice(shared_rig, trio, fault, asked):
+    first, second, _ = trio
+    first.says({"error": {"message": "x"}}, **fault)
+    second.says({"created": 1, "data": [{"b64_json": "aGk="}]})
+    targets = [first.backend(), second.backend(priority=1)]
+    shared_rig.routes.append(RouteConfig(model=MODEL, modes=["image_generation"], targets=targets))
+    try:
+        key = shared_rig.new_key(models=[MODEL])
+        answer = requests.post(
+            f"{shared_rig.gateway.url}/v1/images/generations",
+            json={"model": MODEL, "prompt": "a cat"},
+            headers={"authorization": f"Bearer {key}"},
+            timeout=60,
+        )
+        assert (len(first.asked), len(second.asked)) == (1, asked)
+        assert answer.ok is bool(asked)
+        if not asked:
+            # Its connection failed before anything was sent.
+            first.close()
+            assert requests.post(answer.url, data=answer.request.body, headers=answer.request.headers).ok
+            assert len(second.asked) == 1
+    finally:
+        shared_rig.routes = [route for route in shared_rig.routes if route.model != MODEL]
+        shared_rig.publish()
 
 
 def ask_in_session(rig, key, session):

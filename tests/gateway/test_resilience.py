@@ -10,7 +10,7 @@ from gateway.proxy import upstream
 from gateway.proxy.body import Body
 from gateway.proxy.errors import Refusal
 from gateway.proxy.gates import Gate, first_place
-from gateway.proxy.http.errors import NoRoom
+from gateway.proxy.http.errors import Disconnected, NoRoom
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.retries import Retries, RetryBudget, may_repeat
@@ -308,3 +308,24 @@ def test_a_gateway_without_connections_blames_no_backend():
         assert (refused.value.status, refused.value.code) == (503, "backends_busy")
     assert not router.is_any_ejected(route)
     assert router.connections() == {"a": (0, 0), "b": (0, 0)}
+
+
+@pytest.mark.parametrize(("mode", "asks_others"), [("chat", True), ("image_generation", False)])
+def test_no_fallback_makes_pictures_that_may_be_made_already(mode, asks_others):
+    class Broken:
+        asked = 0
+
+        async def post(self, *_, **__):
+            self.asked += 1
+            raise Disconnected(has_begun=False)
+
+    router, route = Router(Metrics()), a_route(backend("a"), backend("b", priority=1))
+    parsed = parse_request(b'{"model":"public","messages":[{}]}', "chat")
+    parsed.mode = mode
+    broken = Broken()
+    asking = upstream.ask(
+        broken, router, route, parsed, {}, SettingsConfig(), upstream.Attempts(), Apart(""), None, None
+    )
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(asking)
+    assert (broken.asked, refused.value.is_unanswered) == (2 if asks_others else 1, asks_others)
