@@ -46,7 +46,7 @@ def test_one_role_goes_the_others_stay(operator):
 
 
 @pytest.mark.parametrize("role", ["auditor", "controller", "security-reviewer"])
-def test_only_operators_assign_roles(role):
+def test_only_operators_assign_roles(db, role):
     with pytest.raises(PermissionDenied, match="staff roles"):
         make_staff(UserFactory(), "auditor", by=staff(role))
 
@@ -132,7 +132,7 @@ def test_the_admin_assigns_and_ends_roles(client, operator):
     assert roles_of(person) == frozenset()
 
 
-def test_auditors_look_and_do_nothing(client):
+def test_auditors_look_and_do_nothing(db, client):
     auditor, person = staff("auditor"), UserFactory()
     client.force_login(auditor)
     assert client.get(LIST).status_code == 200

@@ -106,7 +106,7 @@ def _changed(kind, **fields):
     return FileKind(**vars(kind) | fields)
 
 
-def test_a_file_over_all_tenants_needs_a_kind_that_has_such_files(client):
+def test_a_file_over_all_tenants_needs_a_kind_that_has_such_files(db, client):
     client.force_login(staff("controller"))
     answer = client.post("/api/v1/exports/", {"period": "2026-10"}, content_type="application/json")
     assert (answer.status_code, [*answer.json()["errors"]]) == (400, ["tenant"])
