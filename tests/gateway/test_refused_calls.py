@@ -83,6 +83,7 @@ def test_memory_is_bounded_and_what_is_beyond_is_counted(refused, clock, monkeyp
     monkeypatch.setattr(refused_calls, "_MOST_WAITING", 4)
     for number in range(5):
         note(refused, model=f"m{number}")
+    assert refused.dropped == 2
     clock.now += 60
     for number in range(3):
         note(refused, model=f"n{number}")
