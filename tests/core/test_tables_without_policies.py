@@ -14,7 +14,7 @@ NO_WALL = {
         "billed_model", "sku", "price", "usage_kind", "usage_target",
         "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
-        "deployments_target", "deployments_targetaddress",
+        "deployments_routefallback", "deployments_target", "deployments_targetaddress",
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "gateway_signingkey",
