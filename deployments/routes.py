@@ -29,6 +29,9 @@ STABLE = "stable"
 VARIANT = re.compile(r"[a-z][a-z0-9-]{0,39}")
 # Strategies of their own (gateway/proxy/strategies.py).
 NO_VARIANTS = ("cheapest", "fastest")
+_WORDS = re.compile(
+    rf"weight (?P<weight>\d+), order (?P<order>\d+)(?:, variant (?P<variant>{VARIANT.pattern}))?"
+)
 
 
 @dataclass(frozen=True)
@@ -265,3 +268,11 @@ def entry_in_words(entry: RouteEntry | EntryPlan | None) -> str:
         return ""
     words = f"weight {entry.weight}, order {entry.priority}"
     return words if entry.variant == STABLE else f"{words}, variant {entry.variant}"
+
+
+def entry_from_words(target_id: UUID, words: str) -> EntryPlan | None:
+    """The entry that `entry_in_words` wrote so; None for other words."""
+    found = _WORDS.fullmatch(words)
+    if found is None:
+        return None
+    return EntryPlan(target_id, int(found["weight"]), int(found["order"]), found["variant"] or STABLE)

@@ -6,13 +6,13 @@ its own audit entry and a new revision; one that has none is named.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -25,13 +25,17 @@ from audit.recording import LONGEST_TEXT
 from core.errors import Conflict
 from deployments.models import EgressPolicy, Provider, Route
 from deployments.provider_actions import disable_provider, enable_provider, set_allowed_networks
-from deployments.routes import EntryPlan, change_route, entry_in_words, plan_of
+from deployments.routes import change_route, entry_from_words, entry_in_words, plan_of
 from gateway.actions import set_media_hosts, set_region_order
 from gateway.models import GatewayPolicy
 from tenants.actions import set_limits
 from tenants.models import ApiKey, ConfigChange, Limit, Project, RevisionEntry, Tenant
 
-_ENTRY: Final = re.compile(r"weight (\d+), order (\d+)")
+# Verbs that set the same thing as another one.
+_SAME_THING: Final = {
+    "provider.disabled": ("provider.disabled", "provider.enabled"),
+    "provider.enabled": ("provider.disabled", "provider.enabled"),
+}
 # Why some actions have no inverse.
 _FINAL: Final = {
     "api_key.revoked": gettext_noop("A revoked key never works again. Issue another one."),
@@ -70,7 +74,8 @@ def undo_revision(revision: int | str, *, reason: str, by: User | None) -> list[
     Raises:
         ConfigChange.DoesNotExist: `by` cannot see such a revision.
         PermissionDenied: `by` may not manage gateways, or may not do one of the inverse actions.
-        Conflict: nothing there has an inverse, or somebody has changed the same thing since.
+        Conflict: nothing there has an inverse, somebody has changed the same thing since, or what was there before is
+            no longer possible.
     """
     changes = ConfigChange.objects.all() if by is None else ConfigChange.objects.visible_to(by)
     change = changes.get(pk=revision)
@@ -80,7 +85,13 @@ def undo_revision(revision: int | str, *, reason: str, by: User | None) -> list[
         raise Conflict(_("No action behind this revision can be undone."), code="nothing_to_undo")
     for step in steps:
         if step.undo is not None:
-            step.undo(by)
+            _require_unchanged(step.entry, [one.entry.pk for one in steps])
+    for step in steps:
+        if step.undo is not None:
+            try:
+                step.undo(by)
+            except ValidationError as error:
+                raise Conflict(" ".join(error.messages), code="no_longer_possible") from error
     audit.record(
         "revision.undone",
         actor=by,
@@ -108,6 +119,24 @@ def _changed_since(what: str) -> Conflict:
         _("%(what)s was changed again since. Undo that first, or correct it by hand.") % {"what": what},
         code="changed_since",
     )
+
+
+def _require_unchanged(entry: AuditEntry, own: list[UUID]) -> None:
+    """Raise Conflict if another entry than those of the revision, `own`, says that the same thing was set since.
+
+    Whoever set it anew to the same value meant it, so equal values are not enough. Each step compares them too, under
+    its lock.
+    """
+    later = AuditEntry.objects.across_tenants().filter(
+        subject_id=entry.subject_id,
+        subject_type=entry.subject_type,
+        verb__in=_SAME_THING.get(entry.verb, (entry.verb,)),
+        pk__gt=entry.pk,
+    )
+    for changes, details in later.exclude(pk__in=own).values_list("changes", "details"):
+        is_same = not entry.changes or entry.changes.keys() & changes.keys()
+        if is_same and details.get("model") == entry.details.get("model"):
+            raise _changed_since(entry.subject_label)
 
 
 def _list_step(
@@ -211,6 +240,9 @@ def _route(entry: AuditEntry) -> Step:
     if len(targets) != len(entry.changes):
         return Step(entry, _("This entry does not say which targets it meant. Correct the route by hand."))
     pairs = {UUID(pk): entry.changes[name] for name, pk in zip(sorted(entry.changes), targets, strict=True)}
+    wanted = {pk: entry_from_words(pk, before) for pk, (before, _after) in pairs.items()}
+    if any(wanted[pk] is None and before for pk, (before, _after) in pairs.items()):
+        return Step(entry, _("This entry does not say what the route had before. Correct the route by hand."))
     shown = "; ".join(f"{name}: {before or _('removed')}" for name, (before, _after) in entry.changes.items())
     words = _("Set the route of %(model)s to %(entries)s") % {"model": entry.subject_label, "entries": shown}
 
@@ -222,10 +254,10 @@ def _route(entry: AuditEntry) -> Step:
         now = {plan.target_id: plan for plan in plan_of(route)}
         if any(entry_in_words(now.get(pk)) != after for pk, (_before, after) in pairs.items()):
             raise _changed_since(entry.subject_label)
-        for pk, (before, _after) in pairs.items():
+        for pk, plan in wanted.items():
             now.pop(pk, None)
-            if found := _ENTRY.fullmatch(before):
-                now[pk] = EntryPlan(pk, int(found[1]), int(found[2]))
+            if plan is not None:
+                now[pk] = plan
         _known(
             entry,
             lambda: change_route(

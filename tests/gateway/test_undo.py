@@ -10,8 +10,8 @@ from django.db import connection
 from accounts.models import User
 from audit.models import AuditEntry
 from core.errors import Conflict
-from deployments.models import Provider
-from deployments.provider_actions import disable_provider
+from deployments.models import Deployment, Provider
+from deployments.provider_actions import disable_provider, enable_provider
 from deployments.routes import EntryPlan, change_route, plan_of
 from gateway.actions import set_media_hosts
 from gateway.models import GatewayPolicy
@@ -122,6 +122,53 @@ def test_a_route_or_limit_that_was_changed_since_is_not_undone(operator):
         set_limits(project.tenant, {"requests_per_minute": Decimal(value)}, by=operator, project=project)
     with pytest.raises(Conflict, match="changed again since"):
         undo_revision(newest().revision - 1, reason="r", by=operator)
+
+
+def test_an_undone_target_gets_its_variant_back(operator):
+    entry = RouteEntryFactory(variant="canary")
+    route = entry.route
+    before = plan_of(route)
+    change_route(route.pk, [EntryPlan(entry.target_id, 7)], based_on=route.generation, by=operator)
+    undo_revision(newest().revision, reason="r", by=operator)
+    assert plan_of(route) == before
+
+
+def test_what_is_no_longer_possible_is_a_conflict(operator):
+    entry = RouteEntryFactory()
+    route, target = entry.route, entry.target
+    change_route(route.pk, [], based_on=route.generation, may_end_service=True, by=operator)
+    Deployment.objects.filter(target=target).update(state="deleted", is_deleted=True)
+    with pytest.raises(Conflict, match="There is no target"):
+        undo_revision(newest().revision, reason="r", by=operator)
+
+
+def test_a_newer_change_to_the_same_value_is_not_undone(operator):
+    """Somebody disabled the provider again, for a reason of their own."""
+    provider = ProviderFactory()
+    disable_provider(provider.pk, by=operator)
+    change = newest()
+    enable_provider(provider.pk, by=operator)
+    disable_provider(provider.pk, by=staff("operator"))
+    with pytest.raises(Conflict, match="changed again since"):
+        undo_revision(change.revision, reason="r", by=operator)
+    provider.refresh_from_db()
+    assert not provider.is_enabled
+    undo_revision(newest().revision, reason="The newest can be.", by=operator)
+    provider.refresh_from_db()
+    assert provider.is_enabled
+
+
+def test_what_else_of_the_same_thing_was_changed_since_stays(operator):
+    project = ProjectFactory()
+    kinds = ("requests_per_minute", "tokens_per_day")
+    for kind in kinds:
+        set_limits(project.tenant, {kind: Decimal(5)}, by=operator, project=project)
+    set_limits(project.tenant, {kinds[0]: Decimal(6)}, by=operator, project=project, model="other")
+    undo_revision(newest().revision - 2, reason="r", by=operator)
+    assert {(limit.kind, limit.model) for limit in project.limits.all()} == {
+        (kinds[1], ""),
+        (kinds[0], "other"),
+    }
 
 
 def test_what_has_no_inverse_is_named(operator):
