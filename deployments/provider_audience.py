@@ -24,7 +24,7 @@ def audience_of(provider: Provider) -> Audience:
 def require_may_widen(by: User, before: Audience, after: Audience) -> None:
     """Raise PermissionDenied if others would be let in, and `by` may manage one provider alone.
 
-    Tenants' data would go where nobody who answers for them has agreed to (decision 41).
+    Tenants' data would go where nobody who answers for them has agreed to (decision 37).
     """
     if lets_others_in(before, after) and not by.has_perm(MANAGE):
         raise PermissionDenied(

@@ -12,7 +12,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from core.encryption import decrypt, encrypt
+from core.encryption import CannotDecrypt, decrypt, encrypt
 from deployments.models import Provider, ProviderCredential
 from deployments.models.providers import FILE, VARIABLE
 
@@ -92,12 +92,16 @@ def fingerprint_of(secret: str) -> str:
 
 
 def is_same(row: ProviderCredential, new: NewCredential) -> bool:
-    """Whether a saved credential is the one that somebody enters now."""
+    """Whether a saved credential is the one that somebody enters now; False for one that cannot be decrypted."""
     if row.kind != new.kind:
         return False
     if row.kind != ProviderCredential.Kind.STORED:
         return row.reference == new.reference
-    return row.ciphertext is not None and constant_time_compare(_plain(row), new.secret)
+    try:
+        return row.ciphertext is not None and constant_time_compare(_plain(row), new.secret)
+    except CannotDecrypt:
+        # Whoever enters it again replaces what is lost.
+        return False
 
 
 def secret_for_test(provider: Provider) -> str:

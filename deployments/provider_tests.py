@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from core.egress import Explained
+from core.encryption import CannotDecrypt
 from deployments.models import Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, secret_for_test
 from deployments.provider_fields import allowed_networks, translated
@@ -46,6 +47,9 @@ def require_reached(provider: Provider, credential: NewCredential | None = None)
     """
     try:
         return try_provider(upstream_of(provider, credential), allowed_networks())
+    except CannotDecrypt as lost:
+        message = _("The stored credential cannot be decrypted: SECRET_KEY has changed. Enter it again.")
+        raise ValidationError({"credential": message}) from lost
     except Explained as fault:
         raise ValidationError({_FIELDS.get(fault.code, "base_url"): [translated(fault)]}) from fault
 

@@ -8,10 +8,14 @@ import pytest
 from django.utils.timezone import now
 
 from audit.models import AuditEntry
+from core.errors import Conflict
 from core.templatetags.qm import ago
 from deployments import provider_refresh
-from deployments.models import EgressPolicy, Provider
+from deployments.models import EgressPolicy, Provider, ProviderCredential
+from deployments.provider_credentials import NewCredential
+from deployments.provider_lists import refresh_provider
 from deployments.provider_refresh import EVERY, MOST_AT_ONCE, refresh_due_providers
+from deployments.provider_rotation import rotate_provider_credential
 from deployments.tasks import SCHEDULE, refresh_providers
 from tests.deployments.provider_stub import GOOD_KEY, MODELS, saying, serving
 from tests.factories import ProviderFactory, allow_loopback, credential_of
@@ -82,6 +86,23 @@ def test_a_provider_that_is_away_keeps_its_models_and_is_asked_later(provider, u
     Provider.objects.update(tested_at=now() - EVERY - timedelta(minutes=1))
     refresh_providers()
     assert entries().count() == 2, "still away"
+
+
+def test_a_lost_credential_keeps_no_other_list_from_being_read(provider, upstream, operator):
+    lost = due(upstream.url)
+    ProviderCredential.objects.filter(provider=lost).update(ciphertext=b"of another SECRET_KEY")
+    Provider.objects.filter(pk=lost.pk).update(tested_at=now() - timedelta(days=9))
+    assert refresh_due_providers() == 2
+    lost.refresh_from_db()
+    provider.refresh_from_db()
+    assert "Enter it again" in lost.fault
+    assert provider.fault == ""
+    with pytest.raises(Conflict, match="Enter it again"):
+        refresh_provider(lost.pk, by=operator)
+    again = NewCredential(ProviderCredential.Kind.STORED, secret=GOOD_KEY)
+    rotate_provider_credential(lost.pk, again, 0, by=operator)
+    lost.refresh_from_db()
+    assert lost.fault == ""
 
 
 def test_only_what_can_be_read_is_asked(upstream):
