@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from types import NoneType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -53,15 +53,6 @@ class Estimate:
     low: Decimal
     high: Decimal
     currency: str
-
-
-@dataclass(frozen=True)
-class GatewayPrice:
-    """A model's prices in whole nano-units per token (`request`: per call), rounded up; for limits only."""
-
-    model: str
-    currency: str
-    nano_per_token: dict[str, int]
 
 
 class _Wanted(NamedTuple):
@@ -269,18 +260,6 @@ def _published_lists(model_name: str) -> list[dict[str, tuple[Decimal, str]]]:
         {kind: (price, currency) for kind, price, currency, valid in rows if at in valid}
         for at in (moment, *sorted(changes))
     ]
-
-
-def integer_prices_for_gateway() -> list[GatewayPrice]:
-    """Current prices as gateways use them for money limits. The ledger itself prices every call exactly."""
-    prices: dict[tuple[str, str], dict[str, int]] = {}
-    rows = Price.objects.in_force().order_by("sku__model__name", "sku__kind")
-    for name, kind, per_million, currency in rows.values_list(
-        "sku__model__name", "sku__kind", "per_million", "currency"
-    ):
-        nano = int((per_million * 1000).to_integral_value(ROUND_CEILING))
-        prices.setdefault((name, currency), {})[kind] = nano
-    return [GatewayPrice(model, currency, nano) for (model, currency), nano in prices.items()]
 
 
 def _publish(

@@ -13,10 +13,10 @@ from billing.prices import (
     current_prices,
     estimate_monthly_cost,
     hour_of,
-    integer_prices_for_gateway,
     publish_price_book,
     publish_prices,
 )
+from gateway.prices import prices_of
 from tests.billing.conftest import NOON, PRICED_SINCE, PRICES, one
 
 
@@ -148,9 +148,9 @@ def test_an_estimate_has_a_range_and_an_unpriced_model_has_none(prices):
 
 
 def test_gateways_get_whole_numbers_rounded_up(prices):
-    aya = next(price for price in integer_prices_for_gateway() if price.model == "aya")
-    assert aya.nano_per_token["input"] == 2500
-    assert aya.nano_per_token["output"] == 10_001
+    [aya] = prices_of(["aya"])
+    assert aya.nano_per_unit["input"] == 2500
+    assert aya.nano_per_unit["output"] == 10_001
 
 
 def test_a_billed_tenant_keeps_its_currency(call, prices, lab):
