@@ -83,7 +83,7 @@ class Plugin:
         known: dict[str, Any] = {}
         if mode is not None:
             parsed, route = read_call(index, key, await request.body(), mode)
-            require_no_strategy(headers)
+            require_no_strategy(headers, route)
             call = Call(self.background, index, key, parsed, route, read_trace(headers))
             self.calls[call.id] = call
             known[_CALL] = call.id

@@ -102,12 +102,18 @@ def _lowest_first(route: Route, figures: Mapping[str, float | int | None]) -> Ro
     return Route(route.config, tuple(filter(None, groups + rest)))
 
 
-def require_no_strategy(headers: Mapping[str, str]) -> None:
-    """Raises Refusal (400) for any strategy but `ab_test`, where something else chooses targets by weight."""
+def require_no_strategy(headers: Mapping[str, str], route: Route) -> None:
+    """Raises Refusal (400) for any strategy but `ab_test`, where something else chooses targets by weight.
+
+    A variant is accepted if all targets that may receive the call are of it: there is nothing to choose.
+    """
     asked = headers.get(HEADER)
-    if asked is not None and asked.strip().lower() != AB_TEST:
+    if asked is None:
+        return
+    variants = {one.config.variant for group in route.groups for one in group}
+    if {asked.strip().lower()} not in ({AB_TEST}, variants):
         raise bad_request(
-            f"No x-routing-strategy is supported here. Send `{AB_TEST}`, or omit it.",
+            f"This x-routing-strategy is not supported here. Send `{AB_TEST}`, or omit it.",
             code="unsupported_routing_strategy",
             param=HEADER,
         )

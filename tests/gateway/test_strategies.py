@@ -12,6 +12,7 @@ from deployments.routes import EntryPlan, change_route, make_routable, plan_of
 from gateway.compile import compile_snapshot
 from gateway.contract import RouteConfig
 from gateway.proxy.first_tokens import HALF_LIFE_SECONDS, LEAST_SAMPLES, LONGEST_SECONDS, FirstTokens
+from gateway.proxy.index import compile_route
 from gateway.proxy.strategies import require_no_strategy
 from tests.factories import CatalogModelFactory, ProviderFactory, ProviderModelFactory, staff
 from tests.gateway.granted import RouteEntryFactory
@@ -201,11 +202,23 @@ def test_old_streams_fade_from_the_median():
     assert seen.median("t") is None
 
 
-def test_where_something_else_chooses_only_weights_are_a_strategy():
-    require_no_strategy({})
-    require_no_strategy({HEADER: "ab_test"})
-    with pytest.raises(Exception, match="No x-routing-strategy"):
-        require_no_strategy({HEADER: "cheapest"})
+def test_where_something_else_chooses_only_weights_are_a_strategy(rig):
+    backend = rig.engine.backend
+    of_one = compile_route(
+        RouteConfig(model=MODEL, modes=["chat"], targets=[backend(id="a"), backend(id="b")])
+    )
+    of_two = compile_route(
+        RouteConfig(model=MODEL, modes=["chat"], targets=[backend(id="a"), backend(id="b", variant="canary")])
+    )
+    for route in (of_one, of_two):
+        require_no_strategy({}, route)
+        require_no_strategy({HEADER: "ab_test"}, route)
+        for asked in ("cheapest", "canary"):
+            with pytest.raises(Exception, match="x-routing-strategy is not supported"):
+                require_no_strategy({HEADER: asked}, route)
+    require_no_strategy({HEADER: "Stable"}, of_one)
+    with pytest.raises(Exception, match="x-routing-strategy is not supported"):
+        require_no_strategy({HEADER: "stable"}, of_two)
 
 
 # --- the console ---
