@@ -35,7 +35,7 @@ def fit_messages(parsed: ParsedRequest, headers: Mapping[str, str], index: Index
     """Check and translate a Messages call. Returns the route with only the backends that can take it.
 
     Afterwards `body` is the chat call for backends of OpenAI's dialect, if there are any, and `relayed` what Messages
-    backends get.
+    backends get. Safe to repeat for another model.
 
     Raises Refusal (400) naming what none of the backends can take.
 
@@ -45,7 +45,8 @@ def fit_messages(parsed: ParsedRequest, headers: Mapping[str, str], index: Index
         index: the configuration.
         route: the route of the model.
     """
-    original = parsed.body
+    original = parsed.untranslated or parsed.body
+    parsed.body, parsed.untranslated, parsed.relayed = original, original, None
     chats = route.only(lambda one: not one.is_translated)
     relays = route.only(lambda one: one.is_translated)
     problem: Refusal | None = None

@@ -62,6 +62,8 @@ class ParsedRequest:
     # The client speaks the Messages API; then `relayed` is what backends of that API get, if there are any.
     is_messages: bool = False
     relayed: Relayed | None = None
+    # The call as sent, for another model, if `body` is a translation for the targets of one.
+    untranslated: Body | None = None
     # The client's own values of fields that the gateway replaces and an answer repeats.
     repeated: dict[str, Any] = field(default_factory=dict)
     # What a Responses call says about storing its answer (`gateway.proxy.responses.storage`).
@@ -94,7 +96,7 @@ class ParsedRequest:
     def let_go(self) -> None:
         """Drop the body: the answer has begun, so no other backend needs it."""
         self.body = NOTHING
-        self.relayed = None
+        self.relayed = self.untranslated = None
 
     def estimate(self, route: Route, price: Price | None, default_output_tokens: int) -> EstimatedUsage:
         """The most that this call may use."""

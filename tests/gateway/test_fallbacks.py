@@ -2,9 +2,11 @@
 
 import openai
 import pytest
+import requests
 
-from gateway.contract import PriceConfig, RouteConfig
+from gateway.contract import PriceConfig, ProviderConfig, RouteConfig, SettingsConfig
 from tests.gateway.proxy_fixtures import MODEL, VECTORS, Engine, ask, limit
+from tests.gateway.scripted_backend import ScriptedBackend
 
 SMALL = "aurora-small"
 BOTH = {"models": (MODEL, SMALL), "data_classes": {MODEL: "internal", SMALL: "internal"}}
@@ -170,3 +172,45 @@ def test_a_call_that_is_itself_at_fault_gets_no_other_model(rig, tmp_path):
     [event] = rig.events(secret, 1)
     assert (event.model, event.status) == (MODEL, "error")
     strict.process.kill()
+
+
+def say_hello(rig, secret):
+    """A Messages call with what a chat says in another way."""
+    call = {
+        "model": MODEL,
+        "max_tokens": 8,
+        "system": "Be brief.",
+        "stop_sequences": ["."],
+        "metadata": {"user_id": "someone"},
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    answer = requests.post(
+        f"{rig.gateway.url}/v1/messages", json=call, headers={"x-api-key": secret}, timeout=60
+    )
+    return call, answer
+
+
+def test_a_messages_call_is_translated_for_a_fallback_as_for_its_own_model(rig):
+    secret = rig.new_key(**BOTH)
+    _, answer = say_hello(rig, secret)
+    assert (answer.status_code, answer.headers.get("x-model-served")) == (200, SMALL), answer.text
+    assert answer.json()["model"] == SMALL
+
+
+def test_a_messages_call_reaches_a_fallback_that_speaks_it_as_it_was_sent(rig):
+    backend = ScriptedBackend()
+    try:
+        words = [{"type": "text", "text": "hi"}]
+        usage = {"input_tokens": 3, "output_tokens": 1}
+        said = {"id": "msg_1", "type": "message", "role": "assistant", "model": "x", "content": words}
+        backend.says({**said, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage})
+        target = backend.backend(provider=ProviderConfig(dialect="anthropic"))
+        rig.routes[1] = RouteConfig(model=SMALL, modes=["chat"], targets=[target])
+        rig.settings = SettingsConfig(allowed_networks=["127.0.0.0/8"])
+        call, answer = say_hello(rig, rig.new_key(**BOTH))
+        assert (answer.status_code, answer.headers.get("x-model-served")) == (200, SMALL), answer.text
+        [(_, got)] = backend.asked
+        assert {**got, "model": MODEL, "metadata": call["metadata"]} == call
+        assert got["metadata"]["user_id"] != "someone"
+    finally:
+        backend.close()

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.compile import compile_snapshot
-from gateway.contract import ProviderConfig, SettingsConfig
+from gateway.contract import ProviderConfig, RouteConfig, SettingsConfig
 from gateway.proxy.separation import Separation
 from tenants.actions.tenancy import change_tenant
 from tenants.models import Tenant
 from tenants.revision import changes_between, current_revision
 from tests.factories import CatalogModelFactory, member_of
 from tests.gateway.granted import key_for
+from tests.gateway.proxy_fixtures import limit
 from tests.gateway.scripted_backend import ScriptedBackend, scripted_backend
 from tests.gateway.test_responses_api import BEGIN, END, MESSAGE, TEXTS, response
 
@@ -152,6 +153,47 @@ def test_only_the_target_that_has_the_earlier_answer_is_asked(shared_rig, backen
         assert other.asked == []
     finally:
         other.close()
+
+
+def test_a_call_that_refers_to_an_answer_gets_no_fallback_model(shared_rig, backend):
+    other = ScriptedBackend()
+    other.says(response(MESSAGE, id="resp_other"))
+    small = RouteConfig(model="small", modes=["responses"], targets=[other.backend()])
+    before = list(shared_rig.routes)
+    try:
+        key = new_key(shared_rig)
+        both = {"models": [MODEL, "small"], "data_classes": {MODEL: "public", "small": "public"}}
+        shared_rig.keys[-1] = msgspec.structs.replace(shared_rig.keys[-1], **both)
+        shared_rig.routes[-1] = msgspec.structs.replace(shared_rig.routes[-1], fallbacks=["small"])
+        shared_rig.routes.append(small)
+        shared_rig.publish()
+        ours = ask(shared_rig, key).id
+        backend.says({"error": {"message": "Boom"}}, status=500)
+        with pytest.raises(openai.InternalServerError):
+            ask(shared_rig, key, previous_response_id=ours)
+        assert other.asked == []
+        assert ask(shared_rig, key).model == "small"
+    finally:
+        other.close()
+        shared_rig.routes[:] = before
+        shared_rig.publish()
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_limits_count_requests_for_stored_answers(shared_rig, backend, method):
+    key = new_key(shared_rig)
+    ours = ask(shared_rig, key).id
+    limits = [
+        limit("requests_per_minute", 2),
+        limit("concurrent_calls", 1),
+        limit("tokens_per_day", 10, model=MODEL, time_zone="UTC"),
+    ]
+    shared_rig.keys[-1] = msgspec.structs.replace(shared_rig.keys[-1], limits=limits)
+    shared_rig.publish()
+    answers = [request(shared_rig, key, method, ours) for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+    assert len(backend.asked) == 3
 
 
 def test_a_key_without_the_model_does_not_reach_its_answers(shared_rig, backend):

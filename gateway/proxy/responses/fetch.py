@@ -1,4 +1,7 @@
-"""Read or delete one stored answer, with a key of the tenant that made it. It uses nothing, so it is not recorded."""
+"""Read or delete one stored answer, with a key of the tenant that made it.
+
+It uses no tokens, so it is not recorded; limits count it as a request, because it reaches a provider.
+"""
 
 import time
 
@@ -6,6 +9,7 @@ from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.errors import Refusal, unavailable
 from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Backend, Index, Key, Route
+from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.names import Names
 from gateway.proxy.outgoing import stored_call
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
@@ -17,6 +21,7 @@ from gateway.proxy.vault import NoCredential
 from gateway.proxy.whole_answers import dumped, parse
 
 _METHODS = ("GET", "DELETE")
+_NO_TOKENS = EstimatedUsage(0, 0, is_output_named=True)
 
 
 async def answer_stored(state: State, index: Index, key: Key, request: Request, response_id: str) -> None:
@@ -39,7 +44,12 @@ async def answer_stored(state: State, index: Index, key: Key, request: Request, 
     if opened is None or holder is None:
         raise not_found("response_id")
     backend, route = holder
-    content = await _ask(state, index, key, request, backend, opened[1])
+    limits = key.limits_on(route.config.model)
+    reservation = await state.limiter.admit(limits, _NO_TOKENS, key.config.tenant_id)
+    try:
+        content = await _ask(state, index, key, request, backend, opened[1])
+    finally:
+        await state.limiter.settle(reservation, 0, 0)
     if request.method == "DELETE":
         await request.answer(200, dumped({"id": response_id, "object": "response", "deleted": True}))
         return

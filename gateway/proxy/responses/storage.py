@@ -8,6 +8,8 @@ only with a key of the same tenant.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.parsed_requests import ParsedRequest
@@ -32,7 +34,7 @@ def may_store(key: Key, index: Index) -> bool:
 
 def permit(parsed: ParsedRequest, key: Key, index: Index, route: Route) -> Route:
     """Fit a call to what its tenant allows. Returns the route with only the target that has the earlier answer, if the
-    call refers to one. Raises Refusal (400, 404).
+    call refers to one; no other model has it either. Raises Refusal (400, 404).
 
     Args:
         parsed: the call.
@@ -61,7 +63,7 @@ def permit(parsed: ParsedRequest, key: Key, index: Index, route: Route) -> Route
         if opened is None or fit is None:
             raise not_found("previous_response_id")
         parsed.body.replace("previous_response_id", opened[1])
-        route = fit
+        route = Route(msgspec.structs.replace(fit.config, fallbacks=[]), fit.groups)
     is_kept = storage.asked is not False
     parsed.body.replace("store", is_kept)
     if is_kept:
