@@ -69,6 +69,18 @@ def test_a_header_that_does_not_agree_with_itself_is_not_believed(place, value):
         assert (length, is_exact) == (-(-len(sound) * 1000 // 2000), False)
 
 
+def test_a_second_format_or_second_samples_are_not_believed():
+    sound = wav(16_000)
+    rich = wav(1, rate=768_000, channels=16, width=4)
+    for doubtful in (
+        sound[:36] + rich[12:36] + sound[36:],
+        sound[:20] + struct.pack("<H", 85) + sound[22:36] + rich[12:36] + sound[36:],
+        wav(1) + sound[36:],
+        wav(1) + b"LIST" + struct.pack("<I", 2) + b"ab" + sound[36:],
+    ):
+        assert length_of(doubtful) == (-(-len(doubtful) * 1000 // 2000), False)
+
+
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda rest: b"RIFF1234WAVE" + rest))
 def test_no_sound_is_too_strange_to_count(sound):
     length, is_exact = length_of(sound)

@@ -128,6 +128,25 @@ def test_moderation_is_counted_in_tokens(served, told, usage, is_exact):
     assert (model.event().usage, model.event().is_exact) == (usage, is_exact)
 
 
+def test_a_text_that_looks_like_a_pictures_data_is_counted_beside_pictures(served):
+    model = served("moderations")
+    model.backend.says(JUDGED)
+    data = "data:image/png;base64," + "A" * 10_000
+    picture = {"type": "image_url", "image_url": {"url": data}}
+    for text, least, most in (("be nice", 1000, 2100), (data, 3200, 8000)):
+        key = model.rig.new_key(models=[model.model])
+        assert model.call(key, input=[picture, {"type": "text", "text": text}]).status_code == 200
+        assert least <= model.event(key).usage["input"] <= most
+
+
+@pytest.mark.parametrize("words", ["{door closes} hello", "{", "{" * 5000])
+def test_a_transcript_as_text_may_begin_with_a_bracket(served, words):
+    model = served("audio/transcriptions")
+    model.backend.says(words.encode(), headers={"content-type": "text/plain"})
+    answer = model.call(form=SOUND, response_format="text")
+    assert (answer.status_code, answer.text) == (200, words)
+
+
 TOKENS = {
     "type": "tokens", "input_tokens": 34, "input_token_details": {"text_tokens": 4, "audio_tokens": 30},
     "output_tokens": 5, "total_tokens": 39,

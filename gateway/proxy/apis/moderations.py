@@ -1,5 +1,6 @@
 """`/v1/moderations`: whether texts and pictures are harmful. Counted in tokens, estimated where none are reported."""
 
+import re
 from collections.abc import Mapping
 
 from gateway.proxy.answer_errors import FailedAnswer
@@ -13,6 +14,9 @@ from gateway.proxy.index import Backend
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
 from gateway.proxy.whole_answers import PlainAnswer
+
+# The data of a picture; a text that begins like it has tokens all the same.
+_DATA = re.compile(rb'"(?:image_)?url"\s*+:\s*+"data:[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 def read(raw: bytes, headers: Mapping[str, str]) -> ParsedRequest:
@@ -30,9 +34,7 @@ def read(raw: bytes, headers: Mapping[str, str]) -> ParsedRequest:
     texts = sum(memoryview(one)[0] == ord('"') for one in items)
     parsed.inputs = max(1, texts)
     parsed.largest_input = len(given)
-    size = (
-        sum(len(memoryview(one)) for one in items if b"data:" not in bytes(one)) if pictures else len(given)
-    )
+    size = len(given) - sum(found.end() - found.start() for found in _DATA.finditer(given) if pictures)
     parsed.own_usage = {"input": tokens_of(size, pictures)}
     parsed.possible_usage = (parsed.own_usage,)
     return parsed

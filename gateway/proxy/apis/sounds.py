@@ -22,20 +22,27 @@ def length_of(sound: bytes) -> tuple[int, bool]:
 
 
 def _length_of_wav(sound: bytes) -> int | None:
-    """The length by the header and the samples that are really there; None if it is not plain WAV."""
+    """The length by the header and the samples that are really there; None if it is not plain WAV.
+
+    None also if it has two formats, or samples after its samples: decoders differ in which of them they use.
+    """
     if sound[:4] != b"RIFF" or sound[8:12] != b"WAVE":
         return None
-    at, bytes_per_second = 12, 0
+    at = 12
+    bytes_per_second: int | None = None
     for _ in range(_MOST_CHUNKS):
         name, size = sound[at : at + 4], int.from_bytes(sound[at + 4 : at + 8], "little")
         if len(name) < 4:
             return None
         if name == b"fmt ":
+            if bytes_per_second is not None:
+                return None
             bytes_per_second = _bytes_per_second(sound[at + 8 : at + 8 + size])
         if name == b"data":
             there = len(sound) - at - 8
             samples = there if size in _UNKNOWN_LENGTHS else min(size, there)
-            if not bytes_per_second or samples <= 0:
+            is_only_one = sound.find(b"data", at + 8 + samples) < 0
+            if not bytes_per_second or samples <= 0 or not is_only_one:
                 return None
             return max(1, -(-samples * 1000 // bytes_per_second))
         # Chunks begin at even places.

@@ -23,7 +23,7 @@ from gateway.proxy.index import Backend, Index, Route
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
-from gateway.proxy.whole_answers import PlainAnswer
+from gateway.proxy.whole_answers import PlainAnswer, parse
 
 # OpenAI's, and Mistral's.
 _ENDS = frozenset(("transcript.text.done", "transcription.done"))
@@ -109,7 +109,7 @@ def read_answer(parsed: ParsedRequest, backend: Backend, content: bytes, identit
         content: the answer as it came.
         identity: not used.
     """
-    if as_units(parsed).is_text and not content.lstrip().startswith(b"{"):
+    if as_units(parsed).is_text and not _is_object(content):
         return answer_of(content, Told(), Delivered(bytes=len(content), pieces=1), _TEXT)
     content, whole, told = checked(content, as_units(parsed))
     words = whole.get("text")
@@ -118,3 +118,11 @@ def read_answer(parsed: ParsedRequest, backend: Backend, content: bytes, identit
     if told == Told() and (length := milliseconds(whole.get("duration"))):
         told = Told({"audio_input_seconds": length})
     return answer_of(content, told, Delivered(bytes=len(words.encode(errors="replace")), pieces=1))
+
+
+def _is_object(content: bytes) -> bool:
+    """Whether an answer is a JSON object, as an error is. Words may begin with a bracket, too."""
+    try:
+        return content.lstrip().startswith(b"{") and isinstance(parse(content), dict)
+    except (ValueError, RecursionError):
+        return False
