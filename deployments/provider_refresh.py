@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.timezone import now
 
 import audit
+from core.leaks import without_secrets
 from deployments.locks import if_nobody_else
 from deployments.models import Provider
 from deployments.provider_lists import note_report
@@ -76,7 +77,7 @@ def _names_of(provider: Provider) -> set[str]:
 
 
 def _shown(names: set[str]) -> str:
-    """The first names, and the number of the rest."""
-    first = sorted(names)[:10]
+    """The first names, and the number of the rest. The provider chose them, so one may look like a secret."""
+    first = sorted(map(without_secrets, names))[:10]
     rest = len(names) - len(first)
     return ", ".join(first) + (f" + {rest}" if rest else "")

@@ -9,6 +9,7 @@ from django.utils.timezone import now
 
 from audit.models import AuditEntry
 from core.errors import Conflict
+from core.secrets import new_key_secret
 from core.templatetags.qm import ago
 from deployments import provider_refresh
 from deployments.models import EgressPolicy, Provider, ProviderCredential
@@ -103,6 +104,15 @@ def test_a_lost_credential_keeps_no_other_list_from_being_read(provider, upstrea
     rotate_provider_credential(lost.pk, again, 0, by=operator)
     lost.refresh_from_db()
     assert lost.fault == ""
+
+
+def test_a_name_that_looks_like_a_secret_stops_nothing_and_is_not_recorded(provider, upstream):
+    secret = new_key_secret()
+    upstream.answer = saying(200, {"object": "list", "data": [{"id": secret}, {"id": "gpt-4o"}]})
+    assert refresh_due_providers() == 1
+    provider.refresh_from_db()
+    assert now() - provider.tested_at < timedelta(minutes=1)
+    assert secret not in str(entries().get().details)
 
 
 def test_only_what_can_be_read_is_asked(upstream):
