@@ -47,7 +47,7 @@ def change_fallbacks(pk: UUID | str, models: Iterable[str], *, based_on: int, by
 
     Args:
         pk: id of the route.
-        models: public names, the first first.
+        models: public names, in order of preference.
         based_on: the generation of the route that the person looked at.
         by: who changes it; None means the platform.
 

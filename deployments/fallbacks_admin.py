@@ -23,11 +23,11 @@ from deployments.models import Route
 
 
 class FallbacksForm(forms.Form):
-    """Public names of models, one per line, the first first."""
+    """Public names of models, one per line, in order of preference."""
 
     generation = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     models = forms.CharField(
-        label=_("Fallback models, the first first, one per line"),
+        label=_("Fallback models in order of preference, one per line"),
         required=False,
         widget=UnfoldAdminTextareaWidget,
     )

@@ -182,7 +182,7 @@ class WantedRouteSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class WantedFallbacksSerializer(serializers.Serializer):  # type: ignore[type-arg]
-    """The models that shall answer when no target of this one does, the first first."""
+    """The models that shall answer when no target of this one does, in order of preference."""
 
     generation = serializers.IntegerField(min_value=0)
     models = serializers.ListField(

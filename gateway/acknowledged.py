@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from gateway.models import Gateway
 
@@ -21,7 +22,7 @@ def lag_in_words(gateway: Any) -> str:
     behind = gateway.newest - gateway.acknowledged_revision
     if behind <= 0:
         return _("none")
-    words = _("%(count)d revisions") % {"count": behind}
+    words = ngettext("%(count)d revision", "%(count)d revisions", behind) % {"count": behind}
     if gateway.behind_since is None:
         return words
     return _("%(revisions)s, for %(time)s") % {"revisions": words, "time": timesince(gateway.behind_since)}

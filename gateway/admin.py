@@ -81,7 +81,7 @@ def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
 
 class RegionOrderForm(DialogForm):
     regions = forms.CharField(
-        label=_("Regions, the first first, one per line"),
+        label=_("Regions in order of preference, one per line"),
         required=False,
         widget=UnfoldAdminTextareaWidget,
         help_text=_("Such as eu-west-1, or eu for all regions within it. Empty: no order."),

@@ -64,7 +64,7 @@ def test_operators_see_what_each_gateway_runs_and_refused(client):
     assert found["behind_since"] is not None
     assert client.get(f"/api/v1/gateways/{gateway.pk}/").json() == found
     page = client.get(f"/admin/gateway/gateway/{gateway.pk}/change/").content.decode()
-    for words in (f"Revision {newest}: its signature is wrong", "ab12", "eu-west-1", "1 revisions, for"):
+    for words in (f"Revision {newest}: its signature is wrong", "ab12", "eu-west-1", "1 revision, for"):
         assert words in page
     assert "Gateway gateway-1 refused a configuration" in client.get("/admin/").content.decode()
     post(headers, gateway.name, ack(newest))
