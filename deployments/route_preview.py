@@ -10,12 +10,13 @@ from uuid import UUID
 
 from django.db.models import Count, Sum
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from billing.models import RollupHour
 from catalog.models import CatalogModel, Grant
 from deployments.models import Route, Target
 from deployments.reach import Audience, audience_of, served_projects
-from deployments.routes import EntryPlan, check_entries, ends_service, living_targets, plan_of
+from deployments.routes import STABLE, EntryPlan, check_entries, ends_service, living_targets, plan_of
 from tenants.models import ApiKey, DataClass, Tenant
 
 CALLS_OF_DAYS = 7
@@ -34,8 +35,13 @@ class EntryChange:
 
     @property
     def is_changed(self) -> bool:
-        """Whether its weight, its order or its share changes."""
+        """Whether its weight, its order, its variant or its share changes."""
         return (self.before, self.share_before) != (self.after, self.share_after)
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Before and after, in words."""
+        return shown_entry(self.before, self.share_before), shown_entry(self.after, self.share_after)
 
     @property
     def loses_all_calls(self) -> bool:
@@ -136,6 +142,16 @@ def share_of(target_id: UUID, plan: Mapping[UUID, EntryPlan]) -> int:
         return 0
     total = sum(other.weight for other in plan.values() if other.priority == entry.priority)
     return round(100 * entry.weight / total) if total else 0
+
+
+def shown_entry(entry: EntryPlan | None, share: int) -> str:
+    """An entry with its share of the calls, as pages show it; None: not in the route."""
+    if entry is None:
+        return _("not in the route")
+    facts = {"share": share, "order": entry.priority, "weight": entry.weight, "variant": entry.variant}
+    if entry.variant == STABLE:
+        return _("%(share)d%% of order %(order)d (weight %(weight)d)") % facts
+    return _("%(share)d%% of order %(order)d (weight %(weight)d, variant %(variant)s)") % facts
 
 
 def _reachable(plan: Mapping[UUID, EntryPlan], targets: Mapping[UUID, Target]) -> list[Target]:

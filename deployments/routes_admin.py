@@ -24,7 +24,7 @@ from deployments.models import Route
 from deployments.route_form import RouteForm, candidates
 from deployments.route_handling import change_handling, preview_handling
 from deployments.route_handling_form import HandlingForm
-from deployments.route_preview import RoutePreview, preview_route, share_of
+from deployments.route_preview import RoutePreview, preview_route, share_of, shown_entry
 from deployments.routes import EntryPlan, change_route
 
 
@@ -69,12 +69,7 @@ class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
         rows = (
             (
                 entry.target.name,
-                _("%(share)d%% of order %(order)d (weight %(weight)d)")
-                % {
-                    "share": share_of(entry.target_id, plan),
-                    "order": entry.priority,
-                    "weight": entry.weight,
-                },
+                shown_entry(plan[entry.target_id], share_of(entry.target_id, plan)),
                 ", ".join(entry.target.regions) or _("no region stated"),
                 entry.target.audience,
                 entry.target.health,

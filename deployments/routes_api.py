@@ -122,6 +122,8 @@ class EntryChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
     name = serializers.CharField(source="target.name", read_only=True)
     weight_before = serializers.IntegerField(source="before.weight", read_only=True, allow_null=True)
     weight_after = serializers.IntegerField(source="after.weight", read_only=True, allow_null=True)
+    variant_before = serializers.CharField(source="before.variant", read_only=True, allow_null=True)
+    variant_after = serializers.CharField(source="after.variant", read_only=True, allow_null=True)
     share_before = serializers.IntegerField(read_only=True)
     share_after = serializers.IntegerField(read_only=True)
     loses_all_calls = serializers.BooleanField(read_only=True)

@@ -245,6 +245,26 @@ def test_only_who_may_change_routes_sees_the_form(first, route, client):
     assert client.get(form_page(route)).status_code in (403, 404)
 
 
+def test_a_changed_variant_is_shown_before_and_after_it_is_saved(first, route, desk, operator):
+    target = first.target.pk
+    wanted = {
+        "generation": route.generation,
+        f"weight_{target}": 1,
+        f"priority_{target}": 0,
+        f"variant_{target}": "canary",
+    }
+    page = desk.post(form_page(route), wanted | {"preview": "1"}).content.decode()
+    assert "100% of order 0 (weight 1) → 100% of order 0 (weight 1, variant canary)" in page
+    api = APIClient()
+    api.force_authenticate(operator)
+    body = {"generation": route.generation, "entries": [{"target": str(target), "variant": "canary"}]}
+    [change] = api.post(f"/api/v1/routes/{route.pk}/preview/", body, format="json").json()["changes"]
+    assert (change["variant_before"], change["variant_after"]) == ("stable", "canary")
+    assert desk.post(form_page(route), wanted | {"save": "1"}).status_code == 302
+    page = desk.get(reverse("admin:deployments_route_change", args=[route.pk])).content.decode()
+    assert "variant canary" in page
+
+
 def test_the_api_lists_previews_and_changes(first, second, route, operator):
     api = APIClient()
     api.force_authenticate(operator)
