@@ -7,7 +7,7 @@ from typing import Self
 
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import Disconnected, TransportError
-from gateway.proxy.http.pool import Pool, Trust, place_of
+from gateway.proxy.http.pool import Address, Pool, Trust, place_of
 from gateway.proxy.metrics import Metrics
 
 # Common engines close an idle connection after five seconds; this is shorter.
@@ -28,8 +28,9 @@ class Connections:
     def __init__(self, metrics: Metrics, *, most: int) -> None:
         """`most` is the number of connections to all backends together."""
         self._metrics = metrics
-        # Addresses whose last answer was a failure; never more than are configured.
-        self._failing: set[str] = set()
+        # URLs of calls whose last answer was a failure, never more than are configured; and of other requests, whose
+        # URLs are countless, the addresses.
+        self._failing: set[str | Address] = set()
         self._pool = Pool(most=most, kept_seconds=_KEPT_SECONDS)
 
     async def post(
@@ -57,27 +58,28 @@ class Connections:
             method: of the request.
         """
         place = place_of(url, trust)
+        name = url if method == "POST" else place.address
         start = place.start if method == "POST" else method.encode() + place.start.removeprefix(b"POST")
         head = start + _lines(headers, len(data))
         began = asyncio.get_running_loop().time()
         kept = self._pool.kept(place.address) if may_repeat else None
         if kept is not None:
             try:
-                return self._noted(url, await kept.ask(head, data, response_seconds))
+                return self._noted(name, await kept.ask(head, data, response_seconds))
             except TransportError as error:
                 is_stale = isinstance(error, Disconnected) and not error.has_begun
                 has_failed_late = asyncio.get_running_loop().time() - began > _STALE_SECONDS
-                if not is_stale or has_failed_late or url in self._failing:
-                    self._failing.add(url)
+                if not is_stale or has_failed_late or name in self._failing:
+                    self._failing.add(name)
                     raise
             self._metrics.calls_resent.inc()
             # Until it answers.
-            self._failing.add(url)
+            self._failing.add(name)
         try:
             new = await self._pool.dial(place.address, connect_seconds)
-            return self._noted(url, await new.ask(head, data, response_seconds))
+            return self._noted(name, await new.ask(head, data, response_seconds))
         except TransportError:
-            self._failing.add(url)
+            self._failing.add(name)
             raise
 
     async def look(
@@ -108,11 +110,11 @@ class Connections:
             # The list itself is of no interest.
             answer.close()
 
-    def _noted(self, url: str, answer: Answer) -> Answer:
+    def _noted(self, name: str | Address, answer: Answer) -> Answer:
         if answer.status >= 500:
-            self._failing.add(url)
+            self._failing.add(name)
         else:
-            self._failing.discard(url)
+            self._failing.discard(name)
         return answer
 
     async def __aenter__(self) -> Self:

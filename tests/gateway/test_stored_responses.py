@@ -1,5 +1,7 @@
 """Stored answers: off unless a tenant allows them, and then nobody else's key opens them."""
 
+import asyncio
+
 import msgspec
 import openai
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.compile import compile_snapshot
 from gateway.contract import ProviderConfig, RouteConfig, SettingsConfig
+from gateway.proxy.connections import Connections
+from gateway.proxy.metrics import Metrics
 from gateway.proxy.separation import Separation
 from tenants.actions.tenancy import change_tenant
 from tenants.models import Tenant
@@ -17,6 +21,7 @@ from tests.factories import CatalogModelFactory, member_of
 from tests.gateway.granted import key_for
 from tests.gateway.proxy_fixtures import limit
 from tests.gateway.scripted_backend import ScriptedBackend, scripted_backend
+from tests.gateway.test_backend_connections import Server
 from tests.gateway.test_responses_api import BEGIN, END, MESSAGE, TEXTS, response
 
 MODEL = "aurora-remembers"
@@ -295,3 +300,22 @@ def test_the_tenants_setting_reaches_gateways_by_name(lab, project):
     changes = changes_between(before, current_revision())
     assert changes is not None
     assert changes.tenants == {lab.pk}
+
+
+def test_failures_of_countless_urls_take_no_memory():
+    async def main():
+        failure = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
+        async with Server(*[failure] * 6) as server, Connections(Metrics(), most=10) as connections:
+            for number in range(6):
+                answer = await connections.post(
+                    f"http://127.0.0.1:{server.port}/v1/responses/{number}",
+                    data=b"",
+                    headers={},
+                    connect_seconds=5,
+                    response_seconds=5,
+                    method="GET" if number % 2 else "DELETE",
+                )
+                answer.close()
+            assert len(connections._failing) == 1
+
+    asyncio.run(main())
