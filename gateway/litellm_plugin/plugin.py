@@ -19,7 +19,14 @@ from litellm.proxy._types import LitellmUserRoles, ProxyException, UserAPIKeyAut
 from gateway.litellm_plugin.answers import CountedStream, is_only_usage, usage_of
 from gateway.litellm_plugin.background import Background, taken_settings
 from gateway.litellm_plugin.calls import Call
-from gateway.litellm_plugin.requests import NAMES_OF_USERS, clear_path, key_of, mode_of, read_call
+from gateway.litellm_plugin.requests import (
+    NAMES_OF_USERS,
+    clear_path,
+    key_of,
+    mode_of,
+    read_call,
+    require_no_steering,
+)
 from gateway.litellm_plugin.routes import model_list
 from gateway.proxy.auth import credential
 from gateway.proxy.errors import Refusal, usage_not_recorded
@@ -84,6 +91,7 @@ class Plugin:
         if mode is not None:
             parsed, route = read_call(index, key, await request.body(), mode)
             require_no_strategy(headers, route)
+            require_no_steering(headers)
             call = Call(self.background, index, key, parsed, route, read_trace(headers))
             self.calls[call.id] = call
             known[_CALL] = call.id

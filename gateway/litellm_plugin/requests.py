@@ -37,6 +37,29 @@ _FIELDS: Final[Mapping[Mode, frozenset[str]]] = {
 # Names that a client chose, which backends must not mix up between tenants.
 NAMES_OF_USERS: Final = ("user", "safety_identifier", "prompt_cache_key")
 
+# LiteLLM's own headers by which a client would choose time-outs, retries, tags and callbacks; but for these:
+_STEERING: Final = "x-litellm-"
+_IDLE_HEADERS: Final = frozenset((
+    "x-litellm-api-key", "x-litellm-call-id", "x-litellm-session-id", "x-litellm-trace-id",
+))  # fmt: skip
+
+
+def require_no_steering(headers: Mapping[str, str]) -> None:
+    """Raises Refusal (400) for a header that LiteLLM would obey; the same is refused as a field of the body.
+
+    With a short time-out and many retries, targets would work on attempts that nobody is billed for.
+
+    Args:
+        headers: by names in small letters.
+    """
+    for name in headers:
+        if name.startswith(_STEERING) and name not in _IDLE_HEADERS:
+            raise bad_request(
+                f"The header `{name[:60]}` is not accepted here. Omit it.",
+                code="unsupported_parameter",
+                param=name[:60],
+            )
+
 
 def clear_path(path: str) -> str:
     """The path as our own gateway spells it."""

@@ -163,6 +163,23 @@ def test_what_litellm_itself_would_obey_is_refused_by_name(rig, fields):
 
 
 @pytest.mark.parametrize(
+    "header",
+    ["x-litellm-num-retries", "X-LiteLLM-Timeout", "x-litellm-stream-timeout", "x-litellm-disable-callbacks"],
+)
+def test_no_header_makes_litellm_try_again_or_give_up_early(rig, header):
+    key = add_route(rig, "aurora", rig.backend.backend())
+    rig.backend.says({"error": {"message": "Boom"}}, status=500)
+    headers = {"authorization": f"Bearer {key}", header: "5"}
+    body = {"model": "aurora", "messages": MESSAGES}
+    answer = requests.post(f"{rig.lite.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
+    assert len(rig.backend.asked) == 0
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, header.lower())
+    rig.backend.says(plain())
+    headers = {"authorization": f"Bearer {key}", "x-litellm-session-id": "5"}
+    assert requests.post(f"{rig.lite.url}/v1/chat/completions", json=body, headers=headers, timeout=60).ok
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("POST", "/v1/responses"),
