@@ -129,7 +129,8 @@ def forms_of_ours():
     for app in (tenants, billing, catalog, deployments, gateway):
         for found in pkgutil.walk_packages(app.__path__, f"{app.__name__}."):
             if not re.search(
-                r"\.(migrations|management|proxy|engine|engine_host)(\.|$)|__main__", found.name
+                r"\.(migrations|management|proxy|litellm_plugin|engine|engine_host)(\.|$)|__main__",
+                found.name,
             ):
                 importlib.import_module(found.name)
     kinds = [forms.BaseForm]

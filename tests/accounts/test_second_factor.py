@@ -247,7 +247,7 @@ def test_a_session_that_is_ended_while_it_gets_its_factor_stays_ended(clock):
     assert browser.get("/admin/").status_code == 302
 
 
-def test_who_came_by_a_link_with_passwords_off_stays_after_the_code(clock, settings):
+def test_who_came_by_a_link_with_passwords_off_stays_after_the_code(db, clock, settings):
     settings.LOCAL_ACCOUNTS = False
     chief, token = create_administrator("chief@example.com", reason="the provider is away")
     enrol(chief, clock)

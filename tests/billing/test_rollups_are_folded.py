@@ -94,7 +94,7 @@ def test_folded_rows_are_one_for_each_key_of_a_rollup(calls, prices):
     )
 
 
-def test_nothing_to_fold_is_no_work():
+def test_nothing_to_fold_is_no_work(db):
     assert fold_rollups() == 0
 
 
