@@ -93,7 +93,7 @@ class RevisionViewSet(
         return Response(StepSerializer(steps, many=True).data)
 
     @extend_schema(request=UndoSerializer, responses=StepSerializer(many=True))
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], pagination_class=None)
     def undo(self, request: Request, revision: str) -> Response:
         """Do the inverse of each action that has one, as new actions. 409: somebody changed the same thing since."""
         change = self.subject_of(undo_revision)
