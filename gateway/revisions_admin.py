@@ -34,15 +34,15 @@ def with_words(rows: QuerySet[Any]) -> QuerySet[Any]:
     return annotated
 
 
-def affects(change: ConfigChange) -> str:
-    """How many rows of each kind gateways were to read again, in words."""
+def affects(change: Any) -> str:
+    """How many rows of each kind gateways were to read again, in words. The revision comes from `with_counts`."""
     if change.is_everything:
         return str(_("everything"))
     counts = (
-        (_("tenants"), len(change.tenants)),
-        (_("projects"), len(change.projects)),
-        (_("keys"), len(change.keys)),
-        (_("limits"), len(change.limits)),
+        (_("tenants"), change.tenants_count),
+        (_("projects"), change.projects_count),
+        (_("keys"), change.keys_count),
+        (_("limits"), change.limits_count),
     )
     return ", ".join(f"{word}: {count}" for word, count in counts if count) or str(
         _("routes, prices or settings")
@@ -57,7 +57,8 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
     fields = readonly_fields = ["revision", "raised_at", "affects", "changed", "would_undo"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return with_words(super().get_queryset(request))
+        rows: Any = super().get_queryset(request)
+        return with_words(rows.with_counts())
 
     @display(description=_("Who"))
     def who(self, change: Any) -> str:
@@ -68,7 +69,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
         return ", ".join(dict.fromkeys(change.verbs)) or affects(change)
 
     @display(description=_("Gateways read again"))
-    def affects(self, change: ConfigChange) -> str:
+    def affects(self, change: Any) -> str:
         return affects(change)
 
     @display(description=_("Changed"))

@@ -21,27 +21,15 @@ from tenants.roles import TokenScope
 class RevisionSerializer(serializers.ModelSerializer[ConfigChange]):
     """A revision, and how many rows of each kind gateways were to read again."""
 
-    tenants = serializers.SerializerMethodField()
-    projects = serializers.SerializerMethodField()
-    keys = serializers.SerializerMethodField()
-    limits = serializers.SerializerMethodField()
+    tenants = serializers.IntegerField(source="tenants_count", read_only=True)
+    projects = serializers.IntegerField(source="projects_count", read_only=True)
+    keys = serializers.IntegerField(source="keys_count", read_only=True)
+    limits = serializers.IntegerField(source="limits_count", read_only=True)
 
     class Meta:
         model = ConfigChange
         fields = ["revision", "raised_at", "is_everything", "tenants", "projects", "keys", "limits"]
         read_only_fields = fields
-
-    def get_tenants(self, change: ConfigChange) -> int:
-        return len(change.tenants)
-
-    def get_projects(self, change: ConfigChange) -> int:
-        return len(change.projects)
-
-    def get_keys(self, change: ConfigChange) -> int:
-        return len(change.keys)
-
-    def get_limits(self, change: ConfigChange) -> int:
-        return len(change.limits)
 
 
 class StepSerializer(serializers.Serializer[Any]):
@@ -78,7 +66,7 @@ class RevisionViewSet(
     queryset = ConfigChange.objects.none()
 
     def get_queryset(self) -> Any:
-        return ConfigChange.objects.visible_to(self.request.user).order_by("-revision")
+        return ConfigChange.objects.visible_to(self.request.user).with_counts().order_by("-revision")
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not request.user.has_perm("tenants.view_configchange"):

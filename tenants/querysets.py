@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Exists, F, Func, OuterRef, Q
+from django.db.models import Exists, F, Func, IntegerField, OuterRef, Q
 from django.utils.timezone import now
 
 from accounts.models import Session, StaffRoleAssignment
@@ -75,6 +75,18 @@ class ConfigChangeQuerySet(models.QuerySet[Row]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """All of them for staff who may see them, none for everyone else."""
         return self if user.has_perm("tenants.view_configchange") else self.none()
+
+    def with_counts(self) -> Self:
+        """Adds how many rows of each kind gateways read again (`keys_count` …), and leaves out their ids.
+
+        One revision can name all keys of the platform, such as at the end of a year that ends their grants.
+        """
+        names = ("tenants", "projects", "keys", "limits")
+        counts = {
+            f"{name}_count": Func(F(name), function="cardinality", output_field=IntegerField())
+            for name in names
+        }
+        return self.defer(*names).annotate(**counts)
 
 
 class InvitationQuerySet(TenantQuerySet[OwnedRow]):

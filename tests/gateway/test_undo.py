@@ -6,10 +6,12 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from audit.models import AuditEntry
 from core.errors import Conflict
+from core.ids import uuid7
 from deployments.models import Deployment, Provider
 from deployments.provider_actions import disable_provider, enable_provider
 from deployments.routes import EntryPlan, change_route, plan_of
@@ -200,6 +202,19 @@ def test_each_inverse_asks_for_its_own_permission(operator):
     assert not provider.is_enabled
     with pytest.raises(ConfigChange.DoesNotExist):
         undo_revision(change.revision, reason="r", by=staff("controller"))
+
+
+def test_lists_count_what_a_revision_names_without_reading_it(client, operator):
+    """The end of a year may end the grants of 400,000 keys at once."""
+    raise_revision(keys=[uuid7() for _ in range(3)], projects=[uuid7()])
+    client.force_login(operator)
+    for path in ("/admin/tenants/configchange/", "/api/v1/revisions/"):
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get(path).content.decode()
+        assert "projects: 1, keys: 3" in page or '"projects":1,"keys":3,' in page
+        [asked] = [one["sql"] for one in queries if "ORDER BY" in one["sql"] and "raised_at" in one["sql"]]
+        assert 'cardinality("tenants_configchange"."keys")' in asked
+        assert '"tenants_configchange"."keys",' not in asked
 
 
 def test_pages_and_api_show_a_revision_and_undo_it(client, operator):
