@@ -116,7 +116,7 @@ def _step(entry: AuditEntry) -> Step:
 
 def _changed_since(what: str) -> Conflict:
     return Conflict(
-        _("%(what)s was changed again since. Undo that first, or correct it by hand.") % {"what": what},
+        _("%(what)s: changed again since. Undo that first, or correct it by hand.") % {"what": what},
         code="changed_since",
     )
 
@@ -136,7 +136,9 @@ def _require_unchanged(entry: AuditEntry, own: list[UUID]) -> None:
     for changes, details in later.exclude(pk__in=own).values_list("changes", "details"):
         is_same = not entry.changes or entry.changes.keys() & changes.keys()
         if is_same and details.get("model") == entry.details.get("model"):
-            raise _changed_since(entry.subject_label)
+            # The settings of all gateways, or of all providers, have no name of their own.
+            is_policy = entry.subject_id == "1"
+            raise _changed_since(", ".join(entry.changes) if is_policy else entry.subject_label)
 
 
 def _list_step(

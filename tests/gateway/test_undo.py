@@ -76,7 +76,7 @@ def test_what_somebody_changed_since_is_not_undone(operator):
     set_media_hosts(["a.example.com"], by=operator)
     change = newest()
     set_media_hosts(["b.example.com"], by=operator)
-    with pytest.raises(Conflict, match="changed again since"):
+    with pytest.raises(Conflict, match=r"^hosts: changed again since"):
         undo_revision(change.revision, reason="r", by=operator)
     assert hosts() == ["b.example.com"]
 
