@@ -27,8 +27,9 @@ BAR_MILLISECONDS = 100
 
 PEOPLE_SQL = """
 INSERT INTO tenants_tenant (id, slug, name, status, currency, timezone, cost_centre, highest_data_class, regions,
-                            suspended_reason, created_at)
-SELECT md5('tenant' || t)::uuid, 'tenant-' || t, 'Tenant ' || t, 'active', 'USD', 'UTC', '', 'internal', '{}', '', now()
+                            suspended_reason, answer_storage, created_at)
+SELECT md5('tenant' || t)::uuid, 'tenant-' || t, 'Tenant ' || t, 'active', 'USD', 'UTC', '', 'internal', '{}', '',
+       'off', now()
   FROM generate_series(0, %(tenants)s - 1) t;
 INSERT INTO accounts_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
 SELECT md5('user' || u)::uuid, '', false, false, true, now(), 'person-' || u || '@example.com', 'Person ' || u, ''

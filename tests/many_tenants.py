@@ -15,8 +15,8 @@ SELECT n, ('00000000-0000-7000-9000-' || to_char(n, 'FM000000000000'))::uuid AS 
   FROM generate_series(%(first)s, %(last)s) n;
 
 INSERT INTO tenants_tenant (id, slug, name, status, currency, timezone, cost_centre, highest_data_class, regions,
-                            suspended_reason, created_at)
-SELECT id, 'many-' || n, 'Many ' || to_char(n, 'FM0000'), 'active', 'USD', 'UTC', '', 'internal', '{}', '', now()
+                            suspended_reason, answer_storage, created_at)
+SELECT id, 'many-' || n, 'Many ' || to_char(n, 'FM0000'), 'active', 'USD', 'UTC', '', 'internal', '{}', '', 'off', now()
   FROM wanted;
 
 INSERT INTO tenants_project (id, tenant_id, slug, name, cost_centre, created_at)
