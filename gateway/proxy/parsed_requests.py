@@ -68,6 +68,8 @@ class ParsedRequest:
     repeated: dict[str, Any] = field(default_factory=dict)
     # What a Responses call says about storing its answer (`gateway.proxy.responses.storage`).
     storage: object = None
+    # What the gateway put into `body` and no client may see, even if a backend repeats it.
+    secrets: tuple[str, ...] = ()
     # The maxima and `n` as sent; 0 if not sent.
     numbers: dict[str, int] = field(default_factory=dict)
 

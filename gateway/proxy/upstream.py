@@ -108,7 +108,7 @@ async def ask(
             trouble.unreachable(backend)
             return False
         before, attempts.reached = attempts.reached, backend
-        attempts.secrets = (*call.secrets, *apart.secrets)
+        attempts.secrets = (*call.secrets, *apart.secrets, *parsed.secrets)
         try:
             answer = await connections.post(
                 call.url,

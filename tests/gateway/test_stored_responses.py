@@ -184,6 +184,21 @@ def test_a_call_that_refers_to_an_answer_gets_no_fallback_model(shared_rig, back
         shared_rig.publish()
 
 
+@pytest.mark.parametrize(
+    "theirs", [THEIRS, "resp_68af0c1e9d0081a2b7b1f2c3d4e5f60718293a4b5c6d7e8f", "cmVzcF9vZl94YWk"]
+)
+def test_a_provider_that_forgot_an_answer_does_not_show_its_id(shared_rig, backend, theirs):
+    key = new_key(shared_rig)
+    backend.says(response(MESSAGE, id=theirs, store=True))
+    ours = ask(shared_rig, key).id
+    said = {"message": f"Previous response with id '{theirs}' not found.", "type": "invalid_request_error"}
+    backend.says({"error": {**said, "param": "previous_response_id", "code": theirs}}, status=400)
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(shared_rig, key, previous_response_id=ours)
+    assert theirs not in refused.value.response.text
+    assert refused.value.param == "previous_response_id"
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_limits_count_requests_for_stored_answers(shared_rig, backend, method):
     key = new_key(shared_rig)

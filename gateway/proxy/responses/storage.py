@@ -63,6 +63,7 @@ def permit(parsed: ParsedRequest, key: Key, index: Index, route: Route) -> Route
         if opened is None or fit is None:
             raise not_found("previous_response_id")
         parsed.body.replace("previous_response_id", opened[1])
+        parsed.secrets = (opened[1],)
         route = Route(msgspec.structs.replace(fit.config, fallbacks=[]), fit.groups)
     is_kept = storage.asked is not False
     parsed.body.replace("store", is_kept)
