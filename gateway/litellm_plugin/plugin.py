@@ -28,7 +28,7 @@ from gateway.litellm_plugin.requests import (
     require_no_steering,
 )
 from gateway.litellm_plugin.routes import model_list
-from gateway.proxy.auth import credential
+from gateway.proxy.auth import credential, read_headers
 from gateway.proxy.errors import Refusal, usage_not_recorded
 from gateway.proxy.index import Index
 from gateway.proxy.logs import configure_logging
@@ -68,7 +68,7 @@ class Plugin:
         Raises ProxyException, which LiteLLM sends as an error in OpenAI's shape.
         """
         # LiteLLM accepts a key in many headers; here only those count that our own gateway reads.
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = read_headers(request.headers.raw)
         try:
             return await self._authenticated(request, headers)
         except Refusal as refusal:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.contract import digest, looks_like_key
 from gateway.proxy.errors import Refusal, bad_request, invalid_key
@@ -10,11 +10,18 @@ from gateway.proxy.index import Index, Key
 from gateway.proxy.settings import Network
 
 Headers = Mapping[str, str]
+_FORWARDED = "x-forwarded-for"
 
 
-def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """A request's headers as texts, by their names, which are in lower case. The last of repeated headers counts."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """A request's headers as texts, by their names, which are in lower case. The last of repeated headers counts, but
+    all of `X-Forwarded-For`: each proxy may add a line of its own.
+    """
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw) and _FORWARDED in headers:
+        lines = [value.decode("latin-1") for name, value in raw if name == _FORWARDED.encode()]
+        headers[_FORWARDED] = ",".join(lines)
+    return headers
 
 
 def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
@@ -70,7 +77,7 @@ def client_address(peer: str, headers: Headers, trusted_proxies: tuple[Network, 
     """Where a request comes from: the peer, or the address that trusted proxies report, read from the nearest back."""
     if not trusted_proxies or not _is_inside(peer, trusted_proxies):
         return peer
-    for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+    for hop in reversed(headers.get(_FORWARDED, "").split(",")):
         address = hop.strip()
         if not address:
             continue

@@ -15,7 +15,7 @@ from gateway.contract import (
     decode,
     encode,
 )
-from gateway.proxy.auth import client_address
+from gateway.proxy.auth import client_address, read_headers
 from gateway.proxy.ids import new_call_id, trace_id
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
@@ -122,6 +122,11 @@ def test_an_address_behind_trusted_proxies_is_the_nearest_that_is_not_one():
     assert client_address("10.0.0.1", forwarded, settings.trusted_proxies) == "203.0.113.9"
     assert client_address("198.51.100.7", forwarded, settings.trusted_proxies) == "198.51.100.7"
     assert client_address("10.0.0.1", {}, settings.trusted_proxies) == "10.0.0.1"
+    # The nearest proxy may add a line of its own.
+    lines = [(b"x-forwarded-for", one) for one in (b"6.6.6.6", b"203.0.113.9", b"10.1.1.1")]
+    headers = read_headers([*lines, (b"accept", b"a"), (b"accept", b"b")])
+    assert client_address("10.0.0.1", headers, settings.trusted_proxies) == "203.0.113.9"
+    assert headers["accept"] == "b"
 
 
 ENVIRONMENT = {
