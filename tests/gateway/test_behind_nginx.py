@@ -168,6 +168,16 @@ def test_a_body_that_is_too_large_is_413_in_openais_shape(nginx, rig):
     assert SettingsConfig().max_body_bytes == 8 * 1024 * 1024
 
 
+def test_a_sound_may_be_larger(nginx, rig):
+    headers = {"authorization": f"Bearer {rig.new_key()}"}
+    url = f"{nginx.url}/v1/audio/transcriptions"
+    for size, answer in [(20_000_000, (404, "model_not_found")), (35_000_000, (413, "request_too_large"))]:
+        files = {"file": ("a.wav", b"\0" * size, "audio/wav")}
+        came = requests.post(url, data={"model": "unknown"}, files=files, headers=headers, timeout=60)
+        assert (came.status_code, came.json()["error"]["code"]) == answer
+    assert SettingsConfig().max_upload_bytes == 32 * 1024 * 1024
+
+
 def test_without_a_gateway_clients_are_told_to_try_again(nginx, rig):
     key = rig.new_key()
     rig.gateway.process.terminate()
