@@ -86,9 +86,13 @@ def note_report(provider: Provider, report: Report | None) -> None:
 
 
 def match_models_of(provider: Provider) -> int:
-    """Match all models of a provider with the catalog again, except where a person decided; return how many changed."""
+    """Match all models of a provider with the catalog again, inside the caller's transaction; return how many changed.
+
+    A model that a person has matched, or that is in a route, stays.
+    """
     rows = ProviderModel.objects.filter(provider=provider).select_related("model")
-    # A model in a route stays what it was routed as.
+    # Nobody routes one of them meanwhile.
+    list(rows.order_by("pk").select_for_update(of=("self",), no_key=True).values_list("pk"))
     changed = match_all(rows.filter(target__entries=None), provider.dialect)
     ProviderModel.objects.bulk_update(changed, ["model", "matched_by", "mode"], batch_size=1_000)
     make_routable(rows)

@@ -194,6 +194,9 @@ def living_targets(ids: Iterable[UUID]) -> dict[UUID, Target]:
 def _lock_targets(ids: Collection[UUID]) -> dict[UUID, Target]:
     deployments = Deployment.objects.filter(target__in=ids).order_by("pk")
     list(deployments.select_for_update(of=("self",), no_key=True).values_list("pk"))
+    # Lists of models match these anew, except in routes (deployments/provider_lists.py).
+    listed = ProviderModel.objects.filter(target__in=ids).order_by("pk")
+    list(listed.select_for_update(of=("self",), no_key=True).values_list("pk"))
     return living_targets(ids)
 
 

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import AuditEntry
+from catalog.models import CatalogModel
 from core.errors import Conflict
 from core.ids import uuid7
 from deployments.models import RouteEntry, Target
@@ -25,6 +26,7 @@ from gateway.contract.sealing import unseal
 from gateway.contract.versions import Downgrade, may_receive
 from gateway.proxy.vault import NoCredential, Vault
 from gateway.targets import credential_key
+from tests.concurrency import queued_behind
 from tests.factories import (
     CatalogModelFactory,
     DeploymentFactory,
@@ -55,6 +57,30 @@ def listed(model):
 def put_in_route(listed, by=None):
     route = route_of(listed.model)
     return change_route(route.pk, [EntryPlan(listed.target.pk)], based_on=route.generation, by=by)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_routed_first", [True, False])
+def test_whoever_routes_a_model_and_a_list_that_matches_it_anew_take_turns(listed, model, is_routed_first):
+    """A target in the route of another model than its own keeps the configuration from every gateway."""
+    route = route_of(model)
+    CatalogModel.objects.filter(pk=model.pk).update(name="gpt-4o-old")
+    CatalogModelFactory(name="gpt-4o")
+
+    def routed_now():
+        change_route(route.pk, [EntryPlan(listed.target.pk)], based_on=route.generation, by=None)
+
+    def matched_now():
+        with transaction.atomic():
+            return match_models_of(listed.provider)
+
+    if is_routed_first:
+        assert queued_behind(matched_now, first=routed_now) == 0
+    else:
+        assert isinstance(queued_behind(routed_now, first=matched_now), ValidationError)
+    for entry in RouteEntry.objects.with_sources():
+        assert entry.target.model.pk == entry.route.model_id
+    compile_snapshot()
 
 
 def test_matching_a_list_gives_each_model_a_target_and_a_route_without_traffic(model):
