@@ -69,7 +69,7 @@ def check_media(body: Body, hosts: Collection[str], *, is_messages: bool = False
     Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
     path of the server, something stored there, a repeated member, or more values than are checked.
     """
-    may_hold = _may_name_media(body.outline) or _hides_letters(body.outline)
+    may_hold = _may_name_media(body.outline) or hides_letters(body.outline)
     if may_hold and body.values > _MOST_VALUES:
         message = (
             f"A call with media or files may have at most {_MOST_VALUES:,} values. Send fewer parts at once."
@@ -80,7 +80,7 @@ def check_media(body: Body, hosts: Collection[str], *, is_messages: bool = False
         if not is_medium and name not in _IN_BODY:
             continue
         raw = body.raw_of(name) or b""
-        if is_medium or (may_hold and (_may_name_media(without_escapes(raw)) or _hides_letters(raw))):
+        if is_medium or (may_hold and (_may_name_media(without_escapes(raw)) or hides_letters(raw))):
             for path, key, value in _references(parse(raw, name), name, is_medium, is_messages):
                 _check(path, key, value, hosts)
 
@@ -108,7 +108,7 @@ def _is_any_medium(names: bytes) -> bool:
     return any(word in names for word in _MEDIA)
 
 
-def _hides_letters(raw: bytes) -> bool:
+def hides_letters(raw: bytes) -> bool:
     """Whether JSON contains an escaped letter, which can hide a name."""
     return b"\\u00" in raw and any(
         _HIDDEN.search(raw, start, start + _STRETCH + _LENGTH_HIDDEN)

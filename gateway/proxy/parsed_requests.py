@@ -17,6 +17,7 @@ from gateway.proxy.errors import bad_request
 from gateway.proxy.evidence import Bounds, bounds_of, count_dropped
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
+from gateway.proxy.media import hides_letters
 from gateway.proxy.tokens import estimate_prompt, with_margin
 from gateway.proxy.usage import Reported
 
@@ -178,6 +179,7 @@ def brings_more(body: Body) -> bool:
         or b"video" in outline
         or (b'_url"' in outline and (b'image_url"' in outline or b'audio_url"' in outline))
         or b'input_audio"' in outline
+        or hides_letters(outline)
     )
 
 

@@ -1,9 +1,17 @@
 """Whether a call may bring more than its text is found with few searches, as by searching for each name."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.parsed_requests import brings_more
+from gateway.contract import RouteConfig
+from gateway.proxy.delivered import Delivered
+from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
+from gateway.proxy.evidence import count_tokens
+from gateway.proxy.index import Route
+from gateway.proxy.parsed_requests import brings_more, parse_request
+from gateway.proxy.responses.parsed import parse_responses
+from gateway.proxy.usage import Reported
 
 NAMES = (
     b'image_url"', b'"image', b'input_audio"', b'audio_url"', b'"file', b"video", b'"web_search', b'"plugins"',
@@ -30,3 +38,34 @@ def test_each_name_is_found():
     assert not brings_more(
         Outline(b'{"model":"m","messages":[{"role":"user","content":"an image in a file"}]}')
     )
+
+
+READERS = {
+    "chat": lambda raw: parse_request(raw, "chat"),
+    "responses": parse_responses,
+    "messages": parse_messages,
+}
+
+
+@pytest.mark.parametrize(
+    ("reader", "field"),
+    [
+        ("responses", rb'"previous_response_i\u0064":"resp_x"'),
+        ("responses", rb'"\u0070revious_response_id":"resp_x"'),
+        ("chat", rb'"pr\u0065diction":{"type":"content","content":"x"}'),
+        ("chat", rb'"metadata":{"a":"b"},"vid\u0065o":1'),
+        ("messages", rb'"system":[{"type":"docum\u0065nt"}]'),
+    ],
+)
+def test_no_name_is_hidden_by_escapes(reader, field):
+    messages = b'"max_tokens":5,"input":"x","messages":[{"role":"user","content":"x"}]'
+    assert READERS[reader](b'{"model":"m",' + messages + b"," + field + b"}").may_bring_more
+    assert not READERS[reader](b'{"model":"m",' + messages + b"}").may_bring_more
+
+
+def test_a_long_earlier_conversation_counts_however_its_field_is_spelled():
+    route = Route(RouteConfig(model="m", modes=["responses"], targets=[]), ())
+    for name in (b"previous_response_id", rb"previous_response_\u0069d"):
+        parsed = parse_responses(b'{"model":"m","input":"hi","' + name + b'":"resp_x"}')
+        counted = count_tokens(Reported(300_000, 10, 300_010), parsed.bounds(route, 1), Delivered(30, 1))
+        assert counted == ({"input": 300_000, "output": 10}, True)

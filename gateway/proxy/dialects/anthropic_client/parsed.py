@@ -6,6 +6,7 @@ from gateway.proxy.body import Body
 from gateway.proxy.dialects.anthropic_client.relay import LARGEST_OUTPUT, check_stream
 from gateway.proxy.dialects.common import malformed
 from gateway.proxy.errors import bad_request
+from gateway.proxy.media import hides_letters
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.tokens import estimate_prompt
 
@@ -41,7 +42,7 @@ def parse_messages(raw: bytes) -> ParsedRequest:
         wants_usage=True,
         is_messages=True,
         input_estimate=estimate_messages(body),
-        may_bring_more=any(name in body.outline for name in _BRINGS_MORE),
+        may_bring_more=any(name in body.outline for name in _BRINGS_MORE) or hides_letters(body.outline),
         may_think=body.raw_of("thinking") is not None or body.raw_of("output_config") is not None,
         numbers={"max_tokens": most, "max_completion_tokens": 0, "n": 0},
     )
