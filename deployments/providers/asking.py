@@ -98,7 +98,7 @@ def ask(upstream: Upstream, networks: Networks, url: str, *, resolve: Resolver |
             )
     except (OSError, http.client.HTTPException) as error:
         if alarm.rang or isinstance(error, TimeoutError):
-            raise _too_slow(patience) from error
+            raise too_slow(patience) from error
         if isinstance(error, OSError):
             raise of_connection(error, destination.host_header, patience) from error
         raise ProviderFault(
@@ -107,7 +107,7 @@ def ask(upstream: Upstream, networks: Networks, url: str, *, resolve: Resolver |
     finally:
         sock.close()
     if alarm.rang:
-        raise _too_slow(patience)
+        raise too_slow(patience)
     if status != 200:
         fault = of_status(
             status, body, base_url=destination.url, credential=upstream.credential, location=location
@@ -201,7 +201,8 @@ def _headers_of(upstream: Upstream) -> dict[str, str]:
     return {**dialect.headers} | (dict([dialect.auth(upstream.credential)]) if upstream.credential else {})
 
 
-def _too_slow(seconds: float) -> ProviderFault:
+def too_slow(seconds: float) -> ProviderFault:
+    """The fault of a provider that did not answer in time."""
     return ProviderFault(
         "too_slow", gettext_noop("It took more than %(seconds)g seconds to answer."), seconds=seconds
     )

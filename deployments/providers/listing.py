@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from core.egress import Networks, gettext_noop
 from core.egress.connecting import Resolver
-from deployments.providers.asking import Answer, Upstream, ask
+from deployments.providers.asking import MOST_SECONDS, Answer, Upstream, ask, too_slow
 from deployments.providers.dialects import key_url_of, models_url_of
 from deployments.providers.faults import ProviderFault
 
@@ -59,13 +60,15 @@ class Report:
 
 
 def try_provider(upstream: Upstream, networks: Networks, *, resolve: Resolver | None = None) -> Report:
-    """Ask a provider for its models. Changes nothing there; safe to repeat. Takes at most some seconds.
+    """Ask a provider for its models. Changes nothing there; safe to repeat.
+
+    Each question takes at most MOST_SECONDS, and after that time no further page of the list is asked for.
 
     Raises:
         EgressRefused: we do not connect there.
         ProviderFault: it cannot be used as it stands; the sentence says why.
     """
-    dialect, base = upstream.spoken, upstream.base_url
+    dialect, base, began = upstream.spoken, upstream.base_url, monotonic()
     if upstream.credential and (url := key_url_of(dialect, base)):
         ask(upstream, networks, url, resolve=resolve)
     first = models_url_of(dialect, base, version=upstream.api_version)
@@ -89,6 +92,8 @@ def try_provider(upstream: Upstream, networks: Networks, *, resolve: Resolver | 
         more = _next_page(answer)
         if not more or len(found) >= MOST_MODELS:
             break
+        if monotonic() - began > MOST_SECONDS:
+            raise too_slow(MOST_SECONDS)
         url = f"{first}{'&' if '?' in first else '?'}{urlencode({'after_id': more})}"
     return Report(tuple(found.values())[:MOST_MODELS], milliseconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from core.egress import EgressRefused, Networks, read_networks
+from deployments.providers import listing
 from deployments.providers.asking import Upstream
 from deployments.providers.faults import ProviderFault, scrubbed
 from deployments.providers.listing import try_provider
@@ -255,6 +257,15 @@ def test_a_list_of_several_pages_is_read_to_its_end(stub):
     assert [(one.name, one.mode) for one in attempt(stub.url, dialect="anthropic").models] == [
         ("a", "chat"), ("b", "chat"), ("c", "chat"),
     ]  # fmt: skip
+
+
+def test_a_list_of_many_slow_pages_is_not_read_to_its_end(stub, monkeypatch):
+    """Each page in time, twenty of them would keep a person, or all other providers, waiting for minutes."""
+    clock = itertools.count(0, 8)
+    monkeypatch.setattr(listing, "monotonic", lambda: next(clock))
+    stub.answer = saying(200, {"data": [{"id": "a", "type": "model"}], "has_more": True, "last_id": "a"})
+    assert fault_of(stub.url, dialect="anthropic").code == "too_slow"
+    assert len(stub.calls) == 3
 
 
 def test_a_list_that_is_open_to_all_proves_no_key(stub):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -137,6 +138,15 @@ def test_a_few_at_once_the_oldest_first(upstream):
     assert refresh_due_providers() == MOST_AT_ONCE
     left = Provider.objects.get(tested_at__lt=now() - EVERY)
     assert left.pk == providers[MOST_AT_ONCE - 1].pk
+    assert refresh_due_providers() == 1
+
+
+def test_slow_providers_end_a_round_in_time_and_the_next_goes_on(upstream, monkeypatch):
+    for _ in range(3):
+        due(upstream.url)
+    clock = itertools.count(0, 40)
+    monkeypatch.setattr(provider_refresh, "monotonic", lambda: next(clock))
+    assert refresh_due_providers() == 1
     assert refresh_due_providers() == 1
 
 
