@@ -210,8 +210,8 @@ def test_none_of_it_passes_inside_of_what_is_handed_on(rig, inner):
 
 PATHS = (
     ["files", "files/f-1/content", "batches", "assistants", "threads", "threads/t-1/runs", "vector_stores", "uploads",
-     "responses", "responses/resp_1", "conversations/c-1", "containers", "chat/completions/c-1", "fine_tuning/jobs",
-     "slots", "load_lora_adapter", "reset_prefix_cache", "sleep"]
+     "responses/resp_1", "responses/resp_1/cancel", "conversations/c-1", "containers", "chat/completions/c-1",
+     "fine_tuning/jobs", "slots", "load_lora_adapter", "reset_prefix_cache", "sleep"]
 )  # fmt: skip
 
 
