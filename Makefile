@@ -22,8 +22,9 @@ help: ## list the tasks
 demo: venv-demo ## start everything on this machine, with demo data (CONSOLE_PORT=8000 GATEWAY_PORT=8080)
 	exec $(BIN)/python manage.py demo --stop-with-parent
 
+# Tests also wait for the servers that they start, so three workers keep two processors busy.
 test: lint ## check the code and run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $$(($$(nproc) * 3 / 2)) --dist worksteal
 
 fuzz: venv-dev ## send the gateway many damaged calls (EXAMPLES=20000 for each kind; 20,000 take about an hour)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) exec $(BIN)/python -m pytest -n 0 --timeout=0 tests/gateway/test_surface_fuzzed.py
