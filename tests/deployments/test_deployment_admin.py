@@ -107,7 +107,7 @@ def test_the_list_of_gateways_shows_lag_and_what_waits_on_their_disks(desk):
     raise_revision()
     Gateway.objects.update(acknowledged_revision=1, spool_pending=42, report={"problem": "disk is full"})
     text = page(desk, "gateway_gateway_changelist")
-    for words in ("edge-1", "1 revisions", "42", "disk is full", "never"):
+    for words in ("edge-1", "1 revision", "42", "disk is full", "never"):
         assert words in text
     assert gateway.digest not in page(desk, "gateway_gateway_change", gateway.pk)
 
