@@ -139,7 +139,7 @@ def _require_no_circle(route: Route, wanted: Sequence[CatalogModel]) -> None:
 def preview_fallbacks(route: Route, names: Iterable[str]) -> list[FallbackPreview]:
     """What each fallback would do, and for whom. Changes nothing. Raises ValidationError as `change_fallbacks` does."""
     models = check_fallbacks(route, names)
-    classes = _classes_of([route.model, *models])
+    classes = classes_of([route.model, *models])
     own = classes.get(route.model.pk, {})
     routed = set(
         Route.objects.filter(model__in=models, entries__weight__gt=0).values_list("model_id", flat=True)
@@ -153,7 +153,7 @@ def preview_fallbacks(route: Route, names: Iterable[str]) -> list[FallbackPrevie
     return previews
 
 
-def _classes_of(models: Sequence[CatalogModel]) -> dict[UUID, dict[UUID, int]]:
+def classes_of(models: Sequence[CatalogModel]) -> dict[UUID, dict[UUID, int]]:
     """By model and project, the place of the highest class of data that is granted."""
     found: dict[UUID, dict[UUID, int]] = {}
     rows = Grant.objects.across_tenants().in_force().filter(model__in=models).order_by()

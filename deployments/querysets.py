@@ -129,7 +129,7 @@ class RouteQuerySet(models.QuerySet[Row]):
         """With everything that pages and the API show of them; the entries are in order."""
         entries = apps.get_model("deployments", "RouteEntry").objects.with_sources()
         ordered = entries.order_by("priority", "pk")
-        return self.select_related("model").prefetch_related(
+        return self.select_related("model", "degrades_to").prefetch_related(
             models.Prefetch("entries", ordered), "fallbacks__model"
         )
 

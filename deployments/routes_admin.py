@@ -19,6 +19,8 @@ from accounts.admin.base import offers
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
 from core.errors import Conflict
+from deployments.degrading import degrading_of
+from deployments.degrading_admin import DegradingPage
 from deployments.fallbacks_admin import FallbacksPage
 from deployments.models import Route
 from deployments.route_form import RouteForm, candidates
@@ -29,7 +31,7 @@ from deployments.routes import EntryPlan, change_route
 
 
 @admin.register(Route)
-class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
+class RouteAdmin(FallbacksPage, DegradingPage, ReadOnlyAdmin):
     list_display = ["model", "targets", "gateways", "changed_at"]
     list_select_related = ["model"]
     search_fields = ["model__name"]
@@ -38,13 +40,14 @@ class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
         "model",
         "targets",
         "fallback_models",
+        "smaller_model",
         "gateways",
         *Route.HANDLING,
         "generation",
         "changed_at",
         "created_at",
     ]
-    actions_detail = ["change_targets", "change_fallbacks", "change_handling"]
+    actions_detail = ["change_targets", "change_fallbacks", "change_degrading", "change_handling"]
     empty_title = _("No routes yet")
     empty_text = _(
         "Deploy a version of a model. Its route then appears here, and gets calls once you add a target."
@@ -83,6 +86,14 @@ class RouteAdmin(FallbacksPage, ReadOnlyAdmin):
     @display(description=_("Fallback models"))
     def fallback_models(self, route: Route) -> str:
         return ", ".join(fallback.model.name for fallback in route.fallbacks.all()) or str(_("none"))
+
+    @display(description=_("Smaller model"))
+    def smaller_model(self, route: Route) -> str:
+        degrading = degrading_of(route)
+        money = _("at %(percent)d%% of a money limit") % {"percent": degrading.money_percent or 0}
+        latency = _("above %(ms)s ms to the first token") % {"ms": f"{degrading.first_token_ms or 0:,}"}
+        goals = [money if degrading.money_percent else "", latency if degrading.first_token_ms else ""]
+        return ", ".join(filter(None, [degrading.model, *goals])) or str(_("none"))
 
     @display(description=_("Gateways"))
     def gateways(self, route: Any) -> str:

@@ -13,10 +13,11 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
-from deployments import fallbacks, route_handling, routes
+from deployments import degrading, fallbacks, route_handling, routes
 from deployments.api import PlatformScopedMixin
+from deployments.degrading import Degrading
 from deployments.models import Deployment, Route, Sharing
-from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
+from deployments.models.routes import MOST_FIRST_TOKEN_MS, MOST_PRIORITY, MOST_WEIGHT
 from deployments.route_preview import preview_route
 
 
@@ -76,6 +77,38 @@ class HandlingChangeSerializer(serializers.Serializer):  # type: ignore[type-arg
     after = serializers.JSONField(read_only=True)
 
 
+class DegradingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """The smaller model that answers on purpose, and from when on; either goal is enough."""
+
+    model = serializers.CharField(max_length=120, allow_blank=True, help_text="Empty: never.")
+    money_percent = serializers.IntegerField(
+        min_value=1, max_value=100, allow_null=True, default=None, help_text="Of a limit on money."
+    )
+    first_token_ms = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_FIRST_TOKEN_MS,
+        allow_null=True,
+        default=None,
+        help_text="The median of the model's latest streams.",
+    )
+
+
+class WantedDegradingSerializer(DegradingSerializer):
+    """What a route shall do. `generation` is the one that you read before."""
+
+    generation = serializers.IntegerField(min_value=0)
+
+
+class DegradingPreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Projects that may call the route's model, both with such data, and those of these whose tenant allows it."""
+
+    model = serializers.CharField(source="model.name", read_only=True)
+    is_routed = serializers.BooleanField(read_only=True)
+    projects = serializers.IntegerField(read_only=True)
+    usable = serializers.IntegerField(read_only=True)
+    allowed = serializers.IntegerField(read_only=True)
+
+
 class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     """A public model name and what serves it. An empty route, or one without weights, serves nothing."""
 
@@ -83,6 +116,9 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     entries = RouteEntrySerializer(many=True, read_only=True)
     fallbacks = serializers.SerializerMethodField(
         help_text="Models that answer when no target of this one does, in order."
+    )
+    degrading = serializers.SerializerMethodField(
+        help_text="The smaller model that answers on purpose; its name is empty if there is none."
     )
     handling = HandlingSerializer(source="*", read_only=True)
     gateways = serializers.SerializerMethodField(
@@ -100,6 +136,7 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
             "gateways",
             "entries",
             "fallbacks",
+            "degrading",
             "handling",
             "created_at",
         ]
@@ -108,6 +145,10 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_fallbacks(self, route: Route) -> list[str]:
         return [fallback.model.name for fallback in route.fallbacks.all()]
+
+    @extend_schema_field(DegradingSerializer)
+    def get_degrading(self, route: Route) -> dict[str, Any]:
+        return vars(degrading.degrading_of(route))
 
     @extend_schema_field(GatewaysSerializer)
     def get_gateways(self, route: Route) -> dict[str, int]:
@@ -270,6 +311,38 @@ class RouteViewSet(
         wanted = WantedFallbacksSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         return route, wanted.validated_data
+
+    @extend_schema(request=WantedDegradingSerializer, responses=RouteSerializer)
+    @action(detail=True, methods=["put"], url_path="degrading")
+    def degrading(self, request: Request, pk: str) -> Response:
+        """Say when a smaller model answers the calls of a route. Gateways follow within seconds.
+
+        409 with `route_changed` if someone else changed the route since `generation`.
+        """
+        route, wanted, generation = self._wanted_degrading(request)
+        degrading.change_degrading(route.pk, wanted, based_on=generation, by=signed_in(request))
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=WantedDegradingSerializer, responses=DegradingPreviewSerializer)
+    @action(detail=True, methods=["post"], url_path="preview-degrading")
+    def preview_degrading(self, request: Request, pk: str) -> Response:
+        """For whom `PUT degrading/` with the same body would let a smaller model answer. Changes nothing.
+
+        Without a model, the answer has zeros.
+        """
+        route, wanted, _ = self._wanted_degrading(request)
+        found = degrading.preview_degrading(route, wanted)
+        nothing = {"model": "", "is_routed": False, "projects": 0, "usable": 0, "allowed": 0}
+        return Response(DegradingPreviewSerializer(found).data if found else nothing)
+
+    def _wanted_degrading(self, request: Request) -> tuple[Route, Degrading, int]:
+        """The route, what it shall do, and the generation of a body."""
+        route: Route = self.subject_of(degrading.change_degrading)
+        wanted = WantedDegradingSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        values = dict(wanted.validated_data)
+        generation = values.pop("generation")
+        return route, Degrading(**values), generation
 
     @extend_schema(request=WantedHandlingSerializer, responses=RouteSerializer)
     @action(detail=True, methods=["patch"])

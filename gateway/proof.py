@@ -95,6 +95,8 @@ class Proof:
         self._tenants: dict[str, Regions] = {}
         self._grants: dict[tuple[str, str], GrantFacts] | None = None
         self._proved: set[tuple[object, ...]] = set()
+        # Tenants that let routes degrade.
+        self._degrading: set[str] = set()
         # Regions as sent, and as the rows have them, by tenant.
         self._sent: dict[str, Regions] = {}
 
@@ -117,6 +119,11 @@ class Proof:
                 if self._sent[tenant.id] != self._tenants.get(tenant.id):
                     raise NotProved(
                         f"Tenant {tenant.slug} would get regions other than its own.", tenant=tenant.slug
+                    )
+                if tenant.may_degrade and tenant.id not in self._degrading:
+                    raise NotProved(
+                        f"Tenant {tenant.slug} would get smaller models, which it does not allow.",
+                        tenant=tenant.slug,
                     )
         bound = [UUID(pk) for pk in ids if self._tenants.get(pk)]
         if bound and not self._is_everything and not self._is_first:
@@ -147,15 +154,19 @@ class Proof:
                     self._stand_ins(model, project, sent, real)
 
     def _stand_ins(self, model: str, project: ProjectRecord, sent: Regions, real: Policy) -> None:
-        """Check the targets that calls for `model` reach by its fallbacks, as calls for `model`."""
+        """Check the targets that calls for `model` reach by other models, as calls for `model`."""
         classes = project.data_classes
-        for other in self._fallbacks(model):
+        for other in self._others(model):
             if other in project.grant_ends and may_stand_in(classes.get(model), classes.get(other)):
                 asked = Policy(project.tenant_id, sent, classes.get(other))
                 self._pair(other, asked, real, project=project.slug, asked_model=model)
 
-    def _fallbacks(self, model: str) -> list[str]:
-        return self._configs[model].fallbacks if model in self._configs else []
+    def _others(self, model: str) -> list[str]:
+        """The models that may answer for this one: its fallbacks, and the one to which its route degrades."""
+        if model not in self._configs:
+            return []
+        config = self._configs[model]
+        return [*config.fallbacks, config.degrading.model] if config.degrading else config.fallbacks
 
     def _standing(self, tenants: Collection[UUID] | None) -> None:
         """Check the routes for every policy that gateways have already: of these tenants, or of all."""
@@ -165,14 +176,14 @@ class Proof:
         policies = ["model__name", "tenant__regions", "access_request__data_class"]
         found = [("", *row) for row in grants.values_list(*policies).distinct()]
         named = {row[1] for row in found}
-        self._load_targets(named.union(*map(self._fallbacks, named)))
+        self._load_targets(named.union(*map(self._others, named)))
         if self._exclusive:
             grants = grants.filter(model__name__in=self._exclusive)
             found += grants.values_list(_text("tenant_id"), *policies).distinct()
         for tenant_id, model, regions, data_class in found:
             real = Policy(tenant_id, tuple(regions), data_class)
             self._pair(model, Policy("", (), None) if self._is_first else real, real)
-            for other in [] if self._is_first else self._fallbacks(model):
+            for other in [] if self._is_first else self._others(model):
                 # Granted for this class of data or a higher one, which reaches no more.
                 self._pair(other, real, real, asked_model=model)
 
@@ -237,8 +248,11 @@ class Proof:
     def _load_tenants(self, ids: Iterable[str]) -> None:
         missing = {pk for pk in ids if pk not in self._tenants}
         if missing:
-            rows = Tenant.objects.filter(pk__in=missing).values_list(_text("pk"), "regions")
-            self._tenants |= {pk: tuple(regions) for pk, regions in rows}
+            rows = Tenant.objects.filter(pk__in=missing).values_list(_text("pk"), "regions", "degrading")
+            for pk, regions, degrading in rows:
+                self._tenants[pk] = tuple(regions)
+                if degrading == Tenant.Degrading.ON:
+                    self._degrading.add(pk)
 
     def _grants_of(
         self, projects: Collection[ProjectRecord | v1.ProjectRecord]

@@ -25,7 +25,7 @@ from gateway.contract import (
     TargetConfig,
 )
 from gateway.contract.stream import KeyRecord, ProjectRecord, TenantRecord
-from gateway.targets import Sealed, handling_config, settings_config, target_config
+from gateway.targets import Sealed, degrading_config, handling_config, settings_config, target_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
@@ -37,10 +37,15 @@ Ids = Collection[UUID] | None  # None: all
 def tenant_records(ids: Ids = None) -> Iterator[TenantRecord]:
     """Active tenants."""
     rows = Tenant.objects.filter(status=Tenant.Status.ACTIVE).order_by("pk")
-    found = _some(rows, ids).values_list(_text("pk"), "slug", "regions", "answer_storage")
-    for pk, slug, regions, storage in found:
-        stores = storage == Tenant.AnswerStorage.ON
-        yield TenantRecord(id=pk, slug=slug, regions=regions, stores_answers=stores)
+    found = _some(rows, ids).values_list(_text("pk"), "slug", "regions", "answer_storage", "degrading")
+    for pk, slug, regions, storage, degrading in found:
+        yield TenantRecord(
+            id=pk,
+            slug=slug,
+            regions=regions,
+            stores_answers=storage == Tenant.AnswerStorage.ON,
+            may_degrade=degrading == Tenant.Degrading.ON,
+        )
 
 
 def project_records(ids: Ids = None) -> Iterator[ProjectRecord]:
@@ -106,7 +111,7 @@ def routes() -> list[RouteConfig]:
             targets[entry.route_id].append(config)
     found = []
     fallbacks = RouteFallback.objects.filter(route=OuterRef("pk")).order_by("position")
-    rows = Route.objects.select_related("model").annotate(
+    rows = Route.objects.select_related("model", "degrades_to").annotate(
         fallback_names=ArraySubquery(fallbacks.values("model__name"))
     )
     for route in rows.order_by("model__name"):
@@ -121,6 +126,7 @@ def routes() -> list[RouteConfig]:
                 targets=targets[route.pk],
                 max_output_tokens=route.model.max_output_tokens,
                 fallbacks=route.fallback_names,
+                degrading=degrading_config(route),
                 owned_by=route.model.maker or "quartermaster",
                 created=second_of(route.model.created_at),
                 handling=handling_config(route),

@@ -30,6 +30,7 @@ from gateway.contract import (
     SERVED_MODES,
     CredentialConfig,
     DataClass,
+    DegradingConfig,
     HandlingConfig,
     ProviderConfig,
     SettingsConfig,
@@ -115,6 +116,17 @@ def handling_config(route: Route) -> HandlingConfig:
         retries_per_second=route.retries_per_second,
         probes=cast(Literal["off", "ejected", "idle"] | None, str(route.probes) or None),
         is_sticky=route.is_sticky,
+    )
+
+
+def degrading_config(route: Route) -> DegradingConfig | None:
+    """When a smaller model answers the calls of a route; None: never."""
+    if route.degrades_to is None:
+        return None
+    return DegradingConfig(
+        model=route.degrades_to.name,
+        money_percent=route.degrades_at_money_percent,
+        first_token_ms=route.degrades_above_first_token_ms,
     )
 
 

@@ -51,10 +51,13 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # A page that was open before a release does not send it.
-        self.fields["answer_storage"].required = False
+        self.fields["answer_storage"].required = self.fields["degrading"].required = False
 
     def clean_answer_storage(self) -> str:
         return str(self.cleaned_data["answer_storage"] or self.instance.answer_storage)
+
+    def clean_degrading(self) -> str:
+        return str(self.cleaned_data["degrading"] or self.instance.degrading)
 
     def clean_currency(self) -> str:
         return str(self.cleaned_data["currency"]).upper()

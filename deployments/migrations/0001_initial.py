@@ -298,6 +298,18 @@ class Migration(migrations.Migration):
                 ("changed_at", models.DateTimeField(null=True, editable=False)),
                 ("revision", models.BigIntegerField(default=0, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
+                (
+                    "degrades_to",
+                    models.ForeignKey(
+                        "catalog.catalogmodel",
+                        models.PROTECT,
+                        null=True,
+                        editable=False,
+                        related_name="smaller_for",
+                    ),
+                ),
+                ("degrades_at_money_percent", models.PositiveSmallIntegerField(null=True, editable=False)),
+                ("degrades_above_first_token_ms", models.PositiveIntegerField(null=True, editable=False)),
             ],
             options={
                 "permissions": [("manage_route", "Change which targets serve a model")],
@@ -311,7 +323,22 @@ class Migration(migrations.Migration):
                         & (Q(most_connections=None) | Q(most_connections__gte=1))
                         & Q(most_attempts__gte=1, most_attempts__lte=10)
                         & Q(retry_percent__lte=100, probes__in=["", "off", "ejected", "idle"]),
-                    )
+                    ),
+                    models.CheckConstraint(
+                        name="route_degrades_by_a_goal",
+                        condition=Q(
+                            degrades_to=None,
+                            degrades_at_money_percent=None,
+                            degrades_above_first_token_ms=None,
+                        )
+                        | Q(degrades_to__isnull=False)
+                        & (
+                            Q(degrades_at_money_percent__isnull=False)
+                            | Q(degrades_above_first_token_ms__isnull=False)
+                        )
+                        & (Q(degrades_at_money_percent=None) | Q(degrades_at_money_percent__range=(1, 100)))
+                        & (Q(degrades_above_first_token_ms=None) | Q(degrades_above_first_token_ms__gte=1)),
+                    ),
                 ],
             },
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 MOST_WEIGHT = 1000
 MOST_PRIORITY = 100
+MOST_FIRST_TOKEN_MS = 600_000
+# Says what is null: a comparison with null is neither true nor false, which a constraint lets pass.
+DEGRADING_IS_POSSIBLE = Q(
+    degrades_to=None, degrades_at_money_percent=None, degrades_above_first_token_ms=None
+) | (
+    Q(degrades_to__isnull=False)
+    & (Q(degrades_at_money_percent__isnull=False) | Q(degrades_above_first_token_ms__isnull=False))
+    & (Q(degrades_at_money_percent=None) | Q(degrades_at_money_percent__range=(1, 100)))
+    & (Q(degrades_above_first_token_ms=None) | Q(degrades_above_first_token_ms__gte=1))
+)
 
 
 class Target(models.Model):
@@ -165,6 +175,12 @@ class TargetAddress(models.Model):
 class Route(Handled):
     """A public model name, its entries, and how its calls are handled. Gateways follow; only people change it."""
 
+    DEGRADING: ClassVar[tuple[str, ...]] = (
+        "degrades_to",
+        "degrades_at_money_percent",
+        "degrades_above_first_token_ms",
+    )
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
     # Grows with every change. Whoever changes the route says which generation they looked at.
@@ -174,11 +190,26 @@ class Route(Handled):
     revision = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 
+    # A smaller model that answers on purpose when one of the two goals is passed; both empty without it.
+    degrades_to = models.ForeignKey(
+        CatalogModel, models.PROTECT, null=True, editable=False, related_name="smaller_for"
+    )
+    # Of a limit on money, used or reserved.
+    degrades_at_money_percent = models.PositiveSmallIntegerField(null=True, editable=False)
+    # The median of the route's latest streams.
+    degrades_above_first_token_ms = models.PositiveIntegerField(null=True, editable=False)
+
     objects = RouteQuerySet.as_manager()
 
     class Meta:
         permissions = [("manage_route", "Change which targets serve a model")]
-        constraints = [CheckConstraint(name="route_handling_is_possible", condition=HANDLING_IS_POSSIBLE)]
+        constraints = [
+            CheckConstraint(name="route_handling_is_possible", condition=HANDLING_IS_POSSIBLE),
+            CheckConstraint(
+                name="route_degrades_by_a_goal",
+                condition=DEGRADING_IS_POSSIBLE,
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.model.name

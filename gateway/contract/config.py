@@ -117,6 +117,8 @@ class KeyConfig(OpenMessage, frozen=True):
     person_id: str | None = None
     # Whether its tenant lets providers store answers.
     stores_answers: bool = False
+    # Whether its tenant lets routes degrade (`DegradingConfig`).
+    may_degrade: bool = False
 
 
 class CredentialConfig(OpenMessage, frozen=True):
@@ -216,6 +218,20 @@ class HandlingConfig(OpenMessage, frozen=True):
     is_sticky: bool = False
 
 
+class DegradingConfig(OpenMessage, frozen=True):
+    """When a smaller model answers the calls of a route on purpose, for keys with `KeyConfig.may_degrade`.
+
+    Either figure is enough. `money_percent` is the part of a money limit, hard or soft, that applies to the call and is
+    used or reserved. `first_token_ms` is passed if the decayed median time to the first token of the route's latest
+    streams is longer. The model is used only for keys that may call it, with data of at least the same class
+    (`versions.may_stand_in`), and not if it lacks a price that the route's own model has.
+    """
+
+    model: str
+    money_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    first_token_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
 class RouteConfig(OpenMessage, frozen=True):
     """A public model name and its targets. A model without a route, or with an empty one, is not found.
 
@@ -231,6 +247,7 @@ class RouteConfig(OpenMessage, frozen=True):
     # Models that may answer a call in place of this one, in this order, when no target of this one answers: each only
     # for keys that may call it, with data of at least the same class (`versions.may_stand_in`).
     fallbacks: list[str] = []
+    degrading: DegradingConfig | None = None
     owned_by: str = "quartermaster"  # shown by GET /v1/models
     created: int = 0  # shown by GET /v1/models
     handling: HandlingConfig = HandlingConfig()

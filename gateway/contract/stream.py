@@ -65,6 +65,8 @@ class TenantRecord(OpenMessage, frozen=True, omit_defaults=True, gc=False):
     regions: list[str] = []
     # Whether it lets providers store answers (`KeyConfig`).
     stores_answers: bool = False
+    # Whether it lets routes degrade (likewise).
+    may_degrade: bool = False
 
 
 class ProjectRecord(OpenMessage, frozen=True, omit_defaults=True, gc=False):
@@ -260,4 +262,5 @@ def resolve(
         endpoints=key.endpoints,
         person_id=key.person_id,
         stores_answers=tenant.stores_answers,
+        may_degrade=tenant.may_degrade,
     )

@@ -1,4 +1,4 @@
-"""Models that answer in place of another one, when no target of that one answers.
+"""Models that answer in place of another one, when no target of that one answers, or on purpose (`degrading`).
 
 Such a call stays within the tenant's regions, the class of data and the grants (`Index.stand_ins`), counts against the
 limits of the model that serves it, is priced and recorded as a call to that one, and its headers say so.
@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 
 from gateway.proxy.calls import Call
+from gateway.proxy.degrading import smaller_model
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal
 from gateway.proxy.index import Backend, Index, Key, Route
@@ -34,6 +35,8 @@ async def serve(
 ) -> None:
     """Serve a call by its model, as its strategy wants, or by the first of that model's fallbacks that answers.
 
+    Where the route degrades (`degrading`), a smaller model is asked first. If it cannot serve the call, its own does.
+
     Raises the Refusal of its own model if none of them does, and Refusal (400) for an unknown strategy.
 
     Args:
@@ -50,11 +53,18 @@ async def serve(
     said = None
     if chosen is not None:
         route, said = chosen.route, chosen.said
-    if not route.config.fallbacks or (chosen is not None and not chosen.suits_fallbacks):
+    config = route.config
+    if not (config.fallbacks or config.degrading) or (chosen is not None and not chosen.suits_fallbacks):
         await Call(state, index, request, key, parsed, route, endpoint, said=said).run()
         return
     state.call_began()
     try:
+        if config.degrading and (smaller := await smaller_model(state, index, key, parsed, route)):
+            reason = smaller.reason
+            if await _is_served_by(smaller.route, state, index, request, key, parsed, endpoint, reason):
+                return
+            # The call may have been translated for the other model.
+            route = await _fitting(route, state, index, request, parsed, endpoint)
         call = Call(state, index, request, key, parsed, route, endpoint, is_followed=True, said=said)
         try:
             await call.run()
@@ -62,7 +72,7 @@ async def serve(
             if not refusal.is_unanswered:
                 raise
             for other in index.stand_ins(route, key, parsed.mode, time.time()):
-                if await _is_served_by(other, state, index, request, key, parsed, endpoint):
+                if await _is_served_by(other, state, index, request, key, parsed, endpoint, "fallback"):
                     return
             await call.record_failure(refusal)
             raise
@@ -78,6 +88,7 @@ async def _is_served_by(
     key: Key,
     parsed: ParsedRequest,
     endpoint: Endpoint,
+    reason: str,
 ) -> bool:
     """Serve a call by another model. False if it cannot take this call, has no room for it, or does not answer.
 
@@ -91,12 +102,13 @@ async def _is_served_by(
         key: whose call it is.
         parsed: the call.
         endpoint: where it arrived.
+        reason: why, as the answer says it.
     """
     asked, served = parsed.model, route.config.model
     strategy = request.headers.get(HEADER)
+    served_by = {SERVED_HEADER: served, REASON_HEADER: reason}
 
     def said(backend: Backend) -> Mapping[str, str]:
-        served_by = {SERVED_HEADER: served, REASON_HEADER: "fallback"}
         return served_by if chosen is None else {**served_by, **chosen.said(backend)}
 
     parsed.model = served
@@ -108,8 +120,9 @@ async def _is_served_by(
         await Call(
             state, index, request, key, parsed, fitting, endpoint, asked=asked, is_followed=True, said=said
         ).run()
-    except Refusal:
+    except Refusal as refusal:
         if request.is_recorded:
+            refusal.headers = {**served_by, **refusal.headers}
             raise
         return False
     finally:

@@ -28,10 +28,10 @@ class FirstTokens:
             seen = self._seen[target_id] = deque(maxlen=KEPT_SAMPLES)
         seen.append((self._clock(), seconds))
 
-    def median(self, target_id: str) -> tuple[float, int] | None:
-        """The median in seconds, and of how many streams; None while there are too few."""
+    def median(self, *target_ids: str) -> tuple[float, int] | None:
+        """The median in seconds, and of how many streams of these targets together; None while there are too few."""
         now = self._clock()
-        latest = [(seconds, now - at) for at, seconds in self._seen.get(target_id, ())]
+        latest = [(seconds, now - at) for one in target_ids for at, seconds in self._seen.get(one, ())]
         latest = sorted((seconds, age) for seconds, age in latest if age <= LONGEST_SECONDS)
         if len(latest) < LEAST_SAMPLES:
             return None

@@ -299,14 +299,27 @@ class Index:
             mode: of the call.
             now: in seconds.
         """
-        classes = key.config.data_classes
         for model in route.config.fallbacks:
-            if not key.may_call(model, now):
-                continue
-            if may_stand_in(classes.get(route.config.model), classes.get(model)):
-                other = self.route_of(model, key.config, mode)
-                if other is not None:
-                    yield other
+            other = self.stand_in(model, route, key, mode, now)
+            if other is not None:
+                yield other
+
+    def stand_in(self, model: str, route: Route, key: Key, mode: Mode, now: float) -> Route | None:
+        """The route of `model` for a call to `route`, if that one may answer it: see `stand_ins`; else None.
+
+        Args:
+            model: the other model.
+            route: of the model that the client asked for.
+            key: whose call it is.
+            mode: of the call.
+            now: in seconds.
+        """
+        classes = key.config.data_classes
+        if not key.may_call(model, now) or not may_stand_in(
+            classes.get(route.config.model), classes.get(model)
+        ):
+            return None
+        return self.route_of(model, key.config, mode)
 
     def callable_models(self, key: Key, now: float) -> list[Route]:
         """The models that a key may call now and that are served for its tenant, in the order of its grants."""

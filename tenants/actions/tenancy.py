@@ -112,7 +112,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
     # The time zone sets the days and months that limits count. Gateways read the rest with the tenant.
-    is_policy = "regions" in changes or "answer_storage" in changes
+    is_policy = not changes.keys().isdisjoint(("regions", "answer_storage", "degrading"))
     if "timezone" in changes or is_policy:
         raise_revision(
             limits=limited_in(tenant) if "timezone" in changes else (),

@@ -111,6 +111,22 @@ class Migration(migrations.Migration):
                         "their own rules say.",
                     ),
                 ),
+                (
+                    "degrading",
+                    models.CharField(
+                        "Smaller models",
+                        max_length=8,
+                        default="off",
+                        db_default="off",
+                        choices=[
+                            ("off", "Never"),
+                            ("on", "When a money limit or a latency goal is passed"),
+                        ],
+                        help_text="Whether a smaller model may answer calls where operators set so for a "
+                        "model: only models that are granted to the project. Each such answer says so in a "
+                        "header.",
+                    ),
+                ),
                 ("suspended_at", models.DateTimeField(blank=True, null=True, editable=False)),
                 ("suspended_reason", LineField(max_length=500, blank=True, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),

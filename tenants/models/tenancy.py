@@ -56,11 +56,16 @@ class Tenant(Noted):
         "regions",
         "highest_data_class",
         "answer_storage",
+        "degrading",
     )
 
     class AnswerStorage(models.TextChoices):
         OFF = "off", _("Never")
         ON = "on", _("Unless a call says no")
+
+    class Degrading(models.TextChoices):
+        OFF = "off", _("Never")
+        ON = "on", _("When a money limit or a latency goal is passed")
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("Active")
@@ -120,6 +125,17 @@ class Tenant(Noted):
         help_text=_(
             "Whether providers may keep the answers to calls of the Responses API, so that later calls can "
             "refer to them. They keep prompts and answers for as long as their own rules say."
+        ),
+    )
+    degrading = models.CharField(
+        _("Smaller models"),
+        max_length=8,
+        choices=Degrading,
+        default=Degrading.OFF,
+        db_default=Degrading.OFF,
+        help_text=_(
+            "Whether a smaller model may answer calls where operators set so for a model: only models that "
+            "are granted to the project. Each such answer says so in a header."
         ),
     )
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -302,6 +302,24 @@ PLATFORM_ACTIONS = [
         ),
     ),
     Action(
+        "set a smaller model",
+        "deployments.degrading.change_degrading",
+        subject=lambda world, actor: DeploymentFactory(),
+        api=EntryPoint(
+            "PUT /api/v1/routes/{it.version.model.route.pk}/degrading/",
+            lambda world, it: {"generation": 0, "model": CatalogModelFactory().name, "money_percent": 80},
+        ),
+        admin=EntryPoint(
+            "POST /admin/deployments/route/{it.version.model.route.pk}/degrading/",
+            lambda world, it: {
+                "generation": "0",
+                "model": CatalogModelFactory().name,
+                "money_percent": "80",
+                "save": "1",
+            },
+        ),
+    ),
+    Action(
         "change how a route's calls are handled",
         "deployments.route_handling.change_handling",
         subject=lambda world, actor: DeploymentFactory(),

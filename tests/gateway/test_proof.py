@@ -3,6 +3,7 @@
 import pytest
 
 from audit.models import AuditEntry
+from deployments.degrading import Degrading, change_degrading
 from deployments.fallbacks import change_fallbacks
 from deployments.models import Provider
 from deployments.routes import EntryPlan, change_route, make_routable, plan_of
@@ -88,6 +89,7 @@ def test_what_the_rows_permit_is_proved(project, version):
     ("function", "fields", "words"),
     [
         ("tenant_records", {"regions": []}, "Tenant lab would get regions"),
+        ("tenant_records", {"may_degrade": True}, "Tenant lab would get smaller models"),
         ("project_records", {"data_classes": {}}, "may not receive that class"),
         ("project_records", {"data_classes": {"spread": "public"}}, "may not receive that class"),
         ("project_records", {"grant_ends": {"spread": 2**40}}, "not granted to it for that long"),
@@ -167,14 +169,25 @@ def test_a_changed_tenant_is_proved_with_the_projects_that_gateways_have(project
         compiled_changes(index.revision, index.state)
 
 
-def test_a_fallback_is_proved_with_the_class_of_data_of_the_model_that_was_asked_for(project, monkeypatch):
+def fall_back(route):
+    change_fallbacks(route.pk, ["stand-in"], based_on=route.generation, by=None)
+
+
+def degrade(route):
+    change_degrading(route.pk, Degrading("stand-in", 80), based_on=route.generation, by=None)
+
+
+@pytest.mark.parametrize("name_it", [fall_back, degrade])
+def test_another_model_is_proved_with_the_class_of_data_of_the_one_that_was_asked_for(
+    project, monkeypatch, name_it
+):
     other = CatalogModelFactory(name="stand-in")
     make_routable([listed := ProviderModelFactory(provider=ProviderFactory(regions=["eu"]), model=other)])
     Provider.objects.filter(pk=listed.provider_id).update(highest_data_class="internal")
     change_route(other.route.pk, [EntryPlan(listed.target.pk)], based_on=0, by=None)
     key_for(project, other)
     project.model.route.refresh_from_db()
-    change_fallbacks(project.model.route.pk, ["stand-in"], based_on=project.model.route.generation, by=None)
+    name_it(project.model.route)
     raise_revision()
     index = current()
     # As if gateways forgot that the call may contain data of a higher class.

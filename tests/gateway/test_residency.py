@@ -1,11 +1,23 @@
-"""Over random routes, policies, fallbacks and failures: no call leaves its tenant's regions, class, or grants."""
+"""Over random routes, policies, fallbacks, smaller models and failures: no call leaves its tenant's regions, class, or
+grants.
+"""
 
+import asyncio
 import random
+from types import SimpleNamespace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.contract import DATA_CLASSES, ConfigSnapshot, KeyConfig, RouteConfig, SettingsConfig
+from gateway.contract import (
+    DATA_CLASSES,
+    ConfigSnapshot,
+    DegradingConfig,
+    KeyConfig,
+    RouteConfig,
+    SettingsConfig,
+)
+from gateway.proxy.degrading import smaller_model
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.records import Key
@@ -22,12 +34,18 @@ targets = st.lists(
 )
 
 
-def configured(routes, fallbacks):
+# Every route is too slow.
+SLOW = SimpleNamespace(first_tokens=SimpleNamespace(median=lambda *targets: (9.0, 8)))
+CALL = SimpleNamespace(model="a", mode="chat", is_stream=False)
+
+
+def configured(routes, fallbacks, smaller):
     return [
         RouteConfig(
             model=model,
             modes=["chat"],
             fallbacks=fallbacks if model == "a" else [],
+            degrading=DegradingConfig(model=smaller, first_token_ms=1) if model == "a" else None,
             targets=[
                 target(
                     id=f"{model}{at}", url=f"http://{model}{at}/v1", upstream_model="o", region=region,
@@ -44,6 +62,8 @@ def configured(routes, fallbacks):
 @given(
     routes=st.fixed_dictionaries(dict.fromkeys(MODELS, targets)),
     fallbacks=st.permutations(["b", "c", "unknown"]),
+    smaller=st.sampled_from(["b", "c", "unknown"]),
+    may_degrade=st.booleans(),
     granted=st.fixed_dictionaries({"a": CLASSES}, optional={"b": CLASSES, "c": CLASSES}),
     ended=st.sets(st.sampled_from(["b", "c"])),
     allowed=st.lists(st.sampled_from(["eu", "us-east-1", "ap"]), unique=True),
@@ -52,12 +72,13 @@ def configured(routes, fallbacks):
     seed=st.integers(0, 2**16),
 )
 def test_no_call_of_a_resident_tenant_ever_leaves(
-    routes, fallbacks, granted, ended, allowed, here, order, seed
+    routes, fallbacks, smaller, may_degrade, granted, ended, allowed, here, order, seed
 ):
-    configs = configured(routes, fallbacks)
+    configs = configured(routes, fallbacks, smaller)
     key = KeyConfig(
         digest="a" * 64, key_id="k", prefix="qm_", tenant_id="t", tenant_slug="t", project_id="p", project_slug="p",
         models=list(granted), regions=allowed, data_classes=granted, grant_ends=dict.fromkeys(ended, 50),
+        may_degrade=may_degrade,
     )  # fmt: skip
     index = Index(
         ConfigSnapshot(
@@ -72,7 +93,11 @@ def test_no_call_of_a_resident_tenant_ever_leaves(
     for _ in range(8):
         route = index.route_of("a", key, "chat") if held.may_call("a", 100) else None
         reached = []
-        for one in [] if route is None else [route, *index.stand_ins(route, held, "chat", 100)]:
+        chosen = None if route is None else asyncio.run(smaller_model(SLOW, index, held, CALL, route))
+        assert chosen is None or may_degrade
+        asked = [chosen.route] if chosen else []
+        asked += [] if route is None else [route, *index.stand_ins(route, held, "chat", 100)]
+        for one in asked:
             model = one.config.model
             for backend in router.candidates(one):
                 reached.append((model, backend))

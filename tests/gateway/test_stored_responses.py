@@ -1,6 +1,7 @@
 """Stored answers: off unless a tenant allows them, and then nobody else's key opens them."""
 
 import asyncio
+import time
 
 import msgspec
 import openai
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.compile import compile_snapshot
-from gateway.contract import ProviderConfig, RouteConfig, SettingsConfig
+from gateway.contract import DegradingConfig, PriceConfig, ProviderConfig, RouteConfig, SettingsConfig
 from gateway.proxy.connections import Connections
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.separation import Separation
@@ -214,6 +215,46 @@ def test_limits_count_requests_for_stored_answers(shared_rig, backend, method):
     assert [one.status_code for one in answers] == [200, 200, 429]
     assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
     assert len(backend.asked) == 3
+
+
+@pytest.fixture
+def other(shared_rig, backend):
+    """The only target of another model."""
+    other = ScriptedBackend()
+    other.says(response(MESSAGE, id="resp_others", store=True))
+    shared_rig.routes.append(RouteConfig(model="other", modes=["responses"], targets=[other.backend()]))
+    yield other
+    shared_rig.routes.pop()
+    other.close()
+
+
+def key_of_both(rig, **fields):
+    secret = new_key(rig)
+    granted = {"models": [MODEL, "other"], "data_classes": dict.fromkeys((MODEL, "other"), "internal")}
+    rig.keys[-1] = msgspec.structs.replace(rig.keys[-1], **granted, **fields)
+    rig.publish()
+    return secret
+
+
+def test_a_stored_answer_stays_with_the_model_that_later_calls_name(shared_rig, backend, other):
+    route, prices = shared_rig.routes[-2], shared_rig.prices
+    degrading = DegradingConfig(model="other", money_percent=80)
+    shared_rig.routes[-2] = msgspec.structs.replace(route, degrading=degrading)
+    shared_rig.prices = [
+        PriceConfig(model=model, nano_per_unit=dict.fromkeys(("input", "output"), nano))
+        for model, nano in ((MODEL, 1000), ("other", 1))
+    ]
+    spent = limit("money_per_month", 10**9, used=9 * 10**8, used_as_of=int(time.time()))
+    key = key_of_both(shared_rig, may_degrade=True, limits=[spent])
+    backend.says(response(MESSAGE, id=THEIRS, store=True))
+    ours = ask(shared_rig, key)
+    assert ours.model == MODEL
+    backend.says(response(MESSAGE, id="resp_second", store=False))
+    assert ask(shared_rig, key, store=False, previous_response_id=ours.id).model == MODEL
+    assert other.asked == []
+    other.says(response(MESSAGE, id="resp_others", store=False))
+    assert ask(shared_rig, key, store=False).model == "other"
+    shared_rig.routes[-2], shared_rig.prices = route, prices
 
 
 def test_a_key_without_the_model_does_not_reach_its_answers(shared_rig, backend):

@@ -31,6 +31,7 @@ VALUES = {
     "regions": "eu",
     "highest_data_class": "public",
     "answer_storage": "on",
+    "degrading": "on",
 }
 # Model, page, who, what the page leaves out.
 FORMS = [

@@ -159,6 +159,7 @@ OF_ONESELF = {
     "api-token-list": "a token of one's own",
     "request-preview": "says what a request would mean and changes nothing",
     "route-preview": "says what a change of a route would mean and changes nothing",
+    "route-preview-degrading": "says for whom a smaller model would answer and changes nothing",
     "route-preview-fallbacks": "says what a change of its fallbacks would mean and changes nothing",
     "route-preview-handling": "says what a change of its handling would mean and changes nothing",
 }

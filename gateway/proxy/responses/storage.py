@@ -64,11 +64,14 @@ def permit(parsed: ParsedRequest, key: Key, index: Index, route: Route) -> Route
             raise not_found("previous_response_id")
         parsed.body.replace("previous_response_id", opened[1])
         parsed.secrets = (opened[1],)
-        route = Route(msgspec.structs.replace(fit.config, fallbacks=[]), fit.groups)
+        route = Route(msgspec.structs.replace(fit.config, fallbacks=[], degrading=None), fit.groups)
     is_kept = storage.asked is not False
     parsed.body.replace("store", is_kept)
     if is_kept:
         storage.seal = lambda target_id, theirs: separation.seal_id(tenant_id, target_id, theirs)
+        if route.config.degrading is not None:
+            # A later call with the same model refers to the answer.
+            route = Route(msgspec.structs.replace(route.config, degrading=None), route.groups)
     return route
 
 
