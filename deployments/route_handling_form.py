@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.base import style
@@ -30,7 +31,7 @@ class HandlingForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["generation"].initial = self.instance.generation
         column = Route._meta.get_field("is_sticky")
         self.fields["is_sticky"].label, self.fields["is_sticky"].help_text = (
-            column.verbose_name,
+            capfirst(column.verbose_name),
             column.help_text,
         )
         style(self, *Route.HANDLING)
