@@ -227,10 +227,14 @@ def test_weights_and_order_are_previewed_and_a_stale_page_is_refused(browser, ha
         looked_at(page, f"route-preview-{theme}-{width}")
         route.refresh_from_db()
         change_route(route.pk, [EntryPlan(near.pk, 2)], based_on=route.generation, by=None)
-        with page.expect_response(lambda answer: answer.request.method == "POST") as refused:
+        # A browser notes every refusal, a moment after the answer.
+        with (
+            page.expect_console_message(lambda line: "409 (Conflict)" in line.text),
+            page.expect_response(lambda answer: answer.request.method == "POST") as refused,
+        ):
             page.get_by_role("button", name="Save").click()
         assert refused.value.status == 409
-        assert "409 (Conflict)" in seen.complaints.pop(), "as a browser notes every refusal"
+        assert "409 (Conflict)" in seen.complaints.pop()
         expect(page.get_by_text("Someone else changed this route first.")).to_be_visible()
         looked_at(page, f"route-409-{theme}-{width}")
         page.get_by_role("link", name="Reload").click()
