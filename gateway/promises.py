@@ -16,6 +16,7 @@ _NOT_PROMISED: Final[dict[str, Sequence[Promise]]] = {
     "litellm": (
         _("LiteLLM may call a target several times for one call. The ledger has one call, with the last answer."),
         _("Of a route, only weights and order hold. LiteLLM's own settings decide about retries, probes and sessions."),
+        _("Its calls do not count against our quotas at providers, and no used-up quota keeps a call from a provider."),
         _(
             "A client that hangs up before a plain answer is billed for the whole answer. LiteLLM completes it anyway."
         ),

@@ -33,6 +33,7 @@ from gateway.contract import (
     DegradingConfig,
     HandlingConfig,
     ProviderConfig,
+    QuotaConfig,
     SettingsConfig,
     TargetConfig,
 )
@@ -159,9 +160,18 @@ def _of_provider(
             proxy_url=provider.proxy_url,
             private_ca=provider.private_ca,
             receives_traces=provider.receives_traces,
+            quota=quota_config(provider),
         ),
         modes=modes,
     )
+
+
+def quota_config(provider: Provider) -> QuotaConfig | None:
+    """What the provider allows us; None if that is not known."""
+    requests, tokens = provider.requests_per_minute, provider.tokens_per_minute
+    if requests is None and tokens is None:
+        return None
+    return QuotaConfig(id=str(provider.pk), requests_per_minute=requests, tokens_per_minute=tokens)
 
 
 class Sealed:

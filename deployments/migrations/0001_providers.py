@@ -171,7 +171,7 @@ class Migration(migrations.Migration):
                     "requests_per_minute",
                     models.BigIntegerField(
                         blank=True,
-                        help_text="What the provider allows us. Empty: not known.",
+                        help_text="What the provider allows us, over all of its models. Gateways send it no more, and use the next target instead. Empty: not known.",
                         null=True,
                         validators=[MinValueValidator(1)],
                         verbose_name="our requests per minute there",
@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
                     "tokens_per_minute",
                     models.BigIntegerField(
                         blank=True,
-                        help_text="What the provider allows us. Empty: not known.",
+                        help_text="What the provider allows us, over all of its models. Gateways send it no more, and use the next target instead. Empty: not known.",
                         null=True,
                         validators=[MinValueValidator(1)],
                         verbose_name="our tokens per minute there",

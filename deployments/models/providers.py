@@ -48,7 +48,10 @@ def _per_minute(label: object) -> models.BigIntegerField[int | None, int | None]
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text=_("What the provider allows us. Empty: not known."),
+        help_text=_(
+            "What the provider allows us, over all of its models. Gateways send it no more, and use the next target "
+            "instead. Empty: not known."
+        ),
     )
 
 

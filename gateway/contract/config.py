@@ -40,6 +40,7 @@ ENDPOINTS: Mapping[str, Mode] = MappingProxyType({
 })  # fmt: skip
 SERVED_MODES: frozenset[str] = frozenset(ENDPOINTS.values())
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 LimitScope = Literal["tenant", "project", "key"]
 LimitKind = Literal[
     "requests_per_minute",
@@ -133,6 +134,17 @@ class CredentialConfig(OpenMessage, frozen=True):
     until: int | None = None
 
 
+class QuotaConfig(OpenMessage, frozen=True):
+    """What a provider allows us in any 60 seconds: all targets with the same `id`, over all gateways together.
+
+    A gateway passes over a target whose quota has no room for a call. Null: not known.
+    """
+
+    id: str
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+
+
 class ProviderConfig(OpenMessage, frozen=True):
     """How to call a provider, which is not one of our own engines.
 
@@ -153,6 +165,7 @@ class ProviderConfig(OpenMessage, frozen=True):
     receives_traces: bool = False
     # PEM; empty: the authorities that the system trusts.
     private_ca: str = ""
+    quota: QuotaConfig | None = None
 
 
 class TargetConfig(OpenMessage, frozen=True):

@@ -173,6 +173,7 @@ class Call:
                 self._attempts,
                 self._apart,
                 self._state.vault,
+                self._state.limiter,
                 self._take,
             )
         except (BrokenAnswer, StreamTooStrange, TransportError, TimeoutError) as error:
@@ -367,16 +368,12 @@ class Call:
         nano = self._parsed.cost(self._price, usage) if self._price and not is_unused else 0
         if not self._reservation.is_settled and nano and self._price:
             self._state.metrics.count_cost(self._parsed.model, self._price.currency, nano)
-        await self._state.limiter.settle(self._reservation, total_tokens(usage), nano)
+        tokens, quota = total_tokens(usage), self._attempts.quota
+        await self._state.limiter.settle(self._reservation, tokens, nano)
+        if quota is not None:
+            await self._state.limiter.settle(quota, tokens, 0)
 
-    async def _finish(
-        self,
-        status: Status,
-        http_status: int,
-        usage: Usage,
-        *,
-        is_exact: bool,
-    ) -> None:
+    async def _finish(self, status: Status, http_status: int, usage: Usage, *, is_exact: bool) -> None:
         """Record the call and settle its limits; returns when it is on disk. Raises SpoolError."""
         self._is_finished = self._request.is_recorded = True
         latency, first = time.monotonic() - self._facts.started, self._facts.first_token_seconds

@@ -20,6 +20,7 @@ from gateway.contract import (
     Usage,
 )
 from gateway.contract.versions import may_receive, may_stand_in, require_readable
+from gateway.proxy.quotas import Quota, quota_of
 from gateway.proxy.records import Key, Keys, WholeKeys
 from gateway.proxy.separation import Separation
 
@@ -55,6 +56,8 @@ class Backend:
     modes: frozenset[str] | None = None
     # Of its route.
     handling: HandlingConfig = _DEFAULT_HANDLING
+    # Ours at its provider.
+    quota: Quota | None = None
 
     @property
     def id(self) -> str:
@@ -341,8 +344,9 @@ def compile_route(route: RouteConfig) -> Route:
             allowed = folded(" ".join(config.allowed_controls)) - NEVER
             field = fold(config.cache_key_field or "")
             modes = _modes_of(config, route, dialect)
+            quota = quota_of(config)
             groups.setdefault(config.priority, []).extend(
-                Backend(config, url, allowed, field, dialect, modes, route.handling)
+                Backend(config, url, allowed, field, dialect, modes, route.handling, quota)
                 for url in config.addresses
             )
     return Route(

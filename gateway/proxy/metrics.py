@@ -74,6 +74,12 @@ class Metrics:
             ["model"],
             registry=new,
         )
+        self.backend_over_quota = Counter(
+            "llm_backend_over_quota",
+            "Calls that passed it over, because our quota at its provider was used up",
+            ["backend"],
+            registry=new,
+        )
         self.retries = Counter(
             "llm_gateway_retries", "Calls sent once more, to another backend", ["model"], registry=new
         )

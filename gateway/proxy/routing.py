@@ -266,6 +266,10 @@ class Router:
             breaker = self._breaker(backend)
             breaker.paused_until = max(breaker.paused_until, until)
 
+    def over_quota(self, backend: Backend) -> None:
+        """A call passed the backend over because our quota at its provider is used up. Its breaker does not care."""
+        self._metrics.backend_over_quota.labels(backend.id).inc()
+
     def apply(self, routes: Mapping[str, Route]) -> None:
         """Follow a configuration: bounds of its routes, and no memory of what no route names anymore."""
         self.keep_only(frozenset(_name(one) for route in routes.values() for one in _backends(route)))

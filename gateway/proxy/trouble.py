@@ -65,6 +65,11 @@ class Trouble:
             "All connections to the backends of this model are in use. Try again shortly.", "backends_busy"
         )
 
+    def over_quota(self, backend: Backend, wait_seconds: float) -> None:
+        """Our quota at the backend's provider has no room for the call, which says nothing about the backend."""
+        self._router.over_quota(backend)
+        self._limited = _sooner(self._limited, quota_used_up(wait_seconds))
+
     def unfit(self, refusal: Refusal) -> None:
         """The call cannot be said in the backend's dialect; another one may take it."""
         self._unfit = refusal
@@ -151,6 +156,19 @@ def backend_failed() -> Refusal:
         "operators.",
         kind="server_error",
         headers=retry_after(1.0),
+    )
+
+
+def quota_used_up(wait_seconds: float) -> Refusal:
+    """429 for a model whose providers would refuse the call, because they have got too many of ours."""
+    headers = retry_after(wait_seconds)
+    return Refusal(
+        429,
+        "provider_quota_reached",
+        "The gateways send as many calls to the provider of this model as it allows us at the moment. This is no "
+        f"limit of your key. Try again in {headers['retry-after']} s.",
+        kind="requests",
+        headers=headers,
     )
 
 

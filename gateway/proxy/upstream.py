@@ -23,8 +23,10 @@ from gateway.proxy.gates import first_place
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import ConnectError, NoRoom, TransportError
 from gateway.proxy.index import Backend, Route
+from gateway.proxy.limits import Limiter, Reservation
 from gateway.proxy.outgoing import outgoing
 from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.quota_reservations import reserve_quota
 from gateway.proxy.retries import may_repeat
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
@@ -56,6 +58,8 @@ class Attempts(msgspec.Struct):
     reached: Backend | None = None
     # What we added to the call for that backend. No client may see it, even if the backend repeats it.
     secrets: tuple[str, ...] = ()
+    # Of the quota of its provider.
+    quota: Reservation | None = None
 
 
 async def ask(
@@ -68,6 +72,7 @@ async def ask(
     attempts: Attempts,
     apart: Apart,
     vault: Vault,
+    limiter: Limiter,
     take: Callable[[Backend, Answer], Awaitable[None]],
 ) -> None:
     """Send a call to one backend after another until one answers; `take` passes a 2xx answer on.
@@ -78,6 +83,7 @@ async def ask(
     the connection is closed. `gateway.proxy.retries` bounds all of this.
 
     A backend whose connections are all in use is passed over. If no other one is left, the call waits for a second.
+    A backend whose provider's quota is used up is passed over too.
 
     Args:
         connections: connections to backends.
@@ -89,10 +95,11 @@ async def ask(
         attempts: collects what was tried.
         apart: keeps tenants apart at backends.
         vault: the credentials of providers.
+        limiter: counts the quotas of providers.
         take: reads and passes on the answer.
 
     Raises Refusal: 503 if no backend could be reached or has a free connection, 502 or 504 if those reached failed,
-    429 if all answered 429, other 4xx as the backend sent it.
+    429 if all answered 429 or have their quota used up, other 4xx as the backend sent it.
     """
     trouble = Trouble(router, route)
     retries = router.retries(route, parsed.mode)
@@ -107,6 +114,13 @@ async def ask(
             router.alarms.no_credential(backend.id, route.config.model, str(error))
             trouble.unreachable(backend)
             return False
+        if backend.quota is not None or attempts.quota is not None:
+            attempts.quota, wait_seconds = await reserve_quota(
+                limiter, backend.quota, attempts.quota, parsed, route, settings
+            )
+            if wait_seconds:
+                trouble.over_quota(backend, wait_seconds)
+                return False
         before, attempts.reached = attempts.reached, backend
         attempts.secrets = (*call.secrets, *apart.secrets, *parsed.secrets)
         try:

@@ -13,7 +13,7 @@ from catalog.models import CatalogModel
 from core.errors import Conflict
 from core.ids import uuid7
 from deployments.models import RouteEntry, Target
-from deployments.provider_actions import delete_provider, disable_provider
+from deployments.provider_actions import change_provider, delete_provider, disable_provider
 from deployments.provider_credentials import clean_credential, row_of
 from deployments.provider_lists import match_models_of, match_provider_model
 from deployments.provider_routing import routable_models, route_provider_models
@@ -122,12 +122,16 @@ def test_gateways_learn_how_to_call_a_provider(listed, operator, client):
     )
     assert (told.regions, told.highest_data_class) == (["eu-west-1"], provider.highest_data_class)
     assert told.provider.dialect == provider.dialect
+    assert told.provider.quota is None, "nobody said what it allows us"
     [credential] = told.provider.credentials
     assert b"sk-of-the-provider" not in encode(snapshot)
     assert unseal(credential.value, credential_key(), told.id) == "sk-of-the-provider-1234"
     assert Downgrade(snapshot.routes).snapshot(snapshot).routes[0].backends == [], "version 1 cannot call it"
     again = compile_snapshot().routes[0].targets[0]
     assert again == told, "an unchanged route stays the same, sealed credentials too"
+    change_provider(provider.pk, by=operator, tokens_per_minute=9000)
+    said = compile_snapshot().routes[0].targets[0].provider.quota
+    assert (said.id, said.requests_per_minute, said.tokens_per_minute) == (str(provider.pk), None, 9000)
     client.force_login(operator)
     page = client.get(reverse("admin:deployments_route_change", args=[route.pk])).content.decode()
     for words in ("gpt-4o · openai-eu", "eu-west-1"):

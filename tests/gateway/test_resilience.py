@@ -301,7 +301,17 @@ def test_a_gateway_without_connections_blames_no_backend():
     parsed = parse_request(b'{"model":"public","messages":[{}]}', "chat")
     for _ in range(5):
         asking = upstream.ask(
-            Full(), router, route, parsed, {}, SettingsConfig(), upstream.Attempts(), Apart(""), None, None
+            Full(),
+            router,
+            route,
+            parsed,
+            {},
+            SettingsConfig(),
+            upstream.Attempts(),
+            Apart(""),
+            None,
+            None,
+            None,
         )
         with pytest.raises(Refusal) as refused:
             asyncio.run(asking)
@@ -324,7 +334,7 @@ def test_no_fallback_makes_pictures_that_may_be_made_already(mode, asks_others):
     parsed.mode = mode
     broken = Broken()
     asking = upstream.ask(
-        broken, router, route, parsed, {}, SettingsConfig(), upstream.Attempts(), Apart(""), None, None
+        broken, router, route, parsed, {}, SettingsConfig(), upstream.Attempts(), Apart(""), None, None, None
     )
     with pytest.raises(Refusal) as refused:
         asyncio.run(asking)
