@@ -7,19 +7,17 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.models import CatalogModel
-from core.errors import Conflict
 from deployments.fallbacks import classes_of
 from deployments.models import Route
 from deployments.models.routes import MOST_FIRST_TOKEN_MS
+from deployments.route_changes import lock_route, require_generation, save_next_generation
 from tenants.models import Project, Tenant
-from tenants.revision import raise_revision
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,9 @@ def change_degrading(pk: UUID | str, wanted: Degrading, *, based_on: int, by: Us
         ValidationError: the model does not exist, is of another mode, or would close a circle; there is no goal, or an
             impossible one.
     """
-    routes = Route.objects.all() if by is None else Route.objects.visible_to(by)
-    route = routes.select_for_update(of=("self",)).select_related("model", "degrades_to").get(pk=pk)
+    route = lock_route(pk, by)
     change_degrading.require(by, route)
-    if route.generation != based_on:
-        raise Conflict(
-            _("Someone else changed this route first. Reload to see its current state."), code="route_changed"
-        )
+    require_generation(route, based_on)
     with connection.cursor() as cursor:
         # Two changes at once could each close half of a circle.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('degrading', 0))")
@@ -95,9 +89,7 @@ def change_degrading(pk: UUID | str, wanted: Degrading, *, based_on: int, by: Us
     after = degrading_of(route)
     if before == after:
         return route
-    route.generation, route.changed_at = route.generation + 1, now()
-    route.revision = raise_revision(routing=True)
-    route.save(update_fields=["generation", "changed_at", "revision", *Route.DEGRADING])
+    save_next_generation(route, *Route.DEGRADING)
     audit.record(
         "route.degrading_changed",
         actor=by,

@@ -8,17 +8,15 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.models import CatalogModel, Grant
-from core.errors import Conflict
 from deployments.models import Route, RouteFallback
+from deployments.route_changes import lock_route, require_generation, save_next_generation
 from tenants.models import DataClass
-from tenants.revision import raise_revision
 
 MOST_FALLBACKS = 5
 
@@ -57,13 +55,9 @@ def change_fallbacks(pk: UUID | str, models: Iterable[str], *, based_on: int, by
         Conflict: someone else changed the route meanwhile (`route_changed`).
         ValidationError: a model does not exist, is of another mode, is named twice, or would close a circle.
     """
-    routes = Route.objects.all() if by is None else Route.objects.visible_to(by)
-    route = routes.select_for_update(of=("self",)).select_related("model").get(pk=pk)
+    route = lock_route(pk, by)
     change_fallbacks.require(by, route)
-    if route.generation != based_on:
-        raise Conflict(
-            _("Someone else changed this route first. Reload to see its current state."), code="route_changed"
-        )
+    require_generation(route, based_on)
     with connection.cursor() as cursor:
         # Two changes at once could each close half of a circle.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('fallbacks', 0))")
@@ -72,9 +66,7 @@ def change_fallbacks(pk: UUID | str, models: Iterable[str], *, based_on: int, by
     after = [model.name for model in wanted]
     if before == after:
         return route
-    route.generation, route.changed_at = route.generation + 1, now()
-    route.revision = raise_revision(routing=True)
-    route.save(update_fields=["generation", "changed_at", "revision"])
+    save_next_generation(route)
     route.fallbacks.all().delete()
     RouteFallback.objects.bulk_create(
         RouteFallback(route=route, model=model, position=at) for at, model in enumerate(wanted)

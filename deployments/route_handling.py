@@ -9,16 +9,14 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
 from accounts.models import User
-from core.errors import Conflict
 from deployments.models import Probes, Route
+from deployments.route_changes import lock_route, require_generation, save_next_generation
 from deployments.route_preview import TenantImpact, tenants_of
-from tenants.revision import raise_revision
 
 
 @dataclass(frozen=True)
@@ -76,19 +74,13 @@ def change_handling(pk: UUID | str, values: Mapping[str, Any], *, based_on: int,
         Conflict: someone else changed the route meanwhile (`route_changed`).
         ValidationError: a value is impossible.
     """
-    routes = Route.objects.all() if by is None else Route.objects.visible_to(by)
-    route = routes.select_for_update(of=("self",)).select_related("model").get(pk=pk)
+    route = lock_route(pk, by)
     change_handling.require(by, route)
-    if route.generation != based_on:
-        raise Conflict(
-            _("Someone else changed this route first. Reload to see it as it is now."), code="route_changed"
-        )
+    require_generation(route, based_on)
     changes = _assign(route, values)
     if not changes:
         return route
-    route.generation, route.changed_at = route.generation + 1, now()
-    route.revision = raise_revision(routing=True)
-    route.save(update_fields=["generation", "changed_at", "revision", *(change.name for change in changes)])
+    save_next_generation(route, *(change.name for change in changes))
     audit.record(
         "route.handling_changed",
         actor=by,

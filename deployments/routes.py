@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
@@ -19,7 +18,7 @@ from accounts.models import User
 from core.errors import Conflict
 from deployments.models import Deployment, ProviderModel, Route, RouteEntry, Target
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
-from tenants.revision import raise_revision
+from deployments.route_changes import lock_route, require_generation, save_next_generation
 
 if TYPE_CHECKING:
     from catalog.models import CatalogModel
@@ -117,13 +116,9 @@ def change_route(
     wanted = list(entries)
     # Before the route, as whoever deletes a deployment does.
     targets = _lock_targets({entry.target_id for entry in wanted})
-    route = _lock_route(pk, by)
+    route = lock_route(pk, by)
     change_route.require(by, route)
-    if route.generation != based_on:
-        raise Conflict(
-            _("Someone else changed this route first. Reload to see its current entries."),
-            code="route_changed",
-        )
+    require_generation(route, based_on)
     check_entries(route, wanted, targets)
     before = _entries_of(route)
     if not may_end_service and ends_service(before.values(), wanted):
@@ -200,11 +195,6 @@ def _lock_targets(ids: Collection[UUID]) -> dict[UUID, Target]:
     return living_targets(ids)
 
 
-def _lock_route(pk: UUID | str, by: User | None) -> Route:
-    routes = Route.objects.all() if by is None else Route.objects.visible_to(by)
-    return routes.select_for_update(of=("self",)).select_related("model").get(pk=pk)
-
-
 def _entries_of(route: Route) -> dict[UUID, RouteEntry]:
     """The entries of a route by target, with what names each target."""
     rows = route.entries.select_related("target__deployment", "target__provider_model__provider")
@@ -238,9 +228,7 @@ def _replace(
             changes[name], ids[name] = (old, new), str(pk)
     if not changes:
         return
-    route.generation, route.changed_at = route.generation + 1, now()
-    route.revision = raise_revision(routing=True)
-    route.save(update_fields=["generation", "changed_at", "revision"])
+    save_next_generation(route)
     route.entries.exclude(target__in=after).delete()
     for entry in wanted:
         known = before.get(entry.target_id)

@@ -19,19 +19,19 @@ from accounts.admin.base import offers
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
 from core.errors import Conflict
-from deployments.degrading import degrading_of
-from deployments.degrading_admin import DegradingPage
-from deployments.fallbacks_admin import FallbacksPage
+from deployments.degrading import change_degrading, degrading_of, preview_degrading
+from deployments.fallbacks import change_fallbacks, preview_fallbacks
 from deployments.models import Route
 from deployments.route_form import RouteForm, candidates
 from deployments.route_handling import change_handling, preview_handling
-from deployments.route_handling_form import HandlingForm
+from deployments.route_pages import RoutePage
 from deployments.route_preview import RoutePreview, preview_route, share_of, shown_entry
+from deployments.route_setting_forms import DegradingForm, FallbacksForm, HandlingForm
 from deployments.routes import EntryPlan, change_route
 
 
 @admin.register(Route)
-class RouteAdmin(FallbacksPage, DegradingPage, ReadOnlyAdmin):
+class RouteAdmin(ReadOnlyAdmin):
     list_display = ["model", "targets", "gateways", "changed_at"]
     list_select_related = ["model"]
     search_fields = ["model__name"]
@@ -172,42 +172,51 @@ class RouteAdmin(FallbacksPage, DegradingPage, ReadOnlyAdmin):
         }
         return render(request, "admin/deployments/route/edit.html", context, status=status)
 
-    def has_change_handling_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return change_handling.is_for(request.user)
-
-    @offers(change_handling)
-    @action(
-        description=_("Time-outs and retries"),
+    change_handling = RoutePage(
+        change_handling,
+        label=_("Time-outs and retries"),
         url_path="handling",
-        permissions=["change_handling"],
         icon="timer",
+        title=_("Calls of %(model)s: time-outs, connections, retries"),
+        text=_(
+            "These settings are for all targets of this route. An empty field means the default. Calls in progress go "
+            "on as they began."
+        ),
+        form=HandlingForm,
+        preview=preview_handling,
+        preview_template="admin/deployments/route/_handling.html",
     )
-    def change_handling(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Set how the calls of the route are handled; preview first."""
-        person = signed_in(request)
-        route = get_object_or_404(Route.objects.visible_to(person).select_related("model"), pk=object_id)
-        change_handling.require_permission(person, route)
-        form = HandlingForm(request.POST or None, instance=route)
-        preview, conflict, status = None, "", 200
-        if request.method == "POST":
-            status = 422
-            if form.is_valid():
-                try:
-                    if "save" in request.POST:
-                        change_handling(
-                            object_id, form.values(), based_on=form.cleaned_data["generation"], by=person
-                        )
-                        messages.success(request, _("Gateways follow the new settings within seconds."))
-                        return redirect("admin:deployments_route_change", route.pk)
-                    preview, status = preview_handling(route, form.values()), 200
-                except Conflict as refused:
-                    conflict, status = refused.message, 409
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts,
-            "title": _("Calls of %(model)s: time-outs, connections, retries") % {"model": route.model.name},
-            "form": form,
-            "preview": preview,
-            "conflict": conflict,
-            "back": reverse("admin:deployments_route_change", args=[route.pk]),
-        }
-        return render(request, "admin/deployments/route/handling.html", context, status=status)
+
+    change_fallbacks = RoutePage(
+        change_fallbacks,
+        label=_("Fallback models"),
+        url_path="fallbacks",
+        icon="low_priority",
+        title=_("Fallback models of %(model)s"),
+        text=_(
+            "A gateway asks these models, in this order, only when no target of this model answers a call. Only calls "
+            "of projects that may use both models go there, with data of no higher class than the fallback is granted "
+            "for, and never outside the tenant's regions. The fallback's own limits and prices apply, and the answer "
+            "says which model served it."
+        ),
+        form=FallbacksForm,
+        preview=preview_fallbacks,
+        preview_template="admin/deployments/route/_fallbacks.html",
+    )
+
+    change_degrading = RoutePage(
+        change_degrading,
+        label=_("Smaller model"),
+        url_path="degrading",
+        icon="trending_down",
+        title=_("Smaller model of %(model)s"),
+        text=_(
+            "This model answers calls on purpose when either goal is passed: only for tenants that allow smaller "
+            "models in their settings, for projects that may use both models, with data of no higher class than this "
+            "model is granted for, and never outside the tenant's regions. Its own limits and prices apply. If it "
+            "cannot serve a call, the route's own model does. The answer says which model served it, and why."
+        ),
+        form=DegradingForm,
+        preview=preview_degrading,
+        preview_template="admin/deployments/route/_degrading.html",
+    )
