@@ -18,16 +18,16 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from core.editing import assign
-from core.egress import EgressRefused, read_networks
 from core.errors import Conflict
 from deployments.announcements import announce_provider
-from deployments.models import EgressPolicy, Provider
+from deployments.models import Provider
 from deployments.provider_audience import audience_of, require_confirmed, require_may_widen
 from deployments.provider_credentials import NewCredential, row_of
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
-from deployments.provider_fields import allowed_networks, clean_provider, translated
+from deployments.provider_fields import allowed_networks, clean_provider
 from deployments.provider_lists import note_report
 from deployments.provider_managers import forget_managers
+from deployments.provider_networks import ALLOWED_NETWORKS
 from deployments.provider_rotation import replace_credentials
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import Report
@@ -289,7 +289,7 @@ def delete_provider(pk: UUID | str, *, by: User | None) -> Provider:
 
 @action(NoneType, permission=MANAGE)
 @transaction.atomic
-def set_allowed_networks(networks: Iterable[str], *, by: User | None) -> EgressPolicy:
+def set_allowed_networks(networks: Iterable[str], *, by: User | None) -> list[str]:
     """Set the networks beyond the public Internet in which providers may be. Safe to repeat; none at first.
 
     Raises:
@@ -297,26 +297,4 @@ def set_allowed_networks(networks: Iterable[str], *, by: User | None) -> EgressP
         ValidationError: a text is no network, or one that can never be allowed.
     """
     set_allowed_networks.require(by, None)
-    wanted = clean_networks(networks)
-    EgressPolicy.objects.get_or_create(pk=1)
-    policy = EgressPolicy.objects.select_for_update().get(pk=1)
-    before = policy.allowed_networks
-    if before != wanted:
-        policy.allowed_networks, policy.changed_at = wanted, now()
-        policy.save(update_fields=["allowed_networks", "changed_at"])
-        audit.record(
-            "provider.networks_set",
-            actor=by,
-            subject=policy,
-            changes={"networks": (", ".join(before), ", ".join(wanted))},
-        )
-        raise_revision(routing=True)
-    return policy
-
-
-def clean_networks(networks: Iterable[str]) -> list[str]:
-    """The networks in order, each once. Raises ValidationError naming one that cannot be allowed."""
-    try:
-        return [str(network) for network in read_networks(networks).allowed]
-    except EgressRefused as refused:
-        raise ValidationError({"networks": [translated(refused)]}) from refused
+    return ALLOWED_NETWORKS.replace(networks, by=by)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
@@ -22,8 +21,10 @@ from deployments import (
     provider_routing,
 )
 from deployments import provider_serializers as said
-from deployments.models import EgressPolicy, Provider, ProviderCredential, ProviderModel
+from deployments.list_setting_entry_points import ListSettingView
+from deployments.models import Provider, ProviderCredential, ProviderModel
 from deployments.provider_impact import impact_of
+from deployments.provider_networks import ALLOWED_NETWORKS
 from deployments.provider_tests import in_words
 from deployments.providers.listing import Report
 from tenants.roles import TokenScope
@@ -229,30 +230,20 @@ class ProviderModelViewSet(
         return Response(self.get_serializer(self.get_object()).data)
 
 
-class ProviderNetworksView(APIView):
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="provider_networks",
+        description="The allowed networks; none: public addresses only.",
+    ),
+    post=extend_schema(
+        operation_id="provider_networks_set",
+        responses=said.NetworksSerializer,
+        description="Replace the list; every gateway receives it within seconds. Safe to repeat.",
+    ),
+)
+class ProviderNetworksView(ListSettingView):
     """The networks beyond the public Internet in which providers may be."""
 
-    token_scope = TokenScope.PLATFORM
-
-    @extend_schema(operation_id="provider_networks", responses=said.NetworksSerializer)
-    def get(self, request: Request) -> Response:
-        """The allowed networks; none: public addresses only."""
-        if not request.user.has_perm("deployments.view_provider"):
-            raise PermissionDenied("Only operators can see settings of all providers.")
-        policy = EgressPolicy.objects.first()
-        return Response({"networks": policy.allowed_networks if policy else []})
-
-    @extend_schema(
-        operation_id="provider_networks_set",
-        request=said.NetworksSerializer,
-        responses=said.NetworksSerializer,
-    )
-    def post(self, request: Request) -> Response:
-        """Replace the list; every gateway receives it within seconds. Safe to repeat."""
-        provider_actions.set_allowed_networks.require(signed_in(request), None)
-        wanted = said.NetworksSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        policy = provider_actions.set_allowed_networks(
-            wanted.validated_data["networks"], by=signed_in(request)
-        )
-        return Response({"networks": policy.allowed_networks})
+    setting, change = ALLOWED_NETWORKS, provider_actions.set_allowed_networks
+    serializer_class = said.NetworksSerializer
+    view_permission = "deployments.view_provider"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
@@ -23,11 +22,12 @@ from accounts.admin.base import style
 from accounts.admin.dialogs import DialogForm
 from catalog.models import CatalogModel
 from core.editing import sent_values
-from deployments import provider_actions
-from deployments.models import EgressPolicy, Provider, ProviderCredential
+from deployments.list_setting_entry_points import LinesField, ListSettingForm
+from deployments.models import Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, clean_credential
 from deployments.provider_fields import allowed_networks, clean_headers, clean_provider
 from deployments.provider_impact import MOST_TENANTS, impact_of, whom_it_hits
+from deployments.provider_networks import ALLOWED_NETWORKS
 from deployments.provider_rotation import LONGEST_OVERLAP_HOURS
 from deployments.provider_routing import routable_models
 from deployments.provider_tests import require_reached
@@ -341,21 +341,10 @@ class ManagerForm(DialogForm):
         return {"email": self.cleaned_data["email"], "is_manager": self.cleaned_data["is_manager"] == "yes"}
 
 
-class NetworksForm(DialogForm):
-    networks = forms.CharField(
+class NetworksForm(ListSettingForm):
+    setting = ALLOWED_NETWORKS
+    networks = LinesField(
         label=_("Networks, one per line"),
         required=False,
-        widget=UnfoldAdminTextareaWidget,
         help_text=_("Such as 10.20.0.0/16. Empty: public addresses only."),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        policy = EgressPolicy.objects.filter(pk=1).first()
-        self.fields["networks"].initial = "\n".join(policy.allowed_networks) if policy else ""
-
-    def clean_networks(self) -> list[str]:
-        try:
-            return provider_actions.clean_networks(re.split(r"[\s,]+", self.cleaned_data["networks"]))
-        except forms.ValidationError as error:
-            raise forms.ValidationError(error.messages) from error

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from types import NoneType
 from uuid import UUID
 
 import structlog
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.timezone import now
-from django.utils.translation import gettext as _
 from msgspec import UNSET
 
 import audit
@@ -21,18 +18,15 @@ from accounts.models import User
 from catalog.models import Grant
 from core.errors import Conflict
 from core.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
-from deployments.provider_fields import clean_regions
 from gateway.contract import Ack
-from gateway.models import ConfigClock, Gateway, GatewayPolicy
+from gateway.list_settings import MEDIA_HOSTS, REGION_ORDER
+from gateway.models import ConfigClock, Gateway
 from gateway.prices import has_price_change_between
-from gateway.proxy.media import is_allowed_host
 from gateway.signing import ensure_signing_key
 from tenants.models import ApiKey
 from tenants.revision import current_revision, raise_revision
 
 log = structlog.get_logger(__name__)
-
-MOST_MEDIA_HOSTS = 200
 
 
 @action(NoneType, permission="gateway.manage_gateway")
@@ -111,7 +105,7 @@ def revoke_gateway(pk: UUID | str, *, by: User | None) -> Gateway:
 
 @action(NoneType, permission="gateway.manage_gateway")
 @transaction.atomic
-def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
+def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> list[str]:
     """Set the hosts from which engines may fetch pictures, sounds and files that clients name by URL. Safe to repeat.
 
     No hosts means `data:` URLs only. A host is a public name such as `pictures.example.com`, or `*.example.org` for
@@ -122,26 +116,12 @@ def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
         ValidationError: a host is no such name, or there are too many.
     """
     set_media_hosts.require(by, None)
-    wanted = clean_media_hosts(hosts)
-    GatewayPolicy.objects.get_or_create(pk=1)
-    policy = GatewayPolicy.objects.select_for_update().get(pk=1)
-    before = policy.media_hosts
-    if before != wanted:
-        policy.media_hosts, policy.changed_at = wanted, now()
-        policy.save(update_fields=["media_hosts", "changed_at"])
-        audit.record(
-            "gateway.media_hosts_set",
-            actor=by,
-            subject=policy,
-            changes={"hosts": (", ".join(before), ", ".join(wanted))},
-        )
-        raise_revision(routing=True)
-    return policy
+    return MEDIA_HOSTS.replace(hosts, by=by)
 
 
 @action(NoneType, permission="gateway.manage_gateway")
 @transaction.atomic
-def set_region_order(regions: Iterable[str], *, by: User | None) -> GatewayPolicy:
+def set_region_order(regions: Iterable[str], *, by: User | None) -> list[str]:
     """Set where calls go after a gateway's own region, among targets of equal priority. Safe to repeat.
 
     Targets in none of these regions come last.
@@ -151,50 +131,7 @@ def set_region_order(regions: Iterable[str], *, by: User | None) -> GatewayPolic
         ValidationError: one is no name of a region, or there are too many.
     """
     set_region_order.require(by, None)
-    wanted = clean_region_order(regions)
-    GatewayPolicy.objects.get_or_create(pk=1)
-    policy = GatewayPolicy.objects.select_for_update().get(pk=1)
-    before = policy.region_order
-    if before != wanted:
-        policy.region_order, policy.changed_at = wanted, now()
-        policy.save(update_fields=["region_order", "changed_at"])
-        audit.record(
-            "gateway.region_order_set",
-            actor=by,
-            subject=policy,
-            changes={"regions": (", ".join(before), ", ".join(wanted))},
-        )
-        raise_revision(routing=True)
-    return policy
-
-
-def clean_region_order(regions: Iterable[str]) -> list[str]:
-    """The regions in that order, each once. Raises ValidationError naming one that is no name of a region."""
-    try:
-        return clean_regions(list(regions))
-    except ValidationError as error:
-        raise ValidationError({"regions": error.messages}) from error
-
-
-def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
-    """The hosts in order, each once. Raises ValidationError naming one that engines must never contact."""
-    wanted = sorted({host.strip().lower().rstrip(".") for host in hosts if host.strip()})
-    if len(wanted) > MOST_MEDIA_HOSTS:
-        raise ValidationError({"hosts": _("At most %(most)d hosts.") % {"most": MOST_MEDIA_HOSTS}})
-    for host in wanted:
-        named = host.removeprefix("*.")
-        is_name = re.fullmatch(
-            r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+", named
-        )
-        example = f"a.{named}" if host != named else named
-        if is_name is None or len(host) > 253 or not is_allowed_host(example, {host}):
-            message = _(
-                "%(host)s is not a public host. Enter a name such as pictures.example.com, or "
-                "*.example.org for all names below it; no scheme, port or path, and no address of your "
-                "own network."
-            )
-            raise ValidationError({"hosts": message % {"host": host[:80]}})
-    return wanted
+    return REGION_ORDER.replace(regions, by=by)
 
 
 @transaction.atomic

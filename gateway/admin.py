@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
@@ -16,13 +15,15 @@ from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
+from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from gateway import actions, promises
 from gateway.acknowledged import lag_in_words
-from gateway.models import Gateway, GatewayPolicy
+from gateway.list_settings import MEDIA_HOSTS, REGION_ORDER
+from gateway.models import Gateway
 from gateway.refused import standing_refusal
 from gateway.refused_admin import RefusedCallsAdmin
 from gateway.revisions_admin import ConfigChangeAdmin
@@ -49,26 +50,24 @@ class RegisterForm(DialogForm):
         return name
 
 
-class MediaHostsForm(DialogForm):
-    hosts = forms.CharField(
+class MediaHostsForm(ListSettingForm):
+    setting = MEDIA_HOSTS
+    hosts = LinesField(
         label=_("Hosts, one per line"),
         required=False,
-        widget=UnfoldAdminTextareaWidget,
         help_text=_(
             "Such as pictures.example.com, or *.example.org for all names below it. Empty: only data: URLs."
         ),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        policy = GatewayPolicy.objects.filter(pk=1).first()
-        self.fields["hosts"].initial = "\n".join(policy.media_hosts) if policy else ""
 
-    def clean_hosts(self) -> list[str]:
-        try:
-            return actions.clean_media_hosts(re.split(r"[\s,]+", self.cleaned_data["hosts"]))
-        except forms.ValidationError as error:
-            raise forms.ValidationError(error.messages) from error
+class RegionOrderForm(ListSettingForm):
+    setting = REGION_ORDER
+    regions = LinesField(
+        label=_("Regions in order of preference, one per line"),
+        required=False,
+        help_text=_("Such as eu-west-1, or eu for all regions within it. Empty: no order."),
+    )
 
 
 def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
@@ -77,26 +76,6 @@ def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
     return render(
         request, "gateway/_token.html", {"gateway": gateway, "secret": secret, "signing_keys": pins()}
     )
-
-
-class RegionOrderForm(DialogForm):
-    regions = forms.CharField(
-        label=_("Regions in order of preference, one per line"),
-        required=False,
-        widget=UnfoldAdminTextareaWidget,
-        help_text=_("Such as eu-west-1, or eu for all regions within it. Empty: no order."),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        policy = GatewayPolicy.objects.filter(pk=1).first()
-        self.fields["regions"].initial = "\n".join(policy.region_order) if policy else ""
-
-    def clean_regions(self) -> list[str]:
-        try:
-            return actions.clean_region_order(re.split(r"[\s,]+", self.cleaned_data["regions"]))
-        except forms.ValidationError as error:
-            raise forms.ValidationError(error.messages) from error
 
 
 @admin.register(Gateway)

@@ -18,16 +18,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 import audit
-from accounts.declared import action
+from accounts.declared import Action, action
 from accounts.models import User
 from audit.models import AuditEntry
 from audit.recording import LONGEST_TEXT
 from core.errors import Conflict
-from deployments.models import EgressPolicy, Provider, Route
+from deployments.list_settings import ListSetting
+from deployments.models import Provider, Route
 from deployments.provider_actions import disable_provider, enable_provider, set_allowed_networks
+from deployments.provider_networks import ALLOWED_NETWORKS
 from deployments.routes import change_route, entry_from_words, entry_in_words, plan_of
 from gateway.actions import set_media_hosts, set_region_order
-from gateway.models import GatewayPolicy
+from gateway.list_settings import MEDIA_HOSTS, REGION_ORDER
 from tenants.actions import set_limits
 from tenants.models import ApiKey, ConfigChange, Limit, Project, RevisionEntry, Tenant
 
@@ -141,46 +143,21 @@ def _require_unchanged(entry: AuditEntry, own: list[UUID]) -> None:
             raise _changed_since(", ".join(entry.changes) if is_policy else entry.subject_label)
 
 
-def _list_step(
-    entry: AuditEntry, name: str, current: Callable[[], list[str]], put: Callable[..., object]
-) -> Step:
-    """Undo a list that is set as a whole.
+def _list_step(setting: ListSetting, put: Action[None, ..., list[str]]) -> Callable[[AuditEntry], Step]:
+    """How to undo that a list was set: `put`, its action, sets what was there before."""
 
-    Args:
-        entry: the entry about it.
-        name: the field in its changes.
-        current: reads the list now.
-        put: the action that sets it.
-    """
-    before, after = entry.changes[name]
+    def step(entry: AuditEntry) -> Step:
+        before, after = entry.changes[setting.name]
 
-    def undo(by: User | None) -> None:
-        if ", ".join(current()) != after:
-            raise _changed_since(name)
-        put(before.split(", ") if before else [], by=by)
+        def undo(by: User | None) -> None:
+            if ", ".join(setting.current(is_locked=True)) != after:
+                raise _changed_since(setting.name)
+            put(before.split(", ") if before else [], by=by)
 
-    return Step(
-        entry, _("Set %(name)s to: %(values)s") % {"name": name, "values": before or _("nothing")}, undo
-    )
+        words = _("Set %(name)s to: %(values)s") % {"name": setting.name, "values": before or _("nothing")}
+        return Step(entry, words, undo)
 
-
-def _media_hosts(entry: AuditEntry) -> Step:
-    return _list_step(entry, "hosts", lambda: _policy().media_hosts, set_media_hosts)
-
-
-def _region_order(entry: AuditEntry) -> Step:
-    return _list_step(entry, "regions", lambda: _policy().region_order, set_region_order)
-
-
-def _networks(entry: AuditEntry) -> Step:
-    def current() -> list[str]:
-        return list(EgressPolicy.objects.select_for_update().get(pk=1).allowed_networks)
-
-    return _list_step(entry, "networks", current, set_allowed_networks)
-
-
-def _policy() -> GatewayPolicy:
-    return GatewayPolicy.objects.select_for_update().get(pk=1)
+    return step
 
 
 def _provider_disabled(entry: AuditEntry) -> Step:
@@ -271,9 +248,9 @@ def _route(entry: AuditEntry) -> Step:
 
 
 _INVERSES: Final[dict[str, Callable[[AuditEntry], Step]]] = {
-    "gateway.media_hosts_set": _media_hosts,
-    "gateway.region_order_set": _region_order,
-    "provider.networks_set": _networks,
+    MEDIA_HOSTS.verb: _list_step(MEDIA_HOSTS, set_media_hosts),
+    REGION_ORDER.verb: _list_step(REGION_ORDER, set_region_order),
+    ALLOWED_NETWORKS.verb: _list_step(ALLOWED_NETWORKS, set_allowed_networks),
     "provider.disabled": _provider_disabled,
     "provider.enabled": _provider_enabled,
     "limits.set": _limits,
