@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import ProjectFactory, TenantFactory, member_of, staff
+from tests.moments import pytest_runtest_setup
+
+__all__ = ["pytest_runtest_setup"]
 
 
 @pytest.fixture

@@ -25,11 +25,14 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def used(lab, project):
-    """Two projects over sixteen months, a price that changes, and a model without one."""
+def used(lab, project, monkeypatch):
+    """Two projects over sixteen months, up to this moment; a price that changes, and a model without one."""
     lab.timezone = "Asia/Kolkata"
     lab.save()
-    begin = now().replace(minute=0, second=0, microsecond=0) - timedelta(days=500)
+    # No month begins while a test looks.
+    moment = now()
+    monkeypatch.setattr("billing.costs.now", lambda: moment)
+    begin = moment.replace(minute=0, second=0, microsecond=0) - timedelta(days=500)
     prices = {"input": Decimal("2.5"), "output": Decimal("10")}
     publish_prices("chat", prices, valid_from=begin, reason="List", by=None)
     publish_prices(
@@ -43,7 +46,7 @@ def used(lab, project):
     calls = [
         usage_record(
             event_id=uuid4(), key_id=keys[n % 3 % 2].pk, model=("chat", "chat", "stranger")[n % 5 % 3],
-            occurred_at=begin + timedelta(hours=19 * n), input=100 + n, output=n % 9, is_exact=n % 4 > 0,
+            occurred_at=moment - timedelta(hours=19 * n), input=100 + n, output=n % 9, is_exact=n % 4 > 0,
         )
         for n in range(630)
     ]  # fmt: skip

@@ -49,14 +49,16 @@ def test_old_open_months_cost_nothing(call, prices, lab, django_assert_max_num_q
     assert "2026-10-14" in read[0]
 
 
-def test_the_task_leaves_tenants_alone_that_have_nothing_to_post(call, prices, lab):
+def test_the_task_leaves_tenants_alone_that_have_nothing_to_post(call, prices, lab, monkeypatch):
+    moment = now()
+    monkeypatch.setattr("billing.costs.now", lambda: moment)
     TenantFactory()
     record_usage("gateway", [call()])
     assert tenants_to_post() == [lab]
     post_all_cost_lines()
     assert tenants_to_post() == []
     assert BillingPeriod.objects.in_tenant(lab).get().posted_up_to == min(
-        now().date() - timedelta(days=1), date(2026, 10, 31)
+        moment.date() - timedelta(days=1), date(2026, 10, 31)
     )
 
 
@@ -87,8 +89,10 @@ def test_no_line_is_compared_with_each_of_the_others(call, prices, lab):
     assert not [join for join in joins if any(reads(node) for node in walk(join))]
 
 
-def test_today_waits_until_it_is_over(call, prices, lab):
-    record_usage("gateway", [call(occurred_at=now())])
+def test_today_waits_until_it_is_over(call, prices, lab, monkeypatch):
+    moment = now()
+    monkeypatch.setattr("billing.costs.now", lambda: moment)
+    record_usage("gateway", [call(occurred_at=moment)])
     post_all_cost_lines()
     assert rows("SELECT count(*) FROM cost_line") == [(0,)]
     assert len(changed_days()) == 1

@@ -1,5 +1,6 @@
 """Clients say how their calls are routed, among the targets that may receive them at all."""
 
+import time
 from collections import Counter
 
 import openai
@@ -147,12 +148,17 @@ def test_the_fastest_target_is_the_one_whose_streams_begin_first(new_rig, tmp_pa
     ]
     secret = rig.new_key()
     assert raw(rig, secret, "fastest").headers[HEADER] == "fastest; variant=stable; ms=unknown"
+    took = {}
     for strategy in (None, "quick"):
+        began = time.monotonic()
         for _ in range(LEAST_SAMPLES):
             list(raw(rig, secret, strategy, stream=True).parse())
+        took[strategy] = (time.monotonic() - began) * 1000
     said = raw(rig, secret, "fastest").headers[HEADER].split("; ")
     assert (said[:2], said[3]) == (["fastest", "variant=quick"], f"streams={LEAST_SAMPLES}")
-    assert 0 <= int(said[2].removeprefix("ms=")) < 150
+    # Half of the streams took longer than their median, and it took no longer than all of them together.
+    assert 0 <= int(said[2].removeprefix("ms=")) <= took["quick"] * 2 / LEAST_SAMPLES
+    assert took[None] > 150 * LEAST_SAMPLES
     quick.process.kill()
 
 
