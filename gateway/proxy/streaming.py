@@ -253,6 +253,8 @@ class EventStream:
         if is_error or not _is_no_error(content, data):
             error = error_in(content, is_error=is_error)
             if error is not None:
+                # Some tell beside an error what the call has used.
+                self._note_usage(content)
                 raise error
         self._count_parsed(content, event)
         self._note_usage(content)

@@ -29,6 +29,8 @@ class Outcome:
     served_until: dict = field(default_factory=dict)
     refused_from: dict = field(default_factory=dict)
     faults: list = field(default_factory=list)
+    # How long everything that had waited took to reach the console once it was back.
+    upload_seconds: float = 0.0
 
 
 class ConsoleAway:
@@ -61,7 +63,9 @@ class ConsoleAway:
         waiting = self.rig.gateway.metric("llm_gateway_spool_pending")
         assert waiting == len(self.outcome.answered) > 0
         self.rig.control.up()
-        wait_until(lambda: self.rig.gateway.metric("llm_gateway_spool_pending") == 0, 300, "the upload")
+        uploaded = time.monotonic()
+        wait_until(lambda: self.rig.gateway.metric("llm_gateway_spool_pending") == 0, 900, "the upload")
+        self.outcome.upload_seconds = time.monotonic() - uploaded
         self._check_ledger()
         return self.outcome
 
@@ -144,7 +148,11 @@ def main():
         finally:
             with contextlib.suppress(Exception):
                 rig.close()
-    print(f"The console was away for {given.minutes:g} minutes: {len(outcome.answered):,} calls, no fault.")  # noqa: T201
+    calls = len(outcome.answered)
+    print(  # noqa: T201
+        f"The console was away for {given.minutes:g} minutes: {calls:,} calls, no fault. "
+        f"Once it was back, their usage took {outcome.upload_seconds:.0f} s."
+    )
 
 
 if __name__ == "__main__":

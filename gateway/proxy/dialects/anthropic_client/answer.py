@@ -80,11 +80,15 @@ def messages_usage(reported: Reported | None) -> dict[str, Any]:
 
 
 def thoughts_in(place: dict[str, Any]) -> str:
-    """The thoughts in a message or a delta; some servers write them under two names."""
+    """The thoughts in a message or a delta; Mistral writes them as parts of the content, others under two names."""
     for name in ("reasoning_content", "reasoning"):
         if isinstance(place.get(name), str) and place[name]:
             return str(place[name])
-    return ""
+    content = place.get("content")
+    if not isinstance(content, list):
+        return ""
+    thoughts = [part.get("thinking") for part in content if isinstance(part, dict)]
+    return "".join(one if isinstance(one, str) else words_in({"content": one}) for one in thoughts)
 
 
 def words_in(place: dict[str, Any]) -> str:

@@ -31,6 +31,10 @@ _PASSED = frozenset((
     "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "ping",
 ))  # fmt: skip
 
+# Events in which a backend may name a model that refused or took over, and a sign that it does.
+_NAMES_MODELS = frozenset(("content_block_start", "message_delta"))
+_A_MODEL = re.compile(rb'model"\s*:')
+
 
 def check_call(body: Body) -> None:
     """Check a Messages call that is passed on, beyond what `parse_messages` checks of every one.
@@ -171,6 +175,8 @@ class MessagesRelay:
         if not isinstance(kind, str) or kind not in _PASSED:
             return b""
         self._is_over = kind == "message_stop"
+        if kind in _NAMES_MODELS and _A_MODEL.search(data):
+            data = dumped(_without_models(event, self._identity.model))
         return _written(kind, data)
 
 
@@ -190,6 +196,27 @@ def _renamed(message: dict[str, Any], identity: Identity) -> dict[str, Any]:
     kept |= {"id": f"msg_{identity.call_id}", "model": identity.model}
     if isinstance(kept.get("usage"), dict):
         kept["usage"] = {name: value for name, value in kept["usage"].items() if name != "inference_geo"}
+    for name in ("content", "stop_details", "usage"):
+        if name in kept:
+            kept[name] = _without_models(kept[name], identity.model)
+    return kept
+
+
+def _without_models(told: Any, public: str) -> Any:
+    """What a backend tells, with the public name for each model in it; none that it recommends can be called here."""
+    if isinstance(told, list):
+        return [_without_models(one, public) for one in told]
+    if not isinstance(told, dict):
+        return told
+    kept = {}
+    for name, value in told.items():
+        if name == "model" and isinstance(value, str):
+            kept[name] = public
+        elif name == "input":
+            # What the model wrote for a tool.
+            kept[name] = value
+        elif name != "recommended_model":
+            kept[name] = _without_models(value, public)
     return kept
 
 
