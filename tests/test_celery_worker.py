@@ -51,7 +51,7 @@ def wanted(workshop):
     yield deployment
     delete_deployment(deployment.pk, by=None)
     send(workshop, deployment)
-    workshop.wait_until(lambda: not engines_of(deployment), 30, "the end of the engine")
+    workshop.wait_until(lambda: not engines_of(deployment), what="the end of the engine")
 
 
 def test_a_worker_tries_a_cluster_and_the_console_hears_what_it_said(workshop, monkeypatch):
@@ -130,7 +130,7 @@ def is_done(deployment):
 def test_a_worker_killed_in_the_middle_of_a_reconcile_leaves_exactly_one_engine(workshop, wanted):
     with cluster_that_thinks(workshop):
         send(workshop, wanted)
-        workshop.wait_until(lambda: in_the_middle(workshop), 20, "a reconciliation in the middle")
+        workshop.wait_until(lambda: in_the_middle(workshop), what="a reconciliation in the middle")
         workshop.kill("worker")
     assert not is_done(wanted)
     # Nobody sends the message again: the sweep finds the row.
@@ -142,10 +142,10 @@ def test_a_worker_killed_in_the_middle_of_a_reconcile_leaves_exactly_one_engine(
 def test_a_task_whose_process_is_killed_is_delivered_again(workshop, wanted):
     with cluster_that_thinks(workshop):
         sent = send(workshop, wanted)
-        child = workshop.wait_until(lambda: in_the_middle(workshop), 20, "a reconciliation in the middle")
+        child = workshop.wait_until(lambda: in_the_middle(workshop), what="a reconciliation in the middle")
         os.kill(child, signal.SIGKILL)
     workshop.wait_until(lambda: sent in reconciliations(workshop), 60, "the same message, again")
-    workshop.wait_until(lambda: is_done(wanted), 30, "the reconciliation")
+    workshop.wait_until(lambda: is_done(wanted), what="the reconciliation")
     assert len(engines_of(wanted)) == 1
 
 
@@ -156,7 +156,7 @@ def test_every_clock_that_stands_beside_a_task_is_kept_by_beat(workshop):
     def is_kept():
         return set(clocks) <= set(PeriodicTask.objects.values_list("name", flat=True))
 
-    workshop.wait_until(is_kept, 20, "the schedule in the database")
+    workshop.wait_until(is_kept, what="the schedule in the database")
     assert PeriodicTask.objects.get(name="watch-engines").expire_seconds == 2, "late ticks are dropped"
     for clock in clocks.values():
         assert clock["task"] in app.tasks, "a clock for a task that is not there"
@@ -164,7 +164,7 @@ def test_every_clock_that_stands_beside_a_task_is_kept_by_beat(workshop):
 
 def test_what_a_worker_logs_is_json_with_the_task_and_its_id(workshop, wanted):
     sent = send(workshop, wanted)
-    workshop.wait_until(lambda: sent in reconciliations(workshop), 20, "a line in the log")
+    workshop.wait_until(lambda: sent in reconciliations(workshop), what="a line in the log")
     said = {(event.get("task"), event["event"]) for event in events_of(workshop)}
     assert ("deployments.tasks.watch_engines", "task_started") not in said, "ticks are silent"
     assert ("deployments.tasks.watch_engines", "task_succeeded") not in said

@@ -166,12 +166,12 @@ def call_it(house, secret, upstream):
         except (openai.AuthenticationError, openai.NotFoundError):
             return None
 
-    said = house.stack.wait_until(answer, 30, "an answer through the provider")
+    said = house.stack.wait_until(answer, what="an answer through the provider")
     assert said.choices[0].message.content == "A stub says hello."
     path, headers = upstream.calls[-1]
     assert (path, headers["authorization"]) == ("/v1/chat/completions", f"Bearer {GOOD_KEY}")
     events = UsageEvent.objects.in_tenant(house.tenant)
-    house.stack.wait_until(events.exists, 30, "the call in the ledger")
+    house.stack.wait_until(events.exists, what="the call in the ledger")
     event = events.get()
     assert (event.model.name, event.quantities) == (MODEL, {"request": 1, "input": 12, "output": 5})
 

@@ -127,7 +127,7 @@ def call_the_model(house, secret):
         except (openai.AuthenticationError, openai.NotFoundError, openai.InternalServerError):
             return None
 
-    return house.stack.wait_until(answer, 20, "an answer to the new key").usage
+    return house.stack.wait_until(answer, what="an answer to the new key").usage
 
 
 def read_the_cost_of_today(page, house, used):
@@ -138,7 +138,7 @@ def read_the_cost_of_today(page, house, used):
         page.goto(f"{house.home}cost/")
         return page.locator("#spend").count() and value_of(page.locator("#spend"))
 
-    assert house.stack.wait_until(shown, 5, "the call on the cost page") == amount
+    assert house.stack.wait_until(shown, what="the call on the cost page") == amount
     row = page.locator("#cost-by-model").get_by_role("row", name=re.compile(MODEL))
     assert value_of(row.locator("data").first) == amount
     assert value_of(page.locator("#tokens")) == used.total_tokens

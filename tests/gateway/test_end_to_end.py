@@ -65,7 +65,7 @@ def models(running_stack, operators_api):  # noqa: F811
         wanted = {"version": str(version.pk), "cluster": "local", "replicas": 1, "name": name}
         answer = operators_api.post("deployments/", json=wanted)
         assert answer.status_code == 201, answer.text
-        running_stack.wait_until(partial(is_healthy, operators_api, answer.json()["id"]), 30, f"{name} up")
+        running_stack.wait_until(partial(is_healthy, operators_api, answer.json()["id"]), what=f"{name} up")
         operators_api.add_to_route(answer.json()["id"])
     running_stack.acknowledged()
     return models
@@ -157,7 +157,7 @@ def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(runn
     client = running_stack.client(secret)
     answer = client.chat.completions.create(model=CHAT, messages=HELLO)
     ledger = UsageEvent.objects.in_tenant(project.tenant)
-    running_stack.wait_until(ledger.exists, 10, "the call in the ledger")
+    running_stack.wait_until(ledger.exists, what="the call in the ledger")
     event = ledger.get()
     million = 1_000_000
     used = answer.usage
@@ -203,9 +203,9 @@ def test_a_revoked_key_is_refused_within_seconds(rig, record_property):
 def test_a_suspended_tenant_is_refused_and_comes_back(rig):
     operator = staff("operator")
     suspend_tenant(rig.tenant.pk, by=operator, reason="Unpaid since March")
-    rig.stack.wait_until(lambda: is_refused(rig), 5, "the refusal of the suspended tenant")
+    rig.stack.wait_until(lambda: is_refused(rig), 20, "the refusal of the suspended tenant")
     resume_tenant(rig.tenant.pk, by=operator)
-    rig.stack.wait_until(lambda: not is_refused(rig), 5, "the return of the tenant")
+    rig.stack.wait_until(lambda: not is_refused(rig), 20, "the return of the tenant")
 
 
 def test_a_grant_that_was_revoked_is_a_model_that_is_not_there(rig, models):
@@ -245,7 +245,7 @@ def test_a_model_that_nothing_serves_says_so_until_it_is_routed(rig, operators_a
     version = ModelVersionFactory(model=model, upstream_name="letters-2-weights")
     wanted = {"version": str(version.pk), "cluster": "local", "replicas": 1, "name": model.name}
     deployment = operators_api.post("deployments/", json=wanted).json()["id"]
-    rig.stack.wait_until(partial(is_healthy, operators_api, deployment), 30, "letters-2 up")
+    rig.stack.wait_until(partial(is_healthy, operators_api, deployment), what="letters-2 up")
     assert_unserved()
     operators_api.add_to_route(deployment)
     rig.stack.acknowledged()
@@ -292,7 +292,7 @@ def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds
         except openai.InternalServerError:
             return None
 
-    rig.stack.wait_until(is_served_again, 30, "an answer after the engine was killed")
+    rig.stack.wait_until(is_served_again, what="an answer after the engine was killed")
     rig.stack.acknowledged()
     assert rig.chat().choices[0].message.content
 
@@ -304,7 +304,7 @@ def test_an_engine_that_moves_is_followed(rig, operators_api):
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         os.kill(pid_listening_at(address.url), signal.SIGKILL)
-        rig.stack.wait_until(lambda: bind(squatter, port), 5, "the old port being free")
+        rig.stack.wait_until(lambda: bind(squatter, port), what="the old port being free")
         squatter.listen()
 
         def has_moved():
@@ -315,7 +315,7 @@ def test_an_engine_that_moves_is_followed(rig, operators_api):
             )
             return len(urls) == 1 and urls != [address.url]
 
-        rig.stack.wait_until(has_moved, 20, "another address of the engine")
+        rig.stack.wait_until(has_moved, what="another address of the engine")
         rig.stack.acknowledged()
         assert rig.chat().choices[0].message.content
 

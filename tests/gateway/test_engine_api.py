@@ -130,7 +130,7 @@ def test_without_permission_no_caller_makes_it_fail():
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: _status(port) == 200, 30, "its health")
+        wait_until(lambda: _status(port) == 200, what="its health")
         body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
         url = f"http://127.0.0.1:{port}"
         faulty = requests.post(
@@ -156,11 +156,11 @@ def test_it_dies_with_its_parent():
         [sys.executable, "-c", program, str(port)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
     )
     child = int(parent.stdout.readline())
-    wait_until(lambda: _status(port) == 200, 30, "its health")
+    wait_until(lambda: _status(port) == 200, what="its health")
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not _is_alive(child), 5, "the end of the engine")
+    wait_until(lambda: not _is_alive(child), what="the end of the engine")
 
 
 def test_a_taken_port_is_a_clear_error(engine):

@@ -191,10 +191,10 @@ def test_an_alarm_is_a_log_line_and_a_problem_in_the_ack_until_the_backend_serve
     scripted.says({"error": {"message": "Insufficient credits"}}, status=402)
     assert call(shared_rig, scripted.key).status_code in (502, 503)
     assert '"event":"backend_refuses_our_account"' in shared_rig.gateway.process.output()
-    wait_until(lambda: scripted.id in shared_rig.control.acks[-1].problem, 20, "the alarm in an ack")
+    wait_until(lambda: scripted.id in shared_rig.control.acks[-1].problem, what="the alarm in an ack")
     scripted.says(plain())
     assert call(shared_rig, scripted.key).status_code == 200
-    wait_until(lambda: scripted.id not in shared_rig.control.acks[-1].problem, 20, "the end of the alarm")
+    wait_until(lambda: scripted.id not in shared_rig.control.acks[-1].problem, what="the end of the alarm")
 
 
 def test_a_backend_that_wants_money_is_passed_over_for_one_that_does_not(shared_rig):

@@ -214,7 +214,7 @@ def test_a_limited_backend_is_left_alone_until_it_wants_to_be_asked_again(shared
     def is_asked_again():
         return call(shared_rig, first.key).ok and len(first.asked) > 1
 
-    wait_until(is_asked_again, 5, "the end of the pause")
+    wait_until(is_asked_again, what="the end of the pause")
 
 
 @pytest.mark.parametrize("status", [503, 529])

@@ -277,7 +277,7 @@ def test_calls_of_a_session_go_to_one_target_while_it_answers(shared_rig, trio):
         def is_back():
             return ask_in_session(shared_rig, key, "0").ok and len(own.asked) > asked
 
-        wait_until(is_back, 10, "the session's return")
+        wait_until(is_back, what="the session's return")
 
 
 def test_without_the_setting_a_session_is_not_kept_together(shared_rig, trio):
@@ -314,4 +314,4 @@ def test_many_callers_share_few_connections_and_none_is_lost(shared_rig, trio):
             list(threads.map(ask_once, range(60)))
         assert statuses == {200: 60}
         gauge = f'llm_backend_connections{{backend="{busy.id}"}}'
-        wait_until(lambda: shared_rig.gateway.metric(gauge) == 0, 10, "all places free")
+        wait_until(lambda: shared_rig.gateway.metric(gauge) == 0, what="all places free")

@@ -278,14 +278,14 @@ def test_no_call_is_spent_on_an_engine_that_is_away(shared_rig, pair):
             assert call(shared_rig, key).status_code == 200
         failures = f'llm_backend_failures_total{{backend="{first.id}",reason="connect"}}'
         assert shared_rig.gateway.metric(failures) == 3
-        wait_until(lambda: probes_of(shared_rig, first, "down") >= 2, 15, "two probes")
+        wait_until(lambda: probes_of(shared_rig, first, "down") >= 2, what="two probes")
         for _ in range(5):
             assert call(shared_rig, key).status_code == 200
         assert shared_rig.gateway.metric(failures) == 3
         wait_until(lambda: shared_rig.control.acks[-1].counters["backends_ejected"] >= 1, what="the ack")
         first.come_up()
         ejected = f'llm_backend_ejected{{backend="{first.id}"}}'
-        wait_until(lambda: shared_rig.gateway.metric(ejected) == 0, 15, "its return")
+        wait_until(lambda: shared_rig.gateway.metric(ejected) == 0, what="its return")
         assert first.asked == []
         assert call(shared_rig, key).status_code == 200
         assert len(first.asked) == 1
@@ -311,14 +311,14 @@ def test_a_provider_is_probed_with_its_credential_where_the_route_says_so(shared
     with served(shared_rig, own, model=OUTSIDE, probes="ejected") as key:
         for _ in range(3):
             call(shared_rig, key, OUTSIDE)
-        wait_until(lambda: probes_of(shared_rig, outside, "down") >= 1, 15, "a probe")
+        wait_until(lambda: probes_of(shared_rig, outside, "down") >= 1, what="a probe")
         path, headers = outside.looked[0]
         assert path == "/v1/models?api-version=2024-10-21"
         assert {name.lower(): value for name, value in headers.items()}["api-key"] == SECRET
         outside.says(plain())
         outside.list_status = 200
-        wait_until(lambda: probes_of(shared_rig, outside, "up") >= 1, 15, "an answer")
-        wait_until(lambda: call(shared_rig, key, OUTSIDE).ok, 15, "its return")
+        wait_until(lambda: probes_of(shared_rig, outside, "up") >= 1, what="an answer")
+        wait_until(lambda: call(shared_rig, key, OUTSIDE).ok, what="its return")
     assert SECRET not in shared_rig.gateway.log.read_text()
 
 
@@ -331,7 +331,7 @@ def test_a_probe_passes_the_walls_that_calls_pass(shared_rig, outside):  # noqa:
         with served(shared_rig, own, model=OUTSIDE, probes="ejected") as key:
             for _ in range(3):
                 assert call(shared_rig, key, OUTSIDE).status_code == 503
-            wait_until(lambda: probes_of(shared_rig, outside, "down") >= 1, 15, "a probe")
+            wait_until(lambda: probes_of(shared_rig, outside, "down") >= 1, what="a probe")
             assert (outside.looked, outside.asked) == ([], [])
     finally:
         shared_rig.settings = settings

@@ -144,7 +144,7 @@ def test_no_number_of_unfinished_bodies_takes_more_than_the_memory_for_bodies(ne
     for connection, _ in connections:
         connection.close()
     wait_until(lambda: rig.gateway.metric("llm_gateway_body_bytes") == 0, what="the release")
-    wait_until(lambda: resident_mib(rig) - before < 25, 20, "the memory going back")
+    wait_until(lambda: resident_mib(rig) - before < 25, what="the memory going back")
     assert ask(rig.client(secrets[2]))
 
 

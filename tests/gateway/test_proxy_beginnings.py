@@ -209,7 +209,7 @@ def test_a_stray_file_a_folder_and_an_empty_segment_do_not_keep_the_gateway_from
     wait_until(
         lambda: any("abc.spool is not a segment" in ack.problem for ack in rig.control.acks), 15, "the ack"
     )
-    wait_until(lambda: not rig.gateway.spooled(), 15, "the empty spool")
+    wait_until(lambda: not rig.gateway.spooled(), what="the empty spool")
     assert len(rig.events(secret, 2)) == 2
 
 
@@ -223,7 +223,7 @@ def test_a_spool_that_is_no_folder_makes_the_gateway_unready_until_it_is_one(new
     rig.gateway.start(until_ready=False)
     assert rig.gateway.status("/readyz") == 503
     spool.unlink()
-    wait_until(lambda: rig.gateway.status("/readyz") == 200, 10, "the recovery")
+    wait_until(lambda: rig.gateway.status("/readyz") == 200, what="the recovery")
     assert ask(rig.client(secret))
     rig.events(secret, 1)
 
@@ -258,7 +258,7 @@ def test_a_full_disk_is_seen_before_a_call_fails_and_usage_in_progress_still_get
     stream = ask(rig.client(secret), stream=True, max_tokens=60)
     next(stream)
     argument = fill(small_disk)
-    wait_until(lambda: rig.gateway.status("/readyz") == 503, 5, "seeing that the disk is full")
+    wait_until(lambda: rig.gateway.status("/readyz") == 503, what="seeing that the disk is full")
     # Whose end is written into the reserve.
     list(stream)
     (done,) = rig.events(secret, 1)
@@ -266,10 +266,10 @@ def test_a_full_disk_is_seen_before_a_call_fails_and_usage_in_progress_still_get
     assert rig.gateway.status("/readyz") == 503
     # A snapshot that has no room.
     rig.publish()
-    wait_until(lambda: any("space" in ack.problem for ack in rig.control.acks), 15, "the complaint")
+    wait_until(lambda: any("space" in ack.problem for ack in rig.control.acks), what="the complaint")
     assert not list((small_disk / "gateway").glob("*.new"))
     argument.unlink()
-    wait_until(lambda: rig.gateway.status("/readyz") == 200, 10, "the recovery")
+    wait_until(lambda: rig.gateway.status("/readyz") == 200, what="the recovery")
     assert ask(rig.client(secret))
 
 

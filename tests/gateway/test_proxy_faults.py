@@ -25,7 +25,7 @@ def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(
         ask(client)
     assert refused.value.code == "rate_limit_exceeded"
     stream.close()
-    wait_until(lambda: rig.gateway.metric("llm_active_calls") == 0, 30, "the end of the call")
+    wait_until(lambda: rig.gateway.metric("llm_active_calls") == 0, what="the end of the call")
     (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact, event.is_stream) == ("cancelled", False, True)
     assert len(pieces) - 1 <= event.usage.get("output", 0) < 1500
@@ -120,7 +120,7 @@ def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_rig, li
         with contextlib.suppress(openai.InternalServerError):
             return ask(client)
 
-    wait_until(works, 30, "the recovery")
+    wait_until(works, what="the recovery")
 
 
 def test_another_backend_answers_before_the_first_byte(new_rig):

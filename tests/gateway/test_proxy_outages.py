@@ -50,7 +50,7 @@ def test_a_gateway_starts_from_its_snapshot_while_the_control_plane_is_away(new_
             return False
         return True
 
-    wait_until(has_expired, 5, "the expiry without a control plane")
+    wait_until(has_expired, what="the expiry without a control plane")
 
 
 def test_a_gateway_without_any_configuration_is_not_ready(new_rig, tmp_path):
@@ -101,13 +101,13 @@ def test_kill_in_the_middle_of_many_calls_loses_no_answered_one(new_rig):
     for caller in callers:
         caller.start()
     for round_number in range(1, 4):
-        wait_until(lambda: len(answered) > 30 * round_number, 20, "some calls")  # noqa: B023
+        wait_until(lambda: len(answered) > 30 * round_number, what="some calls")  # noqa: B023
         rig.gateway.process.kill()
         rig.gateway.start()
     stop.set()
     for caller in callers:
         caller.join()
-    wait_until(lambda: set(answered) <= set(rig.control.events), 30, "every answered call on record")
+    wait_until(lambda: set(answered) <= set(rig.control.events), what="every answered call on record")
     assert len(answered) == len(set(answered))
 
 
@@ -147,7 +147,7 @@ def test_a_full_disk_refuses_calls_and_recovers(new_rig):
     assert rig.gateway.status("/readyz") == 503
     assert rig.gateway.status("/healthz") == 200
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
-    wait_until(lambda: rig.gateway.status("/readyz") == 200, 5, "the recovery")
+    wait_until(lambda: rig.gateway.status("/readyz") == 200, what="the recovery")
     ask(client)
     # The one call that the engine did answer while the disk was full was kept in memory and is here too.
     assert len(rig.events(secret, 3)) == 3
@@ -159,7 +159,9 @@ def test_a_snapshot_that_makes_no_sense_changes_nothing(configured_rig):
     good = list(rig.routes)
     rig.routes = [RouteConfig(model=MODEL, modes=["chat"], targets=[rig.engine.backend(url="ftp://nowhere")])]
     rig.publish(wait=False)
-    wait_until(lambda: any("http(s) address" in ack.problem for ack in rig.control.acks), 30, "the complaint")
+    wait_until(
+        lambda: any("http(s) address" in ack.problem for ack in rig.control.acks), what="the complaint"
+    )
     assert ask(rig.client(secret))
     rig.routes = good
     rig.publish()
@@ -177,10 +179,10 @@ def test_a_control_plane_that_went_back_is_reported_and_changes_nothing(new_rig)
     rig.revision, rig.keys = 0, []
     rig.control.up()
     rig.publish(wait=False)
-    wait_until(lambda: "restored" in rig.control.acks[-1].problem, 30, "the complaint")
+    wait_until(lambda: "restored" in rig.control.acks[-1].problem, what="the complaint")
     rig.control.sends_old_revisions = True
     acks = len(rig.control.acks)
-    wait_until(lambda: len(rig.control.acks) > acks, 30, "another ack")
+    wait_until(lambda: len(rig.control.acks) > acks, what="another ack")
     assert rig.control.acks[-1].revision == 2
     assert ask(rig.client(secret))
     rig.revision = rig.control.acks[-1].revision
@@ -202,7 +204,7 @@ def test_a_revoked_key_is_refused_within_seconds(configured_rig):
             return False
         return True
 
-    wait_until(is_refused, 5.0, "the refusal")
+    wait_until(is_refused, what="the refusal")
 
 
 def test_calls_in_progress_finish_when_the_gateway_is_told_to_end(new_rig):

@@ -25,7 +25,7 @@ def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_rig, lim
     try:
         three = rig.new_key(limits=[limit("requests_per_minute", 3)])
         slot = rig.new_key(limits=[limit("concurrent_calls", 1)])
-        wait_until(lambda: _is_known(second, slot), 5, "the key in the second gateway")
+        wait_until(lambda: _is_known(second, slot), what="the key in the second gateway")
 
         one, other = rig.gateway.client(three), second.client(three)
         for client in (one, other, one):
@@ -43,7 +43,7 @@ def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_rig, lim
         rig.gateway.process.kill()
         with pytest.raises(openai.RateLimitError):
             ask(second.client(slot))
-        wait_until(lambda: _passes(second.client(slot)), 9, "the end of the lease")
+        wait_until(lambda: _passes(second.client(slot)), what="the end of the lease")
     finally:
         second.process.kill()
 

@@ -28,6 +28,6 @@ def test_a_restarted_gateway_asks_anew_what_is_used_though_nothing_was_changed(n
         except openai.RateLimitError:
             return True
 
-    wait_until(is_refused, 5, what="the refusal")
+    wait_until(is_refused, what="the refusal")
     with pytest.raises(openai.RateLimitError, match="tokens per month"):
         ask(rig.client(secret))

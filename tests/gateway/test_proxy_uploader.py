@@ -24,4 +24,4 @@ def test_an_event_that_cannot_be_set_aside_is_tried_again_without_another_call(n
     ask(rig.client())
     wait_until(lambda: "background_work_failed" in rig.gateway.process.output(), what="the failure")
     in_the_way.unlink()
-    wait_until(lambda: list(in_the_way.glob("*.json")), 5, "the rejected event's file")
+    wait_until(lambda: list(in_the_way.glob("*.json")), what="the rejected event's file")

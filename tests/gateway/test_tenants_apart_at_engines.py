@@ -109,7 +109,7 @@ def test_a_snapshot_with_a_salted_backend_and_no_key_changes_nothing(rig):
     secret = key_of(rig, "aurora")
     rig.settings = SettingsConfig()
     rig.publish(wait=False)
-    wait_until(lambda: "has no key" in rig.control.acks[-1].problem, 20, "the refusal of the snapshot")
+    wait_until(lambda: "has no key" in rig.control.acks[-1].problem, what="the refusal of the snapshot")
     assert call(rig, secret).status_code == 200
     assert "cache_salt" in rig.engine.seen()["last"]["body"]
 

@@ -84,7 +84,9 @@ def test_each_answered_call_is_one_line_without_content_and_secrets(shared_rig):
         )
         assert answer.status_code == 200
         call_id = answer.headers["x-request-id"]
-        [line] = wait_until(lambda call_id=call_id: lines_of(shared_rig, call_id), 5, "the line of the call")
+        [line] = wait_until(
+            lambda call_id=call_id: lines_of(shared_rig, call_id), what="the line of the call"
+        )
         key = next(key for key in shared_rig.keys if key.key_id == shared_rig.key_id(secret))
         told = {
             name: line[name]

@@ -38,7 +38,7 @@ def test_a_limit_holds_over_both_and_a_kill_loses_and_invents_nothing(two, outsi
     outside.says(plain())
     route_to(rig, outside)
     key = rig.new_key(models=[MODEL], limits=[limit("requests_per_minute", 6)])
-    wait_until(lambda: _is_known(second, key), 10, "the key in the second gateway")
+    wait_until(lambda: _is_known(second, key), what="the key in the second gateway")
 
     def call(gateway, **fields):
         return gateway.client(key).chat.completions.create(model=MODEL, messages=HELLO, **fields)
