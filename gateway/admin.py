@@ -118,7 +118,10 @@ class GatewayAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """The list, under what keeps gateways from a newer configuration."""
         if (refusal := standing_refusal()) is not None and request.method == "GET":
-            text = _("Revision %(revision)d is not published: %(reason)s Gateways keep the one before.")
+            text = _(
+                "Since revision %(revision)d, a part is not published: %(reason)s Gateways keep what was proved "
+                "before of it, or lack it. Everything else, such as revoked keys, reaches them."
+            )
             messages.error(request, text % {"revision": refusal.revision, "reason": refusal.reason})
         answer: HttpResponse = super().changelist_view(request, extra_context)
         return answer

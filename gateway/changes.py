@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -14,12 +15,14 @@ from gateway.compile import (
     head_of,
     limits_classes,
     one_moment,
-    routing_now,
     state_of,
 )
 from gateway.contract import CONTRACT_VERSION
 from gateway.contract.signatures import Message
 from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, LimitsRecord
+from gateway.corrections import Publishable
+from gateway.proof import NotProved
+from gateway.publishing import Publishing, publishable_routing, todays_routing
 from gateway.used import limits_on
 from tenants.models import ApiKey, Project, Tenant
 from tenants.revision import Changes, changes_between, current_revision, mark_of
@@ -35,7 +38,8 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
     or too large, or if `state` is not what this database gave for `after` in this version, as it was restored from a
     copy since. In version 1, what a project may use depends on routes (gateway/contract/versions.py), so new routes can
     make everything necessary. Compiles only what the changes name: some fifteen queries, whatever the number
-    of keys. Raises NotProved (gateway/proof.py).
+    of keys. What cannot be proved is replaced by what can, and noted (gateway/corrections.py); then it takes some more.
+    Raises NotProved if even that cannot be proved.
     """
     mark, _, known = state.partition(".")
     known_routing, _, known_version = known.partition(".")
@@ -51,18 +55,40 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
         found = _records_of(changes, version)
         if found is None:
             return None
-        routing = routing_now()
-        new_state = state_of(mark_of(revision), routing, version)
-        is_rerouted = new_state.split(".")[1] != known_routing
-        was_limited = known_routing.endswith(LIMITED)
-        if version == 1 and is_rerouted and (was_limited or _routes_rule_projects_out(routing)):
-            return None
-        parts: list[ConfigPart] = [head_of(revision, state=new_state, after=after), *found]
-        if is_rerouted:
-            parts.append(routing)
-        packed = Packer(routing, version, is_everything=False)
-        body = b"".join(packed(part) for part in parts)
-        return packed.message(revision, state=new_state, after=after), body
+        since = _Since(after, revision, known_routing)
+        try:
+            today = Publishable(todays_routing(), [])
+            sent = Publishing(today, version, is_everything=False, corrects=False)
+            packed = _packed(sent, found, since)
+        except NotProved:
+            sent = Publishing(publishable_routing(), version, is_everything=False)
+            packed = _packed(sent, found, since)
+    sent.note(revision)
+    return packed
+
+
+@dataclass(frozen=True)
+class _Since:
+    """What changes lead from and to: revisions, and what a gateway said of the routes that it knows."""
+
+    after: int
+    revision: int
+    known_routing: str
+
+
+def _packed(sent: Publishing, found: list[ConfigPart], since: _Since) -> tuple[Message, bytes] | None:
+    """The changes as they are published; None if only everything will do. Raises NotProved."""
+    new_state = state_of(mark_of(since.revision), sent.routing, sent.version)
+    is_rerouted = new_state.split(".")[1] != since.known_routing
+    was_limited = since.known_routing.endswith(LIMITED)
+    if sent.version == 1 and is_rerouted and (was_limited or _routes_rule_projects_out(sent.routing)):
+        return None
+    parts: list[ConfigPart] = [head_of(since.revision, state=new_state, after=since.after), *found]
+    if is_rerouted:
+        parts.append(sent.routing)
+    packed = Packer(sent)
+    body = b"".join(packed(part) for part in parts)
+    return packed.message(since.revision, state=new_state, after=since.after), body
 
 
 def _routes_rule_projects_out(routing: ConfigRouting) -> bool:

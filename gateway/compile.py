@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 
-from catalog.models import CatalogModel, Grant
 from gateway import records
-from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, ConfigSnapshot, encode
-from gateway.contract import v1_config as v1
+from gateway.contract import CONTRACT_VERSION, CONTRACT_VERSIONS, DATA_CLASSES, ConfigSnapshot, encode
 from gateway.contract.signatures import Message
 from gateway.contract.stream import (
     RECORDS_IN_A_LINE,
@@ -28,9 +25,9 @@ from gateway.contract.stream import (
     lines_of,
     resolve,
 )
-from gateway.contract.versions import Downgrade
-from gateway.prices import prices_of
-from gateway.proof import Proof
+from gateway.proof import NotProved
+from gateway.publishing import Publishing, publishable_routing
+from gateway.refused import note_proved, note_refused, standing_refusal
 from gateway.used import limits_on
 from tenants.revision import current_revision, mark_of
 
@@ -42,7 +39,8 @@ LIMITED = "-limited"
 def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
     """Everything a gateway needs to know at the current revision, in one object with every key written out.
 
-    The object is of the newest version; it is proved for gateways of `version`. Raises NotProved.
+    The object is of the newest version; it is proved for gateways of `version`. What cannot be proved is replaced by
+    what can, and noted (gateway/corrections.py). Raises NotProved if even that cannot be proved.
 
     For small platforms, tests and clients that do not accept CONFIG_TYPE; `compile_everything` never holds it all in
     memory.
@@ -53,8 +51,10 @@ def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
     """
     with one_moment():
         revision = current_revision()
-        tenants = {tenant.id: tenant for tenant in records.tenant_records()}
-        projects = {project.id: project for project in records.project_records()}
+        sent = Publishing(publishable_routing(), version, is_everything=True)
+        found = sent.records(list(records.tenant_records()), list(records.project_records()))
+        tenants = {tenant.id: tenant for tenant in found[0]}
+        projects = {project.id: project for project in found[1]}
         limits = {record.scope_id: record.configs() for record in limits_on()}
         keys = []
         for key in records.key_records():
@@ -62,32 +62,31 @@ def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
             resolved = resolve(key, project, tenants.get(project.tenant_id) if project else None, limits)
             if resolved is not None:
                 keys.append(resolved)
-        routing = routing_now()
-        proved = prover(routing, version, is_everything=True)
-        proved(ConfigRecords(tenants=list(tenants.values())))
-        proved(ConfigRecords(projects=list(projects.values())))
-        return ConfigSnapshot(
+        snapshot = ConfigSnapshot(
             revision=revision,
             issued_at=_issued_at(),
             keys=keys,
-            routes=routing.routes,
-            prices=routing.prices,
+            routes=sent.routing.routes,
+            prices=sent.routing.prices,
             settings=records.settings_record(),
         )
+    sent.note(revision)
+    return snapshot
 
 
 def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes | Message]:
     """The same as `compile_snapshot`, as gzip members of lines, in constant memory. The first comes at once.
 
-    What it yields last is no member, but what the end of the message is made of (gateway/signing.py).
-    Raises NotProved before the end.
+    What it yields last is no member, but what the end of the message is made of (gateway/signing.py). What cannot be
+    proved is replaced by what can, and noted (gateway/corrections.py). Raises NotProved before the end if even that
+    cannot be proved.
     """
     with one_moment():
         revision = current_revision()
-        routing = routing_now()
-        packed = Packer(routing, version, is_everything=True)
-        state = state_of(mark_of(revision), routing, version)
-        yield packed(head_of(revision, state=state), routing)
+        sent = Publishing(publishable_routing(), version, is_everything=True)
+        packed = Packer(sent)
+        state = state_of(mark_of(revision), sent.routing, version)
+        yield packed(head_of(revision, state=state), sent.routing)
         # Tenants before projects: what a project may use in version 1 depends on its tenant.
         for tenants in batches(records.tenant_records()):
             yield packed(ConfigRecords(tenants=tenants))
@@ -98,44 +97,44 @@ def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes | Mess
         for keys in batches(records.key_records()):
             yield packed(ConfigRecords(keys=keys))
         yield packed.message(revision, state=state)
+    sent.note(revision)
+
+
+def prove_again() -> bool:
+    """Whether the whole can be proved again, if a part was refused; gateways then get everything. Safe to repeat.
+
+    It compiles everything, in each version of the contract, and sends it to nobody.
+    """
+    refusal = standing_refusal()
+    if refusal is None:
+        return False
+    assert refusal.refused_at is not None
+    for version in CONTRACT_VERSIONS:
+        try:
+            for _member in compile_everything(version):
+                pass
+        except NotProved as fault:
+            note_refused([fault], current_revision())
+    return note_proved(refusal.refused_at)
 
 
 class Packer:
-    """Packs parts of one configuration, in one version of the contract, into gzip members; and digests them.
+    """Packs parts of one configuration into gzip members, as they are published; and digests them."""
 
-    It raises NotProved for a part that would permit more than the rows do.
-    """
-
-    def __init__(self, routing: ConfigRouting, version: int, *, is_everything: bool) -> None:
-        self._version = version
-        self._proved = prover(routing, version, is_everything=is_everything)
+    def __init__(self, publishing: Publishing) -> None:
+        self._published = publishing
         self._digest = hashlib.sha256()
 
     def __call__(self, *parts: ConfigPart) -> bytes:
         """A member with these parts."""
-        text = lines_of([self._proved(part) for part in parts])
+        text = lines_of([self._published(part) for part in parts])
         self._digest.update(text)
         return compressed(text)
 
     def message(self, revision: int, *, state: str, after: int | None = None) -> Message:
         """What was packed, for the end of the message."""
-        self._proved(ConfigEnd(revision=revision))
-        return Message(self._version, revision, after, state, self._digest.digest())
-
-
-def prover(
-    routing: ConfigRouting, version: int, *, is_everything: bool
-) -> Callable[[ConfigPart], ConfigPart | v1.ConfigPart]:
-    """A function that turns parts of one configuration into that version, and proves each as gateways get it."""
-    proof = Proof(routing, version, is_everything=is_everything)
-    downgrade = None if version == CONTRACT_VERSION else Downgrade(routing.routes)
-
-    def proved(part: ConfigPart) -> ConfigPart | v1.ConfigPart:
-        sent = part if downgrade is None else downgrade.part(part)
-        proof.take(sent)
-        return sent
-
-    return proved
+        self._published(ConfigEnd(revision=revision))
+        return Message(self._published.version, revision, after, state, self._digest.digest())
 
 
 @contextmanager
@@ -165,15 +164,6 @@ def head_of(revision: int, *, state: str, after: int | None = None) -> ConfigHea
         state=state,
         settings=records.settings_record(),
     )
-
-
-def routing_now() -> ConfigRouting:
-    """All routes, and the prices of models that are routed or granted."""
-    routes = records.routes()
-    granted = Grant.objects.across_tenants().in_force().filter(model=OuterRef("pk"))
-    models = {route.model for route in routes}
-    models.update(CatalogModel.objects.filter(Exists(granted)).values_list("name", flat=True))
-    return ConfigRouting(routes=routes, prices=prices_of(models))
 
 
 def state_of(mark: str, routing: ConfigRouting, version: int) -> str:

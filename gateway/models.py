@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
-
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, Index, Q
@@ -128,15 +125,16 @@ class GatewayPolicy(models.Model):
 
 
 class ConfigRefusal(models.Model):
-    """One row: the last configuration that was not published, because it would have permitted too much."""
-
-    # While the fault stands, gateways ask again every few seconds.
-    STANDS_FOR: Final = timedelta(minutes=5)
+    """One row: the last configuration of which a part was not published, because it would have permitted too much."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
+    # Where it was first found.
     revision = models.BigIntegerField(default=0)
     reason = models.TextField(default="")
+    # When it was last found.
     refused_at = models.DateTimeField(null=True)
+    # When the whole was proved again.
+    proved_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [CheckConstraint(name="config_refusal_is_one_row", condition=Q(id=1))]
@@ -146,8 +144,25 @@ class ConfigRefusal(models.Model):
 
     @property
     def stands(self) -> bool:
-        """Whether gateways still ask in vain."""
-        return self.refused_at is not None and self.refused_at > now() - self.STANDS_FOR
+        """Whether gateways still lack that part."""
+        return self.refused_at is not None and (self.proved_at is None or self.proved_at < self.refused_at)
+
+
+class ProvedRouting(models.Model):
+    """One row: the routes and prices that were proved last (gateway/last_proved.py)."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    revision = models.BigIntegerField(default=0)
+    # SHA-256 of the body before it is compressed.
+    digest = models.CharField(max_length=64, default="")
+    # A ConfigRouting as JSON, compressed. Credentials in it are encrypted.
+    body = models.BinaryField(default=b"")
+
+    class Meta:
+        constraints = [CheckConstraint(name="proved_routing_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"revision {self.revision}"
 
 
 class ConfigClock(models.Model):

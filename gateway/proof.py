@@ -11,7 +11,7 @@ discarded by gateways, so a fault that shows in the last project still keeps all
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -62,6 +62,8 @@ class TargetFacts:
     regions: Regions
     highest: DataClass
     only_tenant: str | None
+    # Whether its provider is enabled; one of our own engines has none.
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ class Proof:
         self._degrading: set[str] = set()
         # Regions as sent, and as the rows have them, by tenant.
         self._sent: dict[str, Regions] = {}
+
+    def _refuse(self, fault: NotProved) -> None:
+        """What happens with a fault that was found."""
+        raise fault
 
     def take(self, part: ConfigPart | v1.ConfigPart) -> None:
         """Check one part as it is sent. Tenants must come before their projects."""
@@ -195,22 +201,28 @@ class Proof:
         pair = (model, asked.regions, asked.data_class, real.regions, real.data_class, tenant_id)
         if pair in self._proved:
             return
+        faults = list(self._faults_of(model, asked, real))
+        for target, fault in faults:
+            about = {
+                "model": model,
+                "target": target,
+                "regions": ", ".join(real.regions),
+                "data_class": real.data_class or "",
+            }
+            self._refuse(NotProved(f"Calls for {model} would reach a target that {fault}.", **about, **row))
+        if not faults:
+            self._proved.add(pair)
+
+    def _faults_of(self, model: str, asked: Policy, real: Policy) -> Iterator[tuple[str, str]]:
+        """Each target that calls for `model` reach under `asked` although `real` forbids it, and why."""
         # In version 1, the gateway knows neither.
         regions = [] if self._is_first else list(asked.regions)
         data_class = None if self._is_first else asked.data_class
         reached = self._route(model).for_calls(real.tenant_id, regions, data_class)
         for backend in (one for group in reached.groups for one in group) if reached else ():
-            facts = self._targets[model].get(target_of(backend.id))
-            if (fault := _fault(facts, model, real)) is not None:
-                raise NotProved(
-                    f"Calls for {model} would reach a target that {fault}.",
-                    model=model,
-                    target=target_of(backend.id),
-                    regions=", ".join(real.regions),
-                    data_class=real.data_class or "",
-                    **row,
-                )
-        self._proved.add(pair)
+            target = target_of(backend.id)
+            if (fault := _fault(self._targets[model].get(target), model, real)) is not None:
+                yield target, fault
 
     def _route(self, model: str) -> Route:
         """The route as the gateway compiles it."""
@@ -268,6 +280,8 @@ def _fault(facts: TargetFacts | None, model: str, policy: Policy) -> str | None:
     """What forbids a call of `policy` to go to a target; None if nothing does."""
     if facts is None or facts.model != model:
         return "its route does not have"
+    if not facts.is_enabled:
+        return "belongs to a disabled provider"
     if not all(is_allowed(region, policy.regions) for region in facts.regions or [""]):
         return "lies outside the tenant's regions"
     if policy.data_class and DATA_CLASSES.index(policy.data_class) > DATA_CLASSES.index(facts.highest):
@@ -290,12 +304,13 @@ def _facts(entries: Any) -> Iterable[tuple[str, str, TargetFacts]]:
         f"{provider}model__name",
         f"{provider}provider__regions",
         f"{provider}provider__highest_data_class",
+        f"{provider}provider__is_enabled",
     )
-    for model, target_id, own, region, only_tenant, listed, regions, highest in rows:
+    for model, target_id, own, region, only_tenant, listed, regions, highest, is_enabled in rows:
         if own is not None:
             facts = TargetFacts(own, (region,) if region else (), "restricted", only_tenant)
         else:
-            facts = TargetFacts(listed, tuple(regions or ()), cast(DataClass, highest), None)
+            facts = TargetFacts(listed, tuple(regions or ()), cast(DataClass, highest), None, is_enabled)
         yield model, target_id, facts
 
 

@@ -1,7 +1,9 @@
-"""Configurations that were not published, because they could not be proved (gateway/proof.py)."""
+"""Parts of configurations that were not published, because they could not be proved (gateway/proof.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -12,39 +14,60 @@ from prometheus_client import Counter
 import audit
 from gateway.models import ConfigRefusal
 from gateway.proof import NotProved
+from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)
 REFUSED: Final = Counter(
-    "console_configurations_refused_total", "Configurations that were compiled and not published."
+    "console_configurations_refused_total", "Configurations of which a part was compiled and not published."
 )
+# At once, of one configuration.
+MOST_LOGGED: Final = 20
+# Reasons on the page and in the audit entry.
+MOST_SAID: Final = 3
 
 
 @transaction.atomic
-def note_refused(fault: NotProved, revision: int) -> ConfigRefusal:
-    """Keep why the configuration at `revision` was not published, and raise an alarm.
+def note_refused(faults: Sequence[NotProved], revision: int) -> ConfigRefusal:
+    """Keep which parts of the configuration at `revision` were not published, and raise an alarm.
 
-    An audit entry is written when the reason is new, not each time a gateway asks again.
+    An audit entry is written when the first reason is new, not each time it is found again.
     """
     REFUSED.inc()
-    log.error("config.refused", revision=revision, reason=str(fault), **fault.row)
+    first = faults[0]
+    reasons = list(dict.fromkeys(map(str, faults)))
+    for fault in {str(fault): fault for fault in faults[:MOST_LOGGED]}.values():
+        log.error("config.refused", revision=revision, reason=str(fault), **fault.row)
+    said = " ".join(reasons[:MOST_SAID])
+    if len(reasons) > MOST_SAID:
+        said += f" And {len(reasons) - MOST_SAID} more: see the log."
     ConfigRefusal.objects.get_or_create(pk=1)
     row = ConfigRefusal.objects.select_for_update().get(pk=1)
-    is_new = row.reason != str(fault) or not row.stands
-    row.revision, row.reason, row.refused_at = revision, str(fault), now()
-    row.save()
+    is_new = row.reason != said or not row.stands
+    row.refused_at = now()
+    if is_new:
+        row.revision, row.reason = revision, said
+    row.save(update_fields=["revision", "reason", "refused_at"])
     if is_new:
         audit.record(
-            "configuration.refused",
-            actor=None,
-            subject=row,
-            revision=revision,
-            fault=str(fault),
-            row=fault.row,
+            "configuration.refused", actor=None, subject=row, revision=revision, fault=said, row=first.row
         )
     return row
 
 
+@transaction.atomic
+def note_proved(since: datetime) -> bool:
+    """End the refusal that was last found at `since`, unless it was found again; gateways then get everything."""
+    row = ConfigRefusal.objects.select_for_update().get(pk=1)
+    if row.refused_at != since:
+        return False
+    row.proved_at = now()
+    row.save(update_fields=["proved_at"])
+    audit.record("configuration.proved", actor=None, subject=row, fault=row.reason)
+    raise_revision()
+    return True
+
+
 def standing_refusal() -> ConfigRefusal | None:
-    """The refusal of the newest configuration, while gateways still get no newer one."""
+    """What was not published and why, while the whole has not been proved again."""
     row = ConfigRefusal.objects.filter(pk=1).first()
     return row if row is not None and row.stands else None

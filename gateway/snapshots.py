@@ -178,7 +178,7 @@ def _compile(made: Compilation) -> None:
         log.info("config.compiled", revision=made.revision, seconds=round(made.seconds, 3))
     except NotProved as fault:
         with platform_scope("configuration for gateways", is_routine=True):
-            note_refused(fault, made.revision)
+            note_refused([fault], made.revision)
     except Exception:
         log.exception("config.not_compiled", revision=made.revision)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from core.scope import platform_scope
-from gateway import acknowledged, actions, refused_calls
+from gateway import acknowledged, actions, compile, refused_calls
 from tenants.revision import forget_changes
 
 SCHEDULE = {
@@ -17,6 +17,11 @@ SCHEDULE = {
     },
     "raise-alarms-about-gateways": {
         "task": "gateway.tasks.raise_alarms",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    },
+    "prove-refused-again": {
+        "task": "gateway.tasks.prove_refused_again",
         "schedule": 60.0,
         "options": {"expire_seconds": 60},
     },
@@ -48,3 +53,10 @@ def forget_refusals() -> None:
     """Delete old reports of refused calls."""
     with platform_scope("forget refused calls", is_routine=True):
         refused_calls.forget_refusals()
+
+
+@shared_task(soft_time_limit=300)
+def prove_refused_again() -> None:
+    """While a part of the configuration is not published, look whether the whole can be proved again."""
+    with platform_scope("prove the configuration again", is_routine=True):
+        compile.prove_again()

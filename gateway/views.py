@@ -62,7 +62,7 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
     try:
         answer = _configuration(request, gateway, int(after), wait_seconds, version)
     except NotProved as fault:
-        note_refused(fault, current_revision())
+        note_refused([fault], current_revision())
         answer = _refused(fault)
     answer[VERSION_HEADER] = str(version)
     if (public := request.headers.get(PUBLIC_KEY_HEADER)) and version > 1:

@@ -97,10 +97,25 @@ class Migration(migrations.Migration):
                 ("revision", models.BigIntegerField(default=0)),
                 ("reason", models.TextField(default="")),
                 ("refused_at", models.DateTimeField(null=True)),
+                ("proved_at", models.DateTimeField(null=True)),
             ],
             options={
                 "constraints": [
                     models.CheckConstraint(name="config_refusal_is_one_row", condition=Q(id=1)),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            "ProvedRouting",
+            fields=[
+                ("id", models.SmallIntegerField(primary_key=True, default=1, serialize=False)),
+                ("revision", models.BigIntegerField(default=0)),
+                ("digest", models.CharField(default="", max_length=64)),
+                ("body", models.BinaryField(default=b"")),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(name="proved_routing_is_one_row", condition=Q(id=1)),
                 ],
             },
         ),

@@ -18,7 +18,7 @@ NO_WALL = {
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "gateway_signingkey",
-        "gateway_configrefusal", "tenants_configrevision",
+        "gateway_configrefusal", "gateway_provedrouting", "tenants_configrevision",
         "auth_permission", "django_content_type", "django_migrations",
     ],
     "people and how they sign in: asked before anybody's scope is known, and one person may be in many tenants": [

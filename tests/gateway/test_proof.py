@@ -1,6 +1,11 @@
 """A configuration is published only once it is proved to permit no more than the rows do."""
 
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+
 import pytest
+from django.utils.timezone import now
 
 from audit.models import AuditEntry
 from deployments.degrading import Degrading, change_degrading
@@ -8,14 +13,15 @@ from deployments.fallbacks import change_fallbacks
 from deployments.models import Provider
 from deployments.routes import EntryPlan, change_route, make_routable, plan_of
 from gateway import records
-from gateway.compile import compile_snapshot
+from gateway.compile import compile_snapshot, prove_again
 from gateway.contract.stream import Unpacker
+from gateway.corrections import Publishable
 from gateway.models import ConfigRefusal
-from gateway.proof import NotProved, Proof
+from gateway.proof import Proof
 from gateway.proxy.config_build import IndexBuilder
 from gateway.snapshots import SharedSnapshots
 from tenants.actions.tenancy import change_tenant
-from tenants.revision import raise_revision
+from tenants.revision import current_revision, raise_revision
 from tests.factories import (
     CatalogModelFactory,
     ProjectFactory,
@@ -78,6 +84,25 @@ def everything(version):
     return compiled(version)
 
 
+def read(body, index=None):
+    """What a gateway serves once it has got this; `index` if these are changes."""
+    builder = IndexBuilder(index)
+    for line in Unpacker().feed(body):
+        builder.take(line)
+    return builder.index()
+
+
+@contextmanager
+def refused(words):
+    """Expect that a part is refused with these words. Yields the row that the audit entry names."""
+    ConfigRefusal.objects.all().delete()
+    row = {}
+    yield row
+    assert re.search(words, ConfigRefusal.objects.get().reason)
+    entries = AuditEntry.objects.across_tenants().filter(verb="configuration.refused")
+    row.update(entries.latest("pk").details["row"])
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_what_the_rows_permit_is_proved(project, version):
     raise_revision()
@@ -99,8 +124,28 @@ def test_what_the_rows_permit_is_proved(project, version):
 def test_records_that_permit_too_much_are_not_published(project, monkeypatch, function, fields, words):
     alter(monkeypatch, function, **fields)
     for compile_all in (lambda: everything(2), compile_snapshot):
-        with pytest.raises(NotProved, match=words):
+        with refused(words):
             compile_all()
+
+
+@pytest.mark.parametrize(
+    ("function", "fields"),
+    [
+        ("tenant_records", {"regions": []}),
+        ("tenant_records", {"may_degrade": True}),
+        ("project_records", {"data_classes": {}}),
+        ("project_records", {"data_classes": {"spread": "public"}}),
+        ("project_records", {"grant_ends": {"spread": 2**40}}),
+        ("project_records", {"grant_ends": {"spread": 2**40, "another": 5}}),
+    ],
+)
+def test_records_that_permit_too_much_are_published_as_the_rows_have_them(
+    project, monkeypatch, function, fields
+):
+    right, whole = read(everything(2)).keys.get(project.key.digest).config, compile_snapshot().keys
+    alter(monkeypatch, function, **fields)
+    assert read(everything(2)).keys.get(project.key.digest).config == right
+    assert compile_snapshot().keys == whole
 
 
 @pytest.mark.parametrize(
@@ -113,9 +158,11 @@ def test_records_that_permit_too_much_are_not_published(project, monkeypatch, fu
 )
 def test_targets_that_say_too_much_are_not_published(project, monkeypatch, fields, words):
     alter_targets(monkeypatch, **fields)
-    with pytest.raises(NotProved, match=words) as refused:
-        everything(2)
-    assert (refused.value.row["model"], refused.value.row["project"]) == ("spread", "search")
+    with refused(words) as row:
+        index = read(everything(2))
+    assert row["model"] == "spread"
+    # None was proved before.
+    assert index.route("spread") is None
 
 
 def test_a_target_of_one_tenant_is_kept_from_all_others(project, monkeypatch):
@@ -129,44 +176,44 @@ def test_a_target_of_one_tenant_is_kept_from_all_others(project, monkeypatch):
     assert everything(2)
     alter_targets(monkeypatch, only_tenant=None, regions=["eu"], highest_data_class="restricted")
     type(entry.route.entries.first()).objects.exclude(pk=entry.pk).update(weight=0)
-    with pytest.raises(NotProved, match="another tenant only"):
+    with refused("another tenant only"):
         everything(2)
 
 
 def test_an_old_gateway_is_not_told_of_a_model_with_a_forbidden_target(project, monkeypatch):
     monkeypatch.setattr("gateway.contract.versions.Downgrade._is_safe", lambda *args: True)
-    for compile_all in (lambda: everything(1), lambda: compile_snapshot(1)):
-        with pytest.raises(NotProved, match="outside the tenant's regions"):
-            compile_all()
+    for compile_all in (lambda: read(everything(1)).keys.get(project.key.digest).config, whole_first):
+        with refused("outside the tenant's regions"):
+            key = compile_all()
+        assert key.models == []
 
 
-def current():
-    """What a gateway has, and sends back to get changes."""
-    builder = IndexBuilder(None)
-    for line in Unpacker().feed(everything(2)):
-        builder.take(line)
-    return builder.index()
+def whole_first():
+    [key] = compile_snapshot(1).keys
+    return key
 
 
 def test_changed_routes_are_proved_for_every_policy_that_gateways_have(project, monkeypatch):
     raise_revision()
-    index = current()
+    index = read(everything(2))
     alter_targets(monkeypatch, regions=["eu"])
     raise_revision(routing=True)
-    with pytest.raises(NotProved, match="outside the tenant's regions"):
+    with refused("outside the tenant's regions"):
         compiled_changes(index.revision, index.state)
 
 
 def test_a_changed_tenant_is_proved_with_the_projects_that_gateways_have(project, monkeypatch):
     raise_revision()
     change_tenant(project.tenant.pk, by=(owner := member_of(project.tenant, "owner")), regions=[])
-    index = current()
+    index = read(everything(2))
     change_tenant(project.tenant.pk, by=owner, regions=["eu"])
     assert compiled_changes(index.revision, index.state)
     # As if gateways ignored regions.
     monkeypatch.setattr("gateway.proxy.index.may_receive", lambda *args: True)
-    with pytest.raises(NotProved, match="outside the tenant's regions"):
-        compiled_changes(index.revision, index.state)
+    with refused("outside the tenant's regions"):
+        _, body = compiled_changes(index.revision, index.state)
+    [left] = read(body, index).route("spread").config.targets
+    assert left.regions == ["eu-central-1"]
 
 
 def fall_back(route):
@@ -189,31 +236,37 @@ def test_another_model_is_proved_with_the_class_of_data_of_the_one_that_was_aske
     project.model.route.refresh_from_db()
     name_it(project.model.route)
     raise_revision()
-    index = current()
+    index = read(everything(2))
     # As if gateways forgot that the call may contain data of a higher class.
     grant(key_for(project), project.model, data_class="restricted")
     assert everything(2)
     assert compiled_changes(index.revision, index.state)
     monkeypatch.setattr("gateway.proof.may_stand_in", lambda *classes: True)
-    with pytest.raises(NotProved, match="may not receive that class") as refused:
-        everything(2)
-    assert (refused.value.row["model"], refused.value.row["asked_model"]) == ("stand-in", "spread")
+    with refused("may not receive that class") as row:
+        index = read(everything(2))
+    assert (row["model"], row["asked_model"]) == ("stand-in", "spread")
+    assert index.keys.get(project.key.digest).config.models == []
 
 
 def test_a_changed_project_is_proved(project, monkeypatch):
     raise_revision()
-    index = current()
+    index = read(everything(2))
     raise_revision(projects=[project.pk])
     assert compiled_changes(index.revision, index.state)
     alter(monkeypatch, "project_records", grant_ends={"spread": 2**40})
-    with pytest.raises(NotProved, match="for that long"):
-        compiled_changes(index.revision, index.state)
+    with refused("for that long"):
+        _, body = compiled_changes(index.revision, index.state)
+    ends = read(body, index).keys.get(project.key.digest).config.grant_ends
+    assert ends == index.keys.get(project.key.digest).config.grant_ends
 
 
 @pytest.mark.parametrize("headers", [LINES, {"x-contract-versions": "1,2"}])
 def test_a_refused_configuration_reaches_no_gateway_and_raises_an_alarm(
     project, client, monkeypatch, headers
 ):
+    # As if what replaces the parts at fault were at fault itself.
+    monkeypatch.setattr("gateway.publishing.publishable", lambda routing, last: Publishable(routing, []))
+    monkeypatch.setattr("gateway.corrections.Corrector.corrected", lambda self, part: part)
     alter_targets(monkeypatch, regions=["eu"])
     revision = raise_revision()
     _, token = registered()
@@ -226,17 +279,29 @@ def test_a_refused_configuration_reaches_no_gateway_and_raises_an_alarm(
     assert entry.details["row"]["model"] == "spread"
     assert "outside the tenant's regions" in ConfigRefusal.objects.get().reason
     client.force_login(staff("operator"))
-    assert "is not published" in client.get("/admin/gateway/gateway/").content.decode()
+    assert "a part is not published" in client.get("/admin/gateway/gateway/").content.decode()
 
 
-def test_once_it_is_mended_gateways_get_it(project, client, monkeypatch):
+def test_once_it_is_mended_gateways_get_the_whole(project, client, monkeypatch):
+    assert not prove_again()
     with monkeypatch.context() as broken:
         alter_targets(broken, regions=["eu"])
         raise_revision()
-        _, token = registered()
-        assert client.get(CONFIG, {"after": 0}, headers={**token, **LINES}).status_code == 503
-    raise_revision()
-    assert client.get(CONFIG, {"after": 0}, headers={**token, **LINES}).status_code == 200
+        index = read(everything(2))
+        assert index.route("spread") is None
+        assert not prove_again()
+        client.force_login(operator := staff("operator"))
+        # However long nobody asks.
+        ConfigRefusal.objects.update(refused_at=now() - timedelta(days=9))
+        assert "a part is not published" in client.get("/admin/gateway/gateway/").content.decode()
+    # A release that mends it changes no row, so the console looks again by itself.
+    assert prove_again()
+    assert current_revision() > index.revision
+    assert compiled_changes(index.revision, index.state) is None
+    assert len(read(everything(2)).route("spread").config.targets) == 3
+    assert AuditEntry.objects.across_tenants().filter(verb="configuration.proved").count() == 1
+    client.force_login(operator)
+    assert "a part is not published" not in client.get("/admin/gateway/gateway/").content.decode()
 
 
 def test_each_pair_of_policy_and_route_is_looked_at_once(project, monkeypatch):
@@ -246,7 +311,9 @@ def test_each_pair_of_policy_and_route_is_looked_at_once(project, monkeypatch):
     real = Proof._route
     monkeypatch.setattr(Proof, "_route", lambda self, model: looked.append(model) or real(self, model))
     everything(2)
-    assert looked == ["spread"], "21 projects share one policy"
+    assert looked == ["spread"] * 2, (
+        "21 projects share one policy: once for the routes, once for the projects"
+    )
 
 
 def test_the_proof_takes_a_fixed_number_of_queries(project):
