@@ -25,6 +25,7 @@ from launcher.ports import LOOPBACK, free_port
 from launcher.processes import spawn, stop
 from launcher.running import RunningServer
 from launcher.valkey import EmbeddedValkey
+from tests.patience import overload
 
 STARTED_WITHIN_SECONDS = 180
 GATEWAY = "local"
@@ -130,9 +131,12 @@ class Stack:
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
     def wait_until(self, claim, seconds=60.0, what="it"):
-        """Return the first true answer of `claim`; fail, with the last words of all, if there is none in time."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        """Return the first true answer of `claim`; fail, with the last words of all, if there is none in time.
+
+        `seconds` are those of a machine that is not overloaded.
+        """
+        began = time.monotonic()
+        while time.monotonic() < began + seconds * overload():
             if answer := claim():
                 return answer
             time.sleep(0.02)

@@ -132,11 +132,14 @@ class RedisLimiter:
     async def maintain(self) -> None:
         """Renew leases and retry failed settlements, three times per lease. Never returns."""
         while True:
-            with contextlib.suppress(Away):
-                await self._renew()
-                for _ in range(len(self._unsettled)):
-                    await self._settle(self._unsettled.popleft())
+            await self._maintain_once()
             await asyncio.sleep(self._lease_seconds / 3)
+
+    async def _maintain_once(self) -> None:
+        with contextlib.suppress(Away):
+            await self._renew()
+            for _ in range(len(self._unsettled)):
+                await self._settle(self._unsettled.popleft())
 
     async def close(self) -> None:
         """Finish settlements in progress, and close all connections."""

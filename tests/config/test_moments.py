@@ -1,11 +1,11 @@
-"""No test begins just before midnight, or before the end of half an hour."""
+"""No test begins just before midnight or the end of half an hour, or expects much of an overloaded machine."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
-from tests import moments
+from tests import moments, patience
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,10 @@ def test_it_waits_before_each_test(monkeypatch, request):
     assert moments.pytest_runtest_setup in [one.function for one in before_each]
     moments.pytest_runtest_setup()
     assert slept == [20.0]
+
+
+@pytest.mark.parametrize(("load", "times"), [(0.3, 1), (2.0, 1), (16.0, 8)])
+def test_a_test_is_as_patient_as_its_machine_is_overloaded(monkeypatch, load, times):
+    monkeypatch.setattr(patience.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(patience.os, "cpu_count", lambda: 2)
+    assert patience.overload() == times

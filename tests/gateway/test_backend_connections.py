@@ -19,6 +19,7 @@ from gateway.proxy.http.errors import ConnectError, Disconnected, InvalidAnswer,
 from gateway.proxy.http.outside import connect_outside
 from gateway.proxy.http.pool import Pool, place_of
 from gateway.proxy.metrics import Metrics
+from tests.gateway.eventually import until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HI = OK + b"content-length: 2\r\n\r\nhi"
@@ -259,11 +260,9 @@ def test_a_call_that_is_given_up_ends_its_connection_and_one_that_is_finished_ma
                 await answer.read()
                 answer.finish(seconds)
                 answer.close()
-                await asyncio.sleep(0.1)
-                assert (
-                    bool(connections._pool.kept(place_of(f"http://127.0.0.1:{server.port}/").address))
-                    is is_kept
-                )
+                address, pool = place_of(f"http://127.0.0.1:{server.port}/").address, connections._pool
+                await until(lambda: pool.kept(address) or not pool.size, "the end of the call")  # noqa: B023
+                assert bool(pool.size) is is_kept
 
     asyncio.run(live())
 
@@ -279,7 +278,7 @@ def test_bytes_that_nobody_asked_for_cost_the_connection():
         connections = Connections(Metrics(), most=10)
         async with Server(unasked, HI) as server, connections:
             assert await read_all(await ask(server, connections)) == b"hi"
-            await asyncio.sleep(0.1)
+            await until(lambda: not connections._pool.size, "the end of the connection")
             assert await read_all(await ask(server, connections)) == b"hi"
             assert server.connections == 2
 
@@ -287,14 +286,13 @@ def test_bytes_that_nobody_asked_for_cost_the_connection():
 
 
 def test_a_kept_connection_is_used_again_and_ends_after_its_time(monkeypatch):
-    monkeypatch.setattr("gateway.proxy.connections._KEPT_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.proxy.connections._KEPT_SECONDS", 1.0)
 
     async def live():
         connections = Connections(Metrics(), most=10)
         async with Server(*[HI] * 3) as server, connections:
             for _ in range(3):
                 assert await read_all(await ask(server, connections)) == b"hi"
-                await asyncio.sleep(0.1)
             assert server.connections == 1
             async with asyncio.timeout(5):
                 await server.lost.wait()
@@ -332,8 +330,8 @@ def test_one_address_never_has_all_connections():
                 await pool.dial(second, 5)
             for one in held:
                 one.leave()
-            await asyncio.sleep(0.05)
-            assert (pool.size, pool._counts) == (0, {})
+            await until(lambda: not pool.size, "the end of the connections")
+            assert pool._counts == {}
             server._server.close()
             with pytest.raises(ConnectError):
                 await pool.dial(first, 5)

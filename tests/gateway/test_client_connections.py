@@ -7,6 +7,7 @@ import pytest
 
 from gateway.proxy.http import server as server_module
 from gateway.proxy.http.server import HttpServer
+from tests.gateway.eventually import until
 
 GET = b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nhost: x\r\n"
@@ -156,23 +157,26 @@ def test_requests_are_answered_in_order_however_they_are_cut():
 
 
 def test_no_more_requests_are_taken_in_than_one_read_while_one_is_answered():
-    async def slow(exchange):
-        await asyncio.sleep(0.2)
-        exchange.answer(200, {}, b"x" * 10)
-
     async def live():
+        may_answer = asyncio.Event()
+
+        async def slow(exchange):
+            await may_answer.wait()
+            exchange.answer(200, {}, b"x" * 10)
+
         async with Served(slow) as served:
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             writer.write(GET)
-            await asyncio.sleep(0.05)
+            await until(lambda: served.exchanges, "the request")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.1):
                     while True:
                         writer.write(GET * 1000)
                         await writer.drain()
             (connection,) = served.server.connections
+            await until(lambda: not connection._is_reading, "the end of reading")
             assert len(connection._queue) < 20_000
-            assert not connection._is_reading
+            may_answer.set()
             assert (await reader.readuntil(b"x" * 10)).startswith(b"HTTP/1.1 200")
             writer.transport.abort()
 
@@ -215,12 +219,13 @@ def test_a_head_has_its_time_from_its_beginning_and_each_byte_gives_it_no_more()
             # Sending it all takes eight.
             assert loop.time() - again < 7
             assert loop.time() - began < 10
-            # The next one has its time from the last answer.
+        # The next one has its time from the last answer.
+        async with Served(head_seconds=1.0) as served:
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             for _ in range(3):
                 writer.write(GET)
                 await reader.readuntil(b"GET /a ")
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.4)
             async with asyncio.timeout(5):
                 assert await reader.read() == b""
 
@@ -375,8 +380,7 @@ def test_a_client_that_goes_away_is_noticed_at_once(how):
             async with asyncio.timeout(2):
                 await gone.wait()
             assert served.exchanges[0].is_gone or how == "half"
-            await asyncio.sleep(0.05)
-            assert not served.server.connections
+            await until(lambda: not served.server.connections, "the end of the connection")
 
     asyncio.run(live())
 

@@ -11,6 +11,7 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.probes import Prober
 from gateway.proxy.routing import Breaker, Router
 from gateway.proxy.vault import Vault
+from tests.gateway.eventually import until
 from tests.gateway.proxy_fixtures import wait_until
 from tests.gateway.scripted_backend import ScriptedBackend, plain
 from tests.gateway.test_calls_to_providers import MODEL as OUTSIDE
@@ -181,7 +182,7 @@ def test_an_address_is_not_asked_again_before_it_has_answered(tmp_path):
         bench.eject()
         await bench.look_after(4.0, times=3)
         assert len(bench.connections.looked) == 1
-        await asyncio.sleep(0.3)
+        await until(lambda: not bench.prober._under_way, "its answer")
         bench.eject()
         await bench.look_after(4.0)
         assert len(bench.connections.looked) == 2

@@ -114,10 +114,10 @@ def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_rig, o
         async with client:
             call = asyncio.create_task(ask(client))
             await until("calls")
-            own_limits_server.client.client_pause(5000)
+            own_limits_server.client.client_pause(6000)
             await until("finished")
             # The gateway has the answer and is settling.
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(1)
             call.cancel()
             await asyncio.wait({call})
 

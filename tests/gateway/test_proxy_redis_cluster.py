@@ -11,6 +11,7 @@ from gateway.proxy.errors import Refusal
 from gateway.proxy.limits import EstimatedUsage, LimitReached
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
+from tests.gateway.eventually import until
 from tests.gateway.limits_cluster import Cluster
 from tests.gateway.proxy_fixtures import limit
 
@@ -47,12 +48,6 @@ def tags_of(cluster, first=0):
 async def admitted(limiter, limits, tenant):
     with contextlib.suppress(LimitReached):
         return await limiter.admit(limits, TEN, tenant)
-
-
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_each_tenant_is_counted_on_the_node_that_has_its_slot(cluster):

@@ -48,13 +48,6 @@ async def warm_up(limiter):
     await limiter.settle(await limiter.admit([limit("concurrent_calls", 1)], TEN, "warm"), 0, 0)
 
 
-async def maintain_once(limiter):
-    """Long enough for one round of the work that goes on in the background."""
-    maintaining = asyncio.create_task(limiter.maintain())
-    await asyncio.sleep(0.2)
-    maintaining.cancel()
-
-
 async def used(limiter, one):
     """What is counted in `one`, as a call hears that finds no room."""
     with pytest.raises(LimitReached) as refused:
@@ -238,7 +231,7 @@ def test_what_may_have_been_settled_is_settled_later_and_counted_once(shared):
             await limiter.settle(held, 40, 0)
             assert limiter.problem
             relay.is_mute = False
-            await maintain_once(limiter)
+            await limiter._maintain_once()
             assert await used(limiter, daily) == 40
             assert not limiter.problem
             await limiter.close()
@@ -280,7 +273,7 @@ def test_a_call_that_heard_no_answer_leaves_nothing_behind(shared):
             relay.is_mute = False
             # The server did hear it.
             assert not await admits(limiter, limits)
-            await maintain_once(limiter)
+            await limiter._maintain_once()
             assert await admits(limiter, limits)
             await limiter.close()
 
