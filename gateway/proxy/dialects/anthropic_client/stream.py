@@ -108,7 +108,10 @@ class ChunksToMessages:
         if not self._is_begun:
             self._is_begun = True
             begun = _event("message_start", message=beginning(self._identity))
-        delta = first.get("delta") or first.get("message")
+        delta = first.get("delta")
+        if not delta and self._open is None:
+            # Some servers send the whole message at the end: nothing new after pieces of it.
+            delta = first.get("message")
         events = self._take(delta) if isinstance(delta, dict) else b""
         if first.get("finish_reason"):
             self._choice = first
