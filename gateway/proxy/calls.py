@@ -25,6 +25,7 @@ from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
 from gateway.proxy.sessions import session_of
+from gateway.proxy.so_far import SoFar, counted
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State
 from gateway.proxy.streaming import StreamTooStrange
@@ -54,7 +55,7 @@ class Call:
         endpoint: Endpoint,
         *,
         asked: str | None = None,
-        is_followed: bool = False,
+        so_far: SoFar | None = None,
         said: Said | None = None,
     ) -> None:
         """A call that nobody has answered yet.
@@ -68,7 +69,7 @@ class Call:
             route: the backends that can take it.
             endpoint: where it arrived.
             asked: the model that the client asked for, if it is another one.
-            is_followed: the caller counts the call as active, and records it if nobody answers (`record_failure`).
+            so_far: if other models may be asked; then the caller counts it as active, and may `record_failure`.
             said: further headers of a backend's answer.
         """
         self._state = state
@@ -82,14 +83,14 @@ class Call:
         # A price that lacks what each such call uses would be half of the cost.
         self._price: Price | None = price if price is not None and parsed.is_priced_by(price) else None
         self._facts = CallFacts(request, key, parsed, index.revision, asked)
-        self._is_followed = is_followed
+        self._so_far = so_far
         self._said = said
         tenant_id = key.config.tenant_id
         session = session_of(route, request.headers, parsed.body, index.separation, tenant_id)
         self._apart = put_call_apart(parsed, index.separation, tenant_id)
         self._reservation = Reservation()
         self._share = state.answers.share_of(tenant_id, key.config.key_id)
-        self._attempts = upstream.Attempts(session)
+        self._attempts = upstream.Attempts(session, retries=so_far.retries if so_far else None)
         self._stream: ClientStream | None = None
         self._tier: str | None = None  # that a whole answer named
         # Waiting for a slow client, not for the backend.
@@ -102,8 +103,10 @@ class Call:
     async def run(self) -> None:
         """Serve the call until it is answered, has failed, or the client has gone. Raises Refusal."""
         await self._admit()
-        if not self._is_followed:
+        if self._so_far is None:
             self._state.call_began()
+        else:
+            self._so_far.is_counted = True
         try:
             await self._watch.run(self._serve, self._route.config.handling.call_timeout_seconds)
             if self._watch.stopped is not None:
@@ -111,7 +114,7 @@ class Call:
             elif self._watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
                 await self._cancelled()
         except Refusal as refusal:
-            if not (self._is_followed and refusal.is_unanswered):
+            if self._so_far is None or not refusal.is_unanswered:
                 await self.record_failure(refusal)
             refusal.headers = {**self._reservation.headers, **refusal.headers}
             raise
@@ -122,8 +125,10 @@ class Call:
             problem = usage_not_recorded()
             self._end_failed(error_event(str(problem), problem.code))
         finally:
-            if not self._is_followed:
+            if self._so_far is None:
                 self._state.call_ended()
+            else:
+                self._so_far.retries = self._attempts.retries
             self._share.release()
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
@@ -148,8 +153,9 @@ class Call:
         if self._price is None and any(one.kind == "money_per_month" and one.is_hard for one in limits):
             raise model_unpriced(self._parsed.model)
         estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)
-        tenant_id = self._key.config.tenant_id
-        self._reservation = await self._state.limiter.admit(limits, estimate, tenant_id)
+        if self._so_far is not None and self._so_far.is_counted:
+            estimate = counted(estimate)
+        self._reservation = await self._state.limiter.admit(limits, estimate, self._key.config.tenant_id)
         for limit in self._reservation.soft_exceeded:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 
@@ -242,8 +248,7 @@ class Call:
         )
         await self._open_stream(stream, answer, idle_seconds)
         self._state.router.answered(backend)
-        is_ending = False
-        until = 0.0
+        is_ending, until = False, 0.0
         try:
             while stream.may_bring_more:
                 if not is_ending or (stream.goes_on and not stream.is_done):

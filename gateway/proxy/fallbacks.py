@@ -1,7 +1,8 @@
 """Models that answer in place of another one, when no target of that one answers, or on purpose (`degrading`).
 
-Such a call stays within the tenant's regions, the class of data and the grants (`Index.stand_ins`), counts against the
-limits of the model that serves it, is priced and recorded as a call to that one, and its headers say so.
+Such a call stays within the tenant's regions, the class of data and the grants (`Index.stand_ins`). It counts against
+the limits of the model that serves it, and once against those on requests to all models. It is priced and recorded as
+a call to that model, and its headers say so.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from gateway.proxy.index import Backend, Index, Key, Route
 from gateway.proxy.intake import SMALL
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.request import Request
+from gateway.proxy.so_far import SoFar
 from gateway.proxy.state import State
 from gateway.proxy.strategies import HEADER, Chosen, choose
 
@@ -58,21 +60,30 @@ async def serve(
         await Call(state, index, request, key, parsed, route, endpoint, said=said).run()
         return
     state.call_began()
+    so_far = SoFar()
     try:
         if config.degrading and (smaller := await smaller_model(state, index, key, parsed, route)):
             reason = smaller.reason
-            if await _is_served_by(smaller.route, state, index, request, key, parsed, endpoint, reason):
+            if await _is_served_by(
+                smaller.route, state, index, request, key, parsed, endpoint, reason, so_far
+            ):
                 return
+            # Its own model gets no more calls than without the smaller one.
+            so_far.retries = None
             # The call may have been translated for the other model.
             route = await _fitting(route, state, index, request, parsed, endpoint)
-        call = Call(state, index, request, key, parsed, route, endpoint, is_followed=True, said=said)
+        call = Call(state, index, request, key, parsed, route, endpoint, so_far=so_far, said=said)
         try:
             await call.run()
         except Refusal as refusal:
             if not refusal.is_unanswered:
                 raise
             for other in index.stand_ins(route, key, parsed.mode, time.time()):
-                if await _is_served_by(other, state, index, request, key, parsed, endpoint, "fallback"):
+                if not so_far.may_go_on():
+                    break
+                if await _is_served_by(
+                    other, state, index, request, key, parsed, endpoint, "fallback", so_far
+                ):
                     return
             await call.record_failure(refusal)
             raise
@@ -89,6 +100,7 @@ async def _is_served_by(
     parsed: ParsedRequest,
     endpoint: Endpoint,
     reason: str,
+    so_far: SoFar,
 ) -> bool:
     """Serve a call by another model. False if it cannot take this call, has no room for it, or does not answer.
 
@@ -103,6 +115,7 @@ async def _is_served_by(
         parsed: the call.
         endpoint: where it arrived.
         reason: why, as the answer says it.
+        so_far: what other models have done of this call.
     """
     asked, served = parsed.model, route.config.model
     strategy = request.headers.get(HEADER)
@@ -118,7 +131,7 @@ async def _is_served_by(
         if chosen is not None:
             fitting = chosen.route
         await Call(
-            state, index, request, key, parsed, fitting, endpoint, asked=asked, is_followed=True, said=said
+            state, index, request, key, parsed, fitting, endpoint, asked=asked, so_far=so_far, said=said
         ).run()
     except Refusal as refusal:
         if request.is_recorded:

@@ -81,6 +81,7 @@ class Retries:
         "_budget",
         "_handling",
         "_mode",
+        "_most_attempts",
         "_sent",
         "_status",
         "_told",
@@ -103,6 +104,7 @@ class Retries:
         budget.called()
         self._budget = budget
         self._handling = handling
+        self._most_attempts = handling.most_attempts
         self._mode = mode
         self._told = told
         self._begun = self._sent = self._status = 0
@@ -118,6 +120,16 @@ class Retries:
         self._status = status
         self.may_be_done |= not may_repeat(self._mode, status)
 
+    def may_ask_another_model(self) -> bool:
+        """Whether the call may go on to another model, which is one more attempt; further ones are bounded anew."""
+        self._begun = self._sent = 0
+        return self.may_begin()
+
+    def on(self, handling: HandlingConfig) -> "Retries":
+        """The same call, whose further attempts go to another model's route. The budget stays that of the first."""
+        self._most_attempts = handling.most_attempts
+        return self
+
     def may_begin(self) -> bool:
         """Whether another attempt may begin. A backend that never got the call leaves the budget as it is."""
         self._begun += 1
@@ -125,7 +137,7 @@ class Retries:
             return self._begun <= _MOST_BEGUN
         self._was_sent = False
         why = ""
-        if self._sent >= self._handling.most_attempts or self._begun > _MOST_BEGUN:
+        if self._sent >= self._most_attempts or self._begun > _MOST_BEGUN:
             why = "attempts"
         elif not may_repeat(self._mode, self._status):
             why = "once"

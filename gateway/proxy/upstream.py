@@ -27,7 +27,7 @@ from gateway.proxy.limits import Limiter, Reservation
 from gateway.proxy.outgoing import outgoing
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.quota_reservations import reserve_quota
-from gateway.proxy.retries import may_repeat
+from gateway.proxy.retries import Retries, may_repeat
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
@@ -60,6 +60,8 @@ class Attempts(msgspec.Struct):
     secrets: tuple[str, ...] = ()
     # Of the quota of its provider.
     quota: Reservation | None = None
+    # Those of the model that was asked before.
+    retries: Retries | None = None
 
 
 async def ask(
@@ -102,7 +104,9 @@ async def ask(
     429 if all answered 429 or have their quota used up, other 4xx as the backend sent it.
     """
     trouble = Trouble(router, route)
-    retries = router.retries(route, parsed.mode)
+    before = attempts.retries
+    retries = before.on(route.config.handling) if before else router.retries(route, parsed.mode)
+    attempts.retries = retries
 
     async def is_answered_by(backend: Backend) -> bool:
         try:
