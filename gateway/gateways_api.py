@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.models import Gateway
+from gateway.promises import kind_of, not_promised
 from tenants.roles import TokenScope
 
 
@@ -27,6 +28,13 @@ class GatewaySerializer(serializers.ModelSerializer[Gateway]):
     newest_revision = serializers.IntegerField(source="newest", read_only=True)
     behind_since = serializers.DateTimeField(
         read_only=True, allow_null=True, help_text="When the first revision was raised that it lacks."
+    )
+    kind = serializers.SerializerMethodField(
+        help_text="What it is: empty for a Quartermaster gateway, litellm for a LiteLLM proxy with the plugin."
+    )
+    kind_title = serializers.SerializerMethodField(help_text="The same in words, as its page says it.")
+    not_promised = serializers.SerializerMethodField(
+        help_text="What a gateway of this kind cannot promise, each a sentence; empty for a Quartermaster gateway."
     )
     refused = serializers.SerializerMethodField()
     release = serializers.SerializerMethodField()
@@ -54,6 +62,9 @@ class GatewaySerializer(serializers.ModelSerializer[Gateway]):
             "behind_since",
             "last_seen_at",
             "spool_pending",
+            "kind",
+            "kind_title",
+            "not_promised",
             "refused",
             "release",
             "region",
@@ -65,6 +76,15 @@ class GatewaySerializer(serializers.ModelSerializer[Gateway]):
             "started_at",
         ]
         read_only_fields = fields
+
+    def get_kind(self, gateway: Gateway) -> str:
+        return str(gateway.report.get("kind", ""))
+
+    def get_kind_title(self, gateway: Gateway) -> str:
+        return str(kind_of(gateway.report))
+
+    def get_not_promised(self, gateway: Gateway) -> list[str]:
+        return [str(sentence) for sentence in not_promised(gateway.report)]
 
     @extend_schema_field(RefusedRevisionSerializer(allow_null=True))
     def get_refused(self, gateway: Gateway) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What a kind of gateway cannot promise, in words for the page of the gateway. docs/litellm.md has the reasons."""
+"""What a kind of gateway cannot promise, in words for its page and the API. docs/litellm.md has the reasons."""
 
 from __future__ import annotations
 

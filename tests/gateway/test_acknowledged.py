@@ -1,11 +1,13 @@
 """Operators see which revision each gateway runs and what it refused; one that lags or refuses raises an alarm."""
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import structlog
 from django.db import connection
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
 
 from gateway import actions
 from gateway.acknowledged import raise_alarms
@@ -72,6 +74,29 @@ def test_operators_see_what_each_gateway_runs_and_refused(client):
     assert (found["refused"], found["behind_since"], found["signing_keys"]) == (None, None, [])
     page = client.get(f"/admin/gateway/gateway/{gateway.pk}/change/").content.decode()
     assert "it does not check signatures" in page
+
+
+def test_operators_see_what_a_gateway_is_and_cannot_promise(client):
+    gateway, headers = registered()
+    client.force_login(staff("operator"))
+    post(headers, gateway.name, ack(0))
+    own = client.get(f"/api/v1/gateways/{gateway.pk}/").json()
+    assert (own["kind"], own["kind_title"], own["not_promised"]) == ("", "Quartermaster gateway", [])
+    post(headers, gateway.name, ack(0, kind="litellm"))
+    plugin = client.get(f"/api/v1/gateways/{gateway.pk}/").json()
+    assert (plugin["kind"], plugin["kind_title"]) == (
+        "litellm",
+        "LiteLLM proxy with the Quartermaster plugin",
+    )
+    assert len(plugin["not_promised"]) > 5
+    page = unescape(client.get(f"/admin/gateway/gateway/{gateway.pk}/change/").content.decode())
+    for words in (plugin["kind_title"], *plugin["not_promised"]):
+        assert words in page
+    assert client.get("/api/v1/gateways/").json()["results"] == [plugin]
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    shown = schema["components"]["schemas"]["Gateway"]["properties"]
+    assert shown["not_promised"]["type"] == "array"
+    assert "litellm" in shown["kind"]["description"]
 
 
 @pytest.mark.parametrize("role", ["cost-reviewer", "controller"])
