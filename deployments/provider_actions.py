@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,7 +118,8 @@ def change_provider(
 ) -> Provider:
     """Change fields of a provider. If how it is reached changes, it is tested first, which takes seconds.
 
-    Whoever may manage this provider alone cannot raise its data class, or change regions so that others reach it.
+    Whoever may manage this provider alone cannot move it (`move_provider`), raise its data class, or change regions so
+    that others reach it.
 
     Args:
         pk: id of the provider.
@@ -129,35 +131,36 @@ def change_provider(
 
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
-        PermissionDenied: `by` may not manage this provider, name files and variables, or let others in.
+        PermissionDenied: `by` may not manage this provider, move it, name files and variables, or let others in.
         Conflict: tenants gain or lose a model, and `may_change_audience` is not set (`audience_would_change`).
         ValidationError: a field is invalid, the credential is missing, or the test failed.
     """
     draft = Provider.objects.visible_to(by).get(pk=pk)
     change_provider.require(by, draft)
     require_may_enter(by, credential)
-    before, place = {name: getattr(draft, name) for name in Provider.EDITABLE}, _place_of(draft)
-    audience = audience_of(draft)
-    assign(draft, values)
-    clean_provider(draft, allowed_networks())
-    require_may_widen(by, audience, audience_of(draft))
-    _require_credential(draft, place, credential)
-    changed = {name for name in Provider.EDITABLE if getattr(draft, name) != before[name]}
+    wanted = copy(draft)
+    assign(wanted, values)
+    clean_provider(wanted, allowed_networks())
+    require_may_widen(by, audience_of(draft), audience_of(wanted))
+    changed = {
+        name: getattr(wanted, name)
+        for name in Provider.EDITABLE
+        if getattr(wanted, name) != getattr(draft, name)
+    }
+    _assign(draft, changed, by=by, credential=credential)
     report = None
-    if is_tested and (credential is not None or changed & Provider.CONNECTION):
+    if is_tested and (credential is not None or changed.keys() & Provider.CONNECTION):
         report = require_reached(draft, credential)
     with transaction.atomic():
         provider = lock_provider(pk, by)
         change_provider.require(by, provider)
         if changed or credential is not None:
             # Only what this person changed: somebody else may have changed other fields while the test ran.
-            old, place = {name: getattr(provider, name) for name in changed}, _place_of(provider)
-            audience = audience_of(provider)
-            wanted = _audience_with(provider, {name: getattr(draft, name) for name in changed})
-            require_may_widen(by, audience, wanted)
-            require_confirmed(provider, wanted, is_confirmed=may_change_audience)
-            assign(provider, {name: getattr(draft, name) for name in changed})
-            _require_credential(provider, place, credential)
+            old, audience = {name: getattr(provider, name) for name in changed}, audience_of(provider)
+            audience_wanted = _audience_with(provider, changed)
+            require_may_widen(by, audience, audience_wanted)
+            require_confirmed(provider, audience_wanted, is_confirmed=may_change_audience)
+            _assign(provider, changed, by=by, credential=credential)
             row = replace_credentials(provider, credential, by=by) if credential is not None else None
             provider.save(update_fields=sorted(changed))
             note_report(provider, report)
@@ -171,11 +174,51 @@ def change_provider(
                     name: (_shown(name, old[name]), _shown(name, getattr(provider, name))) for name in changed
                 },
             )
-            if lets_others_in(audience, wanted):
+            if lets_others_in(audience, audience_wanted):
                 announce_provider(provider)
             else:
                 raise_revision(routing=True)
     return provider
+
+
+# Not `on` the provider: whoever may manage one alone could send its calls, with all prompts, to a server of theirs.
+@action(Provider, permission=MANAGE)
+def move_provider(
+    provider: Provider, values: dict[str, Any], *, by: User, credential: NewCredential | None
+) -> None:
+    """Say in memory where calls to a provider go: its base URL, proxy or private CA. `change_provider` saves it.
+
+    Args:
+        provider: as it is.
+        values: by name, of `Provider.PLACE`.
+        by: the person.
+        credential: the provider's, entered again; necessary if one is in force and goes to another server.
+
+    Raises:
+        PermissionDenied: `by` may not manage all providers.
+        ValidationError: the credential is missing.
+    """
+    move_provider.require(by, provider)
+    place = _place_of(provider)
+    assign(provider, values)
+    _require_credential(provider, place, credential)
+
+
+def moves(provider: Provider, values: dict[str, Any]) -> bool:
+    """Whether these values, as people write them, move a provider: then entry points ask `move_provider`."""
+    return any(
+        str(values[name]).strip() != getattr(provider, name) for name in Provider.PLACE & values.keys()
+    )
+
+
+def _assign(
+    provider: Provider, values: dict[str, Any], *, by: User, credential: NewCredential | None
+) -> None:
+    """Set fields in memory, those that say where calls go by `move_provider`, which raises what it raises."""
+    moved = {name: value for name, value in values.items() if name in Provider.PLACE}
+    assign(provider, {name: value for name, value in values.items() if name not in moved})
+    if moved:
+        move_provider(provider, moved, by=by, credential=credential)
 
 
 def _audience_with(provider: Provider, values: dict[str, Any]) -> Audience:

@@ -158,8 +158,11 @@ class ProviderAdmin(ReadOnlyAdmin):
         provider_actions.change_provider.require_permission(person, provider)
         form, is_refused = ChangeProviderForm(request.POST or None, instance=provider), False
         if form.is_valid():
+            values = form.sent()
+            if provider_actions.moves(provider, values):
+                provider_actions.move_provider.require_permission(person, provider)
             try:
-                changed = provider_actions.change_provider(provider.pk, by=person, **form.sent())
+                changed = provider_actions.change_provider(provider.pk, by=person, **values)
             except ValidationError as error:
                 form.refuse(error)
             except Conflict as conflict:
@@ -169,7 +172,10 @@ class ProviderAdmin(ReadOnlyAdmin):
                 messages.success(request, _("%(it)s is changed.") % {"it": changed})
                 return redirect("admin:deployments_provider_change", provider.pk)
         title = _("Settings of %(it)s") % {"it": provider}
-        hint = _("Gateways know of a change within seconds. A change of how it is reached is tested first.")
+        hint = _(
+            "Gateways know of a change within seconds. A change of how it is reached is tested first. Base URL, proxy "
+            "and private CA are for people who may manage all providers."
+        )
         page = self.form_page(request, form, title=title, button=_("Save"), hint=hint)
         page.status_code = 409 if is_refused else page.status_code
         return page
@@ -237,7 +243,9 @@ class ProviderAdmin(ReadOnlyAdmin):
         form=ManagerForm,
         title=_("Who may manage this provider?"),
         text=_(
-            "Operators may manage all. Here you let another member of the staff manage this one, or no longer."
+            "Operators may manage all. Here you let another member of the staff manage this one, or no longer. That "
+            "person enters new credentials and changes time-outs and headers, but not where calls go: base URL, proxy "
+            "and private CA."
         ),
         button=_("Save"),
         done=_("Saved: %(email)s"),

@@ -100,10 +100,13 @@ class ProviderViewSet(
 
         If calls go to another place afterwards (server, proxy, private CA), send the credential again. 409 with
         `audience_would_change` names the tenants with a grant that gain or lose a model; send `may_change_audience` to
-        confirm. Only who may manage all providers can let others in (403).
+        confirm. Only people who may manage all providers can let others in, or change the base URL, the proxy or the
+        private CA (403).
         """
         provider = self.subject_of(provider_actions.change_provider)
         values = dict(self.read(said.ChangedProviderSerializer, partial=True).validated_data)
+        if provider_actions.moves(provider, values):
+            provider_actions.move_provider.require(signed_in(request), provider)
         is_tested, new = values.pop("is_tested", True), said.credential_of(values.pop("credential", None))
         provider_actions.change_provider(
             provider.pk, by=signed_in(request), is_tested=is_tested, credential=new, **values

@@ -78,10 +78,10 @@ class Provider(models.Model):
         "requests_per_minute",
         "tokens_per_minute",
     )
+    # Who gets the credential: the server, the proxy on the way, and who vouches for the server.
+    PLACE: ClassVar[frozenset[str]] = frozenset({"base_url", "proxy_url", "private_ca"})
     # A change of these is tested before it is saved.
-    CONNECTION: ClassVar[frozenset[str]] = frozenset(
-        {"dialect", "base_url", "api_version", "extra_headers", "proxy_url", "private_ca"}
-    )
+    CONNECTION: ClassVar[frozenset[str]] = frozenset({"dialect", "api_version", "extra_headers", *PLACE})
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.SlugField(

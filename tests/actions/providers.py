@@ -108,9 +108,26 @@ PROVIDER_ACTIONS = [
         admin=EntryPoint(
             "POST /admin/deployments/provider/{it.pk}/settings/",
             FIELDS
+            | {"title": "Another name", "base_url": "{it.base_url}"},
+        ),
+    ),
+    Action(
+        "move a provider to another server, proxy or CA",
+        "deployments.provider_actions.move_provider",
+        subject=provider,
+        api=EntryPoint(
+            "PATCH /api/v1/providers/{it.pk}/",
+            lambda world, it: {
+                "base_url": "https://api.example.com/v1", "is_tested": False,
+                "credential": {"kind": "stored", "secret": "entered-again"},
+            },
+        ),
+        admin=EntryPoint(
+            "POST /admin/deployments/provider/{it.pk}/settings/",
+            FIELDS
             | {
-                "title": "Another name", "base_url": "https://api.example.com/v1",
-                "credential_kind": "stored", "credential": "entered-again",
+                "base_url": "https://api.example.com/v1", "credential_kind": "stored",
+                "credential": "entered-again",
             },
         ),
     ),

@@ -12,11 +12,13 @@ from audit.models import AuditEntry
 from core.errors import Conflict
 from deployments.models import Provider
 from deployments.provider_actions import change_provider
+from deployments.provider_credentials import clean_credential
 from deployments.provider_impact import MOST_TENANTS, in_words, whom_it_hits
 from deployments.provider_managers import set_provider_manager
 from deployments.reach import Audience, lets_others_in
 from deployments.routes import change_route, make_routable, plan_with, route_of
 from tenants.models import DataClass, Tenant
+from tests.deployments.provider_stub import Authority
 from tests.factories import (
     CatalogModelFactory,
     ProjectFactory,
@@ -95,6 +97,48 @@ def test_whoever_manages_one_provider_lets_nobody_else_in(provider, manager, ope
 )
 def test_but_may_narrow_it(provider, manager, values):
     assert change_provider(provider.pk, by=manager, **values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"base_url": "https://attacker.example.com/v1"},
+        {"base_url": "https://api.example.com/of-another-customer/v1"},
+        {"proxy_url": "https://proxy.attacker.example.com:3128"},
+        {"private_ca": Authority().pem},
+    ],
+    ids=["server", "path", "proxy", "CA"],
+)
+def test_whoever_manages_one_provider_does_not_move_it(provider, manager, operator, values):
+    """Not even with its credential entered again: the prompts of all calls would go there."""
+    provider.base_url = "https://api.example.com/v1"
+    provider.save()
+    before = Provider.objects.values().get(pk=provider.pk)
+    credential = clean_credential("stored", "sk-entered-again-0123", "")
+    with pytest.raises(PermissionDenied):
+        change_provider(provider.pk, by=manager, is_tested=False, credential=credential, **values)
+    path = f"/api/v1/providers/{provider.pk}/"
+    sent = {**values, "is_tested": False, "credential": {"kind": "stored", "secret": "sk-entered-again-0123"}}
+    assert as_user(manager).patch(path, sent, format="json").status_code == 403
+    assert Provider.objects.values().get(pk=provider.pk) == before
+    assert not provider.credentials.exists()
+    assert as_user(operator).patch(path, sent, format="json").status_code == 200
+
+
+def test_but_keeps_rotation_time_outs_headers_and_quota(provider, manager):
+    path = f"/api/v1/providers/{provider.pk}/"
+    kept = {
+        # Unchanged, as a client sends it that writes back what it has read.
+        "base_url": provider.base_url,
+        "first_byte_timeout_seconds": 30,
+        "extra_headers": {"openai-organization": "org-1"},
+        "requests_per_minute": 100,
+        "is_tested": False,
+    }
+    assert as_user(manager).patch(path, kept, format="json").status_code == 200
+    fresh = {"credential": {"kind": "stored", "secret": "sk-rotated-0123456"}, "overlap_hours": 1}
+    answer = as_user(manager).post(f"{path}credentials/", fresh | {"is_tested": False}, format="json")
+    assert answer.status_code // 100 == 2, answer.content
 
 
 def test_wider_means_that_some_call_is_let_in_that_was_not():
