@@ -135,7 +135,7 @@ def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
             409,
             code="revision_unknown",
             detail=f"This console never issued revision {message.revision}. If the database was restored from a "
-            "copy, raise its revision above that (docs/gateway.md).",
+            "copy, raise its revision above that (docs/gateway/configuration.md).",
         )
     return HttpResponse(status=204)
 

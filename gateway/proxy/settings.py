@@ -21,7 +21,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings from the environment. See docs/gateway.md for each variable."""
+    """The settings from the environment. See docs/gateway/operating.md for each variable."""
 
     gateway_id: str
     token: str

@@ -196,6 +196,6 @@ def test_only_calls_are_published(nginx):
 def test_the_example_keeps_connections_for_less_time_than_gateways_do():
     example = EXAMPLE.read_text()
     kept = int(example.split("keepalive_timeout ")[1].split("s;")[0])
-    settings = (REPOSITORY / "docs" / "gateway.md").read_text()
+    settings = (REPOSITORY / "docs" / "gateway" / "operating.md").read_text()
     longest = int(settings.split("`GATEWAY_HEAD_SECONDS` | ")[1].split("\n")[0].split(": ")[1].split(" ")[0])
     assert kept < longest
