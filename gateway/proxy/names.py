@@ -14,6 +14,28 @@ import msgspec
 import orjson
 
 from gateway.proxy.answer_errors import is_error, is_no_error
+from gateway.proxy.answer_members import (
+    ANY_TOOL_CALL,
+    EVENT_NAME,
+    FUNCTIONS,
+    KEYS,
+    KINDS,
+    KNOWN,
+    MODEL_NAMES,
+    NUMBER,
+    NUMBERS,
+    OBJECTS,
+    OF_THE_WEB,
+    ORDINARY,
+    PLAIN,
+    PLAIN_ID,
+    TALLY_NAME,
+    TIER,
+    TIERS,
+    USAGES,
+    WORDS,
+    is_private,
+)
 from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.fingerprints import digest_of, fingerprint_of
 from gateway.proxy.index import Backend
@@ -23,72 +45,8 @@ from gateway.proxy.whole_answers import PlainAnswer, as_json
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
 _ENDS = (b"]}", b'],"usage":null}')  # of chunks with nothing after their choices
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# The usual content of choices and data: a model's words, numbers, and names that every dialect has.
-_PLAIN = re.compile(
-    rb'(?:[\[\]{},\s]++|(?:null|true|false|-?\d[\d.eE+-]*+)(?=[\s,\]}])|"(?:'
-    rb'(?:content|reasoning_content|reasoning|thinking|refusal|arguments|text|transcript|token|embedding|b64_json|'
-    rb'stop_reason|matched_stop)"\s*+:\s*+(?:' + _STRING + rb'|(?=[^\s"]))'
-    rb'|(?:role|type|finish_reason)"\s*+:\s*+(?:"[a-z_]{1,30}+"|null)'
-    rb'|object"\s*+:\s*+"(?:embedding|list|chat\.completion(?:\.chunk)?|text_completion)"'
-    rb'|(?:function|function_call)"\s*+:\s*+\{\s*+(?:"name"\s*+:\s*+' + _STRING + rb')?'
-    rb'|(?:index|delta|message|tool_calls|function_call|logprobs|logprob|top_logprobs|bytes|audio|annotations|usage|'
-    rb'token_ids|name|id)"\s*+:\s*+(?=[^\s"])'
-    rb'))*+',
-    re.DOTALL,
-)  # fmt: skip
-# Usage that consists only of numbers.
-_NUMBERS = re.compile(
-    rb'(?:[\[\]{},\s]++|(?:null|true|false|-?\d[\d.eE+-]*+)(?=[\s,\]}])|"[A-Za-z_]{1,64}+"\s*+:\s*+(?=[^\s"]))*+'
-)
-# Members with a model's words, or their numbers and bytes: their content is not checked.
-_WORD_NAMES = """
-content arguments parsed input logprobs prompt_logprobs reasoning_content reasoning thinking refusal text transcript
-partial_json summary signature encrypted_content embedding b64_json tokens token token_ids bytes stop_reason
-matched_stop related_questions thought_signature
-"""
-_WORDS = frozenset(_WORD_NAMES.split())
-_OF_THE_WEB = frozenset(("citations", "search_results", "images", "annotations", "image_url"))
-_MODEL_NAMES = frozenset(("model_name", "model_id", "model_version", "modelName", "modelId", "modelVersion"))
-_FUNCTIONS = frozenset(("function", "function_call", "custom"))
-_USAGES = frozenset(("usage", "timings", "usageMetadata", "usage_metadata"))
-# Words that some dialects have in usage, besides numbers.
-_TIER_NAMES = """
-service_tier serviceTier tier search_context_size modality trafficType currency unit type object
-"""
-_TIERS = frozenset(_TIER_NAMES.split())
-# Texts that name the kind of a part. A backend's host may have the same name as one of them.
-_KINDS = {
-    "object": re.compile(r"chat\.completion(?:\.chunk)?|text_completion|list|embedding"),
-    "role": re.compile(r"[a-z_]{1,30}"),
-    "type": re.compile(r"(?:reasoning\.)?[a-z_]{1,30}"),
-    "finish_reason": re.compile(r"[a-z_]{1,30}"),
-    "service_tier": re.compile(r"auto|default|flex|priority|scale|standard|batch|on_demand"),
-}
-# Of whole answers, and of events.
-_OBJECTS = (b'"chat.completion"', b'"chat.completion.chunk"', b'"text_completion"', b'"list"')
-_ORDINARY = re.compile(r"[a-z_]{1,64}")  # names of members that cannot be names of hosts
-_TIER = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
-_NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?")
-_TALLY_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 _DEEPEST = 64  # levels of an answer; deeper ones are omitted
-_ANY_TOOL_CALL = re.compile(r"functions\.[\w-]{1,100}:\d{1,4}")  # Kimi's ids, which it wants back as they are
 _NEXT_MEMBER = re.compile(rb'\],\s*"')
-# Members that reveal where and how an answer was made. `usage`, `choices` and others that clients read pass.
-_PRIVATE = re.compile(
-    r"_|.*(?:host|addr|base_url|server_url|endpoint|path|node|worker|server|backend|provider|deployment|transfer_params|disagg|"
-    r"bootstrap|nvext|sglext|engine|weight_version|routed|debug|verbose|generation_settings|slot|trace|"
-    r"request_id|meta_info|instance|cluster|region|api_base|headers)"
-)
-# Members that clients of some dialect read. Others are searched for names of the backend and its places.
-_KNOWN_NAMES = """
-object created choices data usage service_tier citations search_results images related_questions timings x_groq
-prompt_filter_results
-"""
-_KNOWN = frozenset(_KNOWN_NAMES.split())
-_KEYS = {name: orjson.dumps(name) + b":" for name in (*_KNOWN, "id", "model", "system_fingerprint")}
-_PLAIN_ID = re.compile(rb'"[A-Za-z0-9_-]{1,128}"')
-_EVENT_NAME = re.compile(rb"event: ?[a-z_.-]{1,40}\r?")
 
 
 class Names:
@@ -128,7 +86,7 @@ class Names:
                 lines[number] = clean
             elif line[:1] == b":":
                 lines[number] = b":"  # a comment that keeps the connection alive, without its text
-            elif line.strip() and not _EVENT_NAME.fullmatch(line):
+            elif line.strip() and not EVENT_NAME.fullmatch(line):
                 lines[number] = b":"
         return b"\n".join(lines)
 
@@ -139,7 +97,7 @@ class Names:
             cut > 0
             and payload[:cut] == self._head
             and payload.endswith(_ENDS)
-            and _PLAIN.fullmatch(payload, cut + len(_CHOICES))
+            and PLAIN.fullmatch(payload, cut + len(_CHOICES))
             and not (_NEXT_MEMBER.search(payload, cut, len(payload) - 14))
         ):
             return b"data: " + self._clean_head + payload[cut:]
@@ -175,7 +133,7 @@ class Names:
         line = self._data(as_json(data))
         if line is None:  # plain text, not JSON
             line = b"data: " + self._error(data)
-        named = [one for one in lines if _EVENT_NAME.fullmatch(one)]
+        named = [one for one in lines if EVENT_NAME.fullmatch(one)]
         return b"\n".join([*named, line]) + b"\n\n"
 
     def _error(self, data: bytes) -> bytes:
@@ -196,28 +154,28 @@ class Names:
                 pass
             elif name == "system_fingerprint":
                 value = fingerprint_of(bytes(value))
-            elif _is_private(name):
+            elif is_private(name):
                 continue
             elif name == "id":
                 value = self._id(bytes(value))
-            elif name not in _KNOWN:
+            elif name not in KNOWN:
                 value = self._other(bytes(value))
                 if value is None:
                     continue
-            elif name in _USAGES:
+            elif name in USAGES:
                 value = self._usage(bytes(value))
             else:
                 value = self._known(name, bytes(value))
                 if value is None:
                     continue
-            parts.append((_KEYS.get(name) or orjson.dumps(name) + b":") + bytes(value))
+            parts.append((KEYS.get(name) or orjson.dumps(name) + b":") + bytes(value))
         return b"{" + b",".join(parts) + b"}"
 
     def _id(self, value: bytes) -> bytes:
         """The id of an answer, or a digest of it if it could name a host, a path or a model."""
         if value[:1] != b'"':
             return value if value[:1] not in b"[{" else b"null"
-        is_plain = _PLAIN_ID.fullmatch(value) and self._own not in value.lower()
+        is_plain = PLAIN_ID.fullmatch(value) and self._own not in value.lower()
         if is_plain and not self.scrubber.could_name_host(value.decode()):
             return value
         return orjson.dumps(digest_of(value))
@@ -246,20 +204,20 @@ class Names:
 
         None if nothing is left.
         """
-        if (name == "object" and value in _OBJECTS) or (name not in _OF_THE_WEB and _PLAIN.fullmatch(value)):
+        if (name == "object" and value in OBJECTS) or (name not in OF_THE_WEB and PLAIN.fullmatch(value)):
             return value
         return _rewritten(value, lambda whole: self._cleaned(name, whole, ""))
 
     def _usage(self, value: bytes) -> bytes:
         """The numbers of a usage object, and the few words that dialects put in it; the same bytes if that is all."""
-        if _NUMBERS.fullmatch(value):
+        if NUMBERS.fullmatch(value):
             return value
         return _rewritten(value, self._tally) or b"null"
 
     def _tally(self, value: Any, name: str = "", depth: int = 0) -> Any:
         if isinstance(value, str):
-            is_harmless = _NUMBER.fullmatch(value) or (
-                name in _TIERS and _TIER.fullmatch(value) and self._text(name, value, "") == value
+            is_harmless = NUMBER.fullmatch(value) or (
+                name in TIERS and TIER.fullmatch(value) and self._text(name, value, "") == value
             )
             return value if is_harmless else None
         if depth > _DEEPEST:
@@ -271,7 +229,7 @@ class Names:
             kept: dict[str, Any] = {}
             for key, one in value.items():
                 clean = self._tally(one, key, depth + 1)
-                if _TALLY_NAME.fullmatch(key) and self._is_fit(key) and (clean is not None or one is None):
+                if TALLY_NAME.fullmatch(key) and self._is_fit(key) and (clean is not None or one is None):
                     kept[key] = clean
             return kept
         return value
@@ -281,9 +239,9 @@ class Names:
 
         The model's own text stays unchanged. None if nothing may be shown.
         """
-        if name in _WORDS or (name == "name" and within in _FUNCTIONS):
+        if name in WORDS or (name == "name" and within in FUNCTIONS):
             return value
-        if name in _USAGES:
+        if name in USAGES:
             return self._tally(value)
         if isinstance(value, str):
             return self._text(name, value, within)
@@ -293,14 +251,14 @@ class Names:
             return [self._cleaned(name, one, within, depth + 1) for one in value]
         if not isinstance(value, dict):
             return value
-        within = within if within in _OF_THE_WEB else name
+        within = within if within in OF_THE_WEB else name
         kept: dict[str, Any] = {}
         for key, one in value.items():
             if key == "error" and is_no_error(one):
                 kept[key] = None
             elif key == "error":
                 kept[key] = error_shown(read_error({"error": one}), self.scrubber, self._secrets)
-            elif not _is_private(key) and (within in _OF_THE_WEB or self._is_fit(key)):
+            elif not is_private(key) and (within in OF_THE_WEB or self._is_fit(key)):
                 clean = self._cleaned(key, one, within, depth + 1)
                 if clean is not None or one is None:
                     kept[key] = clean
@@ -308,20 +266,20 @@ class Names:
 
     def _is_fit(self, name: str) -> bool:
         """Whether a member's name reveals nothing of ours."""
-        return _ORDINARY.fullmatch(name) is not None or self.scrubber.is_clean(name)
+        return ORDINARY.fullmatch(name) is not None or self.scrubber.is_clean(name)
 
     def _text(self, name: str, text: str, within: str) -> str | None:
         """A text that is not the model's own; None if it names something of ours."""
-        kind = _KINDS.get(name)
+        kind = KINDS.get(name)
         if kind is not None and kind.fullmatch(text):
             return text
-        if name in _MODEL_NAMES or text in self._upstream_names:
+        if name in MODEL_NAMES or text in self._upstream_names:
             return self._public_name
         if name == "data" and within == "audio":
             return text
-        if name in _OF_THE_WEB or within in _OF_THE_WEB:
+        if name in OF_THE_WEB or within in OF_THE_WEB:
             return text if text.startswith("data:") or self.scrubber.is_public(text) else None
-        if name == "id" and _ANY_TOOL_CALL.fullmatch(text):
+        if name == "id" and ANY_TOOL_CALL.fullmatch(text):
             return text
         if name == "id" and (not self.scrubber.is_clean(text) or self.scrubber.could_name_host(text)):
             return digest_of(text.encode())
@@ -341,7 +299,7 @@ class Names:
                 kept[name] = None
             elif name == "error":
                 kept[name] = error_shown(read_error({"error": inner}), self.scrubber, self._secrets)
-            elif not _is_private(name):
+            elif not is_private(name):
                 kept[name] = self._pruned(inner)
         return kept
 
@@ -381,11 +339,6 @@ def _spelled(upstream_model: str, public_name: str) -> tuple[bytes, bytes]:
     # No plain id contains "/".
     is_told = len(own) < 4 or own in public_name.lower().encode()
     return orjson.dumps(public_name), b"/" if is_told else own
-
-
-@lru_cache(maxsize=1024)
-def _is_private(name: str) -> bool:
-    return _PRIVATE.match(name.lower()) is not None
 
 
 def _as_text(value: Any) -> str | None:

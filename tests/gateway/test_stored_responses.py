@@ -19,10 +19,10 @@ from tenants.actions.tenancy import change_tenant
 from tenants.models import Tenant
 from tenants.revision import changes_between, current_revision
 from tests.factories import CatalogModelFactory, member_of
+from tests.gateway.backend_server import Server
 from tests.gateway.granted import key_for
 from tests.gateway.proxy_fixtures import limit
 from tests.gateway.scripted_backend import ScriptedBackend, scripted_backend
-from tests.gateway.test_backend_connections import Server
 from tests.gateway.test_responses_api import BEGIN, END, MESSAGE, TEXTS, response
 
 MODEL = "aurora-remembers"
