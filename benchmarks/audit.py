@@ -58,8 +58,13 @@ SELECT (lpad(to_hex(ms), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '8' ||
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--entries", type=int, default=10_000_000)
+    parser.add_argument("--entries", type=int, default=10_000_000, help=f"more than {FEW:,}")
     options = parser.parse_args()
+    if options.entries <= FEW:
+        parser.error(
+            f"--entries must be above {FEW:,}: the pages over the first {FEW:,} entries are what the pages over all "
+            f"of them are compared with. Try --entries {10 * FEW}."
+        )
     with contextlib.ExitStack() as stack:
         prepare(stack)
         from core.scope import platform_scope

@@ -56,6 +56,13 @@ def test_benchmarks_that_need_no_database_run_in_small(arguments):
     assert ran.stdout.count("\n") >= 4
 
 
+def test_a_benchmark_of_too_few_audit_entries_says_how_many_it_needs():
+    command = [sys.executable, "-m", "benchmarks.audit", "--entries", "10000"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 2
+    assert "--entries must be above 10,000" in ran.stderr
+
+
 def test_after_the_demo_alone_the_packages_of_the_tests_are_installed_first(tmp_path, monkeypatch):
     make = tmp_path / "make"
     make.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
