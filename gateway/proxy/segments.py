@@ -2,7 +2,7 @@
 
 A record is a line: eight hexadecimal digits of CRC-32, a space, and a body. A body is an event as JSON; or
 `begun ` and the event to record for a stream if its end is never written; or `void ` and the id of a call
-whose beginning no longer counts.
+whose beginning no longer counts. Zeros at the end of a file are space that a crash left unused.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def void_line(call_id: str) -> bytes:
 def read_segment(path: Path) -> Segment:
     """Read a segment. If the last record has no end, a crash cut it off, and it was never acknowledged."""
     segment = Segment()
-    lines = path.read_bytes().split(b"\n")
+    lines = path.read_bytes().rstrip(b"\0").split(b"\n")
     segment.is_torn = lines.pop() != b""
     for line in lines:
         try:

@@ -16,7 +16,6 @@ calls. Unwritten records stay in memory and are retried every second, until they
 
 import asyncio
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -28,6 +27,7 @@ import structlog
 
 from gateway.contract import MAX_BATCH, Usage, UsageEventReport
 from gateway.proxy.disk_reserve import Reserve
+from gateway.proxy.open_segment import OpenSegment
 from gateway.proxy.segments import (
     SUFFIX,
     Segment,
@@ -71,10 +71,11 @@ class Spool:
         self._closed: deque[Path] = deque()
         self._next_number = 1
         self._is_found = False
-        # File descriptor and path; writer thread only.
-        self._current: tuple[int, Path] | None = None
-        self._current_size = 0
+        # Writer thread only.
+        self._current: OpenSegment | None = None
         self._current_events = 0
+        # Bytes of the segment before it.
+        self._last_size = 0
         self._unwritten: list[Job] = []
         # By call id; used by the writer thread only.
         self._begun: dict[str, Begun] = {}
@@ -82,7 +83,8 @@ class Spool:
         self._is_disk_good = True
         self._ticks = 0
         self._last_tick = 0.0
-        self._last_write = 0.0
+        # When the disk last gave space.
+        self._last_growth = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="usage-spool", daemon=True)
         self.is_writable = True
@@ -229,7 +231,7 @@ class Spool:
             self._unwritten = [job for job in writing if job.is_kept] if error else []
             if error is not None:
                 self._is_disk_good = False
-            elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_write > _TICK_SECONDS):
+            elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_growth > _TICK_SECONDS):
                 self._look_at_disk()
             self._notify(jobs, [] if error else writing, error)
         self._checkpoint_current()
@@ -267,18 +269,18 @@ class Spool:
             self._is_disk_good = False
         if error is not None:
             return error
-        self._last_write = time.monotonic()
         self._current_events += sum(job.is_event for job in jobs)
         for job in jobs:
             if job.begins is not None:
-                job.begins.path = self._current[1] if self._current else None
+                job.begins.path = self._current.path if self._current else None
                 self._begun[job.begins.event.call_id] = job.begins
             elif job.ends:
                 self._begun.pop(job.ends, None)
         return None
 
     def _notify(self, jobs: list[Job], written: list[Job], error: OSError | None) -> None:
-        is_full = self._current_events >= MAX_BATCH or self._current_size >= _LARGEST_SEGMENT
+        size = self._current.size if self._current else 0
+        is_full = self._current_events >= MAX_BATCH or size >= _LARGEST_SEGMENT
         is_to_checkpoint = any(not job.line and job.leaves is None for job in jobs)
         if not error and (is_full or is_to_checkpoint):
             self._checkpoint_current()
@@ -289,26 +291,19 @@ class Spool:
             self._loop.call_soon_threadsafe(self._report, jobs, events, error, self._is_disk_good, is_full)
 
     def _write(self, lines: list[bytes]) -> OSError | None:
-        """Append and sync the data, with the file's new size. After a failure the file is as before, or abandoned with
-        an incomplete tail.
-        """
+        """Append and sync the data. After a failure the file is as before, or abandoned with an incomplete tail."""
         try:
             if self._current is None:
-                self._open_segment()
-            assert self._current is not None
-            descriptor = self._current[0]
-            data = memoryview(b"".join(lines))
-            size = len(data)
-            while data:
-                data = data[os.write(descriptor, data) :]
-            os.fdatasync(descriptor)
+                self._current, self._current_events = self._new_segment(), 0
+                sync_directory(self._directory)
+            if self._current.write(b"".join(lines)):
+                self._last_growth = time.monotonic()
         except OSError as error:
             self._undo()
             return error
-        self._current_size += size
         return None
 
-    def _open_segment(self) -> None:
+    def _new_segment(self) -> OpenSegment:
         if not self._is_found:
             self._find()
         while True:
@@ -316,30 +311,24 @@ class Spool:
             self._next_number += 1
             # Another process created it meanwhile; the next start finds it.
             with contextlib.suppress(FileExistsError):
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-                break
-        self._current, self._current_size, self._current_events = (descriptor, path), 0, 0
-        sync_directory(self._directory)
+                return OpenSegment(path, self._last_size)
 
     def _undo(self) -> None:
         if self._current is None:
             return
-        try:
-            os.ftruncate(self._current[0], self._current_size)
-        except OSError:
-            self._checkpoint_current()
+        with contextlib.suppress(OSError):
+            self._current.undo()
+            if self._current.size:
+                return
+        # It has an incomplete tail, or perhaps no durable name.
+        self._checkpoint_current()
 
     def _checkpoint_current(self) -> None:
-        if self._current is None:
-            return
-        descriptor, path = self._current
-        os.close(descriptor)
-        self._current = None
-        if self._current_size:
-            self._closed.append(path)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        """Close the current segment, if there is one; if it has records, it can be sent."""
+        current, self._current = self._current, None
+        if current is not None and current.close():
+            self._closed.append(current.path)
+            self._last_size = current.size
 
     def _disk_error(self) -> OSError | None:
         """The error that prevents writing now; None if there is none."""

@@ -274,15 +274,15 @@ def test_a_full_disk_is_seen_before_a_call_fails_and_usage_in_progress_still_get
 
 
 def test_the_reserve_is_given_up_for_what_is_in_progress(tmp_path, monkeypatch):
-    real, is_full = os.write, [False]
+    real, is_full = os.pwrite, [False]
 
-    def write(descriptor, data):
+    def write(descriptor, data, at):
         name = os.readlink(f"/proc/self/fd/{descriptor}")
         if is_full[0] and (tmp_path / "reserve").exists() and name.endswith(".spool"):
             raise OSError(28, "No space left on device")
-        return real(descriptor, data)
+        return real(descriptor, data, at)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
 
     async def work(spool):
         await spool.append(event())

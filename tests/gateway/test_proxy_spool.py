@@ -121,6 +121,84 @@ def test_a_torn_tail_is_dropped_and_reported(tmp_path, cut):
     assert spooled_ids(tmp_path) == [one.call_id for one in events[:2]]
 
 
+def test_most_records_need_no_new_space_from_the_disk(tmp_path):
+    sizes = []
+
+    async def append_all(spool):
+        for _ in range(200):
+            await spool.append(event())
+            (path,) = tmp_path.glob("*.spool")
+            sizes.append(path.stat().st_size)
+
+    in_spool(tmp_path, append_all)
+    assert len(set(sizes)) <= 5
+    (path,) = tmp_path.glob("*.spool")
+    assert path.read_bytes().endswith(b"}\n")
+    assert len(spooled_ids(tmp_path)) == 200
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 200])
+def test_space_that_a_crash_left_unused_is_no_record(tmp_path, cut):
+    """As after the kill of a process: its segment was not closed, and the last record may be incomplete."""
+    events = [event() for _ in range(3)]
+
+    async def append_all(spool):
+        for one in events:
+            await spool.append(one)
+        (path,) = tmp_path.glob("*.spool")
+        return path.read_bytes()
+
+    left = in_spool(tmp_path, append_all)
+    size = len(left.rstrip(b"\0"))
+    assert len(left) > size
+    (path,) = tmp_path.glob("*.spool")
+    path.write_bytes(left[: size - cut] + bytes(len(left) - size + cut))
+    segment = read_segment(path)
+    assert segment.events == (events[:2] if cut else events)
+    assert (segment.is_torn, segment.corrupt) == (cut > 0, [])
+
+
+def test_a_disk_with_room_for_a_record_only_takes_it(tmp_path, monkeypatch):
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, at: real(descriptor, data[:300], at))
+    events = [event() for _ in range(5)]
+
+    async def append_all(spool):
+        for one in events:
+            await spool.append(one)
+        (path,) = tmp_path.glob("*.spool")
+        return path.stat().st_size
+
+    assert in_spool(tmp_path, append_all) < 5 * 600
+    assert spooled_ids(tmp_path) == [one.call_id for one in events]
+
+
+def test_what_a_failed_write_left_is_removed(tmp_path, monkeypatch):
+    real, fails = os.fdatasync, [False]
+
+    def sync(descriptor):
+        if fails[0]:
+            fails[0] = False
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    events = [event() for _ in range(3)]
+
+    async def work(spool):
+        await spool.append(events[0])
+        fails[0] = True
+        with pytest.raises(SpoolError, match="Input/output error"):
+            await spool.append(events[1])
+        (path,) = tmp_path.glob("*.spool")
+        assert [one.call_id for one in read_segment(path).events] == [events[0].call_id]
+        assert path.read_bytes().endswith(b"\n")
+        await spool.append(events[2])
+
+    in_spool(tmp_path, work)
+    assert spooled_ids(tmp_path) == [one.call_id for one in events]
+
+
 def test_a_record_with_a_wrong_checksum_spoils_only_itself(tmp_path):
     events = [event(model="a" * 8), event(model="b" * 8), event(model="c" * 8)]
 

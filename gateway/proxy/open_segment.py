@@ -1,0 +1,62 @@
+"""The segment file that is being written.
+
+Syncing a file that has become longer also writes the file system's journal, which takes longer than the data. So a
+segment grows in steps: zeros behind its records are space for the next ones. Readers ignore the zeros, and `close`
+cuts them off.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+# Zeros written at a time: as many bytes as the segment has or is expected to get, within these bounds.
+_LEAST_AHEAD = 16 * 1024
+_MOST_AHEAD = 512 * 1024
+
+
+class OpenSegment:
+    """A new segment file. Used by one thread."""
+
+    def __init__(self, path: Path, expected: int = 0) -> None:
+        """Create the file, which will probably get `expected` bytes. Raises FileExistsError, or another OSError."""
+        self.path = path
+        self._ahead = expected
+        # Bytes of the records on disk.
+        self.size = 0
+        # Bytes of the file.
+        self._room = 0
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def write(self, records: bytes) -> bool:
+        """Write records behind the others, and sync them. Returns whether the disk had to give space for that.
+
+        Raises OSError: then call `undo`.
+        """
+        size = len(records)
+        is_longer = self.size + size > self._room
+        if is_longer:
+            records += bytes(min(max(self.size, self._ahead, _LEAST_AHEAD), _MOST_AHEAD))
+        rest = memoryview(records)
+        written = 0
+        # The zeros may be missing, if the disk is nearly full.
+        while written < size:
+            written += os.pwrite(self._descriptor, rest[written:], self.size + written)
+        os.fdatasync(self._descriptor)
+        self._room = max(self._room, self.size + written)
+        self.size += size
+        return is_longer
+
+    def undo(self) -> None:
+        """Remove what a failed `write` has left. Raises OSError: then the file has an incomplete tail, so close it."""
+        os.ftruncate(self._descriptor, self.size)
+        self._room = self.size
+
+    def close(self) -> bool:
+        """Close the file; without records it is deleted. Returns whether it has records."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self.size)
+        os.close(self._descriptor)
+        if not self.size:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        return self.size > 0
