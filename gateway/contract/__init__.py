@@ -78,6 +78,7 @@ from gateway.contract.usage import (
     UsageBatch,
     UsageEventReport,
     UsageReceipt,
+    batch_of,
     total_tokens,
 )
 
@@ -121,6 +122,7 @@ __all__ = [
     "UsageEventReport",
     "UsageReceipt",
     "ack_path",
+    "batch_of",
     "decode",
     "digest",
     "encode",

@@ -36,6 +36,15 @@ class Segment:
 
 
 @dataclass
+class Bodies:
+    """The calls in a segment, each as JSON."""
+
+    events: list[bytes] = field(default_factory=list)
+    # Records that cannot be read, whole.
+    corrupt: list[bytes] = field(default_factory=list)
+
+
+@dataclass
 class Found:
     """What an earlier process left in a folder: segments by name, the next free number, and any problem."""
 
@@ -79,6 +88,27 @@ def read_segment(path: Path) -> Segment:
         except (ContractError, ValueError):
             segment.corrupt.append(line)
     return segment
+
+
+def read_bodies(path: Path) -> Bodies:
+    """Read a segment that this process has closed: its calls as the JSON that was written, by their checksums only."""
+    found = Bodies()
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            body = _unframe(line)
+        except ValueError:
+            found.corrupt.append(line)
+            continue
+        # Neither a beginning nor the end of one.
+        if body.startswith(b"{"):
+            found.events.append(body)
+    return found
+
+
+def read_checked_bodies(path: Path) -> Bodies:
+    """Read a segment, perhaps of another version: its calls as JSON of this one. An invalid call counts as corrupt."""
+    segment = read_segment(path)
+    return Bodies([encode(event) for event in segment.events], segment.corrupt)
 
 
 def _read_event(body: bytes) -> UsageEventReport:

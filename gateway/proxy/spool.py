@@ -69,6 +69,8 @@ class Spool:
         # The event loop's view.
         self._is_writing = False
         self._closed: deque[Path] = deque()
+        # Those of them that an earlier process wrote.
+        self._found: set[Path] = set()
         self._next_number = 1
         self._is_found = False
         # Writer thread only.
@@ -143,11 +145,16 @@ class Spool:
         """The closed segment to send next."""
         return self._closed[0] if self._closed else None
 
+    def is_found(self, path: Path) -> bool:
+        """Whether an earlier process wrote this segment."""
+        return path in self._found
+
     def confirm(self, path: Path, events: int) -> None:
         """Delete a segment that the control plane has confirmed. Call `leave` for it first."""
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         self._closed.remove(path)
+        self._found.discard(path)
         self.pending -= events
 
     def close(self) -> None:
@@ -197,6 +204,7 @@ class Spool:
             self.torn += segment.is_torn
             self.pending += len(segment.events)
             self._closed.append(path)
+            self._found.add(path)
             for call_id, event in segment.begun.items():
                 begun[call_id] = Begun(event, None, path)
         for _, segment in found.segments:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import orjson
 import structlog
 
@@ -14,9 +15,9 @@ from gateway.contract import (
     USAGE_PATH,
     USAGE_VERSION,
     ContractError,
-    UsageBatch,
     UsageEventReport,
     UsageReceipt,
+    batch_of,
     decode,
     encode,
     v1_usage,
@@ -24,7 +25,8 @@ from gateway.contract import (
 from gateway.contract.versions import VERSION_HEADER
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.metrics import Metrics
-from gateway.proxy.spool import Spool, SpoolError, read_segment, sync_directory
+from gateway.proxy.segments import read_bodies, read_checked_bodies
+from gateway.proxy.spool import Spool, SpoolError, sync_directory
 
 _log = structlog.get_logger()
 # A wait, so that calls that end at about the same time are sent together.
@@ -37,6 +39,13 @@ _PROBLEM = (
 )
 _VERSION = {VERSION_HEADER: str(USAGE_VERSION)}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
+
+
+class _Name(msgspec.Struct):
+    call_id: str
+
+
+_read_name = msgspec.json.Decoder(_Name).decode
 
 
 class Poisoned(Exception):
@@ -89,7 +98,8 @@ class Uploader:
             await self._send(path)
 
     async def _send(self, path: Path) -> None:
-        segment = await asyncio.to_thread(read_segment, path)
+        is_as_written = self._spoken() > 1 and not self._spool.is_found(path)
+        segment = await asyncio.to_thread(read_bodies if is_as_written else read_checked_bodies, path)
         if segment.corrupt:
             self._set_aside(
                 f"{path.stem}.corrupt", b"\n".join(segment.corrupt), len(segment.corrupt), "checksum"
@@ -99,21 +109,21 @@ class Uploader:
         await self._spool.leave(path)
         self._spool.confirm(path, len(segment.events))
 
-    async def _deliver(self, events: Sequence[UsageEventReport]) -> None:
-        """Send a batch. If it is poisoned, halve it until the bad event is isolated."""
+    async def _deliver(self, events: Sequence[bytes]) -> None:
+        """Send a batch of events in JSON. If it is poisoned, halve it until the bad event is isolated."""
         try:
             await self._post(events)
         except Poisoned as reason:
             if len(events) == 1:
-                note = {"reason": str(reason), "event": events[0]}
-                body = orjson.dumps(note, default=lambda event: orjson.Fragment(encode(event)))
-                self._set_aside(f"{events[0].call_id}.json", body, 1, str(reason))
+                body = orjson.dumps({"reason": str(reason), "event": orjson.Fragment(events[0])})
+                call_id = _read_name(events[0]).call_id
+                self._set_aside(f"{call_id}.json", body, 1, str(reason))
                 return
             middle = len(events) // 2
             await self._deliver(events[:middle])
             await self._deliver(events[middle:])
 
-    async def _post(self, events: Sequence[UsageEventReport]) -> None:
+    async def _post(self, events: Sequence[bytes]) -> None:
         """Send until there is a definite answer. Raises Poisoned."""
         backoff = Backoff()
         while True:
@@ -142,14 +152,14 @@ class Uploader:
             )
             await asyncio.sleep(wait)
 
-    def _message(self, events: Sequence[UsageEventReport]) -> tuple[bytes, dict[str, str]]:
+    def _message(self, events: Sequence[bytes]) -> tuple[bytes, dict[str, str]]:
         """A batch and its header, in the version that the control plane speaks.
 
         Raises ContractError if that version lacks a kind that was used; the usage waits until the console is upgraded.
         """
         if self._spoken() > 1:
-            return encode(UsageBatch(events=list(events))), _VERSION
-        old = [v1_usage.as_version_1(event) for event in events]
+            return batch_of(events), _VERSION
+        old = [v1_usage.as_version_1(decode(UsageEventReport, event)) for event in events]
         known = [event for event in old if event is not None]
         if len(known) < len(old):
             raise ContractError(

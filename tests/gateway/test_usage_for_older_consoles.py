@@ -13,8 +13,11 @@ from gateway.proxy.uploader import Uploader
 from tests.gateway.test_proxy_spool import event
 
 
-def sent(tmp_path, *events, spoken):
-    """Send events with a real uploader. Returns what the console got: version and body of each request."""
+def sent(tmp_path, *events, spoken, damage=lambda written: written):
+    """Send events with a real uploader. Returns what the console got: version and body of each request.
+
+    `damage` changes the segment before it is read.
+    """
     got = []
 
     async def take(request):
@@ -35,6 +38,9 @@ def sent(tmp_path, *events, spoken):
                 uploader = Uploader(spool, session, tmp_path / "rejected", Metrics(), spoken)
                 for one in events:
                     await spool.append(one)
+                await spool.checkpoint()
+                for path in (tmp_path / "spool").glob("*.spool"):
+                    path.write_bytes(damage(path.read_bytes()))
                 await uploader.send_all()
         finally:
             await asyncio.to_thread(spool.close)
