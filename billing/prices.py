@@ -90,7 +90,7 @@ def publish_prices(
     if problem := what_is_wrong_with(per_million):
         raise ValidationError(problem)
     with transaction.atomic():
-        before = _prices_at(valid_from, model_name)
+        before, currency_before = published_list(valid_from, model_name)
         report, latest = _publish(
             {model_name: per_million}, first_from=valid_from, change_from=valid_from, currency=currency,
             reason=reason, by=by,
@@ -107,6 +107,7 @@ def publish_prices(
                 subject=BilledModel.objects.get(name=model_name),
                 valid_from=valid_from.isoformat(),
                 currency=currency,
+                currency_before=currency_before,
                 per_million=dict(per_million),
                 changes=audit.difference(
                     before,
@@ -119,10 +120,12 @@ def publish_prices(
     return report
 
 
-def _prices_at(moment: datetime, model_name: str) -> dict[str, str]:
-    """A model's own prices at a moment, without those copied from another kind, for the audit log."""
+def published_list(moment: datetime, model_name: str) -> tuple[dict[str, str], str]:
+    """A model's own prices at a moment, without those copied from another kind, and their currency; "" without any."""
     prices = Price.objects.filter(sku__model__name=model_name, valid__contains=moment, same_as=None)
-    return {kind: f"{price.normalize():f}" for kind, price in prices.values_list("sku__kind", "per_million")}
+    rows = prices.values_list("sku__kind", "per_million", "currency")
+    currencies = {currency for *_, currency in rows}
+    return {kind: f"{price.normalize():f}" for kind, price, _ in rows}, currencies.pop() if currencies else ""
 
 
 def publish_price_book(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -38,6 +40,22 @@ class Degrading:
             f"above {self.first_token_ms} ms to the first token" if self.first_token_ms else "",
         ]
         return f"{self.model} {' or '.join(filter(None, goals))}" if self.model else "never"
+
+
+_WORDS: Final = re.compile(
+    r"(?P<model>\S.*?)"
+    r"(?: at (?P<percent>\d+)% of a money limit)?(?: or)?(?: above (?P<ms>\d+) ms to the first token)?"
+)
+
+
+def degrading_from_words(words: str) -> Degrading | None:
+    """What the audit log shows so; None if it is not understood."""
+    found = _WORDS.fullmatch(words)
+    if words == "never" or found is None:
+        return Degrading() if words == "never" else None
+    percent, ms = found["percent"], found["ms"]
+    wanted = Degrading(found["model"], int(percent) if percent else None, int(ms) if ms else None)
+    return wanted if wanted.in_words == words else None
 
 
 @dataclass(frozen=True)

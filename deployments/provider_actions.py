@@ -23,6 +23,7 @@ from core.errors import Conflict
 from deployments.announcements import announce_provider
 from deployments.models import Provider
 from deployments.provider_audience import audience_of, require_confirmed, require_may_widen
+from deployments.provider_audit import headers_kept, shown
 from deployments.provider_credentials import NewCredential, row_of
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
 from deployments.provider_fields import allowed_networks, clean_provider
@@ -164,6 +165,9 @@ def change_provider(
             row = replace_credentials(provider, credential, by=by) if credential is not None else None
             provider.save(update_fields=sorted(changed))
             note_report(provider, report)
+            kept: dict[str, Any] = {}
+            if "extra_headers" in changed:
+                kept["headers_before"] = headers_kept(old["extra_headers"])
             audit.record(
                 "provider.changed",
                 actor=by,
@@ -171,8 +175,9 @@ def change_provider(
                 is_tested=report is not None,
                 credential=row.label if row is not None else "",
                 changes={
-                    name: (_shown(name, old[name]), _shown(name, getattr(provider, name))) for name in changed
+                    name: (shown(name, old[name]), shown(name, getattr(provider, name))) for name in changed
                 },
+                **kept,
             )
             if lets_others_in(audience, audience_wanted):
                 announce_provider(provider)
@@ -245,15 +250,6 @@ def _require_credential(
     if credential is None and _place_of(provider) != before and provider.credentials.in_force(now()).exists():
         message = _("Calls would take the credential to another place. Enter it again.")
         raise ValidationError({"credential": message})
-
-
-def _shown(name: str, value: Any) -> Any:
-    """A value as the audit log keeps it: what a certificate or a header says is not its business."""
-    if name == "private_ca":
-        return _("set") if value else ""
-    if name in ("extra_headers", "regions"):
-        return ", ".join(value)
-    return value
 
 
 def _require_enabled(by: User | None, provider: Provider) -> None:

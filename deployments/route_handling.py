@@ -85,7 +85,10 @@ def change_handling(pk: UUID | str, values: Mapping[str, Any], *, based_on: int,
         "route.handling_changed",
         actor=by,
         subject=route,
-        changes={change.name: (_in_words(change.before), _in_words(change.after)) for change in changes},
+        changes={
+            change.name: (handling_in_words(change.before), handling_in_words(change.after))
+            for change in changes
+        },
     )
     return route
 
@@ -114,6 +117,13 @@ def _shown(name: str, value: object) -> str:
     return _("default") if value is None else str(value)
 
 
-def _in_words(value: object) -> str:
+def handling_in_words(value: object) -> str:
     """A value as the audit log shows it."""
     return "default" if value in (None, "") else str(value)
+
+
+def handling_from_words(name: str, words: str) -> Any:
+    """The value of a setting that the audit log shows so."""
+    if words == "default":
+        return "" if name == "probes" else None
+    return Route._meta.get_field(name).to_python(words)  # type: ignore[union-attr]

@@ -15,11 +15,13 @@ from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, ReasonForm
+from accounts.permissions import signed_in
 from audit.models import AuditEntry
-from gateway.undo import entries_of, steps_of, undo_revision
+from core.keyset import KeysetPage, keyset_page
+from gateway.undo import LAST_FIRST, entries_of, may_see_who, steps_of, undo_revision
 from tenants.models import ConfigChange, RevisionEntry
 
-# Lines of one revision on its page; the audit log has all.
+# Actions of one revision on a page of it.
 SHOWN = 50
 
 
@@ -49,6 +51,35 @@ def affects(change: Any) -> str:
     )
 
 
+def _line(entry: AuditEntry, *, shows_who: bool) -> str:
+    """What one action changed; with who did it and a link to the entry, for those who may read the audit log."""
+    changes = "; ".join(f"{name}: {before} → {after}" for name, (before, after) in entry.changes.items())
+    if not shows_who:
+        return format_html("<p>{} {} · {}</p>", entry.verb, entry.subject_label, changes)
+    return format_html(
+        '<p><a href="{}">{}</a> {} · {} · {}</p>',
+        reverse("admin:audit_auditentry_change", args=[entry.pk]),
+        entry.verb,
+        entry.subject_label,
+        entry.actor_label,
+        changes,
+    )
+
+
+def _links(page: KeysetPage) -> str:
+    """The links to the pages before and after."""
+    links = page.links()
+    found = (
+        (links["newer_url"], "prev", _("Later actions")),
+        (links["older_url"], "next", _("Earlier actions")),
+    )
+    return format_html_join(
+        " ",
+        '<a href="{}" rel="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
+        (one for one in found if one[0]),
+    )
+
+
 @admin.register(ConfigChange)
 class ConfigChangeAdmin(ReadOnlyAdmin):
     list_display = ["revision", "raised_at", "who", "what"]
@@ -59,6 +90,11 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: Any = super().get_queryset(request)
         return with_words(rows.with_counts())
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Without who did it, for those who may not read the audit log."""
+        shown = super().get_list_display(request)
+        return shown if may_see_who(signed_in(request)) else [name for name in shown if name != "who"]
 
     @display(description=_("Who"))
     def who(self, change: Any) -> str:
@@ -72,29 +108,49 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
     def affects(self, change: Any) -> str:
         return affects(change)
 
-    @display(description=_("Changed"))
-    def changed(self, change: ConfigChange) -> str:
-        lines = (
-            (
-                reverse("admin:audit_auditentry_change", args=[entry.pk]),
-                entry.verb,
-                entry.subject_label,
-                entry.actor_label,
-                "; ".join(f"{name}: {before} → {after}" for name, (before, after) in entry.changes.items()),
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The revision with the page of its entries that the URL names with `before` or `after`."""
+        change: Any = super().get_object(request, object_id, from_field)
+        if change is not None:
+            viewer = signed_in(request)
+            change.shows_who = may_see_who(viewer)
+            change.page = lambda: keyset_page(
+                entries_of(change, viewer),
+                LAST_FIRST,
+                size=SHOWN,
+                # One of them, if somebody names both.
+                before="" if (after := request.GET.get("after", "")) else request.GET.get("before", ""),
+                after=after,
             )
-            for entry in entries_of(change, None)[:SHOWN]
-        )
-        return format_html_join("", '<p><a href="{}">{}</a> {} · {} · {}</p>', lines) or str(
-            _("No action: the clock, an engine or the platform itself.")
-        )
+        return change
+
+    @display(description=_("Changed"))
+    def changed(self, change: Any) -> str:
+        page: KeysetPage = change.page()
+        lines = [_line(entry, shows_who=change.shows_who) for entry in page.rows]
+        if not lines and RevisionEntry.objects.filter(revision=change.revision).exists():
+            return str(_("Your role does not allow you to see the actions behind it."))
+        if not lines:
+            return str(_("No action: the clock, an engine or the platform itself."))
+        if not change.shows_who:
+            lines.append(
+                format_html(
+                    "<p>{}</p>",
+                    _("Your role does not allow you to read in the audit log who did it and why."),
+                )
+            )
+        return format_html("{}{}", format_html_join("", "{}", ((line,) for line in lines)), _links(page))
 
     @display(description=_("Undoing it would"))
-    def would_undo(self, change: ConfigChange) -> str:
+    def would_undo(self, change: Any) -> str:
+        page: KeysetPage = change.page()
         lines = (
             (step.words if step.undo else format_html("{}: {}", step.entry.verb, step.words),)
-            for step in steps_of(change, None)[:SHOWN]
+            for step in steps_of(page.rows)
         )
-        return format_html_join("", "<p>{}</p>", lines) or "–"
+        return (
+            format_html("{}{}", format_html_join("", "<p>{}</p>", lines), _links(page)) if page.rows else "–"
+        )
 
     undo = Dialog(
         undo_revision,

@@ -13,7 +13,9 @@ from rest_framework.response import Response
 
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
-from gateway.undo import Step, steps_of, undo_revision
+from audit.models import AuditEntry
+from core.pagination import LINK, PLAIN_PAGE_PARAMETERS, plain_page
+from gateway.undo import LAST_FIRST, Step, entries_of, may_see_who, steps_of, undo_revision
 from tenants.models import ConfigChange
 from tenants.roles import TokenScope
 
@@ -37,12 +39,17 @@ class StepSerializer(serializers.Serializer[Any]):
 
     entry = serializers.UUIDField(source="entry.pk", help_text="Id of the audit entry.")
     at = serializers.DateTimeField(source="entry.at")
-    actor = serializers.CharField(source="entry.actor_label")
+    actor = serializers.SerializerMethodField(
+        help_text="Who did it; null without the permission to read the audit log."
+    )
     verb = serializers.CharField(source="entry.verb")
     subject = serializers.CharField(source="entry.subject_label")
     changes = serializers.JSONField(source="entry.changes", help_text="By field: before and after.")
     can_be_undone = serializers.SerializerMethodField()
     words = serializers.CharField(help_text="What undoing would do, or why it has no inverse.")
+
+    def get_actor(self, step: Step) -> str | None:
+        return step.entry.actor_label if self.context["shows_who"] else None
 
     def get_can_be_undone(self, step: Step) -> bool:
         return step.undo is not None
@@ -73,19 +80,31 @@ class RevisionViewSet(
             raise PermissionDenied("Only operators can see revisions.")
         return super().list(request, *args, **kwargs)
 
-    @extend_schema(responses=StepSerializer(many=True))
+    @extend_schema(responses=StepSerializer(many=True), parameters=PLAIN_PAGE_PARAMETERS)
     @action(detail=True, methods=["get"], pagination_class=None)
     def changes(self, request: Request, revision: str) -> Response:
-        """The actions behind a revision, the last one first, each with what undoing it would do."""
-        steps = steps_of(self.get_object(), signed_in(request))
-        return Response(StepSerializer(steps, many=True).data)
+        """The actions behind a revision, the last one first, each with what undoing it would do. A page at a time."""
+        return _page(request, self.get_object())
 
-    @extend_schema(request=UndoSerializer, responses=StepSerializer(many=True))
+    @extend_schema(request=UndoSerializer, responses=StepSerializer(many=True), parameters=[LINK])
     @action(detail=True, methods=["post"], pagination_class=None)
     def undo(self, request: Request, revision: str) -> Response:
-        """Do the inverse of each action that has one, as new actions. 409: somebody changed the same thing since."""
+        """Do the inverse of each action that has one, as new actions. 409: somebody changed the same thing since.
+
+        The answer is the first page of the actions behind the revision.
+        """
         change = self.subject_of(undo_revision)
         wanted = UndoSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        steps = undo_revision(change.revision, reason=wanted.validated_data["reason"], by=signed_in(request))
-        return Response(StepSerializer(steps, many=True).data)
+        undo_revision(change.revision, reason=wanted.validated_data["reason"], by=signed_in(request))
+        return _page(request, change)
+
+
+def _page(request: Request, change: ConfigChange) -> Response:
+    viewer = signed_in(request)
+    context = {"shows_who": may_see_who(viewer)}
+
+    def serialized(entries: list[AuditEntry], *, many: bool) -> StepSerializer:
+        return StepSerializer(steps_of(entries), many=many, context=context)
+
+    return plain_page(request, [(entries_of(change, viewer), LAST_FIRST)], serialized)

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from core.encryption import CannotDecrypt, decrypt, encrypt
 from gateway.contract import v1_config as v1
-from gateway.contract.signatures import LONGEST_NONCE, Message, Pin, seal_message
+from gateway.contract.signatures import LONGEST_NONCE, Message, Pin, Seal, seal_message
 from gateway.contract.stream import ConfigEnd, pack
 from gateway.models import SigningKey
 
@@ -57,7 +57,19 @@ def ensure_signing_key() -> None:
 
 
 def end_for(gateway: str, nonce: str) -> Callable[[Message], bytes]:
-    """A function that makes the end of a message for one gateway, signed by each key in use.
+    """A function that makes the end of a message for one gateway, signed as by `sealer_for`."""
+    seal = sealer_for(gateway, nonce)
+
+    def end(message: Message) -> bytes:
+        if message.version == 1:
+            return pack([v1.ConfigEnd(revision=message.revision)])
+        return pack([ConfigEnd(revision=message.revision, seal=seal(message))])
+
+    return end
+
+
+def sealer_for(gateway: str, nonce: str) -> Callable[[Message], Seal | None]:
+    """A function that seals messages for one gateway, signed by each key in use; None if none can sign.
 
     The keys are read now, so the function needs no database. A key that cannot be decrypted signs nothing; gateways
     that were given only that one refuse the message, and say so. Version 1 of the contract knows no signatures.
@@ -67,17 +79,14 @@ def end_for(gateway: str, nonce: str) -> Callable[[Message], bytes]:
     in_use = [row for row in rows if row.retired_at is None]
     keys = [key for row in in_use if (key := _private(row)) is not None]
 
-    def end(message: Message) -> bytes:
-        if message.version == 1:
-            return pack([v1.ConfigEnd(revision=message.revision)])
-        seal = None
-        if keys:
-            seal = seal_message(
-                message, keys, installation=installation, gateway=gateway, nonce=nonce[:LONGEST_NONCE]
-            )
-        return pack([ConfigEnd(revision=message.revision, seal=seal)])
+    def seal(message: Message) -> Seal | None:
+        if not keys or message.version == 1:
+            return None
+        return seal_message(
+            message, keys, installation=installation, gateway=gateway, nonce=nonce[:LONGEST_NONCE]
+        )
 
-    return end
+    return seal
 
 
 def _private(row: SigningKey) -> Ed25519PrivateKey | None:

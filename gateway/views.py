@@ -21,7 +21,7 @@ from gateway.authentication import for_gateways
 from gateway.contract import REGION_HEADER, REVISION_HEADER, Ack, ContractError, decode, encode
 from gateway.contract.refusals import RefusalBatch
 from gateway.contract.sealing import PUBLIC_KEY_HEADER, SEALED_KEY_HEADER, seal_key
-from gateway.contract.signatures import NONCE_HEADER
+from gateway.contract.signatures import NONCE_HEADER, SEAL_HEADER, nothing_newer
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.contract.versions import READABLE, VERSION_HEADER, VERSIONS_HEADER, spoken_with
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, UnknownVersion, record_batch
@@ -30,7 +30,7 @@ from gateway.proof import NotProved
 from gateway.refused import note_refused
 from gateway.refused_calls import record_refusals
 from gateway.revision_watch import watch
-from gateway.signing import end_for
+from gateway.signing import end_for, sealer_for
 from gateway.snapshots import shared_snapshots
 from gateway.targets import credential_key
 from tenants.revision import current_revision
@@ -97,13 +97,17 @@ def _configuration(
         finally:
             waiting.release()
     newest = current_revision()
+    nonce = request.headers.get(NONCE_HEADER, "")
     if newest <= known:
-        return HttpResponse(status=204, headers={REVISION_HEADER: str(newest)})
+        headers = {REVISION_HEADER: str(newest)}
+        if nonce and (seal := sealer_for(gateway.name, nonce)(nothing_newer(version, newest, known))):
+            headers[SEAL_HEADER] = encode(seal).decode()
+        return HttpResponse(status=204, headers=headers)
     if CONFIG_TYPE not in request.headers.get("Accept", ""):
         revision, body = shared_snapshots.whole(version)
         return _json(body, {REVISION_HEADER: str(revision), "Cache-Control": "no-store"})
     answer: HttpResponseBase
-    end = end_for(gateway.name, request.headers.get(NONCE_HEADER, ""))
+    end = end_for(gateway.name, nonce)
     changes = shared_snapshots.changes(known, request.GET.get("state", ""), version)
     if changes is not None:
         message, body = changes

@@ -3,7 +3,8 @@
 The end of each message has a `Seal`: signatures (Ed25519) over the statement of what was sent to whom. It names the
 installation, the gateway, the version of the contract, the revision, the one that changes begin at, the state, the
 nonce of the request, and the SHA-256 over all lines before the end. Compiling does not depend on the gateway, so
-all gateways share the lines; only the end is made for each of them.
+all gateways share the lines; only the end is made for each of them. The answer that nothing is newer has its seal in a
+header.
 
 A gateway that was given public keys (`Pin`) puts a message in force only if one of them verifies it: from the console
 with the nonce of its own request, so that an answer of another day does not pass; from its disk with any nonce.
@@ -27,6 +28,8 @@ from gateway.contract.messages import OpenMessage, Revision
 # A random text of the gateway, in each request for configuration.
 NONCE_HEADER: Final = "x-config-nonce"
 LONGEST_NONCE: Final = 64
+# The `Seal`, as JSON, of an answer that has no body: there is nothing newer (204).
+SEAL_HEADER: Final = "x-config-seal"
 _CONTEXT: Final = b"quartermaster configuration\0"
 _FINGERPRINT_DIGITS: Final = 16
 
@@ -71,6 +74,11 @@ class Message:
             self.digest.hex(),
         )
         return _CONTEXT + msgspec.json.encode(said)
+
+
+def nothing_newer(version: int, revision: Revision, after: Revision) -> Message:
+    """What the answer says that nothing is newer than `after`; `revision` is the newest of the console."""
+    return Message(version, revision, after, "", sha256(b"").digest())
 
 
 @dataclass(frozen=True)

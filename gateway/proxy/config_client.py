@@ -28,6 +28,8 @@ from gateway.proxy.vault import Vault
 
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
+# However slowly an answer comes: 400,000 keys take seconds.
+_LONGEST_ANSWER_SECONDS = 900.0
 _OLD_NEWS_SECONDS = 2.0
 # Then refetch everything: the ledger's `used` numbers age.
 _CHANGES_ONLY_SECONDS = 6 * 3600.0
@@ -71,6 +73,8 @@ class ConfigClient:
         self._beyond = 0
         # Anything older would restore what was removed.
         self._narrowed_to = 0
+        # Why the last answer that nothing is newer was refused.
+        self._doubt = ""
         self._disk = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -135,6 +139,7 @@ class ConfigClient:
         async with self._get(self._question()) as answer:
             self._vault.note(answer.headers)
             if answer.status == 204:
+                self._require_nothing_newer(answer)
                 self._has_caught_up = True
                 self._metrics.control_up.set(1)
                 if index is not None and index.snapshot.contract_version < spoken(answer.headers):
@@ -162,6 +167,18 @@ class ConfigClient:
                 self._is_confirmed = False
                 raise
 
+    def _require_nothing_newer(self, answer: aiohttp.ClientResponse) -> None:
+        """Raises ContractError if somebody else than the console says so. A doubt ends with the next genuine answer."""
+        try:
+            self._store.verifier.require_nothing_newer(answer)
+        except ContractError as error:
+            self._doubt = str(error)
+            raise
+        if self._doubt and self._reports.problem == self._doubt:
+            self._reports.forget()
+            self._reports.send_soon()
+        self._doubt = ""
+
     def _question(self) -> dict[str, str]:
         if self._is_confirmed:
             return query_after(*self._position, wait_seconds=_POLL_SECONDS)
@@ -173,7 +190,8 @@ class ConfigClient:
     def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"accept": f"{CONFIG_TYPE}, application/json", VERSIONS_HEADER: READABLE}
         headers |= {PUBLIC_KEY_HEADER: self._vault.public_key, NONCE_HEADER: new_nonce()}
-        timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
+        longest, silent = _LONGEST_ANSWER_SECONDS, _POLL_SECONDS + 15
+        timeout = aiohttp.ClientTimeout(total=longest, sock_connect=3, sock_read=silent)
         return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
 
     async def _receive_whole(self, body: bytes) -> None:

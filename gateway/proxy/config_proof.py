@@ -4,8 +4,19 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 
-from gateway.contract import ContractError
-from gateway.contract.signatures import Message, Pin, Seal, why_not_genuine
+import aiohttp
+
+from gateway.contract import REVISION_HEADER, ContractError, decode
+from gateway.contract.signatures import (
+    NONCE_HEADER,
+    SEAL_HEADER,
+    Message,
+    Pin,
+    Seal,
+    nothing_newer,
+    why_not_genuine,
+)
+from gateway.contract.versions import spoken
 
 
 class Proof:
@@ -48,6 +59,25 @@ class Verifier:
     def proof(self, nonce: str | None) -> Proof:
         """A check of one message: an answer to a request with `nonce`, or a copy from the disk (None)."""
         return Proof(self._pins, self._gateway, nonce)
+
+    def require_nothing_newer(self, answer: aiohttp.ClientResponse) -> None:
+        """Raises ContractError unless the console itself said, to this request, that there is nothing newer.
+
+        Otherwise whoever is between could keep revocations from this gateway without anybody's notice.
+        """
+        if not self._pins:
+            return
+        newest = answer.headers.get(REVISION_HEADER, "")
+        if not (newest.isascii() and newest.isdigit()):
+            raise ContractError("The answer that nothing is newer is refused: it names no revision.")
+        message = nothing_newer(spoken(answer.headers), int(newest), int(answer.url.query["after"]))
+        try:
+            seal = decode(Seal, answer.headers.get(SEAL_HEADER, "null").encode())
+        except ContractError:
+            seal = None
+        nonce = answer.request_info.headers.get(NONCE_HEADER, "")
+        if reason := why_not_genuine(message, seal, self._pins, self._gateway, nonce):
+            raise ContractError(f"The answer that nothing is newer is refused: {reason}.")
 
     def require_none_given(self) -> None:
         """Raises ContractError if keys were given: a `ConfigSnapshot` cannot be signed."""

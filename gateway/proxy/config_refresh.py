@@ -67,6 +67,7 @@ class Everything:
         async with self._get(query_after(self._beyond)) as answer:
             answer.raise_for_status()
             if answer.status == 204:
+                self._store.verifier.require_nothing_newer(answer)
                 self.newest = answer.headers.get(REVISION_HEADER, "")
                 return None
             if answer.content_type != CONFIG_TYPE:
@@ -97,6 +98,7 @@ class Everything:
         async with self._get(query_after(index.revision, index.state)) as answer:
             answer.raise_for_status()
             if answer.status == 204:
+                self._store.verifier.require_nothing_newer(answer)
                 self.newest = answer.headers.get(REVISION_HEADER, "")
                 return index if self.newest == str(index.revision) else None
             if answer.content_type != CONFIG_TYPE:

@@ -6,8 +6,8 @@ import hashlib
 import openai
 from aiohttp import web
 
-from gateway.contract import REVISION_HEADER, RouteConfig, digest, new_key_secret
-from gateway.contract.signatures import NONCE_HEADER, Message, seal_message
+from gateway.contract import REVISION_HEADER, RouteConfig, digest, encode, new_key_secret
+from gateway.contract.signatures import NONCE_HEADER, SEAL_HEADER, Message, nothing_newer, seal_message
 from gateway.contract.stream import (
     CONFIG_TYPE,
     ConfigEnd,
@@ -98,6 +98,8 @@ class LinesControlPlane(StandInControlPlane):
         self.newest = None
         # What becomes of a body of bytes on its way, with the nonce of the request.
         self.on_the_way = lambda body, nonce: body
+        # The seal of an answer that nothing is newer.
+        self.seals = lambda message, nonce: None
         self.asked = []
 
     async def _config(self, request):
@@ -111,7 +113,11 @@ class LinesControlPlane(StandInControlPlane):
                 break
             await asyncio.sleep(0.01)
         else:
-            headers = {REVISION_HEADER: str(self.newest or after), VERSION_HEADER: str(self.speaks)}
+            newest = self.newest or after
+            headers = {REVISION_HEADER: str(newest), VERSION_HEADER: str(self.speaks)}
+            said = nothing_newer(self.speaks, newest, after)
+            if (seal := self.seals(said, request.headers.get(NONCE_HEADER, ""))) is not None:
+                headers[SEAL_HEADER] = encode(seal).decode()
             return web.Response(status=204, headers=headers)
         if isinstance(body, bytes):
             body = self.on_the_way(body, request.headers.get(NONCE_HEADER, ""))

@@ -10,7 +10,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.contract import ContractError
-from gateway.contract.signatures import Pin, read_pins
+from gateway.contract.signatures import Pin, read_pins, seal_message
 from gateway.contract.stream import Unpacker, compressed
 from gateway.contract.usage import Ack
 from gateway.proxy.config_build import IndexBuilder
@@ -170,6 +170,7 @@ class Pinned:
             headers = {"authorization": f"Bearer {self.control.token}"}
             async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
                 vault, metrics = Vault(self.file.parent, None), Metrics()
+                self.metrics = metrics
                 self.reports = ConfigReports(session, "gw-test", self.describe, metrics)
                 store = ConfigStore(self.file, Verifier([pin(OLDER)], "gw-test"))
                 client = ConfigClient(session, store, self.applied.append, self.reports, metrics, vault)
@@ -209,9 +210,14 @@ class Pinned:
 @pytest.fixture
 def pinned(tmp_path):
     control = LinesControlPlane()
+    control.seals = seal
     control.up()
     yield Pinned(control, tmp_path)
     control.close()
+
+
+def seal(message, nonce, *keys, gateway="gw-test"):
+    return seal_message(message, keys or [OLDER], installation=INSTALLATION, gateway=gateway, nonce=nonce)
 
 
 def sign(body, nonce):
@@ -291,6 +297,7 @@ def test_an_announced_revision_that_nobody_signed_stops_no_later_one(pinned):
 
 def test_a_process_says_that_it_refuses_and_keeps_serving(tmp_path):
     control = LinesControlPlane()
+    control.seals = seal
     control.up()
     gateway = Gateway(control, tmp_path, GATEWAY_CONFIG_KEYS=f"{pin(NEWER)},{pin(OLDER)}")
     try:

@@ -8,8 +8,8 @@ from django.test import Client
 from audit.models import AuditEntry
 from core.errors import Conflict
 from gateway import actions, signing, signing_actions
-from gateway.contract import ContractError
-from gateway.contract.signatures import read_pins
+from gateway.contract import ContractError, decode
+from gateway.contract.signatures import Seal, nothing_newer, read_pins, why_not_genuine
 from gateway.contract.stream import CONFIG_TYPE, Unpacker
 from gateway.contract.usage import Ack
 from gateway.contract.versions import READABLE, VERSIONS_HEADER
@@ -70,6 +70,20 @@ def test_everything_and_changes_are_signed_for_the_gateway_that_asks():
     assert put_on(index, changes, pins).revision == index.revision + 1
     with pytest.raises(ContractError, match="gateway-2"):
         put_on(None, fetch(others), pins)
+
+
+def test_that_nothing_is_newer_is_signed_for_the_gateway_that_asks():
+    newest = raise_revision()
+    _, headers = registered()
+    ask = {**headers, "accept": CONFIG_TYPE, VERSIONS_HEADER: READABLE, "x-config-nonce": NONCE}
+    answer = Client().get("/internal/v1/config", {"after": newest, "wait": 0}, headers=ask)
+    seal = decode(Seal, answer["x-config-seal"].encode())
+    assert answer.status_code == 204
+    said = nothing_newer(2, newest, newest)
+    assert why_not_genuine(said, seal, signing.pins(), "gateway-1", NONCE) == ""
+    assert "may be old" in why_not_genuine(said, seal, signing.pins(), "gateway-1", "another")
+    other = nothing_newer(2, newest + 1, newest)
+    assert "signature is wrong" in why_not_genuine(other, seal, signing.pins(), "gateway-1", NONCE)
 
 
 def test_keys_overlap_until_the_older_one_is_retired(operator):

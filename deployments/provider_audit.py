@@ -1,0 +1,39 @@
+"""What the audit log keeps of a changed provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+
+from core.encryption import CannotDecrypt, decrypt, encrypt
+
+_PURPOSE: Final = "headers of providers in the audit log"
+
+
+def shown(name: str, value: Any) -> Any:
+    """A value as the audit log keeps it: what a certificate or a header says is not its business."""
+    if name == "private_ca":
+        return _("set") if value else ""
+    if name == "extra_headers":
+        # PostgreSQL keeps them in an order of its own.
+        return ", ".join(sorted(value))
+    if name == "regions":
+        return ", ".join(value)
+    return value
+
+
+def headers_kept(headers: Mapping[str, str]) -> str:
+    """Headers encrypted, so that undoing a change can restore them and nobody reads them in the audit log."""
+    return encrypt(json.dumps(dict(headers)).encode(), _PURPOSE).decode()
+
+
+def headers_before(details: Mapping[str, Any]) -> dict[str, str] | None:
+    """The headers that an entry has kept; None if it has none, or they can no longer be decrypted."""
+    try:
+        found: dict[str, str] = json.loads(decrypt(str(details.get("headers_before", "")).encode(), _PURPOSE))
+    except CannotDecrypt:
+        return None
+    return found

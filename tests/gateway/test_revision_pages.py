@@ -1,0 +1,129 @@
+"""A revision of many actions is shown page by page, and who acted only to those who may read the audit log."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+import audit
+from accounts.models import User
+from gateway.revisions_admin import SHOWN
+from tenants.models import ConfigChange, RevisionEntry
+from tenants.revision import current_revision, raise_revision
+from tests.factories import ProjectFactory, staff
+
+# What links a revision with its entries happens at the commit.
+pytestmark = pytest.mark.django_db(transaction=True)
+MANY = 2 * SHOWN + 7
+
+
+@pytest.fixture
+def operator():
+    return staff("operator")
+
+
+def many(operator, count=MANY):
+    """A revision of a transaction with that many actions; each sets `number` to its own."""
+    with transaction.atomic():
+        project = ProjectFactory()
+        for number in range(count):
+            audit.record(
+                "project.changed", actor=operator, subject=project, changes={"number": (0, number + 1)}
+            )
+        raise_revision(routing=True)
+    change = ConfigChange.objects.get(revision=current_revision())
+    assert RevisionEntry.objects.filter(revision=change.revision).count() == count
+    return change
+
+
+def one_who_sees_no_tenant():
+    person = staff("cost-reviewer")
+    for name in ("manage_gateway", "view_configchange"):
+        person.user_permissions.add(Permission.objects.get(codename=name))
+    return User.objects.get(pk=person.pk)
+
+
+def link(answer, rel):
+    for part in answer.headers.get("Link", "").split(", "):
+        if part.endswith(f'rel="{rel}"'):
+            return part[1 : part.index(">")]
+    return None
+
+
+def test_the_api_gives_a_page_at_a_time(client, operator):
+    change = many(operator)
+    client.force_login(operator)
+    seen, path = [], f"/api/v1/revisions/{change.revision}/changes/?page_size=40"
+    while path:
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.get(path)
+        assert len(queries) < 15
+        page = [step["changes"]["number"][1] for step in answer.json()]
+        assert len(page) <= 40
+        seen.append(page)
+        path = link(answer, "next")
+    assert [number for page in seen for number in page] == list(range(MANY, 0, -1)), "the last action first"
+    assert [len(page) for page in seen] == [40, 40, MANY - 80]
+    back = client.get(link(answer, "prev"))
+    assert [step["changes"]["number"][1] for step in back.json()] == seen[1]
+    client.force_login(staff("controller"))
+    assert client.get(f"/api/v1/revisions/{change.revision}/changes/").status_code == 404
+
+
+def test_the_page_shows_every_action_page_by_page(client, operator):
+    change = many(operator)
+    client.force_login(operator)
+    path = f"/admin/tenants/configchange/{change.revision}/change/"
+    shown = []
+    query = ""
+    while query is not None:
+        page = client.get(path + query).content.decode()
+        numbers = [number for number in range(1, MANY + 1) if f"number: 0 → {number}<" in page]
+        assert len(numbers) <= SHOWN
+        shown += numbers[::-1]
+        found = (
+            page.partition("Earlier actions")[0].rpartition('href="')[2] if "Earlier actions" in page else ""
+        )
+        query = found.partition('"')[0] if found else None
+    assert shown == list(range(MANY, 0, -1))
+    assert "Later actions" in page
+
+
+def test_a_place_that_nobody_gave_is_the_first_page(client, operator):
+    change = many(operator, 3)
+    client.force_login(operator)
+    path = f"/admin/tenants/configchange/{change.revision}/change/"
+    for query in ("?after=nonsense", "?before=nonsense", "?before=x&after=y"):
+        assert "number: 0 → 3<" in client.get(path + query).content.decode()
+
+
+@pytest.mark.as_owner
+def test_who_acted_is_shown_to_those_who_may_read_the_audit_log(client, operator, monkeypatch):
+    change = many(operator, 2)
+    paths = ["/admin/tenants/configchange/", f"/admin/tenants/configchange/{change.revision}/change/"]
+    api = f"/api/v1/revisions/{change.revision}/changes/"
+    client.force_login(operator)
+    assert all(operator.email in client.get(path).content.decode() for path in paths)
+    assert [step["actor"] for step in client.get(api).json()] == [operator.email] * 2
+    asked = User.has_perm
+    client.force_login(other := staff("operator"))
+    monkeypatch.setattr(
+        User,
+        "has_perm",
+        lambda user, name, *on: name != "audit.view_auditentry" and asked(user, name, *on),
+    )
+    assert not other.has_perm("audit.view_auditentry")
+    pages = [client.get(path).content.decode() for path in paths]
+    assert not any(operator.email in page for page in pages)
+    assert "project.changed" in pages[0]
+    assert "number: 0 → 2<" in pages[1]
+    assert "/admin/audit/auditentry/" not in pages[1].partition("project.changed")[2]
+    assert "does not allow you to read in the audit log who did it" in pages[1]
+    steps = client.get(api).json()
+    assert [(step["actor"], step["changes"]["number"][1]) for step in steps] == [(None, 2), (None, 1)]
+    # Somebody who sees no tenant's rows at all.
+    client.force_login(one_who_sees_no_tenant())
+    pages = [client.get(path).content.decode() for path in paths]
+    assert "does not allow you to see the actions behind it" in pages[1]
+    assert not any(operator.email in page for page in pages)
+    assert client.get(api).json() == []
