@@ -21,6 +21,8 @@ from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import projects_where, service_accounts_where
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")
+# Modes whose calls providers may count in other units than tokens.
+_COUNTED_OTHERWISE = frozenset({"rerank", "audio_transcription", "audio_speech", "image_generation"})
 _HINTS = {
     DataClass.PUBLIC: _("Anyone may read it."),
     DataClass.INTERNAL: _("For colleagues; a leak harms nobody."),
@@ -71,6 +73,11 @@ class AccessRequestForm(forms.Form):
     def __init__(self, *args: Any, user: User, tenant: Tenant, model: CatalogModel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user, self.tenant, self.model = user, tenant, model
+        if model.mode in _COUNTED_OTHERWISE:
+            self.fields["tokens_per_minute"].help_text = _(
+                "Calls of this model may be counted by the piece, second or character. Then they count no tokens: "
+                "limit requests or money."
+            )
         projects = projects_where(user, raise_access_request.permission, tenant)
         offer(
             self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "askable-projects"])

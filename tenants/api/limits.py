@@ -37,6 +37,15 @@ class LimitViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Limit]):
         return super().get_queryset().select_related("tenant", "project")
 
 
+_HELP = {
+    Limit.Kind.MONEY_PER_MONTH: "In the tenant's currency.",
+} | dict.fromkeys(
+    (Limit.Kind.TOKENS_PER_MINUTE, Limit.Kind.TOKENS_PER_DAY, Limit.Kind.TOKENS_PER_MONTH),
+    "Binds only calls that are counted in tokens. Pictures, sound and searches may be counted by the piece, second or "
+    "character; limit their requests or money.",
+)
+
+
 def _wanted(kind: str) -> serializers.DecimalField:
     is_money = kind == Limit.Kind.MONEY_PER_MONTH
     return serializers.DecimalField(
@@ -44,7 +53,7 @@ def _wanted(kind: str) -> serializers.DecimalField:
         decimal_places=8 if is_money else 0,
         required=False,
         allow_null=True,
-        help_text="In the tenant's currency." if is_money else None,
+        help_text=_HELP.get(Limit.Kind(kind)),
     )
 
 

@@ -137,6 +137,21 @@ def test_tokens_of_these_endpoints_count_for_limits_on_tokens(served):
     assert [model.call(key, **RERANK).status_code for _ in range(2)] == [200, 429]
 
 
+def test_a_limit_on_tokens_does_not_bound_what_is_counted_in_units_and_one_on_requests_does(served):
+    """docs/gateway/limits.md, "Tokens are tokens": pages say so where a limit is set."""
+    model = served("images/generations")
+    model.backend.says(DRAWN)
+    daily = limit("tokens_per_day", 10_000, time_zone="UTC")
+    key = model.rig.new_key(models=[model.model], limits=[daily])
+    assert {model.call(key, **IMAGE).status_code for _ in range(12)} == {200}
+    assert {event.tokens for event in model.rig.events(key, 12)} == {0}
+    # It needs room for the tokens that the backend may report instead.
+    none_left = limit("tokens_per_day", 1, time_zone="UTC")
+    assert model.call(model.rig.new_key(models=[model.model], limits=[none_left]), **IMAGE).status_code == 429
+    key = model.rig.new_key(models=[model.model], limits=[daily, limit("requests_per_minute", 2)])
+    assert [model.call(key, **IMAGE).status_code for _ in range(3)] == [200, 200, 429]
+
+
 # sizes
 
 

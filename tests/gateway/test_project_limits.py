@@ -9,9 +9,11 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
+from drf_spectacular.generators import SchemaGenerator
 
 from audit.models import AuditEntry
 from billing.ingest import record_usage
+from catalog.forms import AccessRequestForm
 from core.ids import uuid7
 from gateway.compile import compile_snapshot
 from tenants.actions import set_limits
@@ -128,6 +130,31 @@ def test_each_number_stands_beside_what_else_is_checked_and_what_is_used(
     said = client.get(f"{page}?key={key.pk}&model={MODEL}").content.decode()
     hint = re.search(r'id="id_tokens_per_month_helptext">([^<]*)<', said)[1]
     assert hint == "Also checked: 5,000,000 (Lab), 1,000,000 (Letters). Used this month: 1,234."
+
+
+@pytest.mark.parametrize("role", ["owner", "viewer"])
+def test_the_page_says_what_limits_on_tokens_do_not_bind(client, lab, page, role):
+    client.force_login(member_of(lab, role))
+    said = client.get(page).content.decode()
+    assert "bind only calls that are counted in tokens" in said
+    assert "limit their requests or money" in said
+
+
+def test_the_document_of_the_api_says_it_too():
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    numbers = schema["components"]["schemas"]["Numbers"]["properties"]
+    for kind in ("tokens_per_minute", "tokens_per_day", "tokens_per_month"):
+        assert "counted in tokens" in numbers[kind]["description"]
+    assert "description" not in numbers["requests_per_minute"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_said"),
+    [("image_generation", True), ("audio_speech", True), ("rerank", True), ("chat", False)],
+)
+def test_the_form_of_a_request_says_it_for_models_that_are_counted_otherwise(lab, owner, mode, is_said):
+    form = AccessRequestForm(user=owner, tenant=lab, model=CatalogModelFactory(mode=mode))
+    assert ("limit requests or money" in str(form.fields["tokens_per_minute"].help_text)) == is_said
 
 
 @pytest.mark.parametrize(
