@@ -117,6 +117,7 @@ async def serve(
         state = State(
             settings, upstream, spool, limiter, metrics, router, time.time(), bodies, answers, vault
         )
+        spool.groups.calls_in_progress = lambda: state.active
         if gateway_dir is not None and settings.workers > 1:
             state.siblings = Siblings(gateway_dir, settings.worker, state.own_metrics_text)
         verifier = Verifier(settings.config_keys, settings.gateway_id)

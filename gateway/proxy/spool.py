@@ -38,6 +38,7 @@ from gateway.proxy.segments import (
     sync_directory,
     void_line,
 )
+from gateway.proxy.spool_groups import Groups
 from gateway.proxy.spool_jobs import Begun, Job
 
 __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
@@ -45,8 +46,6 @@ __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 _log = structlog.get_logger()
 # Between retries, checks of the disk, and updates of streams.
 _TICK_SECONDS = 1.0
-# Records that came while the disk worked wait for more, because every fsync takes processor time too.
-_GATHER_SECONDS = 0.001
 # Streams; with more, each is updated less often.
 _COUNTED_PER_TICK = 100
 _LARGEST_SEGMENT = 8 * 1024 * 1024
@@ -64,10 +63,8 @@ class Spool:
         self._reserve = Reserve(directory)
         # What the writer takes at once; None ends it.
         self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
-        # What it takes next: it is woken once for all that come while it works, or in one step of the loop.
-        self._waiting: deque[Job] = deque()
+        self.groups = Groups(self._jobs)
         # The event loop's view.
-        self._is_writing = False
         self._closed: deque[Path] = deque()
         # Those of them that an earlier process wrote.
         self._found: set[Path] = set()
@@ -159,8 +156,7 @@ class Spool:
 
     def close(self) -> None:
         """Write the queue and end the thread. Records that cannot be written are lost, and logged."""
-        waiting, self._waiting = self._waiting, deque()
-        self._jobs.put(list(waiting))
+        self._jobs.put(self.groups.rest())
         self._jobs.put(None)
         self._thread.join()
         lost = sum(job.is_event for job in self._unwritten)
@@ -178,18 +174,8 @@ class Spool:
     ) -> asyncio.Future[None]:
         assert self._loop is not None
         done: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(Job(done, line, ends, begins, is_event, leaves))
-        if not self._is_writing:
-            self._is_writing = True
-            self._loop.call_soon(self._hand_over)
+        self.groups.add(Job(done, line, ends, begins, is_event, leaves))
         return done
-
-    def _hand_over(self) -> None:
-        """Give the writer what waits for it, if anything does."""
-        waiting = self._waiting
-        self._is_writing = bool(waiting)
-        if waiting:
-            self._jobs.put([waiting.popleft() for _ in range(min(len(waiting), MAX_BATCH))])
 
     def _find(self) -> None:
         """Read what an earlier process left. Raises OSError if the folder cannot be used."""
@@ -359,7 +345,6 @@ class Spool:
         self, jobs: list[Job], written: int, error: OSError | None, is_writable: bool, is_full: bool
     ) -> None:
         """In the event loop: report the result of each record to its caller, and see to those that came meanwhile."""
-        assert self._loop is not None
         self.pending += written
         if written or is_full:
             self.arrived.set()
@@ -377,7 +362,5 @@ class Spool:
                 job.done.exception()
             else:
                 job.done.set_result(None)
-        if jobs and self._waiting:
-            self._loop.call_later(_GATHER_SECONDS, self._hand_over)
-        elif jobs:
-            self._is_writing = False
+        if jobs:
+            self.groups.written()

@@ -1,0 +1,82 @@
+"""When the spool's writer gets records: at once, or after those of other calls had time to join.
+
+A sync takes about as much processor time for many records as for one. So a record waits up to 2 ms for others, if
+others are likely: more calls are in progress than wait already, and records have lately come at least every 2 ms. A
+call that is alone never waits.
+"""
+
+import asyncio
+import math
+import queue
+from collections import deque
+from collections.abc import Callable
+
+from gateway.contract import MAX_BATCH
+from gateway.proxy.spool_jobs import Job
+
+_GATHER_SECONDS = 0.002
+
+
+class Groups:
+    """Hands jobs to the writer in groups, one at a time. Used in the event loop."""
+
+    def __init__(self, writer: queue.SimpleQueue[list[Job] | None]) -> None:
+        self._writer = writer
+        self._waiting: deque[Job] = deque()
+        self._is_writing = False
+        # Whether the next step of the loop decides if the writer is to be woken.
+        self._is_deciding = False
+        # While records wait for others.
+        self._gathering: asyncio.TimerHandle | None = None
+        self._last = -math.inf
+        # Unknown: others are always likely.
+        self.calls_in_progress: Callable[[], int] | None = None
+
+    def add(self, job: Job) -> None:
+        """Write a job soon. The writer is woken once for all jobs of one step of the loop."""
+        self._waiting.append(job)
+        if not self._is_writing:
+            self._decide_soon()
+
+    def written(self) -> None:
+        """The writer is done with a group."""
+        self._is_writing = False
+        if self._waiting:
+            # Once the calls of that group have ended.
+            self._decide_soon()
+
+    def rest(self) -> list[Job]:
+        """Everything that waits. It is not handed over anymore."""
+        waiting, self._waiting = self._waiting, deque()
+        return list(waiting)
+
+    def _decide_soon(self) -> None:
+        if not self._is_deciding:
+            self._is_deciding = True
+            asyncio.get_running_loop().call_soon(self._decide)
+
+    def _decide(self) -> None:
+        self._is_deciding = False
+        if self._is_writing or not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        if not self._are_others_likely(loop.time()):
+            self._hand_over()
+        elif self._gathering is None:
+            self._gathering = loop.call_later(_GATHER_SECONDS, self._hand_over)
+
+    def _are_others_likely(self, now: float) -> bool:
+        waiting = len(self._waiting)
+        if self.calls_in_progress is not None and self.calls_in_progress() <= waiting:
+            return False
+        return now - self._last < waiting * _GATHER_SECONDS
+
+    def _hand_over(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        if not self._waiting:
+            return
+        self._is_writing = True
+        self._last = asyncio.get_running_loop().time()
+        self._writer.put([self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))])
