@@ -10,7 +10,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -22,7 +22,6 @@ from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
 from core.errors import Conflict
-from core.templatetags.qm import ago
 from deployments import (
     provider_actions,
     provider_lists,
@@ -42,9 +41,8 @@ from deployments.provider_forms import (
     RotateForm,
     RouteModelsForm,
 )
+from deployments.provider_page import ProviderModelPage, ProviderPage
 from deployments.provider_tests import in_words
-
-SERVICE_COLOURS = {_("enabled"): "success", _("disabled"): "warning"}
 
 
 class CredentialInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -63,7 +61,7 @@ class CredentialInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Provider)
-class ProviderAdmin(ReadOnlyAdmin):
+class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
     form = ProviderForm
     list_display = ["title", "name", "dialect", "service", "last_test", "listed_models", "refreshed"]
     list_filter = ["is_enabled"]
@@ -82,16 +80,18 @@ class ProviderAdmin(ReadOnlyAdmin):
         "delete_now",
     ]
     inlines = [CredentialInline]
-    shown_fields = [
-        "name", *Provider.EDITABLE, "service", "last_test", "tested_at", "refreshed", "all_models",
-        "managed_by", "created_at",
-    ]  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return provider_actions.add_provider.is_for(request.user)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return self.shown_fields if obj else ProviderForm.in_order()
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.shown_fieldsets if obj else [(None, {"fields": ProviderForm.in_order()})]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form of a new provider. A page that only shows a provider does not say how to fill it in."""
+        if obj is not None:
+            kwargs["help_texts"] = dict.fromkeys(["name", *Provider.EDITABLE], "")
+        return super().get_form(request, obj, change, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.shown_fields if obj else []
@@ -118,36 +118,6 @@ class ProviderAdmin(ReadOnlyAdmin):
         )
         if form.report is not None:
             messages.info(request, in_words(form.report))
-
-    @display(description=_("Service"), label=SERVICE_COLOURS)
-    def service(self, provider: Provider) -> str:
-        return str(_("enabled") if provider.is_enabled else _("disabled"))
-
-    @display(description=_("Last test"))
-    def last_test(self, provider: Provider) -> str:
-        if provider.tested_at is None:
-            return str(_("never tested"))
-        return provider.fault or str(_("reached, %(ms)d ms") % {"ms": provider.answered_in_ms or 0})
-
-    @display(description=_("List of models read"))
-    def refreshed(self, provider: Provider) -> str:
-        return ago(provider.listed_at) if provider.listed_at else str(_("never"))
-
-    @display(description=_("Models"))
-    def listed_models(self, provider: Any) -> str:
-        return str(_("%(listed)d, %(matched)d in the catalog") % vars(provider))
-
-    @display(description=_("Managers beside operators"))
-    def managed_by(self, provider: Provider) -> str:
-        return ", ".join(provider_managers.managers_of(provider)) or "–"
-
-    @display(description=_("Models"))
-    def all_models(self, provider: Any) -> str:
-        url = reverse("admin:deployments_providermodel_changelist")
-        words = self.listed_models(provider)
-        return format_html(
-            '<a class="underline" href="{}?provider__id__exact={}">{}</a>', url, provider.pk, words
-        )
 
     @offers(provider_actions.change_provider)
     @action(description=_("Settings"), url_path="settings", icon="settings", permissions=["change_settings"])
@@ -176,7 +146,7 @@ class ProviderAdmin(ReadOnlyAdmin):
             "Gateways know of a change within seconds. A change of how it is reached is tested first. Base URL, proxy "
             "and private CA are for people who may manage all providers."
         )
-        page = self.form_page(request, form, title=title, button=_("Save"), hint=hint)
+        page = self.form_page(request, form, title=title, button=_("Save"), hint=hint, row=provider)
         page.status_code = 409 if is_refused else page.status_code
         return page
 
@@ -342,28 +312,17 @@ class ProviderCredentialAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ProviderModel)
-class ProviderModelAdmin(ReadOnlyAdmin):
-    list_display = ["name", "provider", "mode", "in_catalog", "matched_by", "seen", "last_seen_at"]
+class ProviderModelAdmin(ProviderModelPage, ReadOnlyAdmin):
+    list_display = ["name", "provider", "mode", "in_catalog", "matched_by", "routed", "seen", "last_seen_at"]
     list_filter = [("provider", FewRelatedFilter), "matched_by"]
     list_select_related = ["provider", "model"]
     search_fields = ["name", "model__name"]
     ordering = ["name", "pk"]
     actions_detail = ["match"]
     fields = readonly_fields = [
-        "name", "provider", "mode", "in_catalog", "matched_by", "seen", "is_named_by_hand", "first_seen_at",
+        "name", "provider", "mode", "in_catalog", "matched_by", "routed", "seen", "is_named_by_hand", "first_seen_at",
         "last_seen_at",
     ]  # fmt: skip
-
-    @display(description=_("Model of the catalog"))
-    def in_catalog(self, row: ProviderModel) -> str:
-        if row.model is None:
-            return "–"
-        names = ((row.model.name, row.model.get_lifecycle_display()),)
-        return format_html_join("", "{} ({})", names)
-
-    @display(description=_("Listed"), boolean=True)
-    def seen(self, row: ProviderModel) -> bool:
-        return row.is_listed
 
     match = Dialog(
         provider_lists.match_provider_model,

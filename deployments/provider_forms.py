@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.models import construct_instance
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -76,7 +77,7 @@ class YesNoField(forms.TypedChoiceField):
 
 def _receives_traces() -> YesNoField:
     field = Provider._meta.get_field("receives_traces")
-    return YesNoField(label=field.verbose_name, help_text=field.help_text)
+    return YesNoField(label=capfirst(field.verbose_name), help_text=field.help_text)
 
 
 class CredentialFields(forms.Form):
@@ -188,6 +189,8 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        kinds = [("", _("The one in force stays")), *ProviderCredential.Kind.choices]
+        self.fields["credential_kind"].choices = kinds  # type: ignore[attr-defined]
         self.fields["credential"].help_text = _(
             "Replaces the one in force at once. Necessary if calls go to another server, proxy or private CA."
         )
@@ -306,6 +309,11 @@ class RouteModelsForm(DialogForm):
             (str(one.row.pk), f"{one.row.name} → {one.row.model}: {one.effect}")
             for one in (routable_models(provider) if provider else [])
         ]
+        if not self.fields["models"].choices:
+            self.fields["models"].help_text = _(
+                "There is none to choose. Press Test to read its list again, name a model, or match its models with "
+                "the catalog."
+            )
 
 
 class MatchForm(DialogForm):

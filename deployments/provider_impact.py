@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Sum
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from billing.models import RollupTenantDay
 from catalog.models import Grant
@@ -97,10 +98,10 @@ def in_words(hits: list[TenantHit]) -> str:
     """Whom a change hits, in a sentence or two."""
     shown = "; ".join(f"{hit.tenant.name}: {hit.words}" for hit in hits[:MOST_TENANTS])
     if len(hits) > MOST_TENANTS:
-        return _("%(shown)s; and %(count)d more tenants") % {
-            "shown": shown,
-            "count": len(hits) - MOST_TENANTS,
-        }
+        more = len(hits) - MOST_TENANTS
+        return ngettext(
+            "%(shown)s; and %(count)d more tenant", "%(shown)s; and %(count)d more tenants", more
+        ) % {"shown": shown, "count": more}
     return shown
 
 

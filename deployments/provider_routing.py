@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.declared import action
 from accounts.models import User
@@ -33,7 +34,9 @@ class Routable:
         """What routing it changes, in words."""
         if not self.others:
             return _("nothing serves it now")
-        return _("beside %(count)d targets, with weight 1") % {"count": self.others}
+        return ngettext(
+            "beside %(count)d target, with weight 1", "beside %(count)d targets, with weight 1", self.others
+        ) % {"count": self.others}
 
 
 def routable_models(provider: Provider, *, most: int = MOST_AT_ONCE) -> list[Routable]:

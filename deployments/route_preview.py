@@ -88,6 +88,11 @@ class RoutePreview:
     calls_total: int
 
     @property
+    def is_change(self) -> bool:
+        """Whether any target would get another share."""
+        return any(change.is_changed for change in self.changes)
+
+    @property
     def losing(self) -> list[EntryChange]:
         """Targets that lose all of their calls."""
         return [change for change in self.changes if change.loses_all_calls]

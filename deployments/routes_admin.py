@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from accounts.admin import ReadOnlyAdmin
-from accounts.admin.base import offers
+from accounts.admin.base import link, offers
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
 from core.errors import Conflict
 from deployments.degrading import change_degrading, degrading_of, preview_degrading
 from deployments.fallbacks import change_fallbacks, preview_fallbacks
-from deployments.models import Route
+from deployments.models import Route, Target
 from deployments.route_form import RouteForm, candidates
 from deployments.route_handling import change_handling, preview_handling
 from deployments.route_pages import RoutePage
@@ -71,7 +71,7 @@ class RouteAdmin(ReadOnlyAdmin):
         }
         rows = (
             (
-                entry.target.name,
+                _link_to(entry.target),
                 shown_entry(plan[entry.target_id], share_of(entry.target_id, plan)),
                 ", ".join(entry.target.regions) or _("no region stated"),
                 entry.target.audience,
@@ -81,7 +81,7 @@ class RouteAdmin(ReadOnlyAdmin):
             for entry in route.entries.all()
         )
         nothing = format_html("<b>{}</b>", _("none: nothing serves this model yet"))
-        return format_html_join("", "<p><b>{}</b>: {} · {} · {} · {} · {}</p>", rows) or nothing
+        return format_html_join("", "<p>{}: {} · {} · {} · {} · {}</p>", rows) or nothing
 
     @display(description=_("Fallback models"))
     def fallback_models(self, route: Route) -> str:
@@ -220,3 +220,10 @@ class RouteAdmin(ReadOnlyAdmin):
         preview=preview_degrading,
         preview_template="admin/deployments/route/_degrading.html",
     )
+
+
+def _link_to(target: Target) -> str:
+    """A link to the page of what a target stands for."""
+    if target.provider_model_id is not None:
+        return link("deployments_providermodel_change", target.provider_model_id, text=target.name)
+    return link("deployments_deployment_change", target.deployment_id, text=target.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,10 +19,12 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import link
 from accounts.admin.dialogs import Dialog, DialogForm
 from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from gateway import actions, promises
 from gateway.acknowledged import lag_in_words
+from gateway.counters import counter_in_words
 from gateway.list_settings import MEDIA_HOSTS, REGION_ORDER
 from gateway.models import Gateway
 from gateway.refused import standing_refusal
@@ -29,6 +32,7 @@ from gateway.refused_admin import RefusedCallsAdmin
 from gateway.revisions_admin import ConfigChangeAdmin
 from gateway.signing import pins
 from gateway.signing_admin import SigningKeyAdmin
+from tenants.models import ConfigChange
 
 # Registered by being imported.
 __all__ = ["ConfigChangeAdmin", "RefusedCallsAdmin", "SigningKeyAdmin"]
@@ -91,7 +95,7 @@ class GatewayAdmin(ReadOnlyAdmin):
         "service",
         "region",
         "prefix",
-        "acknowledged_revision",
+        "acknowledged",
         "lag",
         "acknowledged_at",
         "seen",
@@ -104,6 +108,7 @@ class GatewayAdmin(ReadOnlyAdmin):
         "workers",
         "signing_keys",
         "counters",
+        "refused_calls",
         "created_at",
         "revoked_at",
     ]
@@ -133,7 +138,7 @@ class GatewayAdmin(ReadOnlyAdmin):
     @display(description=_("It cannot promise"))
     def not_promised(self, gateway: Gateway) -> str:
         sentences = ((str(one),) for one in promises.not_promised(gateway.report))
-        return format_html_join("", "<p>{}</p>", sentences) or "–"
+        return format_html_join("", "<p>{}</p>", sentences) or str(_("nothing: it keeps every promise"))
 
     @display(description=_("Service"), label={_("in service"): "success", _("revoked"): "danger"})
     def service(self, gateway: Gateway) -> str:
@@ -153,21 +158,21 @@ class GatewayAdmin(ReadOnlyAdmin):
 
     @display(description=_("Region"))
     def region(self, gateway: Gateway) -> str:
-        return str(gateway.report.get("region") or "–")
+        return str(gateway.report.get("region") or _("none stated (GATEWAY_REGION)"))
 
     @display(description=_("Problem"))
     def problem(self, gateway: Gateway) -> str:
-        return str(gateway.report.get("problem", ""))
+        return str(gateway.report.get("problem") or _("none"))
 
     @display(description=_("Version"))
     def version(self, gateway: Gateway) -> str:
         return str(gateway.report.get("version", "–"))
 
-    @display(description=_("Refused"))
+    @display(description=_("Configuration that it refused"))
     def refused(self, gateway: Gateway) -> str:
         refused = gateway.report.get("refused")
         if not refused:
-            return "–"
+            return str(_("none"))
         return str(_("Revision %(revision)d: %(reason)s") % refused)
 
     @display(description=_("Reads versions of the contract"))
@@ -187,10 +192,23 @@ class GatewayAdmin(ReadOnlyAdmin):
         given = gateway.report.get("signing_keys", [])
         return ", ".join(given) or str(_("none: it does not check signatures"))
 
-    @display(description=_("Counters"))
+    @display(description=_("Since its start"))
     def counters(self, gateway: Gateway) -> str:
         counters: dict[str, int] = gateway.report.get("counters", {})
-        return format_html_join("", "<p>{}: {}</p>", counters.items()) or "–"
+        lines = ((counter_in_words(name), f"{number:,}") for name, number in counters.items())
+        return format_html_join("", "<p>{}: {}</p>", lines) or "–"
+
+    @display(description=_("Calls that it refused"))
+    def refused_calls(self, gateway: Gateway) -> str:
+        query = f"?q={quote(gateway.name)}"
+        return link("gateway_refusedcalls_changelist", text=_("See them"), query=query)
+
+    @display(description=_("Acknowledged revision"))
+    def acknowledged(self, gateway: Gateway) -> str:
+        revision = gateway.acknowledged_revision
+        if not ConfigChange.objects.filter(revision=revision).exists():
+            return str(revision or _("none yet"))
+        return link("tenants_configchange_change", revision, text=revision)
 
     register = Dialog(
         actions.register_gateway,

@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, Index, Q
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from core.ids import uuid7
 from core.tenant_managers import TenantOwned
@@ -18,24 +19,26 @@ class Gateway(models.Model):
     """One gateway process: its token's digest, and what it last acknowledged."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.SlugField(max_length=60, unique=True)  # GATEWAY_ID
-    prefix = models.CharField(max_length=12)
+    name = models.SlugField(_("name"), max_length=60, unique=True)  # GATEWAY_ID
+    prefix = models.CharField(_("token begins with"), max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
-    revoked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("registered"), default=now, editable=False)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
 
-    acknowledged_revision = models.BigIntegerField(default=0)
+    acknowledged_revision = models.BigIntegerField(_("acknowledged revision"), default=0)
     # When it first acknowledged this revision.
-    acknowledged_at = models.DateTimeField(null=True)
-    last_seen_at = models.DateTimeField(null=True)
-    # Calls on its disk that are not in the ledger yet.
-    spool_pending = models.BigIntegerField(default=0)
+    acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True)
+    # On its disk.
+    spool_pending = models.BigIntegerField(_("calls not yet in the ledger"), default=0)
     # The rest of the last acknowledgement: version, counters, problem, refused, reads, workers, signing_keys … (Ack).
     report = models.JSONField(default=dict)
 
     objects = GatewayQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("gateway")
+        verbose_name_plural = _("gateways")
         permissions = [("manage_gateway", "Register and revoke gateways")]
 
     def __str__(self) -> str:
@@ -52,10 +55,14 @@ class SigningKey(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     public = models.BinaryField(unique=True, editable=False)  # 32 bytes, Ed25519
     private = models.BinaryField(editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
-    retired_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+    retired_at = models.DateTimeField(_("retired at"), null=True)
 
     objects = SigningKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("signing key")
+        verbose_name_plural = _("signing keys")
 
     def __str__(self) -> str:
         return self.fingerprint
@@ -74,17 +81,19 @@ class RefusedCalls(TenantOwned):
 
     # The gateway's own, of version 7.
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
+    tenant = models.ForeignKey(
+        Tenant, models.PROTECT, verbose_name=_("tenant"), db_index=False, related_name="+"
+    )
     project_id = models.UUIDField()
     key_id = models.UUIDField()
-    gateway_name = models.CharField(max_length=60)
+    gateway_name = models.CharField(_("gateway"), max_length=60)
     # Its first second.
-    minute = models.DateTimeField()
+    minute = models.DateTimeField(_("minute"))
     # As the client named it; empty if it named none.
-    model = models.CharField(max_length=200, blank=True)
-    status = models.SmallIntegerField()
-    code = models.CharField(max_length=60)
-    count = models.BigIntegerField()
+    model = models.CharField(_("model"), max_length=200, blank=True)
+    status = models.SmallIntegerField(_("status"))
+    code = models.CharField(_("reason"), max_length=60)
+    count = models.BigIntegerField(_("calls"))
     # The limit that refused, as it was then.
     limit_id = models.UUIDField(null=True)
     limit_scope = models.CharField(max_length=10, blank=True)
@@ -97,7 +106,8 @@ class RefusedCalls(TenantOwned):
     samples = models.JSONField(default=list)
 
     class Meta(TenantOwned.Meta):
-        verbose_name_plural = "refused calls"
+        verbose_name = _("refused calls")
+        verbose_name_plural = _("refused calls")
         indexes = [
             Index(fields=["tenant", "-minute"], name="refused_of_tenant"),
             Index(fields=["minute"], name="refused_by_minute"),

@@ -8,16 +8,18 @@ from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import link
 from accounts.admin.dialogs import Dialog, ReasonForm
 from accounts.permissions import signed_in
+from audit.filters import action_in_words
 from audit.models import AuditEntry
 from core.keyset import KeysetPage, keyset_page
+from gateway.models import Gateway
 from gateway.undo import LAST_FIRST, entries_of, may_see_who, steps_of, undo_revision
 from tenants.models import ConfigChange, RevisionEntry
 
@@ -53,17 +55,11 @@ def affects(change: Any) -> str:
 
 def _line(entry: AuditEntry, *, shows_who: bool) -> str:
     """What one action changed; with who did it and a link to the entry, for those who may read the audit log."""
+    words = action_in_words(entry.verb)
     changes = "; ".join(f"{name}: {before} → {after}" for name, (before, after) in entry.changes.items())
-    if not shows_who:
-        return format_html("<p>{} {} · {}</p>", entry.verb, entry.subject_label, changes)
-    return format_html(
-        '<p><a href="{}">{}</a> {} · {} · {}</p>',
-        reverse("admin:audit_auditentry_change", args=[entry.pk]),
-        entry.verb,
-        entry.subject_label,
-        entry.actor_label,
-        changes,
-    )
+    facts = [entry.subject_label, entry.actor_label if shows_who else "", changes]
+    shown = link("audit_auditentry_change", entry.pk, text=words) if shows_who else words
+    return format_html("<p>{}</p>", format_html_join(" · ", "{}", ((one,) for one in [shown, *facts] if one)))
 
 
 def _links(page: KeysetPage) -> str:
@@ -80,12 +76,22 @@ def _links(page: KeysetPage) -> str:
     )
 
 
+def _state_of(gateway: Gateway, change: ConfigChange) -> str:
+    """Whether a gateway follows a revision, in words; if it refused that one, why."""
+    refused = gateway.report.get("refused") or {}
+    if gateway.acknowledged_revision >= change.revision:
+        return str(_("yes"))
+    if refused.get("revision") == change.revision:
+        return str(_("no, it refused it: %(reason)s") % {"reason": refused.get("reason", "")})
+    return str(_("not yet, it follows %(revision)d") % {"revision": gateway.acknowledged_revision})
+
+
 @admin.register(ConfigChange)
 class ConfigChangeAdmin(ReadOnlyAdmin):
     list_display = ["revision", "raised_at", "who", "what"]
     ordering = ["-revision"]
     actions_detail = ["undo"]
-    fields = readonly_fields = ["revision", "raised_at", "affects", "changed", "would_undo"]
+    fields = readonly_fields = ["revision", "raised_at", "affects", "acknowledged", "changed", "would_undo"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: Any = super().get_queryset(request)
@@ -102,7 +108,30 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("What"))
     def what(self, change: Any) -> str:
-        return ", ".join(dict.fromkeys(change.verbs)) or affects(change)
+        return ", ".join(dict.fromkeys(map(action_in_words, change.verbs))) or affects(change)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """No button where no action behind the revision has an inverse; the page says why."""
+        buttons = super().get_actions_detail(request, object_id)
+        change = self.get_object(request, object_id)
+        if change is None:
+            return []
+        first = list(entries_of(change, signed_in(request))[: SHOWN + 1])
+        # Of more, only the action itself looks at all.
+        is_possible = len(first) > SHOWN or any(step.undo for step in steps_of(first))
+        return buttons if is_possible else []
+
+    @display(description=_("Gateways that follow it"))
+    def acknowledged(self, change: ConfigChange) -> str:
+        """Those alive, each with a link to its page. A gateway that acknowledged a later revision follows this one."""
+        alive = list(Gateway.objects.alive().order_by("name"))
+        if not alive:
+            return str(_("no gateway is alive"))
+        lines = (
+            (link("gateway_gateway_change", gateway.pk, text=gateway.name), _state_of(gateway, change))
+            for gateway in alive
+        )
+        return format_html_join("", "<p>{}: {}</p>", lines)
 
     @display(description=_("Gateways read again"))
     def affects(self, change: Any) -> str:
@@ -145,7 +174,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
     def would_undo(self, change: Any) -> str:
         page: KeysetPage = change.page()
         lines = (
-            (step.words if step.undo else format_html("{}: {}", step.entry.verb, step.words),)
+            (step.words if step.undo else format_html("{}: {}", action_in_words(step.entry.verb), step.words),)
             for step in steps_of(page.rows)
         )
         return (

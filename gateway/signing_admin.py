@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -38,12 +39,12 @@ class SigningKeyAdmin(ReadOnlyAdmin):
 
     @display(description=_("For GATEWAY_CONFIG_KEYS"))
     def for_gateways(self, key: SigningKey) -> str:
-        return str(pin_of(key))
+        return format_html('<span class="break-all font-mono">{}</span>', pin_of(key))
 
     @display(description=_("The only key in use of these gateways"))
     def only_key_of(self, key: SigningKey) -> str:
         names = signing_actions.gateways_given_only(key) if key.retired_at is None else []
-        return ", ".join(names) or "–"
+        return ", ".join(names) or str(_("none"))
 
     add_key = Dialog(
         signing_actions.add_signing_key,

@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
-from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
+from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, UnfoldAdminSelectWidget
 
 from accounts.admin.keyset import KeysetListMixin
 from accounts.declared import Action
@@ -92,6 +93,7 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         title: str | Promise,
         button: str | Promise,
         hint: str | Promise,
+        row: Model | None = None,
     ) -> HttpResponse:
         """A page with one form, in the frame of the admin; an invalid form comes back with status 422.
 
@@ -100,14 +102,17 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         Args:
             request: the request of the page.
             title: the heading of the page.
+            row: whose page "Cancel" leads to; None for the list.
         """
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        back = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_changelist")
         context = self.admin_site.each_context(request) | {
             "opts": self.opts,
             "title": title,
             "form": form,
             "button": button,
             "hint": hint,
-            "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
+            "back": back,
         }
         return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
@@ -140,8 +145,24 @@ def _is_plain(model: type[Model], name: str) -> bool:
 def style(form: BaseForm, *names: str) -> None:
     """Give all fields of a form of ours, or the named ones, the look of the admin."""
     for field in [form.fields[name] for name in names or form.fields]:
-        classes = SELECT_CLASSES if isinstance(field.widget, Select) else INPUT_CLASSES
-        field.widget.attrs["class"] = " ".join(classes)
+        is_select = isinstance(field.widget, Select)
+        if is_select:
+            # With the arrow that tells it from a line of text.
+            field.widget.template_name = UnfoldAdminSelectWidget.template_name
+        field.widget.attrs["class"] = " ".join(SELECT_CLASSES if is_select else INPUT_CLASSES)
+
+
+def link(name: str, *args: object, text: object, query: str = "") -> str:
+    """A link to a page of the admin.
+
+    Args:
+        name: of the page, without "admin:".
+        args: of its URL.
+        text: what people read.
+        query: such as "?q=eu-1", with quoted values.
+    """
+    address = reverse(f"admin:{name}", args=args) + query
+    return format_html('<a class="text-link underline" href="{}">{}</a>', address, text)
 
 
 def go_to(name: str, *args: object, status: int = 200) -> HttpResponse:

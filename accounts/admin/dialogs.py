@@ -38,6 +38,12 @@ class DialogForm(BaseDialogForm):  # type: ignore[misc]
         return {name: value for name, value in self.cleaned_data.items() if name != SUBMITTED}
 
 
+class Dangerous:
+    """Mixed into the form of a dangerous dialog: its own button is red, too."""
+
+    form_after_template = "admin/accounts/dangerous.html"
+
+
 def reason_field(*, max_length: int = 500, help_text: Words = "", rows: int = 1) -> forms.CharField:
     """The field in which a dialog asks for a reason, of one line or of `rows` lines."""
     widget = UnfoldAdminTextareaWidget(attrs={"rows": rows}) if rows > 1 else UnfoldAdminTextInputWidget()
@@ -89,10 +95,12 @@ class Dialog:
             form: the form of the dialog; by default it has no fields.
             call: calls the action, if that takes more than the row's id, the answers and `by`.
             icon: the name of a symbol beside the label.
-            is_dangerous: show the button in red.
+            is_dangerous: show the button, and the dialog's own, in red.
             ends_on: the next page after success: the row's, or the list.
             show: instead of `done`, makes the dialog show something of the action's result, such as a secret.
         """
+        if is_dangerous:
+            form = type(f"Dangerous{form.__name__}", (Dangerous, form), {})
         self.action, self.form, self.done, self.show, self.ends_on = action, form, done, show, ends_on
         self.call = call or action
         self._frame = {

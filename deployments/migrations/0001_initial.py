@@ -293,11 +293,24 @@ class Migration(migrations.Migration):
                         verbose_name="calls of a session stay together",
                     ),
                 ),
-                ("model", models.OneToOneField("catalog.catalogmodel", models.PROTECT, related_name="route")),
-                ("generation", models.BigIntegerField(default=0, editable=False)),
-                ("changed_at", models.DateTimeField(null=True, editable=False)),
+                (
+                    "model",
+                    models.OneToOneField(
+                        "catalog.catalogmodel", models.PROTECT, related_name="route", verbose_name="model"
+                    ),
+                ),
+                (
+                    "generation",
+                    models.BigIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="Grows with every change of the route.",
+                        verbose_name="generation",
+                    ),
+                ),
+                ("changed_at", models.DateTimeField(null=True, editable=False, verbose_name="changed at")),
                 ("revision", models.BigIntegerField(default=0, editable=False)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
                 (
                     "degrades_to",
                     models.ForeignKey(
@@ -312,6 +325,8 @@ class Migration(migrations.Migration):
                 ("degrades_above_first_token_ms", models.PositiveIntegerField(null=True, editable=False)),
             ],
             options={
+                "verbose_name": "route",
+                "verbose_name_plural": "routes",
                 "permissions": [("manage_route", "Change which targets serve a model")],
                 "constraints": [
                     models.CheckConstraint(

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from catalog.models import CatalogModel
 from core.ids import uuid7
@@ -182,13 +183,20 @@ class Route(Handled):
     )
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
-    # Grows with every change. Whoever changes the route says which generation they looked at.
-    generation = models.BigIntegerField(default=0, editable=False)
-    changed_at = models.DateTimeField(null=True, editable=False)
+    model = models.OneToOneField(
+        CatalogModel, models.PROTECT, related_name="route", verbose_name=gettext_lazy("model")
+    )
+    # Whoever changes the route says which generation they looked at.
+    generation = models.BigIntegerField(
+        gettext_lazy("generation"),
+        default=0,
+        editable=False,
+        help_text=gettext_lazy("Grows with every change of the route."),
+    )
+    changed_at = models.DateTimeField(gettext_lazy("changed at"), null=True, editable=False)
     # The configuration revision of that change.
     revision = models.BigIntegerField(default=0, editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(gettext_lazy("created"), default=now, editable=False)
 
     # A smaller model that answers on purpose when one of the two goals is passed; both empty without it.
     degrades_to = models.ForeignKey(
@@ -202,6 +210,8 @@ class Route(Handled):
     objects = RouteQuerySet.as_manager()
 
     class Meta:
+        verbose_name = gettext_lazy("route")
+        verbose_name_plural = gettext_lazy("routes")
         permissions = [("manage_route", "Change which targets serve a model")]
         constraints = [
             CheckConstraint(name="route_handling_is_possible", condition=HANDLING_IS_POSSIBLE),

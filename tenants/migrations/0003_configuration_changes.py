@@ -42,16 +42,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "ConfigChange",
             fields=[
-                ("revision", models.BigIntegerField(primary_key=True, serialize=False)),
+                (
+                    "revision",
+                    models.BigIntegerField(primary_key=True, serialize=False, verbose_name="revision"),
+                ),
                 ("mark", models.UUIDField()),
-                ("raised_at", models.DateTimeField(db_default=Now())),
+                ("raised_at", models.DateTimeField(db_default=Now(), verbose_name="raised at")),
                 ("is_everything", models.BooleanField()),
                 ("tenants", ArrayField(models.UUIDField())),
                 ("projects", ArrayField(models.UUIDField())),
                 ("keys", ArrayField(models.UUIDField())),
                 ("limits", ArrayField(models.UUIDField())),
             ],
-            options={"verbose_name": "configuration revision"},
+            options={
+                "verbose_name": "configuration revision",
+                "verbose_name_plural": "configuration revisions",
+            },
         ),
         migrations.CreateModel(
             "RevisionEntry",

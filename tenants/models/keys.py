@@ -162,10 +162,10 @@ class ConfigRevision(models.Model):
 class ConfigChange(models.Model):
     """What changed with one revision, by id (tenants/revision.py writes and reads it)."""
 
-    revision = models.BigIntegerField(primary_key=True)
+    revision = models.BigIntegerField(_("revision"), primary_key=True)
     # Distinguishes it from another revision with the same number, given after a restore.
     mark = models.UUIDField()
-    raised_at = models.DateTimeField(db_default=Now())
+    raised_at = models.DateTimeField(_("raised at"), db_default=Now())
     # True if the caller did not name what changed.
     is_everything = models.BooleanField()
     tenants = ArrayField(models.UUIDField())
@@ -177,7 +177,8 @@ class ConfigChange(models.Model):
     objects = ConfigChangeQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "configuration revision"
+        verbose_name = _("configuration revision")
+        verbose_name_plural = _("configuration revisions")
 
     def __str__(self) -> str:
         return f"revision {self.revision}"

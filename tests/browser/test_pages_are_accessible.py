@@ -12,7 +12,9 @@ from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
+from core.ids import uuid7
 from core.local_days import end_of_month
+from gateway.models import RefusedCalls
 from tenants.actions import revoke_api_key
 from tenants.models import ApiKey
 from tests.browser.conftest import OTHER
@@ -39,6 +41,7 @@ def paths(house):
     ended = ApiKeyFactory(tenant=house.tenant, project=house.project, name="ended")
     revoke_api_key(ended.pk, by=house.people["owner"], reason="Left on a train")
     action = AuditEntry.objects.in_tenant(house.tenant).filter(verb="api_key.revoked").latest("pk")
+    refused_calls_of(used)
     month = now().date().replace(day=1)
     ask_for_cost_report(house.tenant, start_day=month, end_day=end_of_month(month), by=house.people["owner"])
     return [
@@ -50,8 +53,21 @@ def paths(house):
         f"requests/{pending.pk}/withdraw/",
         "keys/", "keys/?tab=ended", f"keys/{claimable.pk}/claim/", f"keys/{used.pk}/revoke/",
         "audit/", "audit/?person=nobody%40example.com", f"audit/{action.pk}/", "audit/exports/",
+        "projects/", f"projects/{house.project.pk}/limits/", "refused-calls/", "settings/",
         "cost/", f"cost/?month={house.last_month:%Y-%m}", "cost/?month=last-12", "exports/", "exports/new/",
     ]  # fmt: skip
+
+
+def refused_calls_of(key):
+    """Calls over a limit, and calls of a model that the key may not use: the second name no limit."""
+    for code, limit in (("rate_limit_exceeded", "tokens_per_day"), ("model_not_found", "")):
+        RefusedCalls.objects.create(
+            id=uuid7(), tenant=key.tenant, project_id=key.project_id, key_id=key.pk, gateway_name="gw", minute=now(),
+            model=LONG_NAME, status=429 if limit else 404, code=code, count=12_345, limit_kind=limit,
+            limit_scope="key" if limit else "", limit_scope_id=key.pk if limit else None,
+            limit_id=uuid7() if limit else None, limit_value=1_000_000 if limit else None,
+            samples=[{"call_id": str(uuid7()), "at": 1_800_000_000}],
+        )  # fmt: skip
 
 
 def ask(house, *, withdraw=False):

@@ -61,7 +61,7 @@ def test_a_wrong_key_is_told_beside_its_field_and_never_comes_back(desk, stub):
         ["eu-west-1", "eu-west-2"], {"openai-organization": "org-1"}, False,
     )  # fmt: skip
     text = page(desk, f"/admin/deployments/provider/{provider.pk}/change/")
-    for words in ("OpenAI EU", "…GOOD", "37, 0 in the catalog", "reached,"):
+    for words in ("OpenAI EU", "…GOOD", "37 listed, 0 of them in the catalog", "reached,"):
         assert words in text
     assert GOOD_KEY not in text
     assert "enabled" in page(desk, "/admin/deployments/provider/")

@@ -228,7 +228,7 @@ def test_the_dialog_that_disables_names_the_first_tenants(provider, operator, cl
     assert "Tenant 00" in text
     assert "and one more tenant" in text
     assert f"Tenant {MOST_TENANTS:02}" not in text
-    assert "and 1 more tenants" in in_words(whom_it_hits(provider, None))
+    assert "and 1 more tenant" in in_words(whom_it_hits(provider, None))
 
 
 def test_the_question_costs_the_same_for_many_models_and_tenants(provider, django_assert_max_num_queries):

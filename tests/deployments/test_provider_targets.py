@@ -248,7 +248,7 @@ def test_many_models_are_routed_at_once_and_those_that_are_stay_as_they_are(list
     dialog = f"/admin/deployments/provider/{listed.provider.pk}/route-models/"
     text = client.get(dialog, headers={"HX-Request": "true"}).content.decode()
     assert "nothing serves it now" in text
-    assert "beside 1 targets" in text
+    assert "beside 1 target, with weight 1" in text
     route_provider_models(listed.provider.pk, [row.pk for row in (*rows, listed)], by=operator)
     assert names_of(routable_models(listed.provider)) == []
     assert [route.entries.count() for route in (rows[0].model.route, rows[1].model.route)] == [1, 2]
