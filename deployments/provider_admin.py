@@ -108,6 +108,14 @@ class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
         )
         return counted
 
+    def response_add(
+        self, request: HttpRequest, obj: Provider, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Go on to the provider's page, where its models are routed."""
+        if "_addanother" in request.POST:
+            return redirect("admin:deployments_provider_add")
+        return redirect("admin:deployments_provider_change", obj.pk)
+
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
         provider_actions.add_provider(
             obj,
@@ -118,6 +126,9 @@ class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
         )
         if form.report is not None:
             messages.info(request, in_words(form.report))
+        messages.success(
+            request, _("%(it)s is added. Route its models to it, so that it gets calls.") % {"it": obj}
+        )
 
     @offers(provider_actions.change_provider)
     @action(description=_("Settings"), url_path="settings", icon="settings", permissions=["change_settings"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import ValidationError
 from django.forms.models import construct_instance
 from django.http import HttpRequest
@@ -58,6 +59,14 @@ class HeadersField(forms.CharField):
         return clean_headers(headers)
 
 
+class RegionsField(SimpleArrayField):
+    """Regions as people write them: separated by commas, with or without spaces; an empty part is none."""
+
+    def to_python(self, value: Any) -> list[str]:
+        parts = value if isinstance(value, list) else str(value or "").split(",")
+        return [part for said in parts if (part := str(said).strip().lower())]
+
+
 class YesNoField(forms.TypedChoiceField):
     """Yes or no. Unlike a check box, it shows whether a page sent it."""
 
@@ -78,6 +87,17 @@ class YesNoField(forms.TypedChoiceField):
 def _receives_traces() -> YesNoField:
     field = Provider._meta.get_field("receives_traces")
     return YesNoField(label=capfirst(field.verbose_name), help_text=field.help_text)
+
+
+def _regions() -> RegionsField:
+    field = Provider._meta.get_field("regions")
+    return RegionsField(
+        forms.CharField(max_length=60),
+        label=capfirst(field.verbose_name),
+        help_text=field.help_text,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
 
 
 class CredentialFields(forms.Form):
@@ -126,11 +146,12 @@ class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
         label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
     )
     receives_traces = _receives_traces()
+    regions = _regions()
 
     class Meta:
         model = Provider
         fields = ["name", *Provider.EDITABLE]
-        widgets = {"regions": UnfoldAdminTextInputWidget}
+        error_messages = {"name": {"unique": _("A provider with this name already exists.")}}
 
     field_order = [
         "name",
@@ -177,13 +198,13 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
         label=_("Extra headers"), required=False, help_text=_("One per line, as name: value. Never a secret.")
     )
     receives_traces = _receives_traces()
+    regions = _regions()
 
     class Meta:
         model = Provider
         fields = list(Provider.EDITABLE)
         widgets = {
             "private_ca": UnfoldAdminTextareaWidget,
-            "regions": UnfoldAdminTextInputWidget,
             "trains_on_data": forms.NullBooleanSelect,
         }
 

@@ -92,7 +92,7 @@ class RefusedCalls(TenantOwned):
     # As the client named it; empty if it named none.
     model = models.CharField(_("model"), max_length=200, blank=True)
     status = models.SmallIntegerField(_("status"))
-    code = models.CharField(_("reason"), max_length=60)
+    code = models.CharField(_("code"), max_length=60)
     count = models.BigIntegerField(_("calls"))
     # The limit that refused, as it was then.
     limit_id = models.UUIDField(null=True)

@@ -12,13 +12,13 @@ from unfold.decorators import display
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import link
 from gateway.models import RefusedCalls
-from gateway.refused_calls import kind_in_words, value_in_words
+from gateway.refused_calls import kind_in_words, reason_in_words, value_in_words
 from tenants.models import ApiKey, Project
 
 
 @admin.register(RefusedCalls)
 class RefusedCallsAdmin(ReadOnlyAdmin):
-    list_display = ["minute", "tenant", "code", "limit", "model", "count", "gateway_name"]
+    list_display = ["minute", "tenant", "reason", "limit", "model", "count", "gateway_name"]
     list_filter = ["status"]
     list_select_related = ["tenant"]
     search_fields = ["tenant__name", "tenant__slug", "code", "model", "gateway_name"]
@@ -32,6 +32,7 @@ class RefusedCallsAdmin(ReadOnlyAdmin):
         "tenant",
         "key",
         "model",
+        "reason",
         "status",
         "code",
         "count",
@@ -40,6 +41,10 @@ class RefusedCallsAdmin(ReadOnlyAdmin):
         "gateway_name",
         "calls",
     ]
+
+    @display(description=_("Reason"))
+    def reason(self, row: RefusedCalls) -> str:
+        return reason_in_words(row.code, row.status)
 
     @display(description=_("Limit"))
     def limit(self, row: RefusedCalls) -> str:

@@ -11,7 +11,9 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db.models import Max, QuerySet, Sum
+from django.utils.functional import Promise
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from gateway.contract import NANO
 from gateway.contract.refusals import RefusalBatch, RefusedReport
@@ -116,6 +118,11 @@ class RefusedGroup:
     # Ids of some of the calls.
     call_ids: list[str]
 
+    @property
+    def reason(self) -> str:
+        """Why gateways refused them, for people."""
+        return reason_in_words(self.code, self.status)
+
 
 def refused_since(
     rows: QuerySet[RefusedCalls], tenant: Tenant, since: datetime, *, most: int
@@ -163,6 +170,29 @@ def _latest_samples(rows: QuerySet[RefusedCalls], names: tuple[str, ...]) -> dic
         group = tuple(getattr(row, name) for name in names)
         samples.setdefault(group, [one["call_id"] for one in row.samples])
     return samples
+
+
+_BY_CODE: Final[dict[str, Promise]] = {
+    "model_not_found": _("The key may not call this model, or nothing serves it"),
+    "wrong_endpoint": _("This model is called at another path"),
+    "too_many_wrong_calls": _("Too many wrong calls in a row"),
+}
+_BY_STATUS: Final[dict[int, Promise]] = {
+    400: _("The call is not valid"),
+    403: _("The call is not allowed"),
+    404: _("Not found"),
+    408: _("The call arrived too slowly"),
+    413: _("The call is too large"),
+    429: _("Too many calls"),
+}
+
+
+def reason_in_words(code: str, status: int) -> str:
+    """Why a gateway refused a call, for people; the code says it exactly."""
+    words = _BY_CODE.get(code) or _BY_STATUS.get(status)
+    if words is None:
+        words = _("No target could serve the call") if status >= 500 else _("The call was refused")
+    return str(words)
 
 
 def kind_in_words(kind: str) -> str:

@@ -28,11 +28,12 @@ SHOWN = 50
 
 
 def with_words(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Adds `verbs` and `actors` of the entries behind each revision, in one query for all rows."""
+    """Adds `verbs`, `subjects` and `actors` of the entries behind each revision, in one query for all rows."""
     ids = RevisionEntry.objects.filter(revision=OuterRef(OuterRef("revision"))).values("entry_id")
     entries = AuditEntry.objects.across_tenants().filter(pk__in=ids).order_by("pk")
     annotated: QuerySet[Any] = rows.annotate(
         verbs=ArraySubquery(entries.values("verb")[:SHOWN]),
+        subjects=ArraySubquery(entries.values("subject_label")[:SHOWN]),
         actors=ArraySubquery(entries.values("actor_label")[:SHOWN]),
     )
     return annotated
@@ -108,7 +109,11 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("What"))
     def what(self, change: Any) -> str:
-        return ", ".join(dict.fromkeys(map(action_in_words, change.verbs))) or affects(change)
+        words = list(dict.fromkeys(map(action_in_words, change.verbs)))
+        subjects = list(dict.fromkeys(filter(None, change.subjects)))
+        if len(words) == len(subjects) == 1:
+            return f"{words[0]}: {subjects[0]}"
+        return ", ".join(words) or affects(change)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """No button where no action behind the revision has an inverse; the page says why."""

@@ -81,7 +81,13 @@ def read_url(url: str, networks: Networks) -> Destination:
 
 def read_proxy_url(url: str, networks: Networks) -> Destination:
     """Read the URL of an HTTP proxy: like `read_url`, and without a path. Raises EgressRefused."""
-    proxy = read_url(url, networks)
+    try:
+        proxy = read_url(url, networks)
+    except EgressRefused as refused:
+        if refused.code != "scheme" or "://" in url:
+            raise
+        message = gettext_noop("The URL of a proxy begins with http:// or https://")
+        raise EgressRefused("scheme", message) from refused
     if proxy.path:
         raise EgressRefused(
             "path", gettext_noop("The URL of a proxy has no path: http://proxy.example.com:3128")
@@ -94,7 +100,12 @@ def _read(url: str) -> Destination:
         raise EgressRefused(
             "url", gettext_noop("The URL has more than %(most)d characters."), most=LONGEST_URL
         )
-    if not url.isascii() or not url.isprintable() or any(mark in url for mark in ' \\"<>^`{|}'):
+    if not url.isascii() and url.isprintable():
+        raise EgressRefused(
+            "url",
+            gettext_noop("The URL has a character beyond ASCII. Write such a name in its form with xn--"),
+        )
+    if not url.isprintable() or any(mark in url for mark in ' \\"<>^`{|}'):
         raise EgressRefused(
             "url",
             gettext_noop(
@@ -103,11 +114,15 @@ def _read(url: str) -> Destination:
         )
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host = parts.hostname or ""
     except ValueError as error:
         raise EgressRefused(
             "url", gettext_noop("This is not a URL. Write it as https://api.example.com/v1")
         ) from error
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise EgressRefused("port", gettext_noop("The port is no number from 1 to 65535.")) from error
     if parts.scheme not in ("https", "http") or not url.startswith(f"{parts.scheme}://"):
         raise EgressRefused("scheme", gettext_noop("The URL begins with https://"))
     if "@" in parts.netloc:

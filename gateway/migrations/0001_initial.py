@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 ("minute", models.DateTimeField(verbose_name="minute")),
                 ("model", models.CharField(max_length=200, blank=True, verbose_name="model")),
                 ("status", models.SmallIntegerField(verbose_name="status")),
-                ("code", models.CharField(max_length=60, verbose_name="reason")),
+                ("code", models.CharField(max_length=60, verbose_name="code")),
                 ("count", models.BigIntegerField(verbose_name="calls")),
                 ("limit_id", models.UUIDField(null=True)),
                 ("limit_scope", models.CharField(max_length=10, blank=True)),

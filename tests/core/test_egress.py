@@ -105,7 +105,7 @@ LOOPBACK = read_networks(["127.0.0.0/8", "::1/128"])
         ("https://api.example.com:22/", "port"),
         ("https://api.example.com:25/", "port"),
         ("https://api.example.com:0/", "port"),
-        ("https://api.example.com:65536/", "url"),
+        ("https://api.example.com:65536/", "port"),
         ("https://api.example.com:/", "port"),
         ("https://api.example.com/v1/../admin", "path"),
         ("https://api.example.com/v1/%2e%2e/admin", "path"),

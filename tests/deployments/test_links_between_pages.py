@@ -3,9 +3,11 @@
 import pytest
 from django.urls import reverse
 
+from deployments.models import Provider
 from deployments.provider_routing import route_provider_models
 from deployments.routes import EntryPlan, change_route
-from tests.factories import CatalogModelFactory, ProviderFactory, ProviderModelFactory
+from tests.deployments.provider_stub import GOOD_KEY, serving
+from tests.factories import CatalogModelFactory, ProviderFactory, ProviderModelFactory, allow_loopback
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +81,26 @@ def test_the_button_of_a_dangerous_dialog_is_red(desk, listed):
     own = f"/admin/deployments/provider/{listed.provider_id}"
     assert "data-dangerous" in desk.get(f"{own}/disable/").content.decode()
     assert "data-dangerous" not in desk.get(f"{own}/refresh/").content.decode()
+
+
+def test_a_new_provider_leads_to_its_page(desk):
+    allow_loopback()
+    with serving() as stub:
+        answer = desk.post(
+            "/admin/deployments/provider/add/",
+            {
+                "name": "openai-eu", "title": "OpenAI EU", "dialect": "openai", "base_url": stub.url,
+                "highest_data_class": "internal", "trains_on_data": "unknown", "connect_timeout_seconds": "5",
+                "first_byte_timeout_seconds": "60", "idle_timeout_seconds": "60", "credential_kind": "stored",
+                "credential": GOOD_KEY, "test": "yes",
+            },
+            follow=True,
+        )  # fmt: skip
+    assert answer.redirect_chain[-1][0] == reverse(
+        "admin:deployments_provider_change", args=[Provider.objects.get().pk]
+    )
+    assert "OpenAI EU is added." in answer.content.decode()
+    assert "successfully" not in answer.content.decode()
 
 
 def test_a_preview_without_a_change_says_so(desk, listed, operator):

@@ -30,7 +30,7 @@ def stub(db):
 def form(stub, **more):
     return {
         "name": "openai-eu", "title": "OpenAI EU", "dialect": "openai", "base_url": stub.url, "api_version": "",
-        "regions": "eu-west-1, eu-west-2", "highest_data_class": "internal", "trains_on_data": "false",
+        "regions": "EU-west-1, eu-west-2,,", "highest_data_class": "internal", "trains_on_data": "false",
         "extra_headers": "OpenAI-Organization: org-1", "connect_timeout_seconds": "5",
         "first_byte_timeout_seconds": "60", "idle_timeout_seconds": "60", "credential_kind": "stored",
         "credential": GOOD_KEY, "reference": "", "test": "yes",
@@ -79,6 +79,9 @@ def test_a_wrong_key_is_told_beside_its_field_and_never_comes_back(desk, stub):
         ("private_ca", "nonsense", "PEM form"),
         ("name", "two words", "slug"),
         ("regions", "EU West!", "is no region"),
+        ("base_url", "https://api.example.com:99999/v1", "The port is no number from 1 to 65535."),
+        ("base_url", "https://ex\u00e4mple.com/v1", "a character beyond ASCII"),
+        ("proxy_url", "proxy.example.com:3128", "The URL of a proxy begins with http:// or https://"),
     ],
 )
 def test_each_mistake_is_told_on_the_page(desk, stub, field, value, words):

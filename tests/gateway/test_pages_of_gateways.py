@@ -4,12 +4,13 @@ import pytest
 from django.urls import reverse
 from django.utils.timezone import now
 
+from deployments.provider_actions import disable_provider
 from gateway.actions import set_media_hosts
 from gateway.counters import counter_in_words
 from gateway.models import Gateway
 from tenants.actions import revoke_api_key
 from tenants.models import ConfigChange
-from tests.factories import ApiKeyFactory
+from tests.factories import ApiKeyFactory, ProviderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +67,12 @@ def test_the_page_of_a_revision_says_which_gateways_follow_it(desk, change):
     ):  # fmt: skip
         assert words in text
     assert "gateway.media_hosts_set" not in text
+
+
+def test_the_list_of_revisions_names_what_was_changed(desk, operator):
+    provider = ProviderFactory(title="Lighthouse Europe")
+    disable_provider(provider.pk, by=operator)
+    assert "Provider disabled: Lighthouse Europe" in page(desk, "tenants_configchange_changelist")
 
 
 def test_a_revision_without_an_inverse_has_no_undo_button(desk, change, operator):

@@ -194,6 +194,7 @@ def test_people_see_which_limit_refused_their_calls_and_strangers_nothing(client
         text = client.get(page).content.decode()
         assert "Requests per minute: 3" in text
         assert "1,005" in text
+        assert "The key may not call this model, or nothing serves it" in text
         assert "min ago" in text or "just now" in text
         assert text.index("rate_limit_exceeded") < text.index("model_not_found"), "the most frequent first"
         answer = client.get("/api/v1/refused-calls/", {"tenant": key.tenant.slug, "code": "model_not_found"})
