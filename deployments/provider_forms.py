@@ -62,7 +62,7 @@ class HeadersField(forms.CharField):
 class RegionsField(SimpleArrayField):
     """Regions as people write them: separated by commas, with or without spaces; an empty part is none."""
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: Any) -> Any:
         parts = value if isinstance(value, list) else str(value or "").split(",")
         return [part for said in parts if (part := str(said).strip().lower())]
 
