@@ -179,7 +179,11 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
     def would_undo(self, change: Any) -> str:
         page: KeysetPage = change.page()
         lines = (
-            (step.words if step.undo else format_html("{}: {}", action_in_words(step.entry.verb), step.words),)
+            (
+                step.words
+                if step.undo
+                else format_html("{}: {}", action_in_words(step.entry.verb), step.words),
+            )
             for step in steps_of(page.rows)
         )
         return (
