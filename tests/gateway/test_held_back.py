@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from audit.models import AuditEntry
 from catalog.models import Grant
 from core.regions import is_allowed
 from deployments.models import Cluster, Provider, RouteEntry
@@ -20,8 +21,9 @@ from gateway.contract import DATA_CLASSES
 from gateway.contract.stream import ConfigRouting, Unpacker
 from gateway.contract.versions import PartReader
 from gateway.models import ConfigRefusal
-from gateway.proof import Proof
+from gateway.proof import NotProved, Proof
 from gateway.proxy.config_build import IndexBuilder
+from gateway.refused import note_refused
 from gateway.snapshots import SharedSnapshots
 from tenants.actions import set_limits, suspend_tenant
 from tenants.models import ApiKey, Tenant
@@ -272,6 +274,20 @@ def test_without_any_routes_gateways_keep_the_last_ones(world):
     assert holds(read(body, index))
     assert read(body, index).snapshot.routes == index.snapshot.routes
     assert "cannot be compiled" in ConfigRefusal.objects.get().reason
+
+
+def test_what_is_found_again_is_told_once(world):
+    faults = [NotProved(f"Fault {number}.", model="one") for number in range(3)]
+    note_refused(faults, 5)
+    note_refused(faults[::-1], 6)
+    # As changes show, of which only some have a fault.
+    row = note_refused(faults[1:2], 7)
+    entries = AuditEntry.objects.across_tenants().filter(verb="configuration.refused")
+    assert entries.count() == 1
+    assert (row.revision, row.reason) == (5, "Fault 0. Fault 1. Fault 2.")
+    row = note_refused([*faults, NotProved("Another.", model="two")], 8)
+    assert entries.count() == 2
+    assert (row.revision, row.reason) == (8, "Another. Fault 0. Fault 1. Fault 2.")
 
 
 def test_a_gateway_hears_of_a_revoked_key_while_a_route_is_at_fault(world, client, monkeypatch):
