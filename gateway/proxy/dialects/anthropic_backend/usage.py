@@ -15,10 +15,13 @@ class AnthropicUsage:
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}
+        # The cache is inside of `input_tokens`.
+        self._is_inside = False
 
     def note(self, usage: Any) -> None:
         """Keep what another report says: the larger of two numbers, since some servers fill up with zeros."""
         if isinstance(usage, dict):
+            self._is_inside = self._is_inside or (bool(self._told) and _counts_as_openai(usage))
             _merge(self._told, usage)
 
     @property
@@ -47,7 +50,8 @@ class AnthropicUsage:
         if not all(map(_is_count, (*counts.values(), *lifetimes.values(), thought or 0))):
             return dict(told)
         written = max(counts["cache_creation_input_tokens"], sum(lifetimes.values()))
-        prompt = counts["input_tokens"] + counts["cache_read_input_tokens"] + written
+        cached = counts["cache_read_input_tokens"] + written
+        prompt = max(counts["input_tokens"], cached) if self._is_inside else counts["input_tokens"] + cached
         usage: dict[str, Any] = {
             "prompt_tokens": prompt,
             "completion_tokens": counts["output_tokens"],
@@ -82,6 +86,17 @@ def _merge(known: dict[str, Any], told: dict[str, Any]) -> None:
             _merge(known[name], value)
         elif not (_is_count(before) and _is_count(value) and before > value):
             known[name] = value
+
+
+def _counts_as_openai(usage: dict[str, Any]) -> bool:
+    """Whether a later report has the cache under OpenAI's name too, and no prompt: Alibaba tells the whole at first."""
+    details, cached = usage.get("prompt_tokens_details"), usage.get("cache_read_input_tokens")
+    return (
+        "input_tokens" not in usage
+        and _is_count(cached)
+        and isinstance(details, dict)
+        and details.get("cached_tokens") == cached
+    )
 
 
 def _is_count(value: Any) -> bool:
