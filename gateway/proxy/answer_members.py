@@ -49,11 +49,13 @@ KINDS = {
 }
 # Of whole answers, and of events.
 OBJECTS = (b'"chat.completion"', b'"chat.completion.chunk"', b'"text_completion"', b'"list"')
-ORDINARY = re.compile(r"[a-z_]{1,64}")  # names of members that cannot be names of hosts
+# Names of members that cannot be names of hosts.
+ORDINARY = re.compile(r"[a-z_]{1,64}")
 TIER = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
 NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?")
 TALLY_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
-ANY_TOOL_CALL = re.compile(r"functions\.[\w-]{1,100}:\d{1,4}")  # Kimi's ids, which it wants back as they are
+# Kimi's ids, which it wants back as they are.
+ANY_TOOL_CALL = re.compile(r"functions\.[\w-]{1,100}:\d{1,4}")
 # Members that reveal where and how an answer was made. `usage`, `choices` and others that clients read pass.
 _PRIVATE = re.compile(
     r"_|.*(?:host|addr|base_url|server_url|endpoint|path|node|worker|server|backend|provider|deployment|transfer_params|disagg|"

@@ -44,8 +44,10 @@ from gateway.proxy.whole_answers import PlainAnswer, as_json
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
-_ENDS = (b"]}", b'],"usage":null}')  # of chunks with nothing after their choices
-_DEEPEST = 64  # levels of an answer; deeper ones are omitted
+# Of chunks with nothing after their choices.
+_ENDS = (b"]}", b'],"usage":null}')
+# Levels of an answer; deeper ones are omitted.
+_DEEPEST = 64
 _NEXT_MEMBER = re.compile(rb'\],\s*"')
 
 
@@ -85,7 +87,8 @@ class Names:
                     return b"".join(self._whole(event) for event in _split(events))
                 lines[number] = clean
             elif line[:1] == b":":
-                lines[number] = b":"  # a comment that keeps the connection alive, without its text
+                # A comment that keeps the connection alive, without its text.
+                lines[number] = b":"
             elif line.strip() and not EVENT_NAME.fullmatch(line):
                 lines[number] = b":"
         return b"\n".join(lines)
@@ -312,7 +315,8 @@ def _rewritten(value: bytes, clean: Callable[[Any], Any]) -> bytes | None:
     try:
         try:
             whole = orjson.loads(value)
-        except orjson.JSONDecodeError:  # half a surrogate pair, or invalid UTF-8
+        # Half a surrogate pair, or invalid UTF-8.
+        except orjson.JSONDecodeError:
             whole = json.loads(value.decode("utf-8", "replace"))
         left = clean(whole)
         if left == whole:
