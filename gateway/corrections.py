@@ -4,7 +4,8 @@ A fault in a route must not hold back a revoked key. So a part that the proof re
 one that it accepts, never by a wider one:
 
 - A route whose targets would get what they may not gets the targets that were proved last (gateway/last_proved.py), as
-  far as the rows still have and permit them, with today's addresses and credentials; else none.
+  far as the rows still have and permit them, with today's addresses and credentials if gateways can read them; else
+  none.
 - A tenant gets the regions of its row, and degrades only if its row says so.
 - A project keeps the models that are granted to it, each at most until its grant ends, with the class of data granted.
 
@@ -19,10 +20,20 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, DataClass, RouteConfig
+from gateway.contract import (
+    CONTRACT_VERSION,
+    DATA_CLASSES,
+    ContractError,
+    DataClass,
+    RouteConfig,
+    TargetConfig,
+    decode,
+    encode,
+)
 from gateway.contract import v1_config as v1
 from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, ProjectRecord, TenantRecord
 from gateway.proof import GrantFacts, NotProved, Policy, Proof
+from gateway.proxy.index import compile_route
 
 
 @dataclass(frozen=True)
@@ -61,17 +72,21 @@ def _as_last(route: RouteConfig, last: RouteConfig | None) -> RouteConfig:
     if last is None:
         return replace(route, targets=[])
     today = {target.id: target for target in route.targets}
-    targets = [
-        replace(
-            one,
-            addresses=today[one.id].addresses,
-            upstream_model=today[one.id].upstream_model,
-            provider=today[one.id].provider,
-        )
-        for one in last.targets
-        if one.id in today
-    ]
-    return replace(last, targets=targets)
+    return replace(
+        last, targets=[_moved(last, one, today[one.id]) for one in last.targets if one.id in today]
+    )
+
+
+def _moved(route: RouteConfig, last: TargetConfig, today: TargetConfig) -> TargetConfig:
+    """A target as it was proved last, at its address of today; at the one proved last if no gateway could read it."""
+    moved = replace(
+        last, addresses=today.addresses, upstream_model=today.upstream_model, provider=today.provider
+    )
+    try:
+        compile_route(decode(RouteConfig, encode(replace(route, targets=[moved]))))
+    except ContractError:
+        return last
+    return moved
 
 
 def _targets_by_model(faults: list[NotProved]) -> Mapping[str, set[str]]:
@@ -106,8 +121,9 @@ class Corrector(Proof):
             self._refuse(fault)
 
     def faults_of_routes(self) -> list[NotProved]:
-        """The faults of the routes for every policy that gateways have."""
+        """The faults of the routes for every policy that gateways have, and those that no gateway could read."""
         if self._configs:
+            self._read_routes()
             self._standing(None)
         return self._found
 

@@ -24,7 +24,15 @@ from django.utils.timezone import now
 from catalog.models import Grant
 from core.regions import is_allowed
 from deployments.models import RouteEntry
-from gateway.contract import CONTRACT_VERSION, DATA_CLASSES, ContractError, DataClass, RouteConfig
+from gateway.contract import (
+    CONTRACT_VERSION,
+    DATA_CLASSES,
+    ContractError,
+    DataClass,
+    RouteConfig,
+    decode,
+    encode,
+)
 from gateway.contract import v1_config as v1
 from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, ProjectRecord, TenantRecord
 from gateway.contract.versions import downgraded_route, may_stand_in, target_of, upgraded_routes
@@ -108,6 +116,8 @@ class Proof:
 
     def take(self, part: ConfigPart | v1.ConfigPart) -> None:
         """Check one part as it is sent. Tenants must come before their projects."""
+        if isinstance(part, ConfigRouting):
+            self._read_routes()
         if isinstance(part, ConfigRouting | v1.ConfigRouting) and not self._is_everything:
             self._standing(None)
         elif isinstance(part, ConfigRecords | v1.ConfigRecords):
@@ -224,6 +234,14 @@ class Proof:
             if (fault := _fault(self._targets[model].get(target), model, real)) is not None:
                 yield target, fault
 
+    def _read_routes(self) -> None:
+        """Read each route as gateways do: one that they cannot read would have them refuse the whole message."""
+        for model in self._configs:
+            try:
+                self._route(model)
+            except NotProved as fault:
+                self._refuse(fault)
+
     def _route(self, model: str) -> Route:
         """The route as the gateway compiles it."""
         if model not in self._routes:
@@ -231,7 +249,7 @@ class Proof:
             if self._is_first:
                 [config] = upgraded_routes([downgraded_route(config)])
             try:
-                self._routes[model] = compile_route(config)
+                self._routes[model] = compile_route(decode(RouteConfig, encode(config)))
             except ContractError as error:
                 raise NotProved(
                     f"No gateway could read the route of {model}: {error}", model=model

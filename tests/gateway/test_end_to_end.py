@@ -19,7 +19,9 @@ from catalog.actions import decide_review, raise_access_request
 from catalog.models import Review
 from core.secrets import new_key_secret
 from deployments.actions import add_cluster
-from deployments.models import Cluster, TargetAddress
+from deployments.models import Cluster, Provider, TargetAddress
+from deployments.routes import EntryPlan, change_route, make_routable
+from gateway.models import ConfigRefusal
 from tenants.actions import (
     claim_api_key,
     prepare_api_key,
@@ -34,6 +36,7 @@ from tests.factories import (
     CatalogModelFactory,
     ModelVersionFactory,
     ProjectFactory,
+    ProviderModelFactory,
     TenantFactory,
     member_of,
     staff,
@@ -198,6 +201,27 @@ def test_a_revoked_key_is_refused_within_seconds(rig, record_property):
     rig.stack.wait_until(lambda: is_refused(rig), 20, "the refusal of the revoked key")
     # Promised: 1 s, p99 5 s.
     record_property("seconds_until_refused", round(time.monotonic() - began, 3))
+
+
+def test_a_revoked_key_is_refused_within_seconds_while_a_route_is_broken(rig, record_property):
+    rig.chat()
+    listed = ProviderModelFactory(model=CatalogModelFactory(name="odd"))
+    make_routable([listed])
+    change_route(listed.model.route.pk, [EntryPlan(listed.target.pk)], based_on=0, by=None)
+    providers = Provider.objects.filter(pk=listed.provider_id)
+    providers.update(base_url="ftp://nowhere/v1")
+    try:
+        revoke_api_key(rig.key.pk, by=rig.developer)
+        began = time.monotonic()
+        rig.stack.wait_until(lambda: is_refused(rig), 20, "the refusal of the revoked key")
+        record_property("seconds_until_refused", round(time.monotonic() - began, 3))
+        refusal = ConfigRefusal.objects.get()
+        assert refusal.stands
+        assert "No gateway could read the route of odd" in refusal.reason
+    finally:
+        providers.update(base_url="https://odd.example/v1")
+        raise_revision(routing=True)
+        rig.stack.acknowledged()
 
 
 def test_a_suspended_tenant_is_refused_and_comes_back(rig):

@@ -266,6 +266,25 @@ def test_a_route_at_fault_keeps_no_target_that_the_rows_forbid_now(world):
     assert ["us-east-1"] in regions
 
 
+@pytest.mark.parametrize("is_granted", [True, False])
+def test_a_route_that_no_gateway_could_read_stays_at_its_last_addresses(world, is_granted):
+    """Gateways refuse a whole configuration for one such route, also if nobody may call its model."""
+    if not is_granted:
+        Grant.objects.across_tenants().filter(model=world.models[0]).update(revoked_at=now())
+        raise_revision(projects=[world.bound.pk, world.free.pk])
+    index = read(compiled())
+    entry = RouteEntry.objects.filter(route__model=world.models[0]).order_by("pk")[0]
+    known = [target.addresses for target in index.routes["one"].config.targets]
+    entry.target.addresses.update(url="ftp://odd/v1")
+    holds = revoke(world)
+    _, body = compiled_changes(index.revision, index.state)
+    after = read(body, index)
+    assert holds(after)
+    assert [target.addresses for target in after.routes["one"].config.targets] == known
+    assert holds(read(compiled()))
+    assert "No gateway could read the route of one" in ConfigRefusal.objects.get().reason
+
+
 def test_without_any_routes_gateways_keep_the_last_ones(world):
     index = read(compiled())
     with broken({}, raises=True):

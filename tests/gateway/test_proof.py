@@ -308,8 +308,12 @@ def test_each_pair_of_policy_and_route_is_looked_at_once(project, monkeypatch):
     for number in range(20):
         key_for(ProjectFactory(tenant=project.tenant, slug=f"more-{number}"), project.model)
     looked = []
-    real = Proof._route
-    monkeypatch.setattr(Proof, "_route", lambda self, model: looked.append(model) or real(self, model))
+    real = Proof._faults_of
+    monkeypatch.setattr(
+        Proof,
+        "_faults_of",
+        lambda self, model, *policies: looked.append(model) or real(self, model, *policies),
+    )
     everything(2)
     assert looked == ["spread"] * 2, (
         "21 projects share one policy: once for the routes, once for the projects"
