@@ -141,13 +141,13 @@ def test_a_model_past_its_deprecation_date_is_not_published(db):
     run(
         {
             "old-1": GOOD | {"deprecation_date": "2026-11-20"},
-            "new-1": GOOD | {"deprecation_date": "2027-01-31"},
+            "new-1": GOOD | {"deprecation_date": "2099-01-31"},
             "p/mixed-1": GOOD | {"litellm_provider": "p", "deprecation_date": "2025-01-01"},
             "q/mixed-1": GOOD | {"litellm_provider": "q"},
         }
     )
     assert model("old-1").lifecycle == "retired"
-    assert (model("new-1").lifecycle, model("new-1").deprecation_date) == ("deprecated", date(2027, 1, 31))
+    assert (model("new-1").lifecycle, model("new-1").deprecation_date) == ("deprecated", date(2099, 1, 31))
     assert model("mixed-1").lifecycle == "published"
     assert model("mixed-1").offers.get(is_primary=True).source_key == "q/mixed-1"
     assert set(CatalogModel.objects.published().values_list("name", flat=True)) == {"new-1", "mixed-1"}
@@ -237,7 +237,7 @@ def test_an_entry_that_says_everything_else_leaves_the_same_rows_as_one_that_is_
         "max_output_tokens": 8000,
         "supports_vision": True,
         "supported_regions": ["eu-west-1"],
-        "deprecation_date": "2027-01-31",
+        "deprecation_date": "2099-01-31",
         "source": "https://example.com/prices",
         "input_cost_per_token": 1e-06,
     }
@@ -300,10 +300,10 @@ def test_what_an_operator_edited_is_kept(db):
         "highest_data_class": "restricted",
     }
     CatalogModel.objects.filter(name="gpt-4o").update(**edited)
-    run({"gpt-4o": GOOD | {"max_input_tokens": 128000, "deprecation_date": "2027-01-31"}})
+    run({"gpt-4o": GOOD | {"max_input_tokens": 128000, "deprecation_date": "2099-01-31"}})
     kept = model("gpt-4o")
     assert {name: getattr(kept, name) for name in edited} == edited
-    assert (kept.context_tokens, kept.deprecation_date) == (128000, date(2027, 1, 31))
+    assert (kept.context_tokens, kept.deprecation_date) == (128000, date(2099, 1, 31))
 
 
 def test_only_those_who_publish_models_import_and_the_audit_log_says_so(operator, developer):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from itertools import product
 
 import pytest
 from django import forms
 from django.forms.models import ModelChoiceField
+from django.utils.timezone import now
 from drf_spectacular.generators import SchemaGenerator
 
 from tests.isolation.sweep import (
@@ -106,7 +108,8 @@ def plausible(schema):
     """A value that a property of this schema might have."""
     if "enum" in schema:
         return schema["enum"][0]
-    kind = {"date": "2026-10-01", "date-time": "2027-01-01T00:00:00Z"}.get(schema.get("format"))
+    next_week = (now() + timedelta(days=7)).isoformat()
+    kind = {"date": "2026-10-01", "date-time": next_week}.get(schema.get("format"))
     if kind:
         return kind
     return {"integer": 1, "boolean": True, "array": [], "object": {}}.get(schema.get("type"), "words")
