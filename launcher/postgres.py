@@ -181,7 +181,7 @@ class EmbeddedPostgres:
         fresh.rename(self.data)
 
     def _end_orphan(self) -> None:
-        """Wait for a server of a killed launcher to finish, and remove the pid file it left."""
+        """End a server of a killed launcher with its sessions, and remove the pid file it left."""
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().splitlines()[0])
@@ -194,14 +194,27 @@ class EmbeddedPostgres:
             deadline = time.monotonic() + patience_seconds
             while self._runs_here(pid) and time.monotonic() < deadline:
                 time.sleep(0.05)
+        # A busy session does not notice that its server was killed, and no other server starts while it lives.
+        deadline = time.monotonic() + 5.0
+        while (left := self._processes_here()) and time.monotonic() < deadline:
+            send_all(left, signal.SIGKILL)
+            time.sleep(0.05)
         pid_file.unlink(missing_ok=True)
 
+    def _processes_here(self) -> set[int]:
+        """Every process of PostgreSQL on our data, also without its server."""
+        pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+        return {pid for pid in pids if self._runs_here(pid)}
+
     def _runs_here(self, pid: int) -> bool:
-        """Whether this process is a server on our data; PostgreSQL's working directory is its data directory."""
+        """Whether this process is PostgreSQL's on our data, which is the working directory of all its processes."""
         if pid <= 0 or not is_alive(pid):
             return False
+        process = Path(f"/proc/{pid}")
         try:
-            return Path(f"/proc/{pid}/cwd").resolve() == self.data.resolve()
+            # A person may have a shell there.
+            is_postgres = (process / "exe").readlink().name.startswith("postgres")
+            return is_postgres and (process / "cwd").resolve() == self.data.resolve()
         except OSError:
             return False
 

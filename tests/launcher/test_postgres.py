@@ -1,8 +1,11 @@
 """The embedded PostgreSQL, in the places and states people leave it in."""
 
+import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -14,6 +17,7 @@ from launcher.identity import unprivileged_identity
 from launcher.ports import free_port
 from launcher.postgres import Binaries, EmbeddedPostgres, choose_binaries
 from launcher.postgres import installed_binaries as all_installed
+from launcher.processes import is_alive
 from launcher.running import RunningServer
 
 as_root = os.geteuid() == 0
@@ -92,6 +96,32 @@ def test_an_interrupted_first_start_is_made_good(tmp_path):
     (half / "PG_VERSION").write_text("15\n")
     server = EmbeddedPostgres(tmp_path / "postgres", port=free_port(), password="s", fast=True)
     assert answer_of(server, tmp_path / "log")
+
+
+def test_a_busy_session_of_a_killed_server_does_not_keep_the_next_one_from_starting(tmp_path):
+    server = EmbeddedPostgres(tmp_path / "postgres", port=free_port(), password="s", fast=True)
+    with (tmp_path / "log").open("wb") as log:
+        running = RunningServer(server, log)
+        with contextlib.closing(psycopg.connect(server.url("postgres"), autocommit=True)) as busy:
+            session = busy.info.backend_pid
+            busy.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
+            with psycopg.connect(server.url("postgres"), autocommit=True) as looking:
+                question = (
+                    "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'"
+                )
+                while looking.execute(question).fetchone() != (1,):
+                    time.sleep(0.01)
+            running.process.kill()
+            running.process.wait()
+            assert is_alive(session)
+            here = subprocess.Popen(["sleep", "60"], cwd=server.data)
+            try:
+                assert answer_of(server, tmp_path / "next")
+                assert not is_alive(session)
+                assert here.poll() is None, "whatever else works in that directory goes on"
+            finally:
+                here.kill()
+                here.wait()
 
 
 def test_root_without_the_capability_is_told_the_way_out(tmp_path, monkeypatch):
