@@ -6,8 +6,9 @@ import pytest
 
 from tests.factories import ProjectFactory, TenantFactory, member_of, staff
 from tests.moments import pytest_runtest_setup
+from tests.order import pytest_collection_modifyitems
 
-__all__ = ["pytest_runtest_setup"]
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_setup"]
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ GIVEN = ("DATABASE_URL", "CELERY_BROKER_URL", "GATEWAY_REDIS_URL", "SECRET_KEY",
 PATHS = ("CONSOLE_URL", "GATEWAY_URL", "EXPORT_DIR", "ENGINE_STATE_DIR", "STATIC_ROOT")
 # Three on a quiet machine; the tests may have to share theirs.
 PATIENCE_MINUTES = 10
+# Whichever test a worker begins with starts the demo.
+pytestmark = pytest.mark.timeout(PATIENCE_MINUTES * 60 + 300)
 
 
 class Demo:
@@ -93,7 +95,6 @@ def demo(tmp_path_factory):
         demo.end(signal.SIGTERM)
 
 
-@pytest.mark.timeout(600)
 def test_the_tour_walks_the_main_path_of_a_new_demo(demo):
     first = demo.manage("tour", "--patience", "5")
     assert first.returncode == 0, first.stdout + first.stderr
@@ -103,7 +104,6 @@ def test_the_tour_walks_the_main_path_of_a_new_demo(demo):
     assert len(people) == 5, "a developer, two reviewers, finance and a controller"
 
 
-@pytest.mark.timeout(600)
 def test_the_tour_ends_at_the_first_difference(demo, tmp_path):
     """A tour that cannot fail would prove nothing: here the developer's password is wrong."""
     wrong = demo.installation
@@ -149,7 +149,6 @@ def test_it_listens_on_loopback_only(demo):
     assert set(addresses) == {"0100007F"}, "127.0.0.1"
 
 
-@pytest.mark.timeout(600)
 def test_a_killed_demo_leaves_nothing_behind_and_comes_back_with_its_data(demo):
     today = date.today()
     window = {
