@@ -86,11 +86,14 @@ def test_one_group_at_a_time():
         await one_group(groups)
         for _ in range(3):
             groups.add(Job(None))
-        await asyncio.sleep(0)
+        # As its timer does, in the same step of the loop.
+        groups._hand_over()
+        groups.add(Job(None))
+        await asyncio.sleep(0.01)
         groups.add(Job(None))
         await asyncio.sleep(0.01)
 
-    assert handed_over(work, in_progress=lambda: 3) == [1, 3]
+    assert handed_over(work, in_progress=lambda: 1) == [1, 3]
 
 
 def test_what_waits_at_the_end_is_not_lost():

@@ -2,13 +2,16 @@
 
 import json
 import uuid
+from types import SimpleNamespace
 
 import pytest
 import requests
 
+from gateway.proxy import call_log, logs
 from gateway.proxy.errors import Refusal
 from gateway.proxy.tracing import read_trace
 from tests.gateway.proxy_fixtures import MODEL, ask, wait_until
+from tests.gateway.test_proxy_spool import event
 
 HEX = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{HEX}-00f067aa0ba902b7-01"
@@ -107,3 +110,37 @@ def test_each_answered_call_is_one_line_without_content_and_secrets(shared_rig):
     output = shared_rig.gateway.process.output()
     for private in ("a very private prompt", secret, "ada@example.com"):
         assert private not in output
+
+
+@pytest.mark.parametrize("worker", [0, 2])
+def test_the_line_says_everything_that_is_known_and_who_wrote_it(monkeypatch, worker):
+    lines, written = logs._Lines(), []
+    lines.configure("info", "gw-1", worker)
+    monkeypatch.setattr(call_log, "lines", lines)
+    monkeypatch.setattr(lines, "add", written.append)
+    config = SimpleNamespace(tenant_slug="aurora-bank", project_slug="fraud", prefix="qm_abcde")
+    one = event(model='a "model"', trace_id=HEX, first_token_ms=3, is_stream=True)
+    call_log.log_answered(one, SimpleNamespace(config=config))
+    (text,) = written
+    line = json.loads(text)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "call_answered",
+        "level": "info",
+        "gateway": "gw-1",
+        **({"worker": 2} if worker else {}),
+        "call": one.call_id,
+        "tenant": "aurora-bank",
+        "project": "fraud",
+        "key": "qm_abcde",
+        "model": 'a "model"',
+        "target": "b",
+        "status": "ok",
+        "http_status": 200,
+        "usage": {"input": 3, "output": 4},
+        "exact": True,
+        "stream": True,
+        "latency_ms": 5,
+        "first_token_ms": 3,
+        "trace": HEX,
+    }
