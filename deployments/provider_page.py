@@ -157,7 +157,11 @@ class ProviderPage:
             )
         if tokens:
             words.append(ngettext("%(shown)s token", "%(shown)s tokens", tokens) % {"shown": f"{tokens:,}"})
-        return ", ".join(words) or _("not known")
+        if not words:
+            return _("not known; gateways send calls until the provider refuses them (429)")
+        return _("%(quota)s; while it is used up, gateways send calls to the next target of a route") % {
+            "quota": ", ".join(words)
+        }
 
 
 def weight_in_words(weight: int) -> str:

@@ -92,6 +92,17 @@ def test_each_mistake_is_told_on_the_page(desk, stub, field, value, words):
     assert not Provider.objects.exists()
 
 
+def test_pages_say_what_a_quota_does_and_who_may_move_a_provider(desk):
+    provider = ProviderFactory()
+    path = f"/admin/deployments/provider/{provider.pk}"
+    assert "not known; gateways send calls until the provider refuses them" in page(desk, f"{path}/change/")
+    Provider.objects.update(requests_per_minute=60, tokens_per_minute=90_000)
+    assert "60 requests, 90,000 tokens; while it is used up, gateways send" in page(desk, f"{path}/change/")
+    assert "Gateways send it no more, and use the next target instead" in page(desk, f"{path}/settings/")
+    assert "are for people who may manage all providers" in page(desk, f"{path}/settings/")
+    assert "but not where calls go: base URL, proxy and private CA" in page(desk, f"{path}/managers/")
+
+
 def test_settings_are_tested_and_changed(desk, stub):
     desk.post(ADD, form(stub))
     provider = Provider.objects.get()
