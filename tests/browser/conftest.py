@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -64,6 +64,10 @@ def running_stack(django_db_setup, django_db_blocker):
             renew_clone()
 
 
+def month_before_this():
+    return (now().date().replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
 @dataclass
 class House:
     """A tenant with two projects, its people, two priced models, and what they cost last month."""
@@ -72,14 +76,12 @@ class House:
     tenant: object
     project: object
     people: dict = field(default_factory=dict)
+    # It stays the one with the calls, though another month may begin.
+    last_month: date = field(default_factory=month_before_this)
 
     @property
     def home(self):
         return f"{self.stack.console}/t/{self.tenant.slug}/"
-
-    @property
-    def last_month(self):
-        return (now().date().replace(day=1) - timedelta(days=1)).replace(day=1)
 
     @contextmanager
     def visit(self, browser, role, **options):
@@ -122,17 +124,15 @@ def house(running_stack):
             name, {"input": INPUT_PRICE, "output": OUTPUT_PRICE},
             valid_from=datetime(2026, 1, 1, tzinfo=UTC), reason="List price", by=None,
         )  # fmt: skip
-    record_last_month(ApiKeyFactory(tenant=tenant, project=project, name="older"))
+    record_usage_of(house.last_month, ApiKeyFactory(tenant=tenant, project=project, name="older"))
     return house
 
 
-def record_last_month(key):
-    """Calls of both models on seven days of last month, none of a round price."""
+def record_usage_of(month, key):
+    """Calls of both models on seven days of a month, none of a round price."""
     from billing.ingest import record_usage
 
-    first = (now().replace(day=1, hour=9, minute=0, second=0, microsecond=0) - timedelta(days=1)).replace(
-        day=1
-    )
+    first = datetime(month.year, month.month, 1, 9, tzinfo=UTC)
     calls = [
         usage_record(
             event_id=uuid7(), key_id=key.pk, model=(MODEL, OTHER)[n % 2],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -14,6 +13,7 @@ import pytest
 from django.utils.timezone import now
 from playwright.sync_api import expect
 
+from core.local_days import end_of_month
 from deployments.actions import add_cluster
 from deployments.models import Cluster
 from tests.browser.conftest import INPUT_PRICE, MODEL, OUTPUT_PRICE
@@ -56,7 +56,7 @@ def test_the_main_path_from_the_search_for_a_model_to_its_bill(browser, house, s
         read_the_cost_of_today(page, house, used)
         total = read_the_cost_of_last_month(page, house)
     with house.visit(browser, "controller") as (desk, _):
-        assert sum_of_the_report(desk) == total
+        assert sum_of_the_report(desk, house) == total
 
 
 def ask_for_the_model(page):
@@ -147,7 +147,7 @@ def read_the_cost_of_today(page, house, used):
 
 def read_the_cost_of_last_month(page, house):
     """Chart, tiles, tables and API agree; the total."""
-    end = now().date().replace(day=1) - timedelta(days=1)
+    end = end_of_month(house.last_month)
     page.get_by_label("Month").select_option(f"{end:%Y-%m}")
     page.wait_for_url(f"**/cost/?month={end:%Y-%m}")
     chart = page.get_by_role("img", name=re.compile("cost per day by model"))
@@ -181,13 +181,12 @@ def cost_by_api(house, start, end):
     return Decimal(body["total"]["cost"])
 
 
-def sum_of_the_report(page):
+def sum_of_the_report(page, house):
     """Ask for last month's report, watch it being built, download it; the sum of its rows."""
     page.get_by_role("link", name="Cost reports").first.click()
     page.get_by_role("link", name="New cost report").click()
     page.get_by_label("Tenant").select_option("Harbour Bank")
-    month = now().date().replace(day=1) - timedelta(days=1)
-    page.get_by_label("Month").fill(f"{month:%Y-%m}")
+    page.get_by_label("Month").fill(f"{house.last_month:%Y-%m}")
     page.get_by_role("button", name="Build report").click()
     download_link = page.locator("#export-progress").get_by_role("link", name="Download")
     # The page asks by itself.
