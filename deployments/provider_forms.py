@@ -23,6 +23,7 @@ from unfold.widgets import (
 from accounts.admin.base import style
 from accounts.admin.dialogs import DialogForm
 from catalog.models import CatalogModel
+from catalog.serving import servable_modes
 from core.editing import sent_values
 from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from deployments.models import Provider, ProviderCredential
@@ -309,13 +310,12 @@ class NameModelForm(DialogForm):
         widget=UnfoldAdminTextInputWidget,
         help_text=_("As calls name it. For Azure OpenAI: the name of the deployment."),
     )
-    mode = forms.CharField(
-        label=_("Mode"),
-        required=False,
-        max_length=40,
-        widget=UnfoldAdminTextInputWidget,
-        help_text=_("Such as chat or embedding. Empty: as in the catalog."),
-    )
+    mode = forms.ChoiceField(label=_("Mode"), required=False, widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        modes = [(mode, mode.replace("_", " ")) for mode in sorted(servable_modes())]
+        self.fields["mode"].choices = [("", _("As in the catalog")), *modes]
 
 
 class RouteModelsForm(DialogForm):

@@ -13,6 +13,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.models import CatalogModel
+from catalog.serving import can_be_served, servable_modes
 from core.errors import Conflict
 from deployments.models import Provider, ProviderModel, RouteEntry
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider
@@ -113,7 +114,8 @@ def name_provider_model(pk: UUID | str, name: str, mode: str = "", *, by: User) 
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
         PermissionDenied: `by` may not manage this provider.
-        ValidationError: the name is empty, too long, or not one word of ASCII characters.
+        ValidationError: the name is empty, too long, or not one word of ASCII characters; or gateways serve
+            no models of the mode.
     """
     provider = lock_provider(pk, by)
     name_provider_model.require(by, provider)
@@ -122,8 +124,11 @@ def name_provider_model(pk: UUID | str, name: str, mode: str = "", *, by: User) 
         raise ValidationError(
             {"name": _("Enter the provider's name of the model: one word of ASCII characters.")}
         )
+    if mode and not can_be_served(mode):
+        message = _("Gateways serve no models of this mode. Possible are: %(modes)s.")
+        raise ValidationError({"mode": message % {"modes": ", ".join(sorted(servable_modes()))}})
     row, is_new = ProviderModel.objects.get_or_create(
-        provider=provider, name=name, defaults={"is_named_by_hand": True, "mode": mode[:40]}
+        provider=provider, name=name, defaults={"is_named_by_hand": True, "mode": mode}
     )
     if is_new or not row.is_named_by_hand:
         row.is_named_by_hand = True

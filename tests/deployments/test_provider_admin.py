@@ -177,6 +177,8 @@ def test_models_are_listed_named_and_matched(desk, stub):
     CatalogModelFactory(name="aya-expanse")
     provider = ProviderFactory(dialect="azure")
     own = f"/admin/deployments/provider/{provider.pk}"
+    wrong = desk.post(f"{own}/name-model/", SENT | {"name": "our-gpt", "mode": "chats"}).content.decode()
+    assert "chats is not one of the available choices" in wrong
     desk.post(f"{own}/name-model/", SENT | {"name": "our-gpt", "mode": "chat"})
     row = provider.models.get()
     text = page(desk, f"/admin/deployments/providermodel/?provider__id__exact={provider.pk}")

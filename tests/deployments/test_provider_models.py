@@ -67,6 +67,10 @@ def test_a_model_of_another_mode_or_a_retired_one_is_no_match(operator):
     CatalogModelFactory(name="old-model", lifecycle="retired")
     provider = ProviderFactory()
     assert name_provider_model(provider.pk, "text-embed-x", "embedding", by=operator).model is None
+    with pytest.raises(
+        ValidationError, match=r"Gateways serve no models of this mode\. Possible are: .*chat"
+    ):
+        name_provider_model(provider.pk, "another", "chats", by=operator)
     assert name_provider_model(provider.pk, "old-model", by=operator).model is None
 
 
