@@ -17,7 +17,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
-from accounts.admin.base import offers
+from accounts.admin.base import more, offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
@@ -72,12 +72,8 @@ class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
         "refresh",
         "change",
         "rotate",
-        "name_model",
         "route_models",
-        "managers",
-        "disable",
-        "enable",
-        "delete_now",
+        more("name_model", "managers", "disable", "enable", "delete_now"),
     ]
     inlines = [CredentialInline]
 

@@ -146,7 +146,7 @@ def dialogs_of_the_admin():
     """Everything that the admin offers beside looking, by its address: /admin/app/model/…/name/."""
     for model, page in site._registry.items():
         if model._meta.app_label in settings.OUR_APPS:
-            for name in {*(page.actions_list or ()), *(page.actions_detail or ())}:
+            for name in {*(page.actions_list or ()), *page._extract_action_names(page.actions_detail or ())}:
                 method = getattr(type(page), name)
                 yield (
                     f"/admin/{model._meta.app_label}/{model._meta.model_name}/",

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, UnfoldAdminSelectWidget
 
@@ -115,6 +116,11 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
             "back": back,
         }
         return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
+
+
+def more(*names: str) -> dict[str, Any]:
+    """A menu in the head of a page, for `actions_detail`: what is not done every day. An empty one is not shown."""
+    return {"title": _("More"), "items": list(names)}
 
 
 def offers(action: Action[Any, ..., Any]) -> Callable[[Function], Function]:

@@ -23,7 +23,8 @@ SENT = {SUBMITTED: "True"}
 def dialogs():
     """Every button of the admin that opens a dialog, with the admin's class and the button's name."""
     for of in admin.site._registry.values():
-        for name in [*getattr(of, "actions_list", ()), *getattr(of, "actions_detail", ())]:
+        names_of = getattr(of, "_extract_action_names", list)
+        for name in names_of([*getattr(of, "actions_list", ()), *getattr(of, "actions_detail", ())]):
             method = getattr(type(of), name)
             if hasattr(method, "dialog"):
                 yield pytest.param(method, id=f"{type(of).__name__}.{name}")

@@ -179,6 +179,7 @@ def call_it(house, secret, upstream):
 def disable_and_see_whom_that_hits(page, house):
     provider = Provider.objects.get(name="lighthouse-eu")
     page.goto(f"{house.stack.console}/admin/deployments/provider/{provider.pk}/change/")
+    page.locator("summary", has_text="More").click()
     page.get_by_role("link", name=re.compile(r"\bDisable$")).click()
     dialog = page.locator("#dialog")
     lost = dialog.get_by_role("list", name="Tenants that lose a model")

@@ -127,12 +127,13 @@ DIALOGS = [
     ("directory/scimtoken/", "Issue a token"),
     ("directory/scimtoken/{token}/change/", "Revoke"),
     ("deployments/provider/", "Allowed networks"),
-    ("deployments/provider/{provider}/change/", "Disable"),
+    ("deployments/provider/{provider}/change/", "More", "Disable"),
     ("deployments/provider/{provider}/change/", "New credential"),
     ("deployments/providermodel/{listed}/change/", "Match"),
+    *(("deployments/provider/{provider}/change/", button) for button in ("Test", "Route")),
     *(
-        ("deployments/provider/{provider}/change/", button)
-        for button in ("Test", "Name a model", "Route", "Managers", "Delete")
+        ("deployments/provider/{provider}/change/", "More", button)
+        for button in ("Name a model", "Managers", "Delete")
     ),
     ("deployments/providercredential/{credential}/change/", "End now"),
     *(("gateway/gateway/", button) for button in ("Register a gateway", "Media hosts", "Order of regions")),
@@ -153,6 +154,12 @@ def problems_of(page, seen, within=None):
     return problems
 
 
+def show_buttons(page):
+    """On a phone the buttons of a page's head are behind one."""
+    if (more := page.get_by_role("link", name="more_horiz")).is_visible():
+        more.click()
+
+
 @LOOKS
 def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width):
     found = {}
@@ -167,10 +174,11 @@ def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width):
 def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
     found = {}
     with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
-        for path, button in DIALOGS:
+        for path, *menu, button in DIALOGS:
             page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
-            if (more := page.get_by_role("link", name="more_horiz")).is_visible():  # on a phone
-                more.click()
+            show_buttons(page)
+            for name in menu:
+                page.locator("summary", has_text=name).click()
             # An icon's word may come first.
             page.get_by_role("link", name=re.compile(rf"\b{button}$")).click()
             expect(page.locator("#dialog")).to_be_visible()
@@ -234,3 +242,39 @@ def stops_without_a_ring(page):
         if not stop[1]:
             unseen.append(stop[0])
     return unseen
+
+
+@LOOKS
+def test_the_menu_in_the_head_of_a_page_is_reached_by_the_keyboard(browser, house, rows, theme, width):
+    with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
+        page.goto(f"{house.stack.console}/admin/deployments/provider/{rows['provider']}/change/")
+        show_buttons(page)
+        menu, disable = page.locator(".qm-more > summary"), page.get_by_role("link", name="Disable")
+        expect(disable).to_be_hidden()
+        page.get_by_role("link", name="Route", exact=True).focus()
+        page.keyboard.press("Tab")
+        expect(menu).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(disable).to_be_in_viewport()
+        assert problems_of(page, seen) == []
+        page.keyboard.press("Escape")
+        expect(disable).to_be_hidden()
+        expect(menu).to_be_focused()
+        page.keyboard.press("Enter")
+        disable.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#dialog")).to_be_visible()
+
+
+@LOOKS
+def test_the_trail_in_the_head_of_a_route_is_whole(browser, house, theme, width):
+    name = f"meta-llama/llama-3.3-70b-instruct-{theme}"
+    route = route_of(CatalogModelFactory(name=name))
+    with house.visit(browser, "operator", theme=theme, width=width) as (page, _):
+        page.goto(f"{house.stack.console}/admin/deployments/route/{route.pk}/change/")
+        trail = page.locator("#header-inner h1")
+        expect(trail).to_contain_text(name)
+        cut = trail.evaluate(
+            "it => [it, ...it.querySelectorAll('*')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+        )
+        assert cut == 0
