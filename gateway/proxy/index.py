@@ -1,7 +1,7 @@
 """A snapshot, compiled for fast lookups. Immutable: a new revision is a new index."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.regions import distance
 from deployments.engine_controls import NEVER, fold, folded
@@ -59,10 +59,15 @@ class Backend:
     # Ours at its provider.
     quota: Quota | None = None
 
-    @property
-    def id(self) -> str:
-        """The id of the target."""
-        return self.config.id
+    # Of the target.
+    id: str = field(init=False, compare=False)
+    # The id and the URL: what the router knows it by.
+    name: tuple[str, str] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Of a frozen class.
+        object.__setattr__(self, "id", self.config.id)
+        object.__setattr__(self, "name", (self.config.id, self.url))
 
     @property
     def is_translated(self) -> bool:
@@ -169,24 +174,31 @@ class Price:
 
     nano: Mapping[str, int]
     currency: str
+    per_call: int = field(init=False)
+    # The highest price at which a token of the prompt, or of the answer, can be billed.
+    per_input_token: int = field(init=False)
+    per_output_token: int = field(init=False)
+    # By kind, also of kinds that have the price of another one.
+    _each: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        each = {kind: self._of(kind) for kind in (*_FALLBACKS, "input", "output", *self.nano)}
+        per_call = each.pop("request", 0)
+        for name, value in (
+            ("_each", each),
+            ("per_call", per_call),
+            (
+                "per_input_token",
+                max(each[kind] for kind in ("input", "cache_read", "cache_write", "cache_write_1h")),
+            ),
+            ("per_output_token", max(each["output"], each["reasoning"])),
+        ):
+            # Of a frozen class.
+            object.__setattr__(self, name, value)
 
     def covers(self, mode: Mode) -> bool:
         """Whether every kind that a call of this mode always uses has a price."""
         return (_NEEDED_WITHOUT_OUTPUT if mode == "embedding" else _NEEDED) <= self.nano.keys()
-
-    @property
-    def per_call(self) -> int:
-        return self.nano.get("request", 0)
-
-    @property
-    def per_input_token(self) -> int:
-        """The highest price at which a token of the prompt can be billed."""
-        return max(map(self._of, ("input", "cache_read", "cache_write", "cache_write_1h")))
-
-    @property
-    def per_output_token(self) -> int:
-        """The highest price at which a token of the answer can be billed."""
-        return max(self._of("output"), self._of("reasoning"))
 
     def has_all(self, usage: Usage) -> bool:
         """Whether every kind of this usage has a price."""
@@ -194,9 +206,10 @@ class Price:
 
     def cost(self, usage: Usage) -> int:
         """The cost of a call with this usage, in nano-units. Kinds without a price cost nothing."""
-        return self.per_call + sum(
-            count * self._of(kind) for kind, count in usage.items() if kind != "request"
-        )
+        nano = self.per_call
+        for kind, count in usage.items():
+            nano += count * self._each.get(kind, 0)
+        return nano
 
     def _of(self, kind: str) -> int:
         price = self.nano.get(kind)

@@ -38,7 +38,8 @@ class Share:
 
     def release(self) -> None:
         """Give the bytes back: the body is no longer needed."""
-        self._budget.release(self)
+        if self.size:
+            self._budget.release(self)
 
 
 class BodyBudget:

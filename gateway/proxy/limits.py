@@ -31,8 +31,12 @@ _HEADERS = {
     for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"))
 }
 _SWEPT_AT_ONCE = 500  # counters: about 2 ms
+# Sets of limits whose counters are remembered.
+_MOST_BOUND = 4096
 # Fast enough that a sweep ends before the number of counters doubles.
 _SWEPT_FOR_EACH_NEW = 2
+# What a limit counts: places in `EstimatedUsage.amounts`.
+_CALLS, _TOKENS, _MONEY = range(3)
 CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
@@ -49,17 +53,32 @@ class EstimatedUsage(msgspec.Struct, frozen=True, gc=False):
     input_nano: int = 0
     output_nano: int = 0
 
+    @property
+    def amounts(self) -> tuple[int, int, int] | None:
+        """How much to reserve of limits that count calls, tokens and money; None if it depends on the limit."""
+        if not self.is_output_named:
+            return None
+        return 1, self.input_tokens + self.output_tokens, self.input_nano + self.output_nano
+
     def of(self, limit: LimitConfig) -> int:
         """How much of one limit to reserve."""
-        if limit.kind in ("requests_per_minute", "concurrent_calls"):
+        measure = _measure_of(limit)
+        if measure == _CALLS:
             return 1
-        if limit.kind == "money_per_month":
+        if measure == _MONEY:
             sure, unsure = self.input_nano, self.output_nano
         else:
             sure, unsure = self.input_tokens, self.output_tokens
         if self.is_output_named:
             return sure + unsure
         return max(sure, min(sure + unsure, limit.value))
+
+
+def _measure_of(limit: LimitConfig) -> int:
+    """What a limit counts."""
+    if limit.kind in ("requests_per_minute", "concurrent_calls"):
+        return _CALLS
+    return _MONEY if limit.kind == "money_per_month" else _TOKENS
 
 
 # The least that any call uses.
@@ -77,9 +96,12 @@ def limits_on_every(key: Key) -> list[LimitConfig]:
 
 
 class Reservation(msgspec.Struct):
-    """What one call has reserved. `headers` report how much is left of the tightest limits per minute."""
+    """What one call has reserved. `headers` report how much is left of the tightest limits per minute.
 
-    holds: list[tuple[LimitConfig, Counter, Reserved]] = []
+    `holds` has the counters that learn what was used, and whether they count money.
+    """
+
+    holds: list[tuple[Counter, Reserved, bool]] = []
     headers: dict[str, str] = {}
     soft_exceeded: list[LimitConfig] = []
     is_settled: bool = False
@@ -142,6 +164,22 @@ class Remaining(NamedTuple):
     next_seconds: float
 
 
+class _Bound(NamedTuple):
+    """One limit of a set, and its counter. `clock` and `measure` are places in `_Times`
+    and in `EstimatedUsage.amounts`."""
+
+    limit: LimitConfig
+    counter: Counter
+    clock: int
+    measure: int
+
+
+# By the monotonic clock, and by that of the wall.
+_Times = tuple[float, float]
+# What to reserve at one counter, and when.
+_Asked = tuple[_Bound, int, float]
+
+
 class MemoryLimiter:
     """Counts in this process. One event loop and no `await` between check and reservation make it atomic."""
 
@@ -154,42 +192,52 @@ class MemoryLimiter:
         self._monotonic = monotonic
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
+        # By the identities of the limits, which live as long as what is bound to them.
+        self._bound: dict[tuple[int, ...], list[_Bound]] = {}
         # Checks one counter per step.
         self._sweep: Iterator[None] = iter(())
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
-        self._ask(limits, LEAST, Reservation())
+        times = self._monotonic(), self._wall()
+        for limit, counter, clock, _ in self._bind(limits, times):
+            # `LEAST` is 1 of everything.
+            if counter.count >= limit.value or times[clock] >= counter.until:
+                self._ask(limits, LEAST, Reservation())
+                return
 
     async def admit(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> Reservation:
-        reservation = Reservation()
-        asked = self._ask(limits, estimate, reservation)
-        reservation.holds = [
-            (limit, counter, counter.hold(amount, now)) for limit, counter, amount, now in asked
-        ]
-        reservation.headers = rate_headers(_remaining(asked))
+        reservation = Reservation(holds=[])
+        remaining = []
+        for (limit, counter, _, measure), amount, now in self._ask(limits, estimate, reservation):
+            held = counter.hold(amount, now)
+            # A request counts as one, however it ended.
+            if limit.kind != "requests_per_minute":
+                reservation.holds.append((counter, held, measure == _MONEY))
+            if type(counter) is LastMinute:
+                remaining.append(Remaining(limit, counter.count, counter.seconds_to_next(now)))
+        reservation.headers = rate_headers(remaining)
         return reservation
 
     def _ask(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, reservation: Reservation
-    ) -> "list[_Asked]":
+    ) -> list[_Asked]:
         """What to reserve, if all hard limits have room. Raises LimitReached; notes soft limits without room."""
         asked: list[_Asked] = []
         refused: LimitReached | None = None
         longest = 0.0
-        monotonic, wall = self._monotonic(), self._wall()
-        for limit in limits:
-            counter = self._counters.get((limit.id, limit.kind)) or self._new_counter(limit)
-            now = monotonic
-            if isinstance(counter, Calendar):
-                now = wall
-                counter.time_zone = limit.time_zone
-                if limit.used is not None and limit.used_as_of is not None:
-                    counter.seed(limit.used, limit.used_as_of, now)
-            amount = estimate.of(limit)
+        times = self._monotonic(), self._wall()
+        named = estimate.amounts
+        for bound in self._bind(limits, times):
+            limit, counter, clock, measure = bound
+            now = times[clock]
+            amount = estimate.of(limit) if named is None else named[measure]
+            asked.append((bound, amount, now))
+            if counter.count + amount <= limit.value and now < counter.until:
+                continue
+            _prepare(limit, counter, now)
             wait = counter.wait_seconds(amount, limit.value, now)
-            asked.append((limit, counter, amount, now))
             if wait > 0 and not limit.is_hard:
                 reservation.soft_exceeded.append(limit)
             # Report the limit with the longest wait, so that a retry at that time succeeds.
@@ -201,15 +249,32 @@ class MemoryLimiter:
             raise refused
         return asked
 
+    def _bind(self, limits: Sequence[LimitConfig], times: _Times) -> list[_Bound]:
+        """The counters of a set of limits: found once, until one of any set is dropped."""
+        name = tuple(map(id, limits))
+        bound = self._bound.get(name)
+        if bound is None:
+            # First, because it drops counters.
+            self._go_on(_SWEPT_FOR_EACH_NEW * sum((one.id, one.kind) not in self._counters for one in limits))
+            bound = []
+            for limit in limits:
+                counter = self._counters.get((limit.id, limit.kind))
+                if counter is None:
+                    counter = self._counters[limit.id, limit.kind] = _new_counter(limit)
+                clock = int(isinstance(counter, Calendar))
+                _prepare(limit, counter, times[clock])
+                bound.append(_Bound(limit, counter, clock, _measure_of(limit)))
+            if len(self._bound) >= _MOST_BOUND:
+                self._bound.clear()
+            self._bound[name] = bound
+        return bound
+
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
         if reservation.is_settled:
             return
         reservation.is_settled = True
-        for limit, counter, held in reservation.holds:
-            if limit.kind == "requests_per_minute":
-                # A request counts as one, however it ended.
-                continue
-            counter.settle(held, nano if limit.kind == "money_per_month" else tokens)
+        for counter, held, is_money in reservation.holds:
+            counter.settle(held, nano if is_money else tokens)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """As in `Limiter`: some now, and two per new counter. Checking 400,000 at once would stop every call."""
@@ -236,22 +301,23 @@ class MemoryLimiter:
         now = self._wall if name[1] in CALENDAR_KINDS else self._monotonic
         if counter is not None and counter.is_idle(now()):
             del self._counters[name]
-
-    def _new_counter(self, limit: LimitConfig) -> Counter:
-        """The limit's counter, when it is first needed."""
-        self._go_on(_SWEPT_FOR_EACH_NEW)
-        counter = self._counters[limit.id, limit.kind] = _new_counter(limit)
-        return counter
+            # One of them may have it.
+            self._bound.clear()
 
 
-_Asked = tuple[LimitConfig, Counter, int, float]
+def _prepare(limit: LimitConfig, counter: Counter, now: float) -> None:
+    """Tell a counter of days or months what its limit says of them."""
+    if isinstance(counter, Calendar):
+        counter.time_zone = limit.time_zone
+        if limit.used is not None and limit.used_as_of is not None:
+            counter.seed(limit.used, limit.used_as_of, now)
 
 
 def _remaining(asked: list[_Asked]) -> list[Remaining]:
     return [
-        Remaining(limit, counter.used(now), counter.seconds_to_next(now))
-        for limit, counter, _, now in asked
-        if isinstance(counter, LastMinute)
+        Remaining(bound.limit, bound.counter.used(now), bound.counter.seconds_to_next(now))
+        for bound, _, now in asked
+        if isinstance(bound.counter, LastMinute)
     ]
 
 
@@ -259,8 +325,7 @@ def rate_headers(remaining: Iterable[Remaining]) -> dict[str, str]:
     """OpenAI's x-ratelimit headers for the hard limits per minute with the least room."""
     tightest: dict[str, tuple[int, int, float]] = {}
     for limit, used, seconds in remaining:
-        kind = limit.kind
-        if limit.is_hard and kind in _HEADERS:
+        if limit.is_hard and (kind := limit.kind) in _HEADERS:
             room = limit.value - used
             left = (room if room > 0 else 0, limit.value, seconds)
             if kind not in tightest or left < tightest[kind]:

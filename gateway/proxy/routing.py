@@ -144,7 +144,9 @@ class Router:
         last = []
         for group in route.groups:
             for backend in by_session(group, session) if session else _shuffled(group):
-                of_model = self._of_models.get((*_name(backend), route.config.model))
+                of_model = (
+                    self._of_models.get((*backend.name, route.config.model)) if self._of_models else None
+                )
                 breaker, now = self._breaker(backend), self._clock()
                 if (of_model is None or of_model.admits(now)) and breaker.admits(now):
                     yield backend
@@ -154,10 +156,11 @@ class Router:
 
     def gate(self, backend: Backend) -> Gate:
         """What bounds the calls in progress at this backend."""
-        name = _name(backend)
-        gate = self._gates.get(name)
+        gate = self._gates.get(backend.name)
         if gate is None:
-            gate = self._gates[name] = Gate(backend.handling.most_connections or self._most_connections)
+            gate = self._gates[backend.name] = Gate(
+                backend.handling.most_connections or self._most_connections
+            )
         return gate
 
     def busy(self, backends: Iterable[Backend]) -> None:
@@ -199,7 +202,7 @@ class Router:
         """The backend answered in full."""
         self._breaker(backend).succeeded()
         self.alarms.served(backend.id)
-        if (of_model := self._of_models.get((*_name(backend), model))) is not None:
+        if self._of_models and (of_model := self._of_models.get((*backend.name, model))) is not None:
             of_model.answered()
             of_model.succeeded()
 
@@ -217,13 +220,13 @@ class Router:
     def lacks(self, backend: Backend, model: str) -> None:
         """The backend answered 404 for a model that another backend has."""
         self._metrics.backend_failures.labels(backend.id, "404").inc()
-        breaker = self._of_models.setdefault((*_name(backend), model), Breaker())
+        breaker = self._of_models.setdefault((*backend.name, model), Breaker())
         if breaker.failed(self._clock(), is_reachable=True):
             _log.warning("backend_lacks_model", backend=backend.id, model=model)
 
     def is_ejected(self, backend: Backend) -> bool:
         """Whether calls avoid this backend because it failed."""
-        breaker = self._breakers.get(_name(backend))
+        breaker = self._breakers.get(backend.name)
         return breaker is not None and breaker.ejected_until is not None
 
     def was_idle(self, backend: Backend) -> bool:
@@ -272,12 +275,12 @@ class Router:
 
     def apply(self, routes: Mapping[str, Route]) -> None:
         """Follow a configuration: bounds of its routes, and no memory of what no route names anymore."""
-        self.keep_only(frozenset(_name(one) for route in routes.values() for one in _backends(route)))
+        self.keep_only(frozenset(one.name for route in routes.values() for one in _backends(route)))
         for model in self._budgets.keys() - routes.keys():
             del self._budgets[model]
         for route in routes.values():
             for backend in _backends(route):
-                if (gate := self._gates.get(_name(backend))) is not None:
+                if (gate := self._gates.get(backend.name)) is not None:
                     gate.most = backend.handling.most_connections or self._most_connections
 
     def keep_only(self, backends: frozenset[tuple[str, str]]) -> None:
@@ -298,15 +301,10 @@ class Router:
             _log.warning("backend_ejected", backend=backend.id, reason=reason)
 
     def _breaker(self, backend: Backend) -> Breaker:
-        name = _name(backend)
-        breaker = self._breakers.get(name)
+        breaker = self._breakers.get(backend.name)
         if breaker is None:
-            breaker = self._breakers[name] = Breaker()
+            breaker = self._breakers[backend.name] = Breaker()
         return breaker
-
-
-def _name(backend: Backend) -> tuple[str, str]:
-    return backend.id, backend.url
 
 
 def _backends(route: Route) -> list[Backend]:

@@ -30,7 +30,14 @@ class Reserved(msgspec.Struct, gc=False):
 
 
 class Counter(Protocol):
-    """The interface of all three kinds of counters. Times are in seconds of the clock for that kind."""
+    """The interface of all three kinds of counters. Times are in seconds of the clock for that kind.
+
+    While `now < until`, no more than `count` is used, reservations included: if `count` and an amount fit under a
+    limit, so does the call, without a further step.
+    """
+
+    count: int
+    until: float
 
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         """Seconds until `amount` more fits under `value`."""
@@ -55,15 +62,18 @@ class LastMinute:
     *began*.
     """
 
+    __slots__ = ("_entries", "count")
+    until = NEVER
+
     def __init__(self) -> None:
         self._entries: deque[Reserved] = deque()
-        self._total = 0
+        self.count = 0
 
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         if amount > value:
             return NEVER
         self._forget_old(now)
-        excess = self._total + amount - value
+        excess = self.count + amount - value
         if excess <= 0:
             return 0.0
         for entry in self._entries:
@@ -73,25 +83,28 @@ class LastMinute:
         raise AssertionError("the entries of a window add up to its total")
 
     def hold(self, amount: int, now: float) -> Reserved:
+        entries = self._entries
+        # Here too, so that a minute with room for every call does not remember all of them.
+        if entries and now - entries[0].at >= MINUTE_SECONDS:
+            self._forget_old(now)
         held = Reserved(now, amount)
-        self._entries.append(held)
-        self._total += amount
+        entries.append(held)
+        self.count += amount
         return held
 
     def settle(self, held: Reserved, truth: int) -> None:
         # The call has left the window meanwhile.
         if held.at < 0:
             return
-        self._total += truth - held.amount
+        self.count += truth - held.amount
         held.amount = truth
 
     def used(self, now: float) -> int:
         self._forget_old(now)
-        return self._total
+        return self.count
 
     def seconds_to_next(self, now: float) -> float:
-        """Seconds until the oldest call leaves the window; 0 if it is empty."""
-        self._forget_old(now)
+        """Seconds until the oldest call leaves the window; 0 if it is empty. `now`: as at the last `hold` or `used`."""
         return self._entries[0].at + MINUTE_SECONDS - now if self._entries else 0.0
 
     def is_idle(self, now: float) -> bool:
@@ -102,7 +115,7 @@ class LastMinute:
         entries = self._entries
         while entries and now - entries[0].at >= MINUTE_SECONDS:
             gone = entries.popleft()
-            self._total -= gone.amount
+            self.count -= gone.amount
             gone.at = -1.0
 
 
@@ -119,74 +132,81 @@ def calendar_window(now: float, *, is_month: bool, time_zone: str) -> tuple[floa
 class Calendar:
     """A day or month in a time zone. It lasts until its end, even if the clock jumps back or the zone changes."""
 
+    __slots__ = ("_is_month", "_reserved", "_seeded_as_of", "_start", "count", "time_zone", "until")
+
     def __init__(self, *, is_month: bool, time_zone: str) -> None:
         self._is_month = is_month
         self.time_zone = time_zone
-        self._start = self._end = -1.0
-        self._settled = 0
+        self._start = self.until = -1.0
+        # Settled or reserved.
+        self.count = 0
         self._reserved = 0
         self._seeded_as_of = -1
 
     def seed(self, used: int, as_of: int, now: float) -> None:
         """Start from the ledger's number, if it is for this window and newer than the last. Never lowers the count."""
         self._roll(now)
-        if as_of > self._seeded_as_of and self._start <= as_of < self._end:
+        if as_of > self._seeded_as_of and self._start <= as_of < self.until:
             self._seeded_as_of = as_of
-            self._settled = max(self._settled, used)
+            self.count = max(self.count, used + self._reserved)
 
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         if amount > value:
             return NEVER
         self._roll(now)
-        return 0.0 if self._settled + self._reserved + amount <= value else self._end - now
+        return 0.0 if self.count + amount <= value else self.until - now
 
     def hold(self, amount: int, now: float) -> Reserved:
         self._roll(now)
         self._reserved += amount
+        self.count += amount
         return Reserved(self._start, amount)
 
     def settle(self, held: Reserved, truth: int) -> None:
         # Otherwise the window of the call's start is over.
         if held.at == self._start:
             self._reserved -= held.amount
-            self._settled += truth
+            self.count += truth - held.amount
 
     def used(self, now: float) -> int:
         self._roll(now)
-        return self._settled + self._reserved
+        return self.count
 
     def is_idle(self, now: float) -> bool:
-        return now >= self._end
+        return now >= self.until
 
     def _roll(self, now: float) -> None:
-        if now < self._end:
+        if now < self.until:
             return
-        self._start, self._end = calendar_window(now, is_month=self._is_month, time_zone=self.time_zone)
-        self._settled = self._reserved = 0
+        self._start, self.until = calendar_window(now, is_month=self._is_month, time_zone=self.time_zone)
+        self.count = self._reserved = 0
 
 
 class Now:
     """Calls in progress."""
 
+    __slots__ = ("count",)
+    until = NEVER
+
     def __init__(self) -> None:
-        self._in_use = 0
+        self.count = 0
 
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         if amount > value:
             return NEVER
         # The wait is unknown; one second is a reasonable guess.
-        return 0.0 if self._in_use + amount <= value else 1.0
+        return 0.0 if self.count + amount <= value else 1.0
 
     def hold(self, amount: int, now: float) -> Reserved:
-        self._in_use += amount
+        self.count += amount
         return Reserved(now, amount)
 
     def settle(self, held: Reserved, truth: int) -> None:
-        self._in_use -= held.amount
+        self.count -= held.amount
         held.amount = 0
 
     def used(self, now: float) -> int:
-        return self._in_use
+        return self.count
 
     def is_idle(self, now: float) -> bool:
-        return self._in_use == 0
+        return self.count == 0
