@@ -11,7 +11,7 @@ from typing import TypeVar
 import orjson
 import structlog
 
-from gateway.proxy.auth import authenticate, credential, is_loopback, require_endpoint
+from gateway.proxy.auth import authenticate, credential, is_loopback, require_endpoint, shown_key
 from gateway.proxy.body import with_member
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.dialects.anthropic_client.request import count_answer
@@ -19,7 +19,7 @@ from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.endpoints import ENDPOINTS, RESPONSES_PATH, path_of
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable, usage_not_recorded
 from gateway.proxy.fallbacks import serve
-from gateway.proxy.head import declared_length, shown
+from gateway.proxy.head import shown
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.intake import SMALL, Share
@@ -38,6 +38,8 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _KNOWN = (*ENDPOINTS, f"{MESSAGES_PATH}/count_tokens")
+# Paths as they come most often.
+_CLEAR = frozenset(path.encode() for path in _KNOWN)
 
 
 class App:
@@ -52,7 +54,8 @@ class App:
         try:
             if request.head_problem is not None:
                 raise request.head_problem
-            require_clear_path(exchange.raw_path, exchange.path)
+            if exchange.target.raw_path not in _CLEAR:
+                require_clear_path(exchange.target.raw_path, exchange.target.path)
             await self._dispatch(request)
         except Refusal as refusal:
             await self._refuse(request, refusal)
@@ -104,7 +107,7 @@ class App:
         index = self._state.ready_index()
         key = self._key_of(request, index)
         self._state.require_spool()
-        length = declared_length(request.headers, endpoint.largest_body(index.settings))
+        length = request.length(endpoint.largest_body(index.settings))
         await self._look_at_limits(key, index, length)
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
@@ -177,7 +180,9 @@ class App:
         limiter = self._state.limiter
         is_small = length is not None and length <= SMALL
         if limiter.is_local or not is_small:
-            limits = [one for one in limits_on_every(key) if one.model is None or not is_small]
+            limits = limits_on_every(key)
+            if is_small and len(key.models) == 1:
+                limits = [one for one in limits if one.model is None]
             if limits:
                 await limiter.look(limits, key.config.tenant_id)
 
@@ -229,7 +234,10 @@ class App:
     def _key_of(self, request: Request, index: Index) -> Key:
         """The key of a request. Raises Refusal, and a cheaper one for a wrong key that keeps coming."""
         try:
-            key = authenticate(index, request.headers, request.client_ip)
+            known = request.known
+            if known.key_digest is None:
+                known.key_digest = shown_key(known.headers)
+            key = authenticate(index, known.headers, request.client_ip, known.key_digest)
         except Refusal as refusal:
             given = credential(request.headers)
             raise self._state.refusals.stranger(refusal, request.client_ip, given) from None

@@ -24,16 +24,30 @@ def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
-    """Find the key of a request. Raises Refusal if there is none that may be used now and from this address."""
+def shown_key(headers: Headers) -> str:
+    """The digest of the key that a request shows; empty if it cannot be a key. Raises Refusal if it shows none."""
     scheme, _, secret = credential(headers).partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
         raise invalid_key(
             "You didn't provide an API key. Send it as `Authorization: Bearer qm_…`, or as `x-api-key: qm_…`."
         )
-    # Refuse malformed keys before hashing anything.
-    key = index.keys.get(digest(secret)) if looks_like_key(secret) else None
+    # Malformed keys are refused before anything is hashed.
+    return digest(secret) if looks_like_key(secret) else ""
+
+
+def authenticate(index: Index, headers: Headers, client_ip: str, shown: str | None = None) -> Key:
+    """Find the key of a request. Raises Refusal if there is none that may be used now and from this address.
+
+    Args:
+        index: the configuration.
+        headers: of the request.
+        client_ip: where it comes from.
+        shown: what `shown_key` says of these headers, if it was asked already.
+    """
+    if shown is None:
+        shown = shown_key(headers)
+    key = index.keys.get(shown) if shown else None
     if key is None:
         raise invalid_key("Incorrect API key provided. Check it for missing characters, or claim a new one.")
     if key.config.expires_at is not None and time.time() >= key.config.expires_at:
@@ -47,8 +61,10 @@ def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
             f"The API key {key.config.prefix}… may not be used from {client_ip}. Use it from one of its "
             "networks, or ask to add this one.",
         )
-    _check_claim(headers, "x-tenant-id", "tenant", (key.config.tenant_id, key.config.tenant_slug))
-    _check_claim(headers, "x-project-id", "project", (key.config.project_id, key.config.project_slug))
+    if "x-tenant-id" in headers:
+        _check_claim(headers, "x-tenant-id", "tenant", (key.config.tenant_id, key.config.tenant_slug))
+    if "x-project-id" in headers:
+        _check_claim(headers, "x-project-id", "project", (key.config.project_id, key.config.project_slug))
     return key
 
 
@@ -106,8 +122,8 @@ def _is_inside(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 def _check_claim(headers: Headers, header: str, noun: str, truths: tuple[str, str]) -> None:
-    claimed = headers.get(header)
-    if claimed is not None and claimed not in truths:
+    claimed = headers[header]
+    if claimed not in truths:
         raise bad_request(
             f"{header} says {claimed!r}, but this key belongs to another {noun}. Omit it, or use a key of "
             f"that {noun}.",

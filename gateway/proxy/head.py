@@ -1,7 +1,10 @@
-"""Checks of a request's head alone: whether its size and kind are acceptable."""
+"""Checks of a request's head alone: whether its size and kind are acceptable, and what is known from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from gateway.proxy.auth import read_headers
 from gateway.proxy.errors import Refusal, bad_request, unavailable
 from gateway.proxy.http.exchange import Exchange, Fault
 from gateway.proxy.http.server import LARGEST_HEAD
@@ -21,36 +24,53 @@ _ONCE = frozenset(
 )  # fmt: skip
 
 
-def problem_of(exchange: Exchange) -> Refusal | None:
-    """Why a request is refused by its head: it is not HTTP (400), it is too long (414, 431), announces an unsupported
-    kind of body (415, 417), or could be read in two ways (400). None if it may go on.
+class Known(msgspec.Struct):
+    """What follows from the headers of a request alone, if nothing speaks against them."""
+
+    # By names in lower case, without Content-Length.
+    headers: dict[str, str]
+    # Of the key that they show (`auth.shown_key`); None: not looked at.
+    key_digest: str | None = None
+
+
+def known_of(exchange: Exchange) -> Known:
+    """What is known from a request's headers: read once for all requests of a connection that have the same.
+
+    Raises Refusal if the head cannot be accepted: it is not HTTP (400), it is too long (414, 431), announces an
+    unsupported kind of body (415, 417), or could be read in two ways (400).
     """
     if exchange.fault:
-        return _problem_of_fault(exchange.fault)
-    if len(exchange.raw_path) + len(exchange.query) > LARGEST_TARGET:
-        return _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
+        raise _problem_of_fault(exchange.fault)
+    target, head = exchange.target, exchange.head
+    if len(target.raw_path) + len(target.query) > LARGEST_TARGET:
+        raise _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
     if exchange.head_count > MOST_HEADERS:
-        return _closing(431, "headers_too_large", f"The request has more than {MOST_HEADERS} headers.")
+        raise _closing(431, "headers_too_large", f"The request has more than {MOST_HEADERS} headers.")
     if exchange.head_size > LARGEST_HEADERS:
-        return _closing(431, "headers_too_large", f"The headers are larger than {LARGEST_HEADERS:,} bytes.")
-    if exchange.version == "1.0" and any(name == b"transfer-encoding" for name, _ in exchange.headers):
-        return _closing(400, "unsupported_encoding", "HTTP/1.0 has no Transfer-Encoding.")
-    return _problem_of_headers(exchange.headers)
+        raise _closing(431, "headers_too_large", f"The headers are larger than {LARGEST_HEADERS:,} bytes.")
+    known: Known | None = head.known
+    if known is None:
+        if (problem := _problem_of_headers(head.fields)) is not None:
+            raise problem
+        known = head.known = Known(read_headers(head.fields))
+    if exchange.version == "1.0" and "transfer-encoding" in known.headers:
+        raise _closing(400, "unsupported_encoding", "HTTP/1.0 has no Transfer-Encoding.")
+    return known
 
 
-def declared_length(headers: dict[str, str], largest: int) -> int | None:
+def declared_length(announced: bytes | None, headers: Mapping[str, str], largest: int) -> int | None:
     """The announced length of the body in bytes, or None if it comes without one.
 
-    Raises Refusal (413) for more than `largest`.
+    `announced` is the value of Content-Length. Raises Refusal (413) for more than `largest`.
     """
-    announced = headers.get("content-length")
     if announced is None:
         return None if "transfer-encoding" in headers else 0
-    if not (announced.isascii() and announced.isdigit()):
+    # Of bytes, only 0 to 9 are digits.
+    if not announced.isdigit():
         raise bad_request("Content-Length must be a whole number.", code="invalid_request")
-    if len(announced) > 15 or int(announced) > largest:
+    if len(announced) > 15 or (length := int(announced)) > largest:
         raise too_large(largest)
-    return int(announced)
+    return length
 
 
 def too_large(largest: int) -> Refusal:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from gateway.proxy.auth import client_address, read_headers
+from gateway.proxy.auth import client_address
 from gateway.proxy.dialects.anthropic_client.errors import refusal_body
 from gateway.proxy.errors import Refusal
-from gateway.proxy.head import declared_length, problem_of
+from gateway.proxy.head import Known, declared_length, known_of
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.ids import new_call_id
 from gateway.proxy.intake import SMALL, Share, read_body
@@ -27,7 +27,7 @@ class Request:
 
     __slots__ = (
         "_exchange", "_is_events", "asked_model", "client_ip", "head_problem", "headers", "id", "is_ended",
-        "is_recorded", "key_id", "method", "model", "on_begin", "path", "status", "tenant",
+        "is_messages", "is_recorded", "key_id", "known", "method", "model", "on_begin", "path", "status", "tenant",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> None:
@@ -35,15 +35,23 @@ class Request:
         self._is_events = True
         self.id = new_call_id()
         self.method = exchange.method
-        self.path = exchange.path
+        self.path = path = exchange.target.path
+        # Clients of the Messages API read errors in another shape.
+        self.is_messages = path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/")
         # The slug of the key's tenant, once known.
         self.tenant = ""
         # Empty without a valid key.
         self.key_id = ""
         # The name that the client gave, once its body is read.
         self.asked_model = ""
-        self.head_problem = problem_of(exchange)
-        self.headers = read_headers(exchange.headers) if self.head_problem is None else {}
+        self.head_problem: Refusal | None = None
+        try:
+            self.known = known_of(exchange)
+        except Refusal as problem:
+            self.head_problem = problem
+            self.known = Known({})
+        # By names in lower case, without Content-Length. Not to be changed.
+        self.headers = self.known.headers
         self.client_ip = client_address(exchange.peer, self.headers, trusted_proxies)
         self.status: int | None = None
         # The public name of the requested model, once the gateway has found it.
@@ -55,11 +63,6 @@ class Request:
         self.on_begin: Callable[[], None] | None = None
 
     @property
-    def is_messages(self) -> bool:
-        """Whether the path is one of the Messages API, whose clients read errors in another shape."""
-        return self.path == MESSAGES_PATH or self.path.startswith(f"{MESSAGES_PATH}/")
-
-    @property
     def is_gone(self) -> bool:
         """Whether the client has gone."""
         return self._exchange.is_gone
@@ -68,13 +71,18 @@ class Request:
         """Call `on_gone` when the client goes away; None: no longer."""
         self._exchange.on_gone = on_gone
 
+    def length(self, largest: int) -> int | None:
+        """The announced length of the body in bytes; None if it comes without one. Raises Refusal (413) for more than
+        `largest`.
+        """
+        return declared_length(self._exchange.length, self.headers, largest)
+
     async def body(self, largest: int, share: Share, grace_seconds: float) -> bytes:
         """Read the body. Raises Refusal as `intake.read_body`."""
-        announced = declared_length(self.headers, largest)
         whole = self._exchange.whole_body(min(SMALL, largest))
         if whole is not None:
             return whole
-        return await read_body(self._exchange.next_part, announced, largest, share, grace_seconds)
+        return await read_body(self._exchange.next_part, self.length(largest), largest, share, grace_seconds)
 
     async def answer(
         self, status: int, body: bytes, headers: Mapping[str, str] | None = None, content_type: str = JSON

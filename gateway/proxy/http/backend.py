@@ -5,12 +5,13 @@ A backend that is faster than the client of its answer is not read any further: 
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import httptools
 
 from gateway.proxy.http.errors import Disconnected, InvalidAnswer, TransportError
+from gateway.proxy.http.heads import Heads
 from gateway.proxy.http.timer import Timer
 
 # The most bytes of all names and values in the head and the trailers of an answer, and the most of them.
@@ -34,6 +35,7 @@ class Answer:
         "_waiting",
         "has_head",
         "headers",
+        "length",
         "status",
     )
 
@@ -41,8 +43,10 @@ class Answer:
         self.status = 0
         # Status and headers are complete.
         self.has_head = False
-        # By lower-case name; the values of a repeated one are joined by commas.
-        self.headers: dict[str, str] = {}
+        # By lower-case name, without Content-Length; the values of a repeated one are joined by commas.
+        self.headers: Mapping[str, str] = {}
+        # The value of Content-Length; None without one.
+        self.length: bytes | None = None
         self._connection = connection
         # The longest silence in the middle of the body.
         self._seconds = seconds
@@ -54,8 +58,8 @@ class Answer:
     @property
     def content_length(self) -> int:
         """The announced length of the body in bytes; 0 if it is unknown."""
-        length = self.headers.get("content-length", "")
-        return int(length) if length.isdigit() and len(length) < 19 else 0
+        length = self.length
+        return int(length) if length is not None and length.isdigit() and len(length) < 19 else 0
 
     async def read(self, until: float | None = None) -> bytes:
         """Return what has come of the body; wait if that is nothing. Empty at the end.
@@ -131,6 +135,8 @@ class BackendConnection(asyncio.Protocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._parser = httptools.HttpResponseParser(self)
+        self._heads = Heads()
+        self._is_reading = True
         self._timer = Timer(loop, self._ring)
         self._answer: Answer | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -140,6 +146,7 @@ class BackendConnection(asyncio.Protocol):
         # Bytes of names and values; bytes that came before the end of the head.
         self._head_size = self._head_read = 0
         self._head_count = 0
+        self._fields: list[tuple[bytes, bytes]] = []
         self._has_begun = False
         self._has_head = False
         self._is_interim = False
@@ -210,7 +217,8 @@ class BackendConnection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read on after a pause."""
-        if not self._transport.is_closing():
+        if not self._is_reading and not self._transport.is_closing():
+            self._is_reading = True
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -267,12 +275,11 @@ class BackendConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_size += len(name) + len(value)
         self._head_count += 1
-        self._check_head()
-        # Otherwise a trailer, or one of an interim answer that `on_headers_complete` drops.
-        if self._answer is not None and not self._has_head and not self._problem:
-            headers = self._answer.headers
-            key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if self._head_size > LARGEST_HEAD or self._head_count > MOST_HEADERS:
+            self._problem = "too large a head"
+        # Otherwise a trailer.
+        elif not self._has_head:
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         answer = self._answer
@@ -286,15 +293,19 @@ class BackendConnection(asyncio.Protocol):
             # Each counts, so that their number is bounded.
             self._head_count += 1
             self._check_head()
-            answer.headers.clear()
+            self._fields = []
             return
-        encoding = answer.headers.get("transfer-encoding")
+        head, answer.length = self._heads.read(self._fields, self._head_size)
+        if head.known is None:
+            head.known = _joined(head.fields)
+        answer.headers = headers = head.known
+        encoding = headers.get("transfer-encoding")
         if encoding is not None and encoding.lower() != "chunked":
             self._problem = "a Transfer-Encoding other than chunked"
         if self._parser.get_http_version() not in ("1.1", "1.0"):
             self._problem = "another version of HTTP"
         answer.status = status
-        self._is_until_close = encoding is None and "content-length" not in answer.headers
+        self._is_until_close = encoding is None and answer.length is None and "content-length" not in headers
         self._has_head = answer.has_head = not self._problem
 
     def on_body(self, data: bytes) -> None:
@@ -305,6 +316,7 @@ class BackendConnection(asyncio.Protocol):
             if self._discarded > _MOST_DISCARDED:
                 self._problem = "the end did not come"
         elif self._answer.arrived(data):
+            self._is_reading = False
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
@@ -355,3 +367,12 @@ class BackendConnection(asyncio.Protocol):
             self._transport.close()
         else:
             self._transport.abort()
+
+
+def _joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers as texts, by name; the values of a repeated one are joined by commas."""
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers

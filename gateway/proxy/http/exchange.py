@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
+from gateway.proxy.http.heads import NO_HEAD, NO_TARGET
+
 if TYPE_CHECKING:
     from gateway.proxy.http.server import ClientConnection
 
@@ -20,14 +22,13 @@ _STATUS_LINES = {
 class Exchange:
     """A request: its head, its body as it comes, and its only answer.
 
-    Names of headers are in lower case. `fault` says why the request could not be read; then only an answer is
+    `fault` says why the request could not be read; then only an answer is
     possible. `on_gone` is called when the client goes away while it is set.
     """
 
     __slots__ = (
-        "_body_size", "_connection", "_is_begun", "_is_chunked", "_parts", "fault", "head_count", "head_size",
-        "headers", "is_body_complete", "is_cut_off", "is_ended", "is_last", "method", "on_gone", "path", "query",
-        "raw_path", "version",
+        "_body_size", "_connection", "_is_begun", "_is_chunked", "_parts", "fault", "head", "head_count", "head_size",
+        "is_body_complete", "is_cut_off", "is_ended", "is_last", "length", "method", "on_gone", "target", "version",
     )  # fmt: skip
 
     def __init__(self, connection: "ClientConnection", fault: Fault = "") -> None:
@@ -35,11 +36,10 @@ class Exchange:
         self.fault: Fault = fault
         self.method = ""
         self.version = "1.1"
-        # As it came, and percent-decoded; without the query.
-        self.raw_path = b""
-        self.path = ""
-        self.query = b""
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.target = NO_TARGET
+        self.head = NO_HEAD
+        # The value of Content-Length; None without one.
+        self.length: bytes | None = None
         # All bytes and fields of the headers, also those beyond the bounds, which are not kept.
         self.head_size = 0
         self.head_count = 0

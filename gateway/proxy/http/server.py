@@ -12,12 +12,12 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
-from urllib.parse import unquote
 
 import httptools
 import structlog
 
 from gateway.proxy.http.exchange import Exchange, Fault
+from gateway.proxy.http.heads import Heads
 from gateway.proxy.http.timer import Timer
 
 _log = structlog.get_logger()
@@ -102,6 +102,7 @@ class ClientConnection(asyncio.Protocol):
         self._server = server
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
+        self._heads = Heads()
         self._timer = Timer(loop, self._too_slow)
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -255,7 +256,7 @@ class ClientConnection(asyncio.Protocol):
         is_kept = self._head_size <= _KEPT_BYTES and self._head_count <= _KEPT_FIELDS
         # Otherwise it is a trailer, which nobody reads.
         if self._is_in_head and is_kept:
-            self._headers.append((name.lower(), value.strip()))
+            self._headers.append((name, value))
         elif not self._is_in_head and not is_kept:
             self._give_up("too_large")
 
@@ -263,18 +264,18 @@ class ClientConnection(asyncio.Protocol):
         exchange = Exchange(self)
         parser = self._parser
         exchange.method = parser.get_method().decode("ascii")
-        exchange.version = parser.get_http_version()
-        exchange.headers = self._headers
+        exchange.version = version = parser.get_http_version()
         exchange.head_size, exchange.head_count = self._head_size, self._head_count
-        exchange.is_last = (
-            exchange.version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade()
-        )
-        if exchange.version not in ("1.1", "1.0") or not _read_target(exchange, self._url):
+        exchange.is_last = version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade()
+        exchange.head, exchange.length = self._heads.read(self._headers, self._head_size)
+        try:
+            exchange.target = self._heads.target(self._url)
+        except UnicodeDecodeError:
+            version = ""
+        if version not in ("1.1", "1.0"):
             self._give_up("malformed")
             return
-        for name, value in self._headers:
-            if name == b"expect" and value.lower() == b"100-continue" and exchange.version == "1.1":
-                self._expects_continue = True
+        self._expects_continue = exchange.head.expects_continue and version == "1.1"
         self._is_in_head = False
         self._receiving = exchange
         self._offer(exchange)
@@ -372,22 +373,3 @@ class ClientConnection(asyncio.Protocol):
 
     def _too_slow(self) -> None:
         self._transport.abort()
-
-
-def _read_target(exchange: Exchange, target: bytes) -> bool:
-    """Read path and query of a request. False if they cannot be read."""
-    if not target.startswith(b"/"):
-        try:
-            url = httptools.parse_url(target)
-        except httptools.HttpParserError:
-            exchange.raw_path = target
-        else:
-            exchange.raw_path, exchange.query = url.path or b"/", url.query or b""
-    else:
-        exchange.raw_path, _, exchange.query = target.partition(b"?")
-    try:
-        path = exchange.raw_path.decode("ascii")
-    except UnicodeDecodeError:
-        return False
-    exchange.path = unquote(path) if "%" in path else path
-    return True
