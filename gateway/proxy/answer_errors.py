@@ -75,15 +75,16 @@ class FailedAnswer(Exception):
 
 def may_hold_error(data: bytes) -> bool:
     """Whether JSON has a name that may report an error beside its choices."""
+    # As in all that looks at each answer: `in` first takes the bytes for a number, and makes and drops an exception.
     return (
-        b"error" in data
-        or b'"code"' in data
-        or b'"status' in data
-        or b'"err' in data
-        or b'uccess"' in data
-        or b'"base' in data
-        or b'"header"' in data
-        or b'"ok"' in data
+        data.find(b"error") >= 0
+        or data.find(b'"code"') >= 0
+        or data.find(b'"status') >= 0
+        or data.find(b'"err') >= 0
+        or data.find(b'uccess"') >= 0
+        or data.find(b'"base') >= 0
+        or data.find(b'"header"') >= 0
+        or data.find(b'"ok"') >= 0
     )
 
 

@@ -110,7 +110,7 @@ def _is_any_medium(names: bytes) -> bool:
 
 def hides_letters(raw: bytes) -> bool:
     """Whether JSON contains an escaped letter, which can hide a name."""
-    return b"\\u00" in raw and any(
+    return raw.find(b"\\u00") >= 0 and any(
         _HIDDEN.search(raw, start, start + _STRETCH + _LENGTH_HIDDEN)
         for start in range(0, len(raw), _STRETCH)
     )

@@ -33,7 +33,7 @@ def integer(digits: str) -> int | float:
 
 def is_any_name_escaped(data: bytes) -> bool:
     """Whether JSON has a name that contains an escape."""
-    return b"\\u00" in data and _ESCAPED_NAME.search(data) is not None
+    return data.find(b"\\u00") >= 0 and _ESCAPED_NAME.search(data) is not None
 
 
 def values_of(place: dict[str, Any], name: str) -> list[Any]:

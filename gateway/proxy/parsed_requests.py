@@ -176,9 +176,12 @@ def brings_more(body: Body) -> bool:
     # Few searches, and one that stops at quotation marks only: a dozen of them took a fifth of a call of 8 kB.
     return (
         _BRINGS_MORE.search(outline) is not None
-        or b"video" in outline
-        or (b'_url"' in outline and (b'image_url"' in outline or b'audio_url"' in outline))
-        or b'input_audio"' in outline
+        or outline.find(b"video") >= 0
+        or (
+            outline.find(b'_url"') >= 0
+            and (outline.find(b'image_url"') >= 0 or outline.find(b'audio_url"') >= 0)
+        )
+        or outline.find(b'input_audio"') >= 0
         or hides_letters(outline)
     )
 

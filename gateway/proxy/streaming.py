@@ -9,27 +9,29 @@ import contextlib
 import re
 from typing import Any
 
+from gateway.proxy.alike_events import PIECE, AlikeEvents, Texts
 from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, is_failed_end, may_hold_error
 from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
+from gateway.proxy.event_lines import LINE, is_half, is_json, split_events
 from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage, tier_in
-from gateway.proxy.whole_answers import other_words, parse, tells_usage, texts_in, words_in, written
+from gateway.proxy.whole_answers import (
+    ordinary_report,
+    other_words,
+    parse,
+    tells_usage,
+    texts_in,
+    words_in,
+    written,
+)
 
 _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish(?:_reason|Reason|_details)"\s*+:\s*+(?!null|""|\{\}|false)')
 _CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _DONE = re.compile(rb"^data:[^\S\n]*\"?\[DONE\]\"?\s*$", re.MULTILINE | re.IGNORECASE)
-# A piece that is only text, as nearly all are.
-_PIECE = re.compile(
-    rb'"delta"\s*:\s*\{(?:\s*"\w+"\s*:\s*(?:null|"assistant")\s*,)*\s*"(?:content|reasoning_content|reasoning)"\s*:\s*'
-    rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*(?:,\s*"\w+"\s*:\s*null\s*)*\}',
-    re.DOTALL,
-)
 _FAILED_EVENT = re.compile(rb"error|fail|exception|abort")
 _KEEPS_ALIVE = (b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive")  # names of events
-_END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
-_LINE = re.compile(rb"\r\n|\n|\r")
 # The ends of events with nothing after their choices.
 _ENDS = (b"}]}\n\n", b'}],"usage":null}\n\n')
 _BOM = b"\xef\xbb\xbf"
@@ -51,6 +53,8 @@ class EventStream:
         self._rest = b""
         # The text before the choices in all events.
         self._head = b""
+        # Like the last event, if that was a piece of text.
+        self._alike: AlikeEvents | None = None
         # The indexes of choices, from parsed events.
         self._begun: set[int] = set()
         self._finished: set[int] = set()
@@ -117,11 +121,28 @@ class EventStream:
         An event that is an error is not returned: see `error`. Raises StreamTooStrange if an event does not end
         within 16 MiB.
         """
+        if self._rest or (texts := self._texts(data)) is None:
+            return self._feed(data)
+        return texts[0] + self._feed(data[texts[1] :]) if texts[1] < len(data) else texts[0]
+
+    def _texts(self, data: bytes) -> Texts | None:
+        """Count the events at the beginning of `data` that are like the last one; None if there are none."""
+        if self._alike is None or self._finished or self.is_done or self.error is not None:
+            return None
+        texts = self._alike.read(data)
+        if texts is not None:
+            _, _, events, pieces, size = texts
+            self.delivered.pieces += pieces
+            self.delivered.bytes += size
+            self.delivered.chunks += events
+        return texts
+
+    def _feed(self, data: bytes) -> bytes:
         # What waits is always the beginning of an event, wherever the reads were cut.
         data = (self._rest + data).removeprefix(_BOM)
-        if _BOM in data:
+        if data.find(_BOM) >= 0:
             data = data.replace(b"\n" + _BOM, b"\n")
-        if b"\n" not in data and b"\r\r" in data:
+        if data.find(b"\n") < 0 and data.find(b"\r\r") >= 0:
             data = data.replace(b"\r", b"\n")
         end = len(data) if data.endswith(b"\n\n") else max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
         if end < 4:
@@ -130,12 +151,22 @@ class EventStream:
             self._rest = data
             return b""
         whole, self._rest = data[:end], data[end:]
-        return self._pass_on(whole)
+        # The first of many shows what the others are like; that of a role alone does not.
+        passed = b""
+        for _ in range(2):
+            first = whole.find(b"\n\n") + 2
+            if whole.find(b"\n\n", first) < 0 or self.error is not None:
+                break
+            passed += self._pass_on(whole[:first])
+            whole = whole[first:]
+            if self.error is None and (texts := self._texts(whole)) is not None:
+                passed, whole = passed + texts[0], whole[texts[1] :]
+        return passed + self._pass_on(whole) if whole and self.error is None else passed
 
     def end(self) -> bytes:
         """Return the rest at the end of the stream, if a server omits the last empty line. Drops a partial event."""
         rest, self._rest = self._rest, b""
-        return self._pass_on(rest + b"\n\n") if rest.strip() and not _is_half(rest) else b""
+        return self._pass_on(rest + b"\n\n") if rest.strip() and not is_half(rest) else b""
 
     def _pass_on(self, events: bytes) -> bytes:
         if self.is_done:
@@ -151,12 +182,12 @@ class EventStream:
             # Clients ignore other lines.
             and count == events.count(b"\ndata:") + events.startswith(b"data:")
             and self._choices == 1
-            and b"error" not in events
+            and events.find(b"error") < 0
             and self._holds_no_error(events, count)
-            and (b'"finish' not in events or _FINISH.search(events) is None)
-            and not (b'"usage' in events and _USAGE.search(events))
+            and (events.find(b'"finish') < 0 or _FINISH.search(events) is None)
+            and not (events.find(b'"usage') >= 0 and _USAGE.search(events))
         ):
-            texts = _PIECE.findall(events)
+            texts = PIECE.findall(events)
             if len(texts) == count:
                 self.has_choice = self.has_choice or _CHOICE.search(events) is not None
                 if self._finished and any(texts):
@@ -164,8 +195,11 @@ class EventStream:
                 self.delivered.pieces += count - texts.count(b"")
                 self.delivered.bytes += sum(map(len, texts))
                 self.delivered.chunks += count
-                self._says_no_end = events.find(b'"finish_reason"', events.rfind(b"data:")) > 0
-                return self._names.in_events(events)
+                last = events.rfind(b"data:")
+                self._says_no_end = events.find(b'"finish_reason"', last) > 0
+                passed = self._names.in_events(events)
+                self._alike = AlikeEvents.like(events[last:], passed[passed.rfind(b"data:") :])
+                return passed
         done, late = _DONE.search(events), b""
         if done is not None:
             self.is_done = True
@@ -186,12 +220,12 @@ class EventStream:
     def _late(self, events: bytes) -> bytes:
         """Process data after the end mark. Only usage counts, which some servers send only there."""
         kept = b""
-        for line in _LINE.split(events) if events else ():
+        for line in LINE.split(events) if events else ():
             content = None
             if line.startswith(b"data:"):
                 with contextlib.suppress(ValueError):
                     content = _parsed(line[5:].strip())
-            self._note_usage(content)
+            self._note_usage(content, read_usage(content))
             if not self._hides_usage and _is_only_usage(content) and self.error is None:
                 kept += self._names.in_events(line + b"\n\n")
         return kept
@@ -199,7 +233,7 @@ class EventStream:
     def _count(self, events: bytes) -> None:
         found = written(events)
         # Perhaps part of a character.
-        if not found.pieces and b'"logprobs":{' in events:
+        if not found.pieces and events.find(b'"logprobs":{') >= 0:
             found.pieces = found.bytes = 1
         self.delivered.add(found)
 
@@ -218,7 +252,7 @@ class EventStream:
 
         Raises FailedAnswer if the event is an error, or is not part of a chat at all.
         """
-        lines = _LINE.split(event)
+        lines = LINE.split(event)
         data = b"\n".join([line[5:].strip() for line in lines if line.startswith(b"data:")])
         error_field = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
         # Older llama.cpp sends an `error` field instead of data.
@@ -229,35 +263,39 @@ class EventStream:
             data = b" ".join(line.strip() for line in lines)
             objects = [line for line in lines if line.strip()]
             # One object per line; an incomplete one at the end is dropped.
-            if len(objects) > 1 and _is_json(objects[0]):
+            if len(objects) > 1 and is_json(objects[0]):
                 return b"".join(
-                    [self._look_into(b"data: " + line + b"\n\n") for line in objects if _is_json(line)]
+                    [self._look_into(b"data: " + line + b"\n\n") for line in objects if is_json(line)]
                 )
             event = b"data: " + data + b"\n\n"
         if not data:
-            if b'"choices"' in event and not event.lstrip().startswith(b":"):
+            if event.find(b'"choices"') >= 0 and not event.lstrip().startswith(b":"):
                 raise FailedAnswer(502, reason="a part of the answer that no client reads")
             return event  # a comment or empty
         name = next((line[6:].strip().lower() for line in lines if line.startswith(b"event:")), b"")
         is_error = bool(error_field) or _FAILED_EVENT.search(name) is not None
+        reported = ordinary_report(data)
+        may_report = reported is None and tells_usage(data)
         try:
-            content = _parsed(data)
+            content = parse_all(data) if may_report else parse(data)
         except ValueError:
             if name in _KEEPS_ALIVE:
                 return b":\n\n"
-            if is_error or b'"choices"' not in data:
+            if is_error or data.find(b'"choices"') < 0:
                 raise FailedAnswer(502, data.decode(errors="replace")) from None
             self.has_choice = True
             self._count(event)
             return event
+        if may_report:
+            reported = read_usage(content)
         if is_error or not _is_no_error(content, data):
             error = error_in(content, is_error=is_error)
             if error is not None:
                 # Some tell beside an error what the call has used.
-                self._note_usage(content)
+                self._note_usage(content, reported)
                 raise error
         self._count_parsed(content, event)
-        self._note_usage(content)
+        self._note_usage(content, reported)
         return b"" if self._hides_usage and _is_only_usage(content) else event
 
     def _count_parsed(self, content: dict[str, Any], event: bytes) -> None:
@@ -265,7 +303,7 @@ class EventStream:
         if not isinstance(choices, list):
             return
         pieces, size = self.delivered.pieces, self.delivered.bytes
-        if b'"annotations"' in event:
+        if event.find(b'"annotations"') >= 0:
             self._count(b"".join(texts_in(choices)))
         else:
             self._count(event)
@@ -305,8 +343,7 @@ class EventStream:
         self._begun.update(indexes)
         self.goes_on = self._is_repeated = True
 
-    def _note_usage(self, content: Any) -> None:
-        reported = read_usage(content)
+    def _note_usage(self, content: Any, reported: Reported | None) -> None:
         if reported is None:
             return
         self.service_tier = tier_in(content) or self.service_tier
@@ -337,9 +374,9 @@ def _is_no_error(content: Any, data: bytes) -> bool:
 def _end_of_texts(events: bytes) -> int:
     """Where the first event begins that ends a choice or the stream, or reports usage; 0 for none, or the first."""
     first = events.find(b"[DONE]")
-    if b'"finish' in events and (found := _FINISH.search(events)):
+    if events.find(b'"finish') >= 0 and (found := _FINISH.search(events)):
         first = found.start() if first < 0 else min(first, found.start())
-    if b'"usage' in events and (found := _USAGE.search(events)):
+    if events.find(b'"usage') >= 0 and (found := _USAGE.search(events)):
         first = found.start() if first < 0 else min(first, found.start())
     if first <= 0:
         return 0
@@ -354,38 +391,3 @@ def _is_only_usage(content: Any) -> bool:
 def _parsed(data: bytes) -> Any:
     """An event's JSON; with repeated members if it may report usage. Raises ValueError."""
     return parse_all(data) if tells_usage(data) else parse(data)
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        parse(line)
-    except ValueError:
-        return False
-    return True
-
-
-def data_of(event: bytes) -> bytes:
-    """The data of an event; empty if it has none."""
-    return b"\n".join([line[5:].strip() for line in _LINE.split(event) if line.startswith(b"data:")])
-
-
-def _is_half(event: bytes) -> bool:
-    """Whether the connection broke in the middle of this event: its data begin like an object but are not one."""
-    data = b"".join(line[5:].strip() for line in _LINE.split(event) if line.startswith(b"data:"))
-    if not data.startswith(b"{"):
-        return False
-    try:
-        parse(data)
-    except ValueError:
-        return True
-    return False
-
-
-def split_events(events: bytes) -> list[bytes]:
-    """Single events, each with its terminator."""
-    result, start = [], 0
-    for end in _END_OF_EVENT.finditer(events):
-        result.append(events[start : end.end()])
-        start = end.end()
-    result.append(events[start:])
-    return result

@@ -56,7 +56,7 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
 
 def estimate_input(given: bytes) -> int:
     """The approximate number of tokens in the JSON of a text or of token ids, or of a list of either."""
-    if b'"' not in given:
+    if given.find(b'"') < 0:
         return given.count(b",") + 1
     # A token id may have only two bytes.
     return estimate_text(len(given) + 2 * given.count(b","))

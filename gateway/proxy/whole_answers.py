@@ -119,6 +119,15 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = msgspec.json.Decoder(list[_Choice])
 _EMBEDDINGS = msgspec.json.Decoder(_Embeddings)
 _THREE_COUNTS = msgspec.json.Decoder(_ThreeCounts)
+
+
+class _UsageInside(msgspec.Struct, gc=False):
+    """An object with such usage."""
+
+    usage: _ThreeCounts
+
+
+_USAGE_INSIDE = msgspec.json.Decoder(_UsageInside)
 _TOLD_UNDER = (b'"usage', b'"timings"', b'eval_count"')
 
 
@@ -147,7 +156,7 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
             is_certain = _check_choices(choices)
             delivered = _delivered(content)
             delivered.choices = len(choices)
-            if b'"logprobs"' in content:
+            if content.find(b'"logprobs"') >= 0:
                 delivered.chunks = sum(bytes(choice.logprobs).count(b'"token"') for choice in choices)
             # Only numbers that are larger than its texts require a closer look.
             if reported and max(reported.completion or 0, reported.total or 0) > delivered.bytes:
@@ -157,14 +166,31 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
         raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
     told_tier = bytes(members.get("service_tier", b"null"))
     tier: str | None = None
-    if told_tier != b"null" or b'"service_tier"' in told_usage:
+    if told_tier != b"null" or told_usage.find(b'"service_tier"') >= 0:
         tier = tier_in({"usage": _parsed(told_usage), "service_tier": parse(told_tier)})
     return PlainAnswer(content, reported, delivered, is_certain, service_tier=tier, members=members)
 
 
 def tells_usage(content: bytes) -> bool:
     """Whether JSON may report tokens."""
-    return any(name in content for name in _TOLD_UNDER) or is_any_name_escaped(content)
+    return any(content.find(name) >= 0 for name in _TOLD_UNDER) or is_any_name_escaped(content)
+
+
+def ordinary_report(data: bytes) -> Reported | None:
+    """What JSON reports if that is three counts under `usage`, each once, and nothing else; None: look closer."""
+    if (
+        data.count(b'"usage') != 1
+        or data.count(b"_tokens") != 3 + data.count(b"_tokens_details")
+        or data.find(b'"timings"') >= 0
+        or data.find(b'eval_count"') >= 0
+        or is_any_name_escaped(data)
+    ):
+        return None
+    try:
+        three = _USAGE_INSIDE.decode(data).usage
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Reported(three.prompt_tokens, three.completion_tokens, three.total_tokens)
 
 
 def usage_of(content: bytes, usage: bytes, original: bytes) -> Reported | None:
@@ -185,18 +211,18 @@ def written(data: bytes) -> Delivered:
     """The texts, images and sounds of an answer in JSON, found without parsing it."""
     texts = [text for text in _TEXT.findall(data) if text]
     tools: list[bytes] = []
-    if b'"tool_calls"' in data or b'"function_call"' in data:
+    if data.find(b'"tool_calls"') >= 0 or data.find(b'"function_call"') >= 0:
         # A tool call without arguments is an answer too.
         tools = _TOOL_NAME.findall(data)
         texts += tools
     count, size = len(texts), sum(map(len, texts))
-    if b'"arguments"' in data:
+    if data.find(b'"arguments"') >= 0:
         objects = _sizes_of_arguments(data)
         count, size = count + len(objects), size + sum(objects)
-    has_images = b"image_url" in data or b"video_url" in data or b"b64_json" in data
+    has_images = data.find(b"image_url") >= 0 or data.find(b"video_url") >= 0 or data.find(b"b64_json") >= 0
     images = len(_IMAGE.findall(data)) if has_images else 0
     sound = 0
-    if b'"audio"' in data or b"data:audio" in data:
+    if data.find(b'"audio"') >= 0 or data.find(b"data:audio") >= 0:
         sounds = [len(one) + len(other) for one, other in _SOUND.findall(data) if one or other]
         count, sound = count + len(sounds), sum(sounds)
     return Delivered(size, count, images, sound, tools=len(tools))
@@ -257,7 +283,7 @@ def as_json(content: bytes) -> bytes:
     Content that is still not JSON is returned unchanged.
     """
     content = content.removeprefix(_BOM)
-    if b"NaN" not in content and b"Infinity" not in content:
+    if content.find(b"NaN") < 0 and content.find(b"Infinity") < 0:
         return content
     cleaned = _NO_NUMBER.sub(lambda found: found[1] or b"null", content)
     try:
@@ -289,7 +315,7 @@ def dumped(value: Any) -> bytes:
 
 
 def _delivered(content: bytes) -> Delivered:
-    if b'"annotations"' in content:
+    if content.find(b'"annotations"') >= 0:
         content = b"".join(texts_in(_parsed(content).get("choices") or []))
     delivered = written(content)
     if not delivered.pieces and (others := other_words(_parsed(content).get("choices") or [])):
@@ -304,6 +330,10 @@ def _check_choices(choices: list[_Choice]) -> bool:
     """
     if not choices:
         raise msgspec.ValidationError("no choices")
+    first = choices[0]
+    is_usual = len(choices) == 1 and first.finish_reason == "stop" and bytes(first.message).startswith(b"{")
+    if is_usual and not (first.error or first.errors or first.error_code):
+        return True
     ends = [choice.end for choice in choices]
     for choice, end in zip(choices, ends, strict=True):
         if choice.error or choice.errors or choice.error_code:

@@ -8,13 +8,13 @@ import orjson
 from gateway.proxy.answer_errors import FailedAnswer, error_in
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
+from gateway.proxy.event_lines import data_of, split_events
 from gateway.proxy.index import Backend
 from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.responses.answer import complete, delivered_of, names_of
 from gateway.proxy.responses.names import ResponseNames
-from gateway.proxy.streaming import data_of, split_events
 from gateway.proxy.usage import Reported, read_usage, tier_in
 from gateway.proxy.whole_answers import dumped, parse
 
