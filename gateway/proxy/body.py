@@ -9,9 +9,9 @@ anything from them: see `gateway.proxy.body_bounds`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -37,15 +37,31 @@ _LONGEST_KNOWN = 64
 
 
 class _Member(NamedTuple):
-    """Where one member of the object stands: its name, and its value from `value` to `end`. `fold` is the name without
-    differences of case.
-    """
+    """Where one member of the object stands: from `start`, with its value from `value` to `end`."""
 
-    name: str
-    fold: str
     start: int
     value: int
     end: int
+
+
+class _Layout(NamedTuple):
+    """What the names of a body's members say. `folds` are the names without differences of case."""
+
+    # Of those that are there once, in any case.
+    places: dict[str, int]
+    folds: frozenset[str]
+
+
+def _layout_of(names: tuple[str, ...]) -> _Layout:
+    folds = Counter(map(str.casefold, names))
+    places = {name: place for place, name in enumerate(names) if folds[name.casefold()] == 1}
+    return _Layout(places, frozenset(folds))
+
+
+# Clients send the same few names in call after call.
+_known_layout = lru_cache(1024)(_layout_of)
+# Sets of more names than these are not remembered.
+MOST_KNOWN_NAMES = 32
 
 
 # Everything before the first escape that is half of a surrogate pair.
@@ -58,7 +74,7 @@ _BEFORE_HALF_A_PAIR = re.compile(
 class Body:
     """A JSON object from a client. Changes are kept beside the bytes until `encode` inserts them."""
 
-    __slots__ = ("_by_fold", "_changes", "_counts", "_members", "_names", "outline", "raw", "values")
+    __slots__ = ("_changes", "_counts", "_layout", "_members", "_names", "outline", "raw", "values")
 
     def __init__(self, raw: bytes) -> None:
         """Read a body. Raises Refusal (400) unless it is a JSON object, or if it is too deep or has too many values."""
@@ -80,22 +96,19 @@ class Body:
         # The approximate number of values in it; 0 for few.
         self.values = values_inside
         self._counts: dict[str, int] = {}
-        self._members = list(islice(_find_members(raw, values), MOST_FIELDS + 1))
+        self._changes: dict[str, bytes | None] = {}
+        self._names, self._members = _find_members(raw, values)
         if len(self._members) > MOST_FIELDS:
             raise bad_request(f"The body has more than {MOST_FIELDS:,} fields.", code="invalid_json")
-        self._changes: dict[str, bytes | None] = {}
-        self._by_fold: dict[str, list[_Member]] = {}
-        for member in self._members:
-            if len(member.name) > LONGEST_NAME:
-                message = (
-                    f"The name of a field has more than {LONGEST_NAME} characters: `{member.name[:40]}…`."
-                )
-                raise bad_request(message, code="invalid_json")
-            self._by_fold.setdefault(member.fold, []).append(member)
-        self._names = [member.name for member in self._members]
+        if max(map(len, self._names), default=0) > LONGEST_NAME:
+            long = next(name for name in self._names if len(name) > LONGEST_NAME)
+            message = f"The name of a field has more than {LONGEST_NAME} characters: `{long[:40]}…`."
+            raise bad_request(message, code="invalid_json")
+        layout = _known_layout if len(self._names) <= MOST_KNOWN_NAMES else _layout_of
+        self._layout = layout(self._names)
 
-    def names(self) -> list[str]:
-        """The names of all members as the client wrote them, repeated ones each time they appear. Not to be changed."""
+    def names(self) -> Sequence[str]:
+        """The names of all members as the client wrote them, repeated ones each time they appear."""
         return self._names
 
     def raw_of(self, name: str) -> bytes | None:
@@ -103,24 +116,27 @@ class Body:
 
         Raises Refusal (400) naming the field if it appears twice, or in another case.
         """
-        members = self._by_fold.get(name.casefold())
-        if members is None:
+        place = self._layout.places.get(name)
+        if place is not None:
+            _, value, end = self._members[place]
+            return self.raw[value:end]
+        fold = name.casefold()
+        if fold not in self._layout.folds:
             return None
-        if len(members) > 1:
+        there = [one for one in self._names if one.casefold() == fold]
+        if len(there) > 1:
             raise bad_request(
-                f"`{members[1].name}` is there twice. Send `{name}` once.", code="repeated_field", param=name
+                f"`{there[1]}` is there twice. Send `{name}` once.", code="repeated_field", param=name
             )
-        if members[0].name != name:
-            raise bad_request(
-                f"`{members[0].name}` must be spelled `{name}`.", code="misspelled_field", param=name
-            )
-        return self.raw[members[0].value : members[0].end]
+        raise bad_request(f"`{there[0]}` must be spelled `{name}`.", code="misspelled_field", param=name)
 
     def size_of(self, name: str) -> int:
         """The size in bytes of the values of all members with this name."""
         if name not in self._names:
             return 0
-        return sum(one.end - one.value for one in self._members if one.name == name)
+        return sum(
+            one.end - one.value for own, one in zip(self._names, self._members, strict=True) if own == name
+        )
 
     def get(self, name: str) -> Any:
         """A member's value, or None if there is none. Builds everything in it, so use it for options.
@@ -187,6 +203,33 @@ class Body:
 
     def _spliced(self, changes: dict[str, bytes | None]) -> bytes:
         """The bytes with each change in its member's place, and new members before the closing brace."""
+        layout, members = self._layout, self._members
+        if not members:
+            return self._rewritten(changes)
+        edits, added = [], []
+        for name, value in changes.items():
+            place = layout.places.get(name)
+            if value is None or (place is None and name.casefold() in layout.folds):
+                return self._rewritten(changes)
+            if place is None:
+                added += [b",", _key(name), value]
+            else:
+                edits.append((members[place].value, members[place].end, value))
+        view = memoryview(self.raw)
+        pieces: list[bytes | memoryview] = []
+        copied = 0
+        for start, end, value in sorted(edits):
+            pieces += [view[copied:start], value]
+            copied = end
+        last = members[-1].end
+        if added:
+            pieces += [view[copied:last], *added]
+            copied = last
+        pieces.append(view[copied:])
+        return b"".join(pieces)
+
+    def _rewritten(self, changes: dict[str, bytes | None]) -> bytes:
+        """As `_spliced`, also where members go, are repeated, or have their names in another case."""
         waiting = {name.casefold(): (name, value) for name, value in changes.items()}
         view = memoryview(self.raw)
         first = self._members[0].start if self._members else self.raw.index(b"{") + 1
@@ -195,7 +238,8 @@ class Body:
         copied = first
         is_empty = True
         for place, member in enumerate(self._members):
-            fold = member.fold
+            own = self._names[place]
+            fold = own.casefold()
             if fold not in waiting:
                 if is_empty:
                     # Skip the comma after an omitted member.
@@ -212,7 +256,7 @@ class Body:
             if not is_empty:
                 pieces.append(view[before : member.start])
             is_empty = False
-            key = view[member.start : member.value] if member.name == name else _key(name)
+            key = view[member.start : member.value] if own == name else _key(name)
             pieces += [key, value]
             # Remove any repetition of the member.
             waiting[fold] = (name, None)
@@ -220,7 +264,7 @@ class Body:
         if copied < last:
             pieces.append(view[copied:last])
         for name, value in changes.items():
-            if value is not None and name.casefold() not in self._by_fold:
+            if value is not None and name.casefold() not in self._layout.folds:
                 pieces += [b"" if is_empty else b",", _key(name), value]
                 is_empty = False
         pieces.append(view[last:])
@@ -244,9 +288,9 @@ def parse(raw: bytes, name: str) -> Any:
         return whole
     built: dict[str, Any] = {}
     members = 0
-    for member in _find_members(raw, _MEMBERS.decode(raw)):
+    for own, member in zip(*_find_members(raw, _MEMBERS.decode(raw), most=None), strict=True):
         members += 1
-        built[member.name] = parse(raw[member.value : member.end], name)
+        built[own] = parse(raw[member.value : member.end], name)
     if len(built) != members:
         raise _repeated(name)
     return built
@@ -292,30 +336,39 @@ def _key(name: str) -> bytes:
 
 
 @lru_cache(4096)
-def _known_name(key: bytes) -> tuple[str, str]:
-    """The name of a member, and the name without differences of case. Clients repeat few names, most of them short."""
+def _known_name(key: bytes) -> str:
+    """The name of a member. Clients repeat few names, most of them short."""
     return _name(key)
 
 
-def _name(key: bytes) -> tuple[str, str]:
+def _name(key: bytes) -> str:
     name: str = msgspec.json.decode(key)
-    return name, name.casefold()
+    return name
 
 
-def _find_members(raw: bytes, values: dict[str, msgspec.Raw]) -> Iterator[_Member]:
-    """The position of each member. `values` are those of `raw`; of repeated members, the last."""
+def _find_members(
+    raw: bytes, values: dict[str, msgspec.Raw], most: int | None = MOST_FIELDS + 1
+) -> tuple[tuple[str, ...], list[_Member]]:
+    """The names and the positions of the members, of the first `most` of them.
+
+    `values` are those of `raw`; of repeated members, the last.
+    """
+    names: list[str] = []
+    members: list[_Member] = []
     at = raw.index(b"{") + 1
-    while (key := _KEY.match(raw, at)) is not None:
+    while len(members) != most and (key := _KEY.match(raw, at)) is not None:
         written = key[1]
-        name, fold = (_known_name if len(written) <= _LONGEST_KNOWN else _name)(written)
+        name = (_known_name if len(written) <= _LONGEST_KNOWN else _name)(written)
         value = memoryview(values[name])
-        at = key.end()
+        start, at = key.start(1), key.end()
         end = at + len(value)
         # With a repeated name this may be another value: then search for the end of this one.
         if not raw.startswith(value, at) or not (raw[end] in _AT_ONCE_AFTER or _AFTER.match(raw, end)):
             end = _end_of_value(raw, at)
-        yield _Member(name, fold, key.start(1), at, end)
+        names.append(name)
+        members.append(_Member(start, at, end))
         at = end
+    return tuple(names), members
 
 
 def _end_of_value(raw: bytes, start: int) -> int:

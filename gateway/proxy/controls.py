@@ -5,11 +5,12 @@ tenants share state are refused, or separated by tenant. Other unknown fields pa
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from deployments.client_fields import CONTAINERS, NAMES_OF_USERS, PLAIN, is_name_of_user, is_of_state
 from deployments.engine_controls import can_never_be_allowed, carries_access, fold, folded, is_control
-from gateway.proxy.body import Body
+from gateway.proxy.body import MOST_KNOWN_NAMES, Body
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.index import Route
 from gateway.proxy.separation import Apart, Separation
@@ -54,6 +55,8 @@ def controls_in(
     Raises Refusal (400) naming the field if no target can allow it.
     """
     found: dict[str, str] = {}
+    if len(body.names()) <= MOST_KNOWN_NAMES and _are_plain(tuple(body.names())):
+        return found
     for name in body.names():
         if name in PLAIN or name in own_fields:
             continue
@@ -83,6 +86,12 @@ def controls_in(
         for needed, path in _controls_inside(name, container, body.get(name), separating_fields).items():
             found.setdefault(needed, path)
     return found
+
+
+@lru_cache(1024)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    """Whether all of these fields are ordinary, and none contains others."""
+    return PLAIN.issuperset(names) and _PLAIN_VALUES.issuperset(names)
 
 
 def _controls_inside(
@@ -160,7 +169,9 @@ def put_apart(body: Body, separation: Separation, tenant_id: str) -> Apart:
 
     Raises Refusal (400) for a name that is not a text, or has more than 1 KiB as sent.
     """
-    changed = []
+    changed: list[str] = []
+    if len(body.names()) <= MOST_KNOWN_NAMES and PLAIN.issuperset(body.names()):
+        return Apart(separation.salt_of(tenant_id))
     for name in body.names():
         if name in PLAIN or not is_name_of_user(name):
             continue

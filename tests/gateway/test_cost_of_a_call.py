@@ -1,5 +1,6 @@
 """What makes a call cheap: it leaves no garbage, and shares its writes with others."""
 
+import ast
 import asyncio
 import gc
 import json
@@ -7,10 +8,16 @@ import os
 import select
 import time
 import weakref
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from gateway.contract import LimitConfig
 from gateway.proxy import ids, logs, spool
+from gateway.proxy.http.heads import Heads
+from gateway.proxy.limits import LEAST as ONE
+from gateway.proxy.limits import LimitReached, MemoryLimiter
 from gateway.proxy.watch import Watch
 from tests.gateway.test_proxy_spool import event
 
@@ -168,3 +175,100 @@ def test_ids_of_calls_differ_beyond_one_draw_of_randomness(monkeypatch):
     assert len(made) == 2000
     assert len({one[15:] for one in made}) == 2000
     assert 1 < len(draws) < 20
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "streaming",
+        "alike_events",
+        "whole_answers",
+        "answer_errors",
+        "members",
+        "media",
+        "parsed_requests",
+        "names",
+    ],
+)
+def test_bytes_are_searched_without_making_an_exception(name):
+    """`b"x" in data` takes `b"x"` for a number first, and fails: that costs five times as much as `find`."""
+    tree = ast.parse((Path(ids.__file__).parent / f"{name}.py").read_text())
+    found = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], ast.In | ast.NotIn)
+        and isinstance(node.left, ast.Constant)
+        and isinstance(node.left.value, bytes)
+    ]
+    assert not found
+
+
+def test_the_head_of_the_last_request_is_not_read_again():
+    heads = Heads()
+    fields = [(b"Host", b"x"), (b"content-length", b" 7 "), (b"Authorization", b"Bearer one")]
+    first, length = heads.read(list(fields), 60)
+    assert (first.fields, length) == (((b"host", b"x"), (b"authorization", b"Bearer one")), b"7")
+    first.known = "known"
+    longer = [fields[0], (b"content-length", b"12"), fields[2]]
+    again, length = heads.read(longer, 61)
+    assert again is first
+    assert length == b"12"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"host", b"x"), (b"content-length", b"7"), (b"authorization", b"Bearer two")],
+        [(b"host", b"y"), (b"content-length", b"7"), (b"authorization", b"Bearer one")],
+        [(b"host", b"x"), (b"Content-Length", b"7"), (b"authorization", b"Bearer one")],
+        [(b"host", b"x"), (b"authorization", b"Bearer one"), (b"content-length", b"7")],
+        [(b"host", b"x"), (b"content-lengtH", b"7"), (b"authorization", b"Bearer one"), (b"a", b"b")],
+        [(b"host", b"x"), (b"transfer-encoding", b"chunked"), (b"authorization", b"Bearer one")],
+        [(b"host", b"x"), (b"authorization", b"Bearer one")],
+        [],
+    ],
+)
+def test_any_other_head_is_read(fields):
+    heads = Heads()
+    first, _ = heads.read([(b"host", b"x"), (b"content-length", b"7"), (b"authorization", b"Bearer one")], 60)
+    first.known = "known"
+    head, length = heads.read(fields, 60)
+    assert head.known is None
+    assert dict(head.fields) == {
+        name.lower(): value for name, value in fields if name.lower() != b"content-length"
+    }
+    assert length == (b"7" if any(name.lower() == b"content-length" for name, _ in fields) else None)
+
+
+def test_a_head_without_fields_is_nobody_elses():
+    mine, theirs = Heads(), Heads()
+    mine.read([], 0)[0].known = "known"
+    assert theirs.read([], 0)[0].known is None
+
+
+def test_a_head_that_is_large_is_not_kept():
+    heads = Heads()
+    fields = [(b"x", b"a" * 5000)]
+    assert heads.read(fields, 5001)[0] is not heads.read(list(fields), 5001)[0]
+    assert heads.target(b"/" + b"a" * 5000) is not heads.target(b"/" + b"a" * 5000)
+    assert heads.target(b"/a%2Db?c") is heads.target(b"/a%2Db?c")
+    assert heads.target(b"/a%2Db?c").path == "/a-b"
+
+
+def test_a_counter_that_was_dropped_is_in_no_set_of_limits():
+    one = LimitConfig(id="one", scope="key", scope_id="k", kind="concurrent_calls", value=1)
+    limiter = MemoryLimiter()
+
+    async def run():
+        first = await limiter.admit([one], ONE, "t")
+        await limiter.settle(first, 1, 0)
+        limiter.forget(["one"])
+        # Another set of limits with the same one makes its counter anew.
+        await limiter.admit([one, replace(one, id="other", value=9)], ONE, "t")
+        with pytest.raises(LimitReached):
+            await limiter.admit([one], ONE, "t")
+        with pytest.raises(LimitReached):
+            await limiter.look([one], "t")
+
+    asyncio.run(run())
