@@ -36,7 +36,7 @@ _HANDLING = [
     ("most_attempts", _whole("attempts of a call", 1, 10,
         "How often a call is sent at most, if targets fail. 1: never again.", default=3)),
     ("retry_percent", _whole("retries in percent", 0, 100,
-        "Which part of the calls of the last ten seconds a gateway sends again at most, to fallback models too.", default=20)),
+        "Which part of the calls of the last ten seconds a gateway sends again at most.", default=20)),
     ("retries_per_second", _whole("retries a second beside these", 0, 1000,
         "So that a route with few calls can retry at all.", default=10)),
 ]  # fmt: skip

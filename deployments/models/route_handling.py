@@ -93,9 +93,7 @@ class Handled(models.Model):
         _("retries in percent"),
         default=20,
         validators=_between(0, 100),
-        help_text=_(
-            "Which part of the calls of the last ten seconds a gateway sends again at most, to fallback models too."
-        ),
+        help_text=_("Which part of the calls of the last ten seconds a gateway sends again at most."),
     )
     retries_per_second = models.PositiveIntegerField(
         _("retries a second beside these"),

@@ -121,9 +121,13 @@ class Retries:
         self.may_be_done |= not may_repeat(self._mode, status)
 
     def may_ask_another_model(self) -> bool:
-        """Whether the call may go on to another model, which is one more attempt; further ones are bounded anew."""
+        """Whether the call may go on to another model. That is no retry: it costs nothing of the budget."""
+        may_go_on = not self._was_sent or may_repeat(self._mode, self._status)
         self._begun = self._sent = 0
-        return self.may_begin()
+        self._was_sent = False
+        if not may_go_on:
+            self._told("once")
+        return may_go_on
 
     def on(self, handling: HandlingConfig) -> "Retries":
         """The same call, whose further attempts go to another model's route. The budget stays that of the first."""

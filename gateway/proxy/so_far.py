@@ -12,11 +12,11 @@ class SoFar(msgspec.Struct):
 
     # Limits on requests to all models have counted it.
     is_counted: bool = False
-    # Of the model that was asked last: its budget bounds further attempts.
+    # Of the model that was asked first: its budget bounds further attempts.
     retries: Retries | None = None
 
     def may_go_on(self) -> bool:
-        """Whether another model may be asked: from the retry budget, if a backend got the call before."""
+        """Whether another model may be asked: not if a backend may have done work that costs each time."""
         return self.retries is None or self.retries.may_ask_another_model()
 
 

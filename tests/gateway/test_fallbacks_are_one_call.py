@@ -108,22 +108,23 @@ def test_a_smaller_model_that_fails_leaves_one_request_to_the_larger_one(pair):
     assert len(pair.own.asked) == len(pair.other.asked) == 2
 
 
-def test_fallbacks_draw_from_the_budget_of_the_model_asked_for(pair):
-    pair.serve(fallbacks=[SMALL], handling=HandlingConfig(retry_percent=20, retries_per_second=0))
+def test_all_calls_of_a_failing_model_move_to_its_fallback_whatever_its_budget(pair):
+    pair.serve(fallbacks=[SMALL], handling=NO_RETRIES)
     sent, refused = pair.retries(), pair.retries("budget")
     key = pair.rig.new_key(**BOTH)
-    statuses = [call(pair.rig, key, MODEL).status_code for _ in range(50)]
-    assert set(statuses) == {200, 502}
-    # Without the budget: 50.
-    assert 1 <= len(pair.other.asked) == statuses.count(200) <= 10
-    assert pair.retries() - sent == statuses.count(200)
-    assert pair.retries("budget") - refused == statuses.count(502)
-
-
-def test_an_operator_may_let_all_calls_move(pair):
-    pair.serve(fallbacks=[SMALL], handling=HandlingConfig(retry_percent=100, retries_per_second=0))
-    key = pair.rig.new_key(**BOTH)
     assert {call(pair.rig, key, MODEL).status_code for _ in range(30)} == {200}
+    assert len(pair.other.asked) == 30
+    assert (pair.retries(), pair.retries("budget")) == (sent, refused)
+
+
+def test_retries_at_targets_of_a_fallback_draw_from_the_budget_of_the_model_asked_for(pair):
+    broken = pair.own.backend(id="broken-too")
+    pair.serve(first=[broken], fallbacks=[SMALL], handling=NO_RETRIES)
+    sent, refused = pair.retries(), pair.retries("budget")
+    key = pair.rig.new_key(**BOTH)
+    # The second target of the fallback would answer.
+    assert [call(pair.rig, key, MODEL).status_code for _ in range(2)] == [502, 502]
+    assert (pair.other.asked, pair.retries() - sent, pair.retries("budget") - refused) == ([], 0, 2)
 
 
 def test_a_fallback_for_a_model_without_connections_costs_no_budget(pair):
@@ -143,14 +144,6 @@ def test_attempts_of_a_fallback_are_bounded_by_its_own_route(pair):
     key = pair.rig.new_key(**BOTH)
     assert call(pair.rig, key, MODEL).status_code == 200
     assert (len(pair.own.asked), len(pair.other.asked)) == (2, 1)
-
-
-def test_a_fallback_that_the_budget_forbids_is_not_counted(pair):
-    pair.serve(fallbacks=[SMALL], handling=NO_RETRIES)
-    key = pair.rig.new_key(**BOTH, limits=[limit("requests_per_minute", 1, model=SMALL)])
-    assert call(pair.rig, key, MODEL).status_code == 502
-    assert pair.other.asked == []
-    assert call(pair.rig, key, SMALL).status_code == 200
 
 
 def test_a_counted_call_still_needs_room_for_all_else():
