@@ -23,7 +23,7 @@ from core.errors import Conflict
 from deployments.announcements import announce_provider
 from deployments.models import Provider
 from deployments.provider_audience import audience_of, require_confirmed, require_may_widen
-from deployments.provider_audit import headers_kept, shown
+from deployments.provider_audit import SAME_IN_WORDS, headers_kept, shown
 from deployments.provider_credentials import NewCredential, row_of
 from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
 from deployments.provider_fields import allowed_networks, clean_provider
@@ -165,18 +165,19 @@ def change_provider(
             row = replace_credentials(provider, credential, by=by) if credential is not None else None
             provider.save(update_fields=sorted(changed))
             note_report(provider, report)
+            pairs = {name: (shown(name, old[name]), shown(name, getattr(provider, name))) for name in changed}
             kept: dict[str, Any] = {}
             if "extra_headers" in changed:
                 kept["headers_before"] = headers_kept(old["extra_headers"])
+            if same := sorted(name for name, (before, after) in pairs.items() if before == after):
+                kept[SAME_IN_WORDS] = same
             audit.record(
                 "provider.changed",
                 actor=by,
                 subject=provider,
                 is_tested=report is not None,
                 credential=row.label if row is not None else "",
-                changes={
-                    name: (shown(name, old[name]), shown(name, getattr(provider, name))) for name in changed
-                },
+                changes=pairs,
                 **kept,
             )
             if lets_others_in(audience, audience_wanted):

@@ -10,6 +10,9 @@ from django.utils.translation import gettext as _
 
 from core.encryption import CannotDecrypt, decrypt, encrypt
 
+# The detail of an entry that names the settings of which it does not show that they changed: another certificate, or
+# headers of the same names with other values.
+SAME_IN_WORDS: Final = "same_in_words"
 _PURPOSE: Final = "headers of providers in the audit log"
 
 
@@ -23,6 +26,11 @@ def shown(name: str, value: Any) -> Any:
     if name == "regions":
         return ", ".join(value)
     return value
+
+
+def settings_of(changes: Mapping[str, Any], details: Mapping[str, Any]) -> set[str]:
+    """The names of all settings that an entry says were changed."""
+    return {*changes, *details.get(SAME_IN_WORDS, ())}
 
 
 def headers_kept(headers: Mapping[str, str]) -> str:

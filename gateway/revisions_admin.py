@@ -15,6 +15,7 @@ from unfold.decorators import display
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import link
 from accounts.admin.dialogs import Dialog, ReasonForm
+from accounts.models import User
 from accounts.permissions import signed_in
 from audit.filters import action_in_words
 from audit.models import AuditEntry
@@ -27,10 +28,13 @@ from tenants.models import ConfigChange, RevisionEntry
 SHOWN = 50
 
 
-def with_words(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Adds `verbs`, `subjects` and `actors` of the entries behind each revision, in one query for all rows."""
+def with_words(rows: QuerySet[Any], viewer: User) -> QuerySet[Any]:
+    """Adds `verbs`, `subjects` and `actors` of the entries behind each revision that the person may see.
+
+    It is one query for all rows.
+    """
     ids = RevisionEntry.objects.filter(revision=OuterRef(OuterRef("revision"))).values("entry_id")
-    entries = AuditEntry.objects.across_tenants().filter(pk__in=ids).order_by("pk")
+    entries = AuditEntry.objects.visible_to(viewer).filter(pk__in=ids).order_by("pk")
     annotated: QuerySet[Any] = rows.annotate(
         verbs=ArraySubquery(entries.values("verb")[:SHOWN]),
         subjects=ArraySubquery(entries.values("subject_label")[:SHOWN]),
@@ -96,7 +100,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: Any = super().get_queryset(request)
-        return with_words(rows.with_counts())
+        return with_words(rows.with_counts(), signed_in(request))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Without who did it, for those who may not read the audit log."""

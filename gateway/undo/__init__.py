@@ -22,6 +22,7 @@ from audit.models import AuditEntry
 from audit.recording import LONGEST_TEXT
 from core.errors import Conflict
 from deployments.provider_actions import set_allowed_networks
+from deployments.provider_audit import settings_of
 from deployments.provider_networks import ALLOWED_NETWORKS
 from gateway.actions import set_media_hosts, set_region_order
 from gateway.list_settings import MEDIA_HOSTS, REGION_ORDER
@@ -128,6 +129,7 @@ def _require_unchanged(entry: AuditEntry, change: ConfigChange) -> None:
     Whoever set it anew to the same value meant it, so equal values are not enough. Each step compares them too, under
     its lock.
     """
+    mine = settings_of(entry.changes, entry.details)
     later = AuditEntry.objects.across_tenants().filter(
         subject_id=entry.subject_id,
         subject_type=entry.subject_type,
@@ -135,7 +137,7 @@ def _require_unchanged(entry: AuditEntry, change: ConfigChange) -> None:
         pk__gt=entry.pk,
     )
     for changes, details in later.exclude(pk__in=_ids_of(change)).values_list("changes", "details"):
-        is_same = not entry.changes or entry.changes.keys() & changes.keys()
+        is_same = not mine or mine & settings_of(changes, details)
         if is_same and details.get("model") == entry.details.get("model"):
             # The settings of all gateways, or of all providers, have no name of their own.
             is_policy = entry.subject_id == "1"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.models import AuditEntry
+from billing.models import Price
 from billing.prices import HOUR, hour_of, publish_prices, published_list
 from gateway.undo.steps import Step, changed_since
+
+_LONGEST_REASON: Final = Price._meta.get_field("reason").max_length
 
 
 def published(entry: AuditEntry) -> Step:
@@ -35,7 +39,7 @@ def published(entry: AuditEntry) -> Step:
             {kind: Decimal(price) for kind, price in whole.items()},
             valid_from=start + HOUR,
             currency=currency,
-            reason=_("Undone: %(reason)s") % {"reason": entry.reason},
+            reason=(_("Undone: %(reason)s") % {"reason": entry.reason})[:_LONGEST_REASON],
             by=by,
         )
 

@@ -11,7 +11,7 @@ from accounts.models import User
 from audit.models import AuditEntry
 from deployments.models import Provider
 from deployments.provider_actions import change_provider, disable_provider, enable_provider
-from deployments.provider_audit import headers_before, shown
+from deployments.provider_audit import headers_before, settings_of, shown
 from gateway.undo.steps import Step, changed_since, found_again
 
 # What an entry has as a text.
@@ -35,21 +35,24 @@ def enabled(entry: AuditEntry) -> Step:
 
 def changed(entry: AuditEntry) -> Step:
     """The inverse of changing settings, without a test of whether the provider is reached."""
-    if not entry.changes:
+    names = settings_of(entry.changes, entry.details)
+    if not names:
         return Step(
             entry, _("A credential was replaced. No entry has credentials: enter the one before again.")
         )
-    if _HIDDEN & entry.changes.keys():
+    if _HIDDEN & names:
         return Step(entry, _("The audit log does not keep certificates. Enter the ones before again."))
-    if not entry.changes.keys() <= set(Provider.EDITABLE):
+    if not names <= set(Provider.EDITABLE):
         return Step(entry, _("A setting of this entry does not exist any more. Correct it by hand."))
     values: dict[str, Any] = {name: before for name, (before, _after) in entry.changes.items()}
     for name in _LISTS & values.keys():
         values[name] = values[name].split(", ") if values[name] else []
-    if "extra_headers" in values:
+    before_in_words = {name: before for name, (before, _after) in entry.changes.items()}
+    if "extra_headers" in names:
         values["extra_headers"] = headers_before(entry.details)
         if values["extra_headers"] is None:
             return Step(entry, _("The values of the headers before can no longer be read. Enter them again."))
+        before_in_words["extra_headers"] = shown("extra_headers", values["extra_headers"])
 
     def undo(by: User | None) -> None:
         if by is None:
@@ -59,7 +62,7 @@ def changed(entry: AuditEntry) -> Step:
     labels = {name: str(Provider._meta.get_field(name).verbose_name) for name in values}  # type: ignore[union-attr]
     now = ", ".join(
         f"{labels[name]}: {_('not known') if before is None else before or _('none')}"
-        for name, (before, _after) in entry.changes.items()
+        for name, before in before_in_words.items()
     )
     words = _("Set of provider %(name)s: %(values)s") % {"name": entry.subject_label, "values": now}
     if entry.details.get("credential"):

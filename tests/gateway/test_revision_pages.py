@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 import audit
 from accounts.models import User
 from gateway.revisions_admin import SHOWN
+from gateway.undo import entries_of
 from tenants.models import ConfigChange, RevisionEntry
 from tenants.revision import current_revision, raise_revision
 from tests.factories import ProjectFactory, staff
@@ -102,7 +103,9 @@ def test_who_acted_is_shown_to_those_who_may_read_the_audit_log(client, operator
     change = many(operator, 2)
     paths = ["/admin/tenants/configchange/", f"/admin/tenants/configchange/{change.revision}/change/"]
     api = f"/api/v1/revisions/{change.revision}/changes/"
+    label = entries_of(change, None).first().subject_label
     client.force_login(operator)
+    assert label in client.get(paths[0]).content.decode()
     assert all(operator.email in client.get(path).content.decode() for path in paths)
     assert [step["actor"] for step in client.get(api).json()] == [operator.email] * 2
     asked = User.has_perm
@@ -126,4 +129,5 @@ def test_who_acted_is_shown_to_those_who_may_read_the_audit_log(client, operator
     pages = [client.get(path).content.decode() for path in paths]
     assert "does not allow you to see the actions behind it" in pages[1]
     assert not any(operator.email in page for page in pages)
+    assert not any(label in page for page in pages), "nor on the list"
     assert client.get(api).json() == []

@@ -21,6 +21,7 @@ from deployments.route_handling import change_handling
 from gateway.undo import entries_of, steps_of, undo_revision
 from tenants.models import ConfigChange
 from tenants.revision import current_revision
+from tests.deployments.provider_stub import Authority
 from tests.factories import CatalogModelFactory, ProviderFactory, staff
 from tests.gateway.granted import RouteEntryFactory
 
@@ -172,6 +173,31 @@ def test_what_of_a_provider_was_changed_since_is_not_undone(operator):
         undo(operator, newest().revision - 1)
 
 
+def test_values_of_headers_that_somebody_changed_since_stay(operator):
+    provider = ProviderFactory(extra_headers={"x-team": "search"})
+    for value in ("ads", "maps"):
+        change_provider(
+            provider.pk, by=operator, is_tested=False, extra_headers={"x-team": value, "x-new": "1"}
+        )
+    entry = entries_of(newest(), None).get()
+    assert entry.details["same_in_words"] == ["extra_headers"], "the log says what was changed"
+    assert not entry.changes
+    with pytest.raises(Conflict, match="changed again since"):
+        undo(operator, newest().revision - 1)
+    assert "x-new, x-team" in step().words
+    undo(operator)
+    provider.refresh_from_db()
+    assert provider.extra_headers == {"x-team": "ads", "x-new": "1"}
+
+
+def test_the_log_says_that_a_certificate_was_replaced_by_another(operator):
+    provider = ProviderFactory(private_ca=Authority().pem)
+    change_provider(provider.pk, by=operator, is_tested=False, private_ca=Authority().pem)
+    assert entries_of(newest(), None).get().details["same_in_words"] == ["private_ca"]
+    assert step().undo is None
+    assert "does not keep certificates" in step().words
+
+
 def test_a_provider_whose_headers_nobody_can_read_any_more_is_named(operator, settings):
     change_provider(ProviderFactory().pk, by=operator, is_tested=False, extra_headers={"x-team": "search"})
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 10, []
@@ -233,6 +259,15 @@ def test_an_import_of_prices_is_named_and_stands_in_the_way(operator):
     assert published_list(now() + timedelta(hours=1), "m")[0] == {"input": "9"}
     with pytest.raises(Conflict):
         undo(operator, revision)
+
+
+def test_a_price_list_with_the_longest_reason_is_undone(operator):
+    started = hour_of(now()) - 5 * HOUR
+    for price in (2, 3):
+        publish_prices("m", {"input": Decimal(price)}, valid_from=started, reason="r" * 300, by=operator)
+        started += 2 * HOUR
+    undo(operator)
+    assert published_list(now() + HOUR, "m")[0] == {"input": "2"}
 
 
 def test_undoing_prices_asks_for_the_permission_to_publish_them(operator):
