@@ -24,6 +24,7 @@ from tests.deployments.provider_stub import (
     serving,
     silence,
 )
+from tests.patience import overload
 
 LOOPBACK = read_networks(["127.0.0.0/8"])
 
@@ -57,7 +58,7 @@ def fault_of(*args, **more):
 def test_a_good_key_lists_the_models_and_says_how_long_it_took(stub):
     report = attempt(stub.url, headers={"openai-organization": "org-1"})
     assert [listed.name for listed in report.models] == [model["id"] for model in MODELS]
-    assert (report.lists_models, 0 <= report.milliseconds < 2000) == (True, True)
+    assert (report.lists_models, 0 <= report.milliseconds < 2000 * overload()) == (True, True)
     [(path, headers)] = stub.calls
     assert path == "/v1/models"
     assert headers["authorization"] == f"Bearer {GOOD_KEY}"
@@ -124,7 +125,7 @@ def test_each_fault_says_exactly_what_it_is(stub, answer, code, words):
     began = time.monotonic()
     fault = fault_of(stub.url)
     assert (fault.code, words in fault.message) == (code, True), fault.message
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 8 * overload()
     assert len(stub.calls) == 1, "nothing is retried, and no redirect is followed"
 
 

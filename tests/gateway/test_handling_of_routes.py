@@ -16,6 +16,7 @@ from tests.gateway.proxy_fixtures import wait_until
 from tests.gateway.scripted_backend import ScriptedBackend, add_route, chunk, plain
 from tests.gateway.test_failover import call as call_model
 from tests.gateway.test_whole_answers import DONE, ROLE, TOLD, WORDS, end
+from tests.patience import overload
 
 MODEL = "aurora-handled"
 JSON = {"content-type": "application/json"}
@@ -131,7 +132,7 @@ def test_a_route_bounds_the_wait_for_the_first_byte(shared_rig):
             with served(shared_rig, backend.backend(url=url), first_byte_timeout_seconds=0.5) as key:
                 began = time.monotonic()
                 answer = call(shared_rig, key)
-                assert 0.4 < time.monotonic() - began < 5
+                assert 0.4 < time.monotonic() - began < 5 * overload()
                 assert (answer.status_code, answer.json()["error"]["code"]) == (504, "backend_timeout")
         finally:
             backend.close()
@@ -143,7 +144,7 @@ def test_a_route_bounds_the_silence_in_a_stream(shared_rig, trio):
     with served(shared_rig, silent.backend(), idle_timeout_seconds=0.5) as key:
         began = time.monotonic()
         answer = call(shared_rig, key, stream=True)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 5 * overload()
         assert '"backend_failed"' in answer.text
 
 
@@ -153,7 +154,7 @@ def test_a_route_bounds_a_whole_stream(shared_rig, trio):
     with served(shared_rig, endless.backend(), call_timeout_seconds=1.0) as key:
         began = time.monotonic()
         answer = call(shared_rig, key, stream=True)
-        assert 0.9 < time.monotonic() - began < 5
+        assert 0.9 < time.monotonic() - began < 5 * overload()
         assert '"call_timeout"' in answer.text
         assert "[DONE]" not in answer.text
         (event,) = shared_rig.events(key, 1)

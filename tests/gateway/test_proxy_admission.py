@@ -11,6 +11,7 @@ import requests
 
 from gateway.contract import SettingsConfig
 from tests.gateway.proxy_fixtures import MODEL, ask, limit, wait_until
+from tests.patience import overload
 
 MIB = 1024 * 1024
 
@@ -207,7 +208,7 @@ def test_millions_of_empty_parts_stop_nobody(new_rig):
         longest = max(longest, time.monotonic() - began)
     assert answers == [(400, "invalid_json")] * 4
     # It was six seconds for each of them, a quarter of the whole attack; all takes longer on a busy machine.
-    assert longest < max(1.0, (time.monotonic() - started) / 6)
+    assert longest < max(overload(), (time.monotonic() - started) / 6)
 
 
 def test_a_wrong_key_again_and_again_is_answered_cheaply_and_costs_nobody_else(new_rig):
