@@ -70,7 +70,9 @@ class Verifier:
         newest = answer.headers.get(REVISION_HEADER, "")
         if not (newest.isascii() and newest.isdigit()):
             raise ContractError("The answer that nothing is newer is refused: it names no revision.")
-        message = nothing_newer(spoken(answer.headers), int(newest), int(answer.url.query["after"]))
+        # What the gateway itself asked: a redirect may name a revision that it does not have.
+        asked = answer.history[0].url if answer.history else answer.url
+        message = nothing_newer(spoken(answer.headers), int(newest), int(asked.query["after"]))
         try:
             seal = decode(Seal, answer.headers.get(SEAL_HEADER, "null").encode())
         except ContractError:

@@ -100,12 +100,16 @@ class LinesControlPlane(StandInControlPlane):
         self.on_the_way = lambda body, nonce: body
         # The seal of an answer that nothing is newer.
         self.seals = lambda message, nonce: None
+        # Where somebody between sends requests: from one revision that they name to another one.
+        self.led_astray = {}
         self.asked = []
 
     async def _config(self, request):
         after, state = int(request.query["after"]), request.query.get("state", "")
         if CONFIG_TYPE not in request.headers.get("accept", "") or not (after or self.answers):
             return await super()._config(request)
+        if after in self.led_astray:
+            raise web.HTTPTemporaryRedirect(request.rel_url.update_query(after=self.led_astray[after]))
         self.asked.append((after, state))
         for _ in range(100):
             revision, body = self.answers.get(state, (0, b""))

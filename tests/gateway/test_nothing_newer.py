@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.contract.stream import KEEP_ALIVE
-from tests.gateway.config_lines import LinesControlPlane, everything, key
+from tests.gateway.config_lines import LinesControlPlane, changes, everything, key
 from tests.gateway.test_config_signatures import STRANGER, Pinned, seal, sign
 
 
@@ -45,6 +45,26 @@ def test_nobody_else_can_say_that_nothing_is_newer(pinned, words):
         assert [index.revision for index in one.applied] == [3], "it serves the last good revision"
         one.control.seals = seal
         await one.until(lambda: not one.reports.problem and not one.acks[-1].problem, "the end of the report")
+
+    pinned.run(scenario)
+
+
+def test_nobody_gets_the_console_to_say_it_of_a_later_revision(pinned):
+    """A redirect to a revision that the gateway lacks: the console would sign that nothing is newer than that one."""
+    answers = pinned.control.answers
+    pinned.control.on_the_way = sign
+    answers[""] = 3, everything(3, key(0))
+
+    async def scenario(one):
+        await one.until(lambda: one.applied, "the first revision")
+        one.control.led_astray[3] = 4
+        await one.until(lambda: (4, "s3") in one.control.asked, "the redirect")
+        answers["s3"] = 4, changes(3, keys=[key(1)])
+        await one.until(
+            lambda: any("nothing is newer is refused" in ack.problem for ack in one.acks), "the report"
+        )
+        one.control.led_astray.clear()
+        await one.until(lambda: one.applied[-1].revision == 4, "the second revision")
 
     pinned.run(scenario)
 
