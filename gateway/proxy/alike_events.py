@@ -23,12 +23,14 @@ Texts = tuple[bytes, int, int, int, int]
 class AlikeEvents:
     """What an event has before and after its text, and what the client gets in place of what is before it."""
 
-    __slots__ = ("_after", "_before", "_shown")
+    __slots__ = ("_after", "_before", "_shown", "says_no_end")
 
     def __init__(self, before: bytes, after: bytes, shown: bytes) -> None:
         self._before = before
         self._after = after
         self._shown = shown
+        # Their choice says that it has no end.
+        self.says_no_end = before.find(b'"finish_reason"') >= 0 or after.find(b'"finish_reason"') >= 0
 
     @classmethod
     def like(cls, event: bytes, passed: bytes) -> "AlikeEvents | None":

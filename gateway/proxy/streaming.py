@@ -135,6 +135,8 @@ class EventStream:
             self.delivered.pieces += pieces
             self.delivered.bytes += size
             self.delivered.chunks += events
+            # Perhaps another kind of event came after the last of these.
+            self._says_no_end = self._alike.says_no_end
         return texts
 
     def _feed(self, data: bytes) -> bytes:

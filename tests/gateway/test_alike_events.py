@@ -113,6 +113,15 @@ def test_texts_and_cuts_of_any_kind_count_the_same(texts, cuts):
     assert (is_finished, reported.prompt, reported.completion) == (True, 9, 7)
 
 
+def test_the_last_event_says_whether_its_choice_has_an_end(carefully):
+    """An event that looks different comes in between, whose choice says nothing of an end."""
+    plain = b'data: {"id":"c-1","choices":[{"index":0,"delta":{"content":"t"}}],"usage":%s}\n\n'
+    other = plain % b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}'
+    whole = [chunk("a"), chunk("b"), other, chunk("c"), END]
+    assert read(whole) == carefully(whole)
+    assert read(whole)[4] is False, "nothing says that the answer is whole"
+
+
 def test_words_that_come_one_by_one_are_not_looked_into(monkeypatch):
     one = stream()
     one.feed(chunk("a"))
