@@ -23,6 +23,7 @@ from gateway.proxy.messages_calls import put_call_apart
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
+from gateway.proxy.quota_reservations import settle_with_quota
 from gateway.proxy.request import Request
 from gateway.proxy.sessions import session_of
 from gateway.proxy.so_far import SoFar, counted
@@ -373,10 +374,8 @@ class Call:
         nano = self._parsed.cost(self._price, usage) if self._price and not is_unused else 0
         if not self._reservation.is_settled and nano and self._price:
             self._state.metrics.count_cost(self._parsed.model, self._price.currency, nano)
-        tokens, quota = total_tokens(usage), self._attempts.quota
-        await self._state.limiter.settle(self._reservation, tokens, nano)
-        if quota is not None:
-            await self._state.limiter.settle(quota, tokens, 0)
+        quota, tokens = self._attempts.quota, total_tokens(usage)
+        await settle_with_quota(self._state.limiter, self._reservation, quota, tokens, nano)
 
     async def _finish(self, status: Status, http_status: int, usage: Usage, *, is_exact: bool) -> None:
         """Record the call and settle its limits; returns when it is on disk. Raises SpoolError."""

@@ -46,3 +46,22 @@ async def reserve_quota(
         return None, reached.wait_seconds
     except Refusal:
         return None, 0.0
+
+
+async def settle_with_quota(
+    limiter: Limiter, own: Reservation, quota: Reservation | None, tokens: int, nano: int
+) -> None:
+    """Settle what a call and its last attempt have reserved: the quota too if the client leaves meanwhile.
+
+    Args:
+        limiter: counts.
+        own: what the call reserved under the limits of its key.
+        quota: what the attempt reserved of its provider's quota, if anything.
+        tokens: that the call used.
+        nano: its cost in billionths of the currency.
+    """
+    try:
+        await limiter.settle(own, tokens, nano)
+    finally:
+        if quota is not None:
+            await limiter.settle(quota, tokens, 0)

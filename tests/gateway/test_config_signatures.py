@@ -265,6 +265,7 @@ def test_an_answer_of_yesterday_is_refused(pinned):
 
     async def fetch(one):
         await one.until(lambda: one.applied, "the first revision")
+        await one.until(one.file.exists, "its copy on the disk")
 
     pinned.run(fetch)
     pinned.applied.clear()

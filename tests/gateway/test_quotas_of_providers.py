@@ -7,9 +7,9 @@ import pytest
 from gateway.contract import ProviderConfig, QuotaConfig, RouteConfig, SettingsConfig
 from gateway.proxy.errors import Refusal
 from gateway.proxy.index import compile_route
-from gateway.proxy.limits import MemoryLimiter
+from gateway.proxy.limits import MemoryLimiter, Reservation
 from gateway.proxy.parsed_requests import parse_request
-from gateway.proxy.quota_reservations import reserve_quota
+from gateway.proxy.quota_reservations import reserve_quota, settle_with_quota
 from tests.gateway.proxy_fixtures import MODEL as SERVED
 from tests.gateway.scripted_backend import ScriptedBackend, add_route, plain
 from tests.gateway.targets import target
@@ -174,3 +174,27 @@ def test_a_quota_that_cannot_be_checked_holds_nobody_back():
     parsed = parse_request(b'{"model":"m","messages":[{}]}', "chat")
     taken = asyncio.run(reserve_quota(Away(), quota, None, parsed, route, SettingsConfig()))
     assert taken == (None, 0.0)
+
+
+class Interrupted(MemoryLimiter):
+    """The client leaves while the first reservation is settled."""
+
+    settled = 0
+
+    async def settle(self, reservation, tokens, nano):
+        self.settled += 1
+        await super().settle(reservation, tokens, nano)
+        if self.settled == 1:
+            raise asyncio.CancelledError
+
+
+def test_a_client_that_leaves_while_its_call_settles_leaves_no_tokens_reserved():
+    own, quota = Reservation(), Reservation()
+
+    async def scenario():
+        with pytest.raises(asyncio.CancelledError):
+            await settle_with_quota(Interrupted(), own, quota, 7, 0)
+
+    asyncio.run(scenario())
+    assert own.is_settled
+    assert quota.is_settled
