@@ -5,7 +5,7 @@ one that it accepts, never by a wider one:
 
 - A route whose targets would get what they may not gets the targets that were proved last (gateway/last_proved.py), as
   far as the rows still have and permit them, with today's addresses and credentials if gateways can read them; else
-  none.
+  none. No model answers in its place that was taken out since.
 - A tenant gets the regions of its row, and degrades only if its row says so.
 - A project keeps the models that are granted to it, each at most until its grant ends, with the class of data granted.
 
@@ -68,12 +68,16 @@ def publishable(routing: ConfigRouting, last: Callable[[], ConfigRouting | None]
 
 
 def _as_last(route: RouteConfig, last: RouteConfig | None) -> RouteConfig:
-    """The route as it was proved last, with those of its targets that it still has, at their addresses of today."""
+    """The route as it was proved last, with what it still has: models, and targets at their addresses of today."""
     if last is None:
         return replace(route, targets=[])
     today = {target.id: target for target in route.targets}
+    smaller = route.degrading.model if route.degrading else None
     return replace(
-        last, targets=[_moved(last, one, today[one.id]) for one in last.targets if one.id in today]
+        last,
+        targets=[_moved(last, one, today[one.id]) for one in last.targets if one.id in today],
+        fallbacks=[model for model in last.fallbacks if model in route.fallbacks],
+        degrading=last.degrading if last.degrading and last.degrading.model == smaller else None,
     )
 
 

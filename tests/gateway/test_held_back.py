@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from audit.models import AuditEntry
 from catalog.models import Grant
 from core.regions import is_allowed
+from deployments.degrading import Degrading, change_degrading
+from deployments.fallbacks import change_fallbacks
 from deployments.models import Cluster, Provider, RouteEntry
 from deployments.provider_actions import disable_provider
 from deployments.routes import EntryPlan, change_route, make_routable, plan_of
@@ -264,6 +266,30 @@ def test_a_route_at_fault_keeps_no_target_that_the_rows_forbid_now(world):
     regions = [target.regions for target in index.routes["one"].config.targets]
     assert ["eu-west-1"] not in regions
     assert ["us-east-1"] in regions
+
+
+def test_a_route_at_fault_keeps_no_model_that_was_taken_out_of_it(world):
+    """People take a fallback or a smaller model out because calls shall not go there."""
+    route = world.models[0].route
+    change_fallbacks(route.pk, ["two", "three"], based_on=generation(route), by=None)
+    smaller = Degrading("two", money_percent=80)
+    change_degrading(route.pk, smaller, based_on=generation(route), by=None)
+    index = read(compiled())
+    assert index.routes["one"].config.degrading.model == "two"
+    with broken({("one", 1): {"regions": ["eu-west-1"]}}):
+        change_fallbacks(route.pk, ["three"], based_on=generation(route), by=None)
+        _, body = compiled_changes(index.revision, index.state)
+        held = read(body, index).routes["one"].config
+        assert held.fallbacks == ["three"]
+        assert held.degrading.model == "two", "what nobody changed stays"
+        change_degrading(route.pk, Degrading(), based_on=generation(route), by=None)
+        _, body = compiled_changes(index.revision, index.state)
+        assert read(body, index).routes["one"].config.degrading is None
+
+
+def generation(route):
+    route.refresh_from_db()
+    return route.generation
 
 
 @pytest.mark.parametrize("is_granted", [True, False])
