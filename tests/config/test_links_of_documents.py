@@ -5,7 +5,12 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/README.md")])
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "tests/**/README.md")
+    for page in ROOT.glob(pattern)
+    if "node_modules" not in page.parts
+)
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
