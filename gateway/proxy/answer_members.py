@@ -69,11 +69,20 @@ prompt_filter_results
 """
 KNOWN = frozenset(_KNOWN_NAMES.split())
 KEYS = {name: orjson.dumps(name) + b":" for name in (*KNOWN, "id", "model", "system_fingerprint")}
+# The longest name that is remembered.
+_LONGEST_KNOWN = 64
 PLAIN_ID = re.compile(rb'"[A-Za-z0-9_-]{1,128}"')
 EVENT_NAME = re.compile(rb"event: ?[a-z_.-]{1,40}\r?")
 
 
-@lru_cache(maxsize=1024)
 def is_private(name: str) -> bool:
     """Whether a member of this name reveals where or how an answer was made."""
+    return known_private(name) if len(name) <= _LONGEST_KNOWN else _is_private(name)
+
+
+def _is_private(name: str) -> bool:
     return _PRIVATE.match(name.lower()) is not None
+
+
+# Backends use few names. Longer ones would fill the memory.
+known_private = lru_cache(maxsize=1024)(_is_private)

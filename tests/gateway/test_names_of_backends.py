@@ -5,6 +5,7 @@ import json
 import pytest
 import requests
 
+from gateway.proxy.answer_members import is_private, known_private
 from gateway.proxy.names import Names
 from tests.gateway.scripted_backend import OWN_NAME, USAGE, chunk, plain, scripted_backend
 from tests.gateway.targets import address
@@ -316,3 +317,13 @@ def test_a_host_called_like_a_word_of_the_dialect_changes_no_answer(host):
     whole = plain(data=vectors, service_tier="default", model=MODEL, usage={**COUNTS, "x2": 1})
     whole["choices"][0]["message"]["reasoning_details"] = [{"type": "reasoning.text", "text": host}]
     assert json.loads(Names(backend, MODEL).in_answer(json.dumps(whole).encode())) == whole
+
+
+def test_long_names_of_a_backend_are_not_remembered():
+    """A thousand names of megabytes would fill the memory of a gateway."""
+    known_private.cache_clear()
+    assert is_private("x" * 1000 + "_worker")
+    assert not is_private("x" * 1000)
+    assert known_private.cache_info().currsize == 0
+    assert is_private("worker_id")
+    assert known_private.cache_info().currsize == 1
