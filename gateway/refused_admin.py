@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -58,7 +59,7 @@ class RefusedCallsAdmin(ReadOnlyAdmin):
         if row.limit_scope_id is None:
             return "–"
         on = _named(row, row.limit_scope, row.limit_scope_id)
-        return f"{on}, {row.limit_model}" if row.limit_model else on
+        return format_html("{}, {}", on, row.limit_model) if row.limit_model else on
 
     @display(description=_("Key"))
     def key(self, row: RefusedCalls) -> str:

@@ -1,5 +1,7 @@
 """Operators' pages of gateways and revisions: counters in words, links from one to the other, and who follows."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from django.utils.timezone import now
@@ -7,10 +9,10 @@ from django.utils.timezone import now
 from deployments.provider_actions import disable_provider
 from gateway.actions import set_media_hosts
 from gateway.counters import counter_in_words
-from gateway.models import Gateway
+from gateway.models import Gateway, RefusedCalls
 from tenants.actions import revoke_api_key
 from tenants.models import ConfigChange
-from tests.factories import ApiKeyFactory, ProviderFactory
+from tests.factories import ApiKeyFactory, ProjectFactory, ProviderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,3 +85,17 @@ def test_a_revision_without_an_inverse_has_no_undo_button(desk, change, operator
     text = page(desk, "tenants_configchange_change", final.revision)
     assert "A revoked key never works again." in text
     assert undo not in text
+
+
+def test_a_refused_call_leads_to_what_its_limit_is_set_on(desk):
+    project = ProjectFactory(name="R<b>&D")
+    key = ApiKeyFactory(tenant=project.tenant, project=project)
+    row = RefusedCalls.objects.across_tenants().create(
+        tenant=project.tenant, project_id=project.pk, key_id=key.pk, gateway_name="gw", minute=now(),
+        model="aurora", status=429, code="rate_limit_exceeded", count=1, limit_scope="project",
+        limit_scope_id=project.pk, limit_kind="requests_per_minute", limit_value=3, limit_model="a<b>",
+    )  # fmt: skip
+    text = page(desk, "gateway_refusedcalls_change", row.pk)
+    url = reverse("admin:tenants_project_change", args=[project.pk])
+    assert re.search(rf'<a [^>]*href="{url}"[^>]*>R&lt;b&gt;&amp;D</a>, a&lt;b&gt;', text)
+    assert "&lt;a" not in text
