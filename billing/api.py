@@ -25,6 +25,7 @@ from billing.serializers import (
     PriceSerializer,
     UsageSerializer,
 )
+from core.filters import MomentFilter
 from tenants.api.base import visible_project, visible_tenant
 
 NOTHING_USED: dict[str, Any] = {
@@ -101,7 +102,7 @@ class CostsView(UsageView):
 class PriceFilter(filters.FilterSet):  # type: ignore[misc]
     model = filters.CharFilter("sku__model__name", help_text="public name")
     kind = filters.CharFilter("sku__kind")
-    at = filters.IsoDateTimeFilter("valid", "contains", help_text="prices in force at this moment")
+    at = MomentFilter("valid", "contains", help_text="prices in force at this moment")
 
     class Meta:
         model = Price

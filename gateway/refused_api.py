@@ -6,6 +6,7 @@ import django_filters
 from django.db.models import QuerySet
 from rest_framework import serializers, viewsets
 
+from core.filters import MomentFilter
 from gateway.models import RefusedCalls
 from tenants.api.base import InTenantFilter, VisibleMixin
 from tenants.models import Tenant
@@ -56,7 +57,7 @@ class RefusedCallsFilter(InTenantFilter):
     key = django_filters.UUIDFilter("key_id", label="Id of a key")
     limit_id = django_filters.UUIDFilter(label="Id of the limit that refused")
     code = django_filters.CharFilter("code", label="The code of the answer")
-    since = django_filters.IsoDateTimeFilter("minute", "gte", label="The first minute")
+    since = MomentFilter("minute", "gte", label="The first minute")
 
 
 class RefusedCallsViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[RefusedCalls]):
