@@ -26,6 +26,7 @@ from gateway.proxy.intake import SMALL, Share
 from gateway.proxy.limits import LimitReached, limits_on_every
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.paths import require_clear_path
+from gateway.proxy.plans import Plan, plan_of
 from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import MESSAGES_PATH, Request
 from gateway.proxy.responses.fetch import answer_stored
@@ -111,14 +112,14 @@ class App:
         await self._look_at_limits(key, index, length)
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
-            parsed, route = await self._read(request, index, key, share, endpoint)
+            parsed, plan, route = await self._read(request, index, key, share, endpoint)
 
             def let_go() -> None:
                 parsed.let_go()
                 share.release()
 
             request.on_begin = let_go
-            await serve(self._state, index, request, key, parsed, route, endpoint)
+            await serve(self._state, index, request, plan, parsed, route, endpoint)
         except LimitReached as refusal:
             self._state.refusals.limited(refusal, key.config.key_id, index.revision)
             raise
@@ -133,7 +134,7 @@ class App:
             raise refusal
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
-            parsed, _ = await self._read(request, index, key, share, _QUESTION)
+            parsed, _, _ = await self._read(request, index, key, share, _QUESTION)
         finally:
             share.release()
         await request.answer(200, count_answer(with_margin(parsed.input_estimate)))
@@ -145,8 +146,8 @@ class App:
         key: Key,
         share: Share,
         endpoint: Endpoint,
-    ) -> tuple[ParsedRequest, Route]:
-        """Read and check a call. Raises Refusal.
+    ) -> tuple[ParsedRequest, Plan, Route]:
+        """Read and check a call. Returns it, its plan, and the backends that can take it. Raises Refusal.
 
         Args:
             request: the request.
@@ -161,7 +162,13 @@ class App:
         try:
             parsed = await self._beside(size, endpoint.read, raw, request.headers)
             del raw
-            return parsed, await self._route_of(request, index, key, parsed, endpoint)
+            plan = self._plan_of(request, index, key, parsed)
+            route = plan.route
+            if endpoint.permit is not None:
+                route = endpoint.permit(parsed, key, index, route)
+            large = len(parsed.body.raw)
+            route = await self._beside(large, endpoint.fit, parsed, request.headers, index, route)
+            return parsed, plan, route
         except Refusal as refusal:
             if refusal.status < 500:
                 self._state.refusals.wrong(key.config.key_id, size)
@@ -192,29 +199,25 @@ class App:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._state.readers, work, *arguments)
 
-    async def _route_of(
-        self, request: Request, index: Index, key: Key, parsed: ParsedRequest, endpoint: Endpoint
-    ) -> Route:
-        """The route of a call, if its key may call that model. Raises Refusal.
+    def _plan_of(self, request: Request, index: Index, key: Key, parsed: ParsedRequest) -> Plan:
+        """The plan of a call, if its key may call that model here. Raises Refusal.
 
         Args:
             request: the request.
             index: the configuration.
             key: whose call it is.
             parsed: the call.
-            endpoint: where it arrived.
         """
-        request.asked_model = parsed.model
-        route = index.route_of(parsed.model, key.config, parsed.mode)
-        known = route or index.route_of(parsed.model, key.config)
-        request.model = parsed.model if known else ""
-        if known is None or not key.may_call(parsed.model, time.time()):
-            raise model_not_found(parsed.model)
-        if route is None:
-            raise _wrong_endpoint(parsed.model, known)
-        if endpoint.permit is not None:
-            route = endpoint.permit(parsed, key, index, route)
-        return await self._beside(len(parsed.body.raw), endpoint.fit, parsed, request.headers, index, route)
+        model = request.asked_model = parsed.model
+        plan = plan_of(index, key, model, parsed.mode)
+        if plan is not None and (plan.grant_ends_at is None or time.time() < plan.grant_ends_at):
+            request.model = model
+            return plan
+        known = index.route_of(model, key.config)
+        request.model = model if known else ""
+        if known is None or not key.may_call(model, time.time()):
+            raise model_not_found(model)
+        raise _wrong_endpoint(model, known)
 
     async def _models(self, request: Request, name: str) -> None:
         index = self._state.ready_index()

@@ -17,12 +17,13 @@ from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced, usage_not_recorded
 from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import TransportError
-from gateway.proxy.index import Backend, Index, Key, Price, Route
+from gateway.proxy.index import Backend, Index, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.messages_calls import put_call_apart
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
+from gateway.proxy.plans import Plan
 from gateway.proxy.quota_reservations import settle_with_quota
 from gateway.proxy.request import Request
 from gateway.proxy.sessions import session_of
@@ -50,7 +51,7 @@ class Call:
         state: State,
         index: Index,
         request: Request,
-        key: Key,
+        plan: Plan,
         parsed: ParsedRequest,
         route: Route,
         endpoint: Endpoint,
@@ -65,7 +66,7 @@ class Call:
             state: of this process.
             index: the configuration.
             request: the client's request.
-            key: whose call it is.
+            plan: of the key whose call it is, for the model that shall serve it.
             parsed: the call; its model is the one that shall serve it.
             route: the backends that can take it.
             endpoint: where it arrived.
@@ -76,13 +77,14 @@ class Call:
         self._state = state
         self._index = index
         self._request = request
-        self._key = key
+        self._plan = plan
+        self._key = key = plan.key
         self._parsed = parsed
         self._route = route
         self._endpoint = endpoint
-        price = index.price(key.config.tenant_id, parsed.model)
+        price = plan.price
         # A price that lacks what each such call uses would be half of the cost.
-        self._price: Price | None = price if price is not None and parsed.is_priced_by(price) else None
+        self._price = price if price is not None and parsed.is_priced_by(price) else None
         self._facts = CallFacts(request, key, parsed, index.revision, asked)
         self._so_far = so_far
         self._said = said
@@ -150,13 +152,13 @@ class Call:
 
     async def _admit(self) -> None:
         """Reserve what the call may use. Raises Refusal."""
-        limits = self._key.limits_on(self._parsed.model)
-        if self._price is None and any(one.kind == "money_per_month" and one.is_hard for one in limits):
-            raise model_unpriced(self._parsed.model)
+        plan = self._plan
+        if self._price is None and plan.is_money_bounded:
+            raise model_unpriced(plan.model)
         estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)
         if self._so_far is not None and self._so_far.is_counted:
             estimate = counted(estimate)
-        self._reservation = await self._state.limiter.admit(limits, estimate, self._key.config.tenant_id)
+        self._reservation = await self._state.limiter.admit(plan.limits, estimate, plan.key.config.tenant_id)
         for limit in self._reservation.soft_exceeded:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 

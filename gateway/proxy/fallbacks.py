@@ -16,6 +16,7 @@ from gateway.proxy.errors import Refusal
 from gateway.proxy.index import Backend, Index, Key, Route
 from gateway.proxy.intake import SMALL
 from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.plans import Plan, plan_of
 from gateway.proxy.request import Request
 from gateway.proxy.so_far import SoFar
 from gateway.proxy.state import State
@@ -30,7 +31,7 @@ async def serve(
     state: State,
     index: Index,
     request: Request,
-    key: Key,
+    plan: Plan,
     parsed: ParsedRequest,
     route: Route,
     endpoint: Endpoint,
@@ -45,7 +46,7 @@ async def serve(
         state: of this process.
         index: the configuration.
         request: the client's request.
-        key: whose call it is.
+        plan: of the key whose call it is, and its model.
         parsed: the call.
         route: the backends of its model that can take it.
         endpoint: where it arrived.
@@ -57,8 +58,9 @@ async def serve(
         route, said = chosen.route, chosen.said
     config = route.config
     if not (config.fallbacks or config.degrading) or (chosen is not None and not chosen.suits_fallbacks):
-        await Call(state, index, request, key, parsed, route, endpoint, said=said).run()
+        await Call(state, index, request, plan, parsed, route, endpoint, said=said).run()
         return
+    key = plan.key
     state.call_began()
     so_far = SoFar()
     try:
@@ -72,7 +74,7 @@ async def serve(
             so_far.retries = None
             # The call may have been translated for the other model.
             route = await _fitting(route, state, index, request, parsed, endpoint)
-        call = Call(state, index, request, key, parsed, route, endpoint, so_far=so_far, said=said)
+        call = Call(state, index, request, plan, parsed, route, endpoint, so_far=so_far, said=said)
         try:
             await call.run()
         except Refusal as refusal:
@@ -126,12 +128,14 @@ async def _is_served_by(
 
     parsed.model = served
     try:
+        plan = plan_of(index, key, served, parsed.mode)
+        assert plan is not None, "a stand-in is granted and served"
         fitting = await _fitting(route, state, index, request, parsed, endpoint)
         chosen = None if strategy is None else _chosen(strategy, state, index, parsed, fitting)
         if chosen is not None:
             fitting = chosen.route
         await Call(
-            state, index, request, key, parsed, fitting, endpoint, asked=asked, so_far=so_far, said=said
+            state, index, request, plan, parsed, fitting, endpoint, asked=asked, so_far=so_far, said=said
         ).run()
     except Refusal as refusal:
         if request.is_recorded:

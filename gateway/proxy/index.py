@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from core.regions import distance
 from deployments.engine_controls import NEVER, fold, folded
@@ -23,6 +24,9 @@ from gateway.contract.versions import may_receive, may_stand_in, require_readabl
 from gateway.proxy.quotas import Quota, quota_of
 from gateway.proxy.records import Key, Keys, WholeKeys
 from gateway.proxy.separation import Separation
+
+if TYPE_CHECKING:
+    from gateway.proxy.plans import Plan
 
 __all__ = ["Backend", "Index", "Key", "Price", "Route"]
 
@@ -243,6 +247,8 @@ class Index:
         require_readable(snapshot.contract_version, snapshot.requires)
         self.revision: int = snapshot.revision
         self._permitted: dict[tuple[object, ...], Route | None] = {}
+        # Of `gateway.proxy.plans`, by key, model and mode.
+        self.plans: dict[tuple[str, str, Mode], Plan] = {}
         self.issued_at: str = snapshot.issued_at
         self.state = state
         # Of this gateway (`serve_from`).
