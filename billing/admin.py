@@ -21,6 +21,7 @@ from billing.known_kinds import words_of
 from billing.models import Price, QuarantinedEvent
 from billing.prices import publish_prices
 from core.errors import Conflict
+from core.form_errors import show_errors
 from core.local_days import end_of_month
 from core.templatetags.qm import price_exact
 from exports.admin import ExportAdmin
@@ -94,7 +95,7 @@ class PriceAdmin(ReadOnlyAdmin):
                     reason=data["reason"], by=request.user,  # type: ignore[arg-type]
                 )  # fmt: skip
             except ValidationError as error:
-                form.add_error(None, error)
+                show_errors(form, error)
             except Conflict as error:
                 form.add_error(None, error.message)
             else:

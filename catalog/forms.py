@@ -15,6 +15,7 @@ from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from core.choices import PickField, offer
+from core.form_errors import show_errors
 from core.page_parts import Option
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project, Tenant
@@ -124,8 +125,7 @@ class AccessRequestForm(forms.Form):
                 duration_days=answers["duration_days"],
             )
         except ValidationError as refused:
-            for name, messages in refused.message_dict.items():
-                self.add_error(name if name in self.fields else None, messages)
+            show_errors(self, refused)
             return None
 
 

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.admin.dialogs import DialogForm
 from accounts.declared import Action
 from accounts.permissions import signed_in
+from core.form_errors import show_errors
 from deployments.list_settings import ListSetting
 from tenants.roles import TokenScope
 
@@ -43,7 +44,7 @@ class ListSettingForm(DialogForm):
         try:
             cleaned[self.setting.name] = self.setting.clean(cleaned.get(self.setting.name, []))
         except ValidationError as error:
-            self.add_error(None, error)
+            show_errors(self, error)
         return cleaned
 
 

@@ -22,6 +22,7 @@ from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
 from core.errors import Conflict
+from core.form_errors import show_errors
 from deployments import (
     provider_actions,
     provider_lists,
@@ -141,7 +142,7 @@ class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
             try:
                 changed = provider_actions.change_provider(provider.pk, by=person, **values)
             except ValidationError as error:
-                form.refuse(error)
+                show_errors(form, error)
             except Conflict as conflict:
                 is_refused = True
                 form.ask(conflict.message)

@@ -25,6 +25,7 @@ from accounts.admin.dialogs import DialogForm
 from catalog.models import CatalogModel
 from catalog.serving import servable_modes
 from core.editing import sent_values
+from core.form_errors import show_errors
 from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from deployments.models import Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, clean_credential
@@ -133,7 +134,7 @@ class CredentialFields(forms.Form):
         try:
             return clean_credential(*values)
         except ValidationError as error:
-            self.add_error(None, error)
+            show_errors(self, error)
             return None
 
 
@@ -246,12 +247,6 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
             label=_("Change who can call these models"), required=False
         )
         style(self, "may_change_audience")
-
-    def refuse(self, error: ValidationError) -> None:
-        """Show the reasons of the action beside the fields that they are about."""
-        for name, messages in error.update_error_dict({}).items():
-            for message in messages:
-                self.add_error(name if name in self.fields else None, message)
 
     def _post_clean(self) -> None:
         """Leave the row as it is; the action checks the values."""

@@ -18,6 +18,7 @@ from accounts.admin.base import offers
 from accounts.declared import Action
 from accounts.permissions import signed_in
 from core.errors import Conflict
+from core.form_errors import show_errors
 from deployments.models import Route
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class RoutePage:
                     context["preview"] = self.preview(route, form.wanted())
                     context["is_previewed"], status = True, 200
                 except ValidationError as error:
-                    form.add_error(None, error)
+                    show_errors(form, error)
                 except Conflict as refused:
                     context["conflict"], status = refused.message, 409
         context |= admin.admin_site.each_context(request) | {

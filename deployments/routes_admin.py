@@ -20,6 +20,7 @@ from accounts.admin.base import link, offers
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
 from core.errors import Conflict
+from core.form_errors import show_errors
 from deployments.degrading import change_degrading, degrading_of, preview_degrading
 from deployments.fallbacks import change_fallbacks, preview_fallbacks
 from deployments.models import Route, Target
@@ -144,7 +145,7 @@ class RouteAdmin(ReadOnlyAdmin):
                         return redirect("admin:deployments_route_change", route.pk)
                     preview, status = preview_route(route, form.plan()), 200
                 except ValidationError as error:
-                    form.add_error(None, error.messages)
+                    show_errors(form, error)
                 except Conflict as refused:
                     conflict, status = refused.message, 409
                     if refused.code == "route_would_be_empty":

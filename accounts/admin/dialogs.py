@@ -9,6 +9,10 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action as unfold_action
@@ -20,6 +24,7 @@ from accounts.admin.base import go_to, offers
 from accounts.declared import Action
 from accounts.permissions import signed_in
 from core.errors import Conflict
+from core.form_errors import show_errors
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -36,6 +41,12 @@ class DialogForm(BaseDialogForm):  # type: ignore[misc]
     def answers(self) -> dict[str, Any]:
         """The arguments of the action, by name: the fields of the form, each named like its argument."""
         return {name: value for name, value in self.cleaned_data.items() if name != SUBMITTED}
+
+    def render_before_template(self) -> SafeString:
+        """What stands above the fields. Unfold's dialog shows only errors of fields; this adds those of the form."""
+        errors = {"errors": self.non_field_errors()}
+        above = render_to_string("unfold/helpers/form_errors.html", errors)
+        return format_html("{}{}", above, super().render_before_template())
 
 
 class Dangerous:
@@ -61,8 +72,9 @@ class Dialog:
 
     Put the name of the attribute into `actions_detail` of the admin, for an action on the row of the page, or into
     `actions_list`. The dialog calls the action with the row's id, if there is one, with the answers of the form, and
-    with `by`. If it raises Conflict, PermissionDenied or ValidationError, the page shows why, with status 409, 403 or
-    400.
+    with `by`. If it raises Conflict or PermissionDenied, the page of the row shows why, with status 409 or 403. If it
+    raises ValidationError, the dialog comes back with what was typed and the errors beside their fields. Its status is
+    200, like that of a dialog with an invalid form, because htmx shows no page of the admin with another.
     """
 
     def __init__(
@@ -136,6 +148,8 @@ class Dialog:
     ) -> HttpResponse:
         """Call the action, report success or the reason for failure, and go to the page of the row or the list.
 
+        If the action finds the answers wrong, the dialog stays open instead.
+
         Args:
             admin: the admin class whose button opened the dialog.
             request: the POST of the dialog.
@@ -151,11 +165,18 @@ class Dialog:
         except PermissionDenied as denied:
             return self._refuse(admin, request, object_id, str(denied), status=403)
         except ValidationError as error:
-            return self._refuse(admin, request, object_id, " ".join(error.messages), status=400)
+            show_errors(form, error)
+            return self._ask_again(request, form)
         if self.show is not None:
             return self.show(request, it)
         messages.success(request, str(self.done) % {"it": it, **answers})
         return _page_of(admin, object_id if self.ends_on == "row" else None)
+
+    def _ask_again(self, request: HttpRequest, form: DialogForm) -> HttpResponse:
+        """The dialog with its errors, from the template and the context of Unfold's decorator."""
+        dialog = self._frame["dialog"]
+        context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}
+        return render(request, "unfold/helpers/dialog.html", context)
 
     def _refuse(
         self, admin: ModelAdmin, request: HttpRequest, object_id: str | None, words: str, *, status: int

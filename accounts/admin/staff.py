@@ -20,6 +20,7 @@ from accounts.permissions import signed_in
 from accounts.roles import StaffRole
 from core.addresses import AddressFormField
 from core.errors import Conflict
+from core.form_errors import show_errors
 
 
 class AssignForm(forms.Form):
@@ -85,8 +86,10 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
             person, role = form.cleaned_data["email"], form.cleaned_data["role"]
             try:
                 make_staff(person, role, by=signed_in(request))
-            except (PermissionDenied, ValidationError, Conflict) as error:
-                form.add_error(None, error if isinstance(error, ValidationError) else str(error))
+            except ValidationError as error:
+                show_errors(form, error)
+            except (PermissionDenied, Conflict) as error:
+                form.add_error(None, str(error))
             else:
                 said = {"person": person, "role": StaffRole(role).label}
                 messages.success(request, _("%(person)s is %(role)s from their next request on.") % said)

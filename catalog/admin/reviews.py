@@ -32,6 +32,7 @@ from catalog.models import (
     Review,
 )
 from core.errors import Conflict
+from core.form_errors import show_errors
 
 QUEUES = {
     "mine": _("My queue"),
@@ -206,8 +207,7 @@ class ReviewAdmin(ReadOnlyAdmin):
                 seen=rules.read_facts(said) if (said := form.cleaned_data["seen"]) else None,
             )
         except ValidationError as refused:
-            for name, problems in refused.message_dict.items():
-                form.add_error(name, problems)
+            show_errors(form, refused)
             return None, 400
         except Conflict as conflict:
             form.add_error(None, conflict.message)

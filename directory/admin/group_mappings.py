@@ -26,6 +26,7 @@ from accounts.roles import StaffRole
 from core.addresses import AddressFormField
 from core.choices import PickField, offer
 from core.errors import Conflict
+from core.form_errors import show_errors
 from directory import group_mappings
 from directory.actions.group_mappings import (
     begin_group_mapping,
@@ -159,7 +160,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
                     messages.success(request, _("The mapping is in force. Its roles are being given."))
                     return redirect("admin:directory_groupmapping_changelist")
             except ValidationError as error:
-                form.add_error(None, error)
+                show_errors(form, error)
             except (Conflict, PermissionDenied) as error:
                 form.add_error(None, str(error))
         title = _("Replace this mapping") if old else _("New mapping")

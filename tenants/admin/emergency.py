@@ -23,6 +23,7 @@ from accounts.permissions import signed_in
 from accounts.second_factor import has_authenticator
 from core.context import current_origin
 from core.errors import Conflict
+from core.form_errors import show_errors
 from tenants.actions import open_emergency_access, review_emergency_access
 from tenants.actions.emergency import LENGTHS, LONGEST_TEXT
 from tenants.emergency_mail import owners_of
@@ -104,7 +105,7 @@ class EmergencyActions:
             except Conflict as conflict:
                 form.add_error(None, conflict.message)
             except ValidationError as error:
-                form.add_error(None, error)
+                show_errors(form, error)
             else:
                 messages.success(request, _("Emergency access is open. End it as soon as you are done."))
                 return redirect("tenant-home", tenant.slug)

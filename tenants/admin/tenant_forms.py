@@ -13,6 +13,7 @@ from accounts.models import User
 from core.addresses import AddressFormField
 from core.editing import sent_values
 from core.errors import Conflict
+from core.form_errors import show_errors
 from core.local_days import zones_to_choose
 from tenants.actions import create_tenant
 from tenants.forms import TenantForm
@@ -34,8 +35,7 @@ class OperatorsTenantForm(TenantForm):
         if isinstance(error, Conflict):
             self.add_error(None, error.message)
             return
-        for name, texts in error.message_dict.items():
-            self.add_error(name if name in self.fields else None, texts)
+        show_errors(self, error)
 
 
 class NewTenantForm(OperatorsTenantForm):

@@ -24,6 +24,7 @@ from accounts.permissions import signed_in
 from accounts.views.half_signed_in import LOCAL_BACKEND
 from core.client_address import caller_place
 from core.errors import Conflict
+from core.form_errors import show_errors
 from core.rate_limits import limit_rate
 from tenants.actions import (
     accept_as_newcomer,
@@ -66,7 +67,7 @@ class InvitationPage(View):
                     link, name=form.cleaned_data["name"], password=form.cleaned_data["password"]
                 )
             except ValidationError as error:
-                form.add_error(None, error)
+                show_errors(form, error)
             else:
                 login(request, user, backend=LOCAL_BACKEND)
                 return self._welcome(membership)
@@ -118,7 +119,7 @@ class InvitationNew(TenantPageMixin, TemplateView):
         try:
             invitation, __ = invite(self.tenant, by=signed_in(request), **form.cleaned_data)
         except ValidationError as error:
-            form.add_error(None, error)
+            show_errors(form, error)
             return self._form_page(form, status=400)
         except Conflict as error:
             form.add_error(None, error.message)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from accounts.permissions import signed_in
+from core.form_errors import show_errors
 from core.page_parts import Fact
 from core.tenant_managers import TenantQuerySet
 from tenants.actions import create_service_account, disable_service_account, enable_service_account
@@ -39,7 +40,7 @@ class ServiceAccountNew(TenantPageMixin, TemplateView):
             try:
                 account = create_service_account(self.tenant, by=user, **form.cleaned_data)
             except ValidationError as error:
-                form.add_error(None, error)
+                show_errors(form, error)
             else:
                 messages.success(request, _("%(name)s is ready") % {"name": account})
                 membership = Membership.objects.in_tenant(self.tenant).get(user=account)

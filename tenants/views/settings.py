@@ -24,6 +24,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from core.choices import PickField, pick_field
 from core.editing import sent_values
+from core.form_errors import show_errors
 from core.keyset import requested_page
 from core.local_days import zones_to_choose
 from core.prefix import begins_with
@@ -114,8 +115,7 @@ class FormPage(TenantPageMixin, TemplateView):
             try:
                 carry_out(sent_values(form))
             except ValidationError as error:
-                for name, texts in error.message_dict.items():
-                    form.add_error(name if name in form.fields else None, texts)
+                show_errors(form, error)
         return None if form.is_valid() else form
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from django.views.generic import DetailView, FormView, TemplateView
 from accounts.models import User
 from accounts.permissions import signed_in
 from core.choices import PickField, offer
+from core.form_errors import show_errors
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
@@ -76,8 +77,7 @@ class TokenForm(forms.Form):
                 by=by,
             )
         except ValidationError as refused:
-            for name, reasons in refused.message_dict.items():
-                self.add_error(name if name in self.fields else None, reasons)
+            show_errors(self, refused)
             return None
 
 

@@ -15,7 +15,7 @@ from accounts.admin.dialogs import SUBMITTED, Dialog, DialogForm
 from accounts.models import StaffRoleAssignment
 from directory.actions.scim_tokens import issue_scim_token, revoke_scim_token
 from tenants.actions import revoke_api_key, suspend_tenant
-from tests.factories import ApiKeyFactory, UserFactory, staff
+from tests.factories import ApiKeyFactory, ProviderFactory, UserFactory, allow_loopback, staff
 
 SENT = {SUBMITTED: "True"}
 
@@ -101,6 +101,47 @@ def test_a_denial_is_said_there_too(client, operator):
     assert answer.headers["HX-Redirect"] == f"/admin/accounts/staffroleassignment/{own.pk}/change/"
     assert len(said(answer)) == 1
     assert StaffRoleAssignment.objects.filter(pk=own.pk).exists()
+
+
+def tag(page, name):
+    """The tag of the field `name` in a dialog's part that htmx replaces."""
+    return re.search(rf'<input[^>]*name="{name}"[^>]*>', page.partition('id="dialog-form"')[2])[0]
+
+
+def test_what_the_action_finds_wrong_stands_beside_its_field_and_what_was_typed_stays(client, operator):
+    typed = {
+        "name": "Video-Seconds",
+        "label": "Seconds of video",
+        "unit": "second",
+        "scale": "1000",
+        "price_for": "60",
+    }
+    client.force_login(operator)
+    answer = client.post("/admin/billing/usagekind/add-kind/", SENT | typed)
+    page = answer.content.decode()
+    assert (answer.status_code, said(answer)) == (200, [])
+    assert "HX-Redirect" not in answer.headers
+    for name in ("name", "label", "scale", "price_for"):
+        assert f'value="{typed[name]}"' in tag(page, name)
+    assert '<option value="second" selected>' in page
+    assert page.count('class="errors ') == 1
+    wrong = page.partition('class="errors ')[2]
+    assert wrong.index('name="name"') < wrong.index("lower-case letters") < wrong.index('name="label"')
+
+
+def test_what_has_no_field_in_the_dialog_stands_above_it(client, operator):
+    allow_loopback()
+    client.force_login(operator)
+    # The fault is about the address, which is no field of this dialog.
+    provider = ProviderFactory(base_url="http://127.0.0.1:9/v1")
+    answers = {"credential_kind": "stored", "credential": "key-of-1234", "overlap_hours": "7", "test": "yes"}
+    answer = client.post(f"/admin/deployments/provider/{provider.pk}/rotate/", SENT | answers)
+    page = answer.content.decode()
+    assert (answer.status_code, said(answer)) == (200, [])
+    assert 'value="7"' in tag(page, "overlap_hours")
+    assert "key-of-1234" not in page
+    shown = page.partition('id="dialog-form"')[2]
+    assert shown.index("Port 9 is not used for APIs.") < shown.index('name="credential_kind"')
 
 
 def test_what_ends_a_row_ends_on_the_list(client, operator):
