@@ -15,6 +15,7 @@ from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.event_lines import LINE, is_half, is_json, split_events
 from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
+from gateway.proxy.tool_numbers import ToolNumbers
 from gateway.proxy.usage import Reported, read_usage, tier_in
 from gateway.proxy.whole_answers import (
     ordinary_report,
@@ -75,6 +76,7 @@ class EventStream:
         # Texts follow the ends of choices, so those ends mean nothing.
         self.goes_on = False
         self.is_done = False
+        self._tools = ToolNumbers()
 
     @property
     def is_finished(self) -> bool:
@@ -298,6 +300,8 @@ class EventStream:
                 raise error
         self._count_parsed(content, event)
         self._note_usage(content, reported)
+        if data.find(b'"tool_calls"') >= 0:
+            event = self._tools.in_event(event, data, content)
         return b"" if self._hides_usage and _is_only_usage(content) else event
 
     def _count_parsed(self, content: dict[str, Any], event: bytes) -> None:

@@ -14,6 +14,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from gateway.contract import ProviderConfig
 from tests.gateway.scripted_backend import ScriptedBackend, add_route
@@ -130,13 +131,19 @@ class Asked:
             self.finish = choice.finish_reason
             return
         asks = {"stream_options": {"include_usage": True}, **call}
-        pieces = {}
+        pieces, helper = [], ChatCompletionStreamState()
         for chunk in self.openai.chat.completions.create(stream=True, **asks):
+            if "tools" in self.shape["expects"]:
+                helper.handle_chunk(chunk)
             for choice in chunk.choices:
                 self.finish = choice.finish_reason or self.finish
                 if choice.delta is not None:
                     self._read(choice.delta, pieces)
-        self.tools = [(name, json.loads(arguments)) for name, arguments in pieces.values()]
+        self.tools = [(name, json.loads(arguments)) for name, arguments in pieces]
+        if "tools" in self.shape["expects"]:
+            built = helper.current_completion_snapshot.choices[0].message.tool_calls or []
+            functions = [call.function for call in built]
+            assert [(one.name, json.loads(one.arguments)) for one in functions] == self.tools
 
     def _read(self, said, pieces=None):
         self.text += said.content if isinstance(said.content, str) else ""
@@ -146,10 +153,12 @@ class Asked:
         if pieces is None:
             self.tools = [(call.function.name, json.loads(call.function.arguments)) for call in calls]
             return
-        for place, call in enumerate(calls):
-            number = place if call.index is None else call.index
-            name, arguments = pieces.get(number, ("", ""))
-            pieces[number] = (name + (call.function.name or ""), arguments + call.function.arguments)
+        for call in calls:
+            # Clients find the pieces of a call by its number, the place in their list.
+            if call.index == len(pieces):
+                pieces.append(("", ""))
+            name, arguments = pieces[call.index]
+            pieces[call.index] = (name + (call.function.name or ""), arguments + call.function.arguments)
 
     def _messages(self):
         tools = [{"name": name, "input_schema": TOOLS[name]} for name in TOOLS]

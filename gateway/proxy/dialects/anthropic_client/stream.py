@@ -23,13 +23,13 @@ _BROKE_OFF = "The model stopped in the middle of its answer. Try again."
 class _Block:
     """One content block. Pieces wait in it until it is its turn."""
 
-    __slots__ = ("given_id", "id", "kind", "name", "number", "pieces")
+    __slots__ = ("id", "kind", "name", "number", "pieces")
 
     def __init__(self, kind: str, number: int = 0) -> None:
         self.kind = kind
-        # Of a tool call: its number in the chunks, its id, that of the backend, and its name.
+        # Of a tool call: its number in the chunks, its id, and its name.
         self.number = number
-        self.id = self.given_id = self.name = ""
+        self.id = self.name = ""
         self.pieces: list[str] = []
 
 
@@ -50,8 +50,6 @@ class ChunksToMessages:
         self._waiting: list[_Block] = []
         self._index = 0
         self._tools = 0
-        # Of calls without a number: the last one at each place in the lists of the chunks.
-        self._unnumbered: dict[int, _Block] = {}
         self._choice: dict[str, Any] = {}
         self._reported: Reported | None = None
 
@@ -132,8 +130,8 @@ class ChunksToMessages:
             events += self._words("thinking", thoughts)
         if words := words_in(delta):
             events += self._words("text", words)
-        for place, call in enumerate(calls_in(delta)):
-            events += self._call(call, place)
+        for call in calls_in(delta):
+            events += self._call(call)
         return events or (PING if self._waiting else b"")
 
     def _words(self, kind: str, words: str) -> bytes:
@@ -149,20 +147,14 @@ class ChunksToMessages:
         self._open.pieces.append(words)
         return closed + self._send_open()
 
-    def _call(self, call: dict[str, Any], place: int) -> bytes:
-        number = call.get("index")
-        if type(number) is int:
-            block = next((one for one in self._calls() if one.number == number), None)
-        else:
-            number, block = -1, self._unnumbered.get(place)
-            if block is not None and _is_another(call, block):
-                block = None
+    def _call(self, call: dict[str, Any]) -> bytes:
+        # `gateway.proxy.tool_numbers` has numbered those in deltas.
+        number = call.get("index", self._tools)
+        block = next((one for one in self._calls() if one.number == number), None)
         events = b""
         if block is None:
             block = _Block("tool_use", number)
             block.id = call_name(call, self._tools, self._identity)
-            block.given_id = str(call.get("id") or "")
-            self._unnumbered[place] = block
             self._tools += 1
             if self._open is not None and self._open.kind == "tool_use":
                 self._waiting.append(block)
@@ -205,13 +197,6 @@ class ChunksToMessages:
         self._open = None
         self._index += 1
         return events + _event("content_block_stop", index=self._index - 1)
-
-
-def _is_another(call: dict[str, Any], block: _Block) -> bool:
-    """Whether a piece without a number begins a call, since it brings a name again. Gemini sends each call whole."""
-    function = call.get("function")
-    name = function.get("name") if isinstance(function, dict) else None
-    return bool(name and block.name) and not (block.given_id and call.get("id") == block.given_id)
 
 
 def _begun(block: _Block) -> dict[str, Any]:
