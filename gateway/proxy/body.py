@@ -9,59 +9,24 @@ anything from them: see `gateway.proxy.body_bounds`.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from deployments.engine_controls import LONGEST_NAME
 from gateway.proxy.body_bounds import LARGE, check_bounds
+from gateway.proxy.body_members import MOST_FIELDS, Member, find_members, layout_of
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.members import ONCE, RepeatedName
 
-MOST_FIELDS = 1000
 # The most bytes of a field that is built as a whole.
 LARGEST_OPTION = 256 * 1024
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_KEY = re.compile(rb"[\s,]*(" + _STRING + rb")\s*:\s*", re.DOTALL)
-_TOKEN = re.compile(_STRING + rb"|[\[\]{}]|[^\s\[\]{},\"]+", re.DOTALL)
-_AFTER = re.compile(rb"\s*[,}]")
-_AT_ONCE_AFTER = b",}"
-# The longest name, in quotation marks, that is remembered.
-_LONGEST_KNOWN = 64
-
-
-class _Member(NamedTuple):
-    """Where one member of the object stands: from `start`, with its value from `value` to `end`."""
-
-    start: int
-    value: int
-    end: int
-
-
-class _Layout(NamedTuple):
-    """What the names of a body's members say. `folds` are the names without differences of case."""
-
-    # Of those that are there once, in any case.
-    places: dict[str, int]
-    folds: frozenset[str]
-
-
-def _layout_of(names: tuple[str, ...]) -> _Layout:
-    folds = Counter(map(str.casefold, names))
-    places = {name: place for place, name in enumerate(names) if folds[name.casefold()] == 1}
-    return _Layout(places, frozenset(folds))
-
-
-# Clients send the same few names in call after call.
-_known_layout = lru_cache(1024)(_layout_of)
-# Sets of more names than these are not remembered.
-MOST_KNOWN_NAMES = 32
+_write = msgspec.json.Encoder().encode
+_WORDS = {b"true": True, b"false": False, b"null": None}
 
 
 # Everything before the first escape that is half of a surrogate pair.
@@ -74,15 +39,19 @@ _BEFORE_HALF_A_PAIR = re.compile(
 class Body:
     """A JSON object from a client. Changes are kept beside the bytes until `encode` inserts them."""
 
-    __slots__ = ("_changes", "_counts", "_layout", "_members", "_names", "outline", "raw", "values")
+    __slots__ = (
+        "_changes", "_counts", "_is_clear", "_layout", "_members", "_names", "_own", "outline", "raw", "values",
+    )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
         """Read a body. Raises Refusal (400) unless it is a JSON object, or if it is too deep or has too many values."""
-        outline, values_inside = check_bounds(raw)
+        # The text in which names are searched for: for a large body, without long texts. And the approximate number
+        # of values in it; 0 for few.
+        self.outline, self.values = check_bounds(raw)
         try:
             if not raw.isascii():
                 raw.decode()
-            values = _MEMBERS.decode(raw)
+            own = _MEMBERS.decode(raw)
         except msgspec.ValidationError:
             raise bad_request("The body must be a JSON object.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -91,21 +60,21 @@ class Body:
                 reason = f"byte {half.end()} begins half of a surrogate pair; send both halves, or the character itself"
             raise bad_request(f"The body is not valid JSON: {reason}.", code="invalid_json") from None
         self.raw = raw
-        # The text in which names are searched for. For a large body it omits long texts.
-        self.outline = outline
-        # The approximate number of values in it; 0 for few.
-        self.values = values_inside
+        # The values by name; of repeated names, the last.
+        self._own = own
         self._counts: dict[str, int] = {}
-        self._changes: dict[str, bytes | None] = {}
-        self._names, self._members = _find_members(raw, values)
-        if len(self._members) > MOST_FIELDS:
-            raise bad_request(f"The body has more than {MOST_FIELDS:,} fields.", code="invalid_json")
-        if max(map(len, self._names), default=0) > LONGEST_NAME:
-            long = next(name for name in self._names if len(name) > LONGEST_NAME)
-            message = f"The name of a field has more than {LONGEST_NAME} characters: `{long[:40]}…`."
-            raise bad_request(message, code="invalid_json")
-        layout = _known_layout if len(self._names) <= MOST_KNOWN_NAMES else _layout_of
-        self._layout = layout(self._names)
+        # Values of None remove a member.
+        self._changes: dict[str, msgspec.Raw | None] = {}
+        # Where the members stand. None if they are the body when written without spaces, as most clients do: then no
+        # name is there twice or escaped, and nobody need know the places.
+        self._members: list[Member] | None = None
+        if len(raw) <= LARGE and _write(own) == raw:
+            self._names = tuple(own)
+        else:
+            self._names, self._members = find_members(raw, own, MOST_FIELDS + 1)
+        self._layout = layout = layout_of(self._names)
+        # `_own` has all there is to know.
+        self._is_clear = self._members is None and layout.is_clear
 
     def names(self) -> Sequence[str]:
         """The names of all members as the client wrote them, repeated ones each time they appear."""
@@ -116,10 +85,12 @@ class Body:
 
         Raises Refusal (400) naming the field if it appears twice, or in another case.
         """
-        place = self._layout.places.get(name)
-        if place is not None:
-            _, value, end = self._members[place]
-            return self.raw[value:end]
+        if self._is_clear:
+            if (value := self._own.get(name)) is not None:
+                return bytes(value)
+        elif (place := self._layout.places.get(name)) is not None:
+            _, start, end = self._places()[place]
+            return self.raw[start:end]
         fold = name.casefold()
         if fold not in self._layout.folds:
             return None
@@ -132,8 +103,10 @@ class Body:
 
     def size_of(self, name: str) -> int:
         """The size in bytes of the values of all members with this name."""
-        if name not in self._names:
+        if (value := self._own.get(name)) is None:
             return 0
+        if self._members is None:
+            return len(memoryview(value))
         return sum(
             one.end - one.value for own, one in zip(self._names, self._members, strict=True) if own == name
         )
@@ -162,7 +135,9 @@ class Body:
         # Texts and small numbers, as nearly all are, need no parser that looks for repeated names.
         if first == b'"':
             return msgspec.json.decode(raw)
-        return int(raw) if raw.isdigit() and len(raw) < 20 else _once(raw, name)
+        if raw.isdigit() and len(raw) < 20:
+            return int(raw)
+        return _WORDS[raw] if raw in _WORDS else _once(raw, name)
 
     def items_of(self, name: str) -> list[msgspec.Raw] | None:
         """The bytes of each item if the member is a list, else None. Raises Refusal (400) as `raw_of`."""
@@ -181,11 +156,11 @@ class Body:
 
     def replace(self, name: str, value: Any) -> None:
         """Give a member this value: in its place, or at the end if the body does not have it."""
-        self._changes[name] = msgspec.json.encode(value)
+        self._changes[name] = msgspec.Raw(_write(value))
 
     def replace_raw(self, name: str, value: bytes) -> None:
         """As `replace`, with a value that is already JSON."""
-        self._changes[name] = value
+        self._changes[name] = msgspec.Raw(value)
 
     def remove(self, name: str) -> None:
         """Remove a member, however often it appears and in whatever case."""
@@ -196,14 +171,32 @@ class Body:
 
         A value of None in `last` removes the member. Safe to repeat.
         """
-        changes = dict(self._changes)
-        for name, value in (last or {}).items():
-            changes[name] = None if value is None else msgspec.json.encode(value)
-        return self._spliced(changes) if changes else self.raw
+        changes: dict[str, Any] = {**self._changes, **(last or {})}
+        if not changes:
+            return self.raw
+        if self._is_clear and self._are_clear(changes):
+            return _write({**self._own, **changes})
+        return self._spliced(
+            {name: None if value is None else _write(value) for name, value in changes.items()}
+        )
+
+    def _are_clear(self, changes: dict[str, Any]) -> bool:
+        """Whether each change replaces a member of its very name, or adds one whose name is not there in any case."""
+        own, folds = self._own, self._layout.folds
+        for name, value in changes.items():
+            if value is None or (name not in own and name.casefold() in folds):
+                return False
+        return True
+
+    def _places(self) -> list[Member]:
+        """Where the members stand, in the order of their names."""
+        if self._members is None:
+            _, self._members = find_members(self.raw, self._own, None)
+        return self._members
 
     def _spliced(self, changes: dict[str, bytes | None]) -> bytes:
         """The bytes with each change in its member's place, and new members before the closing brace."""
-        layout, members = self._layout, self._members
+        layout, members = self._layout, self._places()
         if not members:
             return self._rewritten(changes)
         edits, added = [], []
@@ -231,13 +224,13 @@ class Body:
     def _rewritten(self, changes: dict[str, bytes | None]) -> bytes:
         """As `_spliced`, also where members go, are repeated, or have their names in another case."""
         waiting = {name.casefold(): (name, value) for name, value in changes.items()}
-        view = memoryview(self.raw)
-        first = self._members[0].start if self._members else self.raw.index(b"{") + 1
+        view, members = memoryview(self.raw), self._places()
+        first = members[0].start if members else self.raw.index(b"{") + 1
         pieces: list[bytes | memoryview] = [view[:first]]
         # The bytes up to here are in `pieces`, or omitted.
         copied = first
         is_empty = True
-        for place, member in enumerate(self._members):
+        for place, member in enumerate(members):
             own = self._names[place]
             fold = own.casefold()
             if fold not in waiting:
@@ -247,7 +240,7 @@ class Body:
                     is_empty = False
                 continue
             name, value = waiting[fold]
-            before = self._members[place - 1].end if place else first
+            before = members[place - 1].end if place else first
             if copied < before:
                 pieces.append(view[copied:before])
             copied = member.end
@@ -260,7 +253,7 @@ class Body:
             pieces += [key, value]
             # Remove any repetition of the member.
             waiting[fold] = (name, None)
-        last = self._members[-1].end if self._members else first
+        last = members[-1].end if members else first
         if copied < last:
             pieces.append(view[copied:last])
         for name, value in changes.items():
@@ -288,7 +281,7 @@ def parse(raw: bytes, name: str) -> Any:
         return whole
     built: dict[str, Any] = {}
     members = 0
-    for own, member in zip(*_find_members(raw, _MEMBERS.decode(raw), most=None), strict=True):
+    for own, member in zip(*find_members(raw, _MEMBERS.decode(raw), None), strict=True):
         members += 1
         built[own] = parse(raw[member.value : member.end], name)
     if len(built) != members:
@@ -332,56 +325,7 @@ def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
 
 @lru_cache(1024)
 def _key(name: str) -> bytes:
-    return msgspec.json.encode(name) + b":"
-
-
-@lru_cache(4096)
-def _known_name(key: bytes) -> str:
-    """The name of a member. Clients repeat few names, most of them short."""
-    return _name(key)
-
-
-def _name(key: bytes) -> str:
-    name: str = msgspec.json.decode(key)
-    return name
-
-
-def _find_members(
-    raw: bytes, values: dict[str, msgspec.Raw], most: int | None = MOST_FIELDS + 1
-) -> tuple[tuple[str, ...], list[_Member]]:
-    """The names and the positions of the members, of the first `most` of them.
-
-    `values` are those of `raw`; of repeated members, the last.
-    """
-    names: list[str] = []
-    members: list[_Member] = []
-    at = raw.index(b"{") + 1
-    while len(members) != most and (key := _KEY.match(raw, at)) is not None:
-        written = key[1]
-        name = (_known_name if len(written) <= _LONGEST_KNOWN else _name)(written)
-        value = memoryview(values[name])
-        start, at = key.start(1), key.end()
-        end = at + len(value)
-        # With a repeated name this may be another value: then search for the end of this one.
-        if not raw.startswith(value, at) or not (raw[end] in _AT_ONCE_AFTER or _AFTER.match(raw, end)):
-            end = _end_of_value(raw, at)
-        names.append(name)
-        members.append(_Member(start, at, end))
-        at = end
-    return tuple(names), members
-
-
-def _end_of_value(raw: bytes, start: int) -> int:
-    depth = 0
-    for token in _TOKEN.finditer(raw, start):
-        mark = raw[token.start()]
-        if mark in b"[{":
-            depth += 1
-        elif mark in b"]}":
-            depth -= 1
-        if depth == 0:
-            return token.end()
-    raise AssertionError("valid JSON has an end")
+    return _write(name) + b":"
 
 
 NOTHING = Body(b"{}")

@@ -27,9 +27,9 @@ def parse_completion(raw: bytes) -> ParsedRequest:
     # Without a text or a list in it, a list holds the token ids of one prompt.
     items = body.items_of("prompt") or []
     prompts = len(items) if items and memoryview(items[0])[0] in b'"[' else 1
-    read_numbers(parsed, ("max_tokens", "n", "best_of"), least=0)
-    answers = max(parsed.numbers["n"], 1)
-    if parsed.numbers["best_of"] > answers:
+    numbers = read_numbers(body, ("max_tokens", "n", "best_of"), least=0)
+    answers = max(numbers["n"], 1)
+    if numbers["best_of"] > answers:
         # They would be billed, and nothing that passes through here proves them.
         raise bad_request(
             "`best_of` must not be above `n`: the gateway cannot count answers that are not returned.",
@@ -38,7 +38,8 @@ def parse_completion(raw: bytes) -> ParsedRequest:
     if answers * prompts > LARGEST_OUTPUT:
         raise bad_request(f"`n` asks for more than {LARGEST_OUTPUT:,} answers in all.", param="n")
     # Each prompt gets its own answers.
-    parsed.numbers |= {"n": answers * prompts, "max_completion_tokens": 0}
+    parsed.choices = answers * prompts
+    parsed.named_output = numbers["max_tokens"]
     read_stream(parsed)
     parsed.input_estimate = estimate_input(prompt) + estimate_text(body.size_of("suffix"))
     echo = body.simple("echo")

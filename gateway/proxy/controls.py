@@ -10,7 +10,8 @@ from typing import Any
 
 from deployments.client_fields import CONTAINERS, NAMES_OF_USERS, PLAIN, is_name_of_user, is_of_state
 from deployments.engine_controls import can_never_be_allowed, carries_access, fold, folded, is_control
-from gateway.proxy.body import MOST_KNOWN_NAMES, Body
+from gateway.proxy.body import Body
+from gateway.proxy.body_members import MOST_KNOWN_NAMES
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.index import Route
 from gateway.proxy.separation import Apart, Separation
@@ -55,7 +56,7 @@ def controls_in(
     Raises Refusal (400) naming the field if no target can allow it.
     """
     found: dict[str, str] = {}
-    if len(body.names()) <= MOST_KNOWN_NAMES and _are_plain(tuple(body.names())):
+    if len(body.names()) <= MOST_KNOWN_NAMES and are_plain(tuple(body.names())):
         return found
     for name in body.names():
         if name in PLAIN or name in own_fields:
@@ -89,8 +90,8 @@ def controls_in(
 
 
 @lru_cache(1024)
-def _are_plain(names: tuple[str, ...]) -> bool:
-    """Whether all of these fields are ordinary, and none contains others."""
+def are_plain(names: tuple[str, ...]) -> bool:
+    """Whether all of these fields are ordinary, and none contains others: then there are no controls to look for."""
     return PLAIN.issuperset(names) and _PLAIN_VALUES.issuperset(names)
 
 

@@ -30,7 +30,7 @@ def fit(parsed: ParsedRequest, headers: Headers, index: Index, route: Route) -> 
         index: the configuration.
         route: those that serve this key and mode.
     """
-    return narrowed(route, checked(parsed.body, index, route))
+    return route if parsed.is_ordinary else narrowed(route, checked(parsed.body, index, route))
 
 
 def fit_with(own_fields: frozenset[str]) -> Callable[[ParsedRequest, Headers, Index, Route], Route]:

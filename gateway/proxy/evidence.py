@@ -9,8 +9,8 @@ that is larger than its whole and does not fit beside it.
 Estimates are on the high side: every three bytes count as a token, and so does every piece of a stream.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -58,7 +58,7 @@ class Bounds(msgspec.Struct, frozen=True):
     output_most: int
     choices: int
     # Whether files, media or the web may add to the prompt.
-    may_bring_more: Callable[[], bool]
+    may_bring_more: bool
     # Whether the call requested reasoning.
     may_think: bool = False
     is_embedding: bool = False
@@ -73,7 +73,7 @@ def bounds_of(
     longest_output: int | None,
     choices: int,
     is_embedding: bool,
-    may_bring_more: Callable[[], bool],
+    may_bring_more: bool,
     may_think: bool = False,
     characters_of_a_sound_token: int = COMPRESSED_SOUND,
 ) -> Bounds:
@@ -85,27 +85,41 @@ def bounds_of(
         longest_output: longest answer of the model; None: unknown.
         choices: number of choices.
         is_embedding: the call requests vectors.
-        may_bring_more: True if the call has media, files or a search.
+        may_bring_more: the call has media, files or a search.
         may_think: the call requests reasoning.
         characters_of_a_sound_token: base64 characters of sound per token.
     """
-    most = min(max(longest_output or _LONGEST_OUTPUT, _LONGEST_OUTPUT) * choices, LARGEST_COUNT)
+    output_most, hidden_most, unnamed_most = _most_output(longest_output, choices)
+    size = 4 * four_bytes_each
+    input_most = size + _PROMPT_MARGIN
     return Bounds(
-        input_estimate=max(1, upper),
-        input_least=max(1, four_bytes_each // 16),
-        input_bytes=4 * four_bytes_each,
-        input_most=min(4 * four_bytes_each + _PROMPT_MARGIN, LARGEST_COUNT),
-        input_certain=4 * four_bytes_each + _TEMPLATE_MARGIN,
+        input_estimate=upper or 1,
+        input_least=four_bytes_each // 16 or 1,
+        input_bytes=size,
+        input_most=input_most if input_most < LARGEST_COUNT else LARGEST_COUNT,
+        input_certain=size + _TEMPLATE_MARGIN,
         named_output=named_output,
-        hidden_most=min(named_output or (longest_output or _LONGEST_OUTPUT) * choices, LARGEST_COUNT),
-        unnamed_most=min((longest_output or _LONGEST_UNNAMED) * choices, LARGEST_COUNT),
-        output_most=most,
+        hidden_most=min(named_output, LARGEST_COUNT) if named_output else hidden_most,
+        unnamed_most=unnamed_most,
+        output_most=output_most,
         choices=choices,
         may_bring_more=may_bring_more,
         may_think=may_think,
         is_embedding=is_embedding,
         characters_of_a_sound_token=characters_of_a_sound_token,
     )
+
+
+@lru_cache(1024)
+def _most_output(longest: int | None, choices: int) -> tuple[int, int, int]:
+    """The most tokens of so many answers of a model: in all, those without bytes, and those only in the total.
+
+    `longest` is its longest answer; None: unknown.
+    """
+    most = max(longest or _LONGEST_OUTPUT, _LONGEST_OUTPUT)
+    each = (most, longest or _LONGEST_OUTPUT, longest or _LONGEST_UNNAMED)
+    output, hidden, unnamed = (min(tokens * choices, LARGEST_COUNT) for tokens in each)
+    return output, hidden, unnamed
 
 
 @dataclass(slots=True)
@@ -169,14 +183,14 @@ def _count(
     is_exact = sides.is_exact and is_consistent and not is_partial
 
     prompt = sides.prompt
-    if prompt is None or (prompt > bounds.input_most and not bounds.may_bring_more()):
+    if prompt is None or (prompt > bounds.input_most and not bounds.may_bring_more):
         is_exact = False
         _clear(counts, "cache_read", "cache_write", "audio_in", "image_in")
         counts["input"] = bounds.input_estimate
     elif prompt < bounds.input_least:
         is_exact = False
         counts["input"] += max(bounds.input_estimate - prompt, 0)
-    elif prompt > bounds.input_certain and not bounds.may_bring_more():
+    elif prompt > bounds.input_certain and not bounds.may_bring_more:
         is_exact = False
 
     if bounds.is_embedding:
@@ -242,7 +256,7 @@ def _without_the_impossible(reported: Reported, bounds: Bounds) -> Reported:
             without = prompt + (completion or 0)
             is_possible = total >= without + cache or (is_too_short and total <= without)
         else:
-            is_possible = is_too_short or prompt + cache <= bounds.input_bytes or bounds.may_bring_more()
+            is_possible = is_too_short or prompt + cache <= bounds.input_bytes or bounds.may_bring_more
         if not is_possible:
             written = reported.cache_write if reported.cache_write <= prompt else 0
             reported = replace(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from gateway.contract import Mode, Usage
 from gateway.proxy.body import NOTHING, Body, with_member
+from gateway.proxy.chat_fields import NUMBERS, asks_to_think, count_texts, fields_of
 from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND, Delivered
 from gateway.proxy.errors import bad_request
 from gateway.proxy.evidence import Bounds, bounds_of, count_dropped
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.media import hides_letters
-from gateway.proxy.tokens import estimate_prompt, with_margin
+from gateway.proxy.tokens import estimate_prompt, estimate_texts, with_margin
 from gateway.proxy.usage import Reported
 
 if TYPE_CHECKING:
@@ -32,21 +32,18 @@ _BRINGS_MORE = re.compile(
     rb'"(?:image|file|web_search|mcp'
     rb'|(?:plugins|search_parameters|prediction|data_sources|documents|previous_response_id)")'
 )
-# Fields that request reasoning, or work of the backend's own.
-_THINKS = re.compile(
-    "think|reason|chat_template_kwargs|extra_body|web_search|plugins|search_parameters", re.IGNORECASE
-)
 _RAW_SOUNDS = ("pcm16", "pcm", "wav")
 
 
-@dataclass(slots=True)
-class ParsedRequest:
+class ParsedRequest(msgspec.Struct):
     """One call as the client sent it. `body` is its JSON, changed only where something must change."""
 
     model: str
     mode: Mode
     body: Body
     is_stream: bool = False
+    # A chat of plain texts, without any field that could be refused for what is in it, or that only some targets take.
+    is_ordinary: bool = False
     # The client wants usage in the stream. The gateway requests it in any case.
     wants_usage: bool = False
     input_estimate: int = 0  # tokens
@@ -66,13 +63,15 @@ class ParsedRequest:
     # The call as sent, for another model, if `body` is a translation for the targets of one.
     untranslated: Body | None = None
     # The client's own values of fields that the gateway replaces and an answer repeats.
-    repeated: dict[str, Any] = field(default_factory=dict)
+    repeated: dict[str, Any] = {}
     # What a Responses call says about storing its answer (`gateway.proxy.responses.storage`).
     storage: object = None
     # What the gateway put into `body` and no client may see, even if a backend repeats it.
     secrets: tuple[str, ...] = ()
-    # The maxima and `n` as sent; 0 if not sent.
-    numbers: dict[str, int] = field(default_factory=dict)
+    # The most tokens of one answer, as sent; 0 if not sent.
+    named_output: int = 0
+    # The number of answers requested.
+    choices: int = 1
 
     @property
     def content_type(self) -> str:
@@ -104,19 +103,18 @@ class ParsedRequest:
     def estimate(self, route: Route, price: Price | None, default_output_tokens: int) -> EstimatedUsage:
         """The most that this call may use."""
         input_tokens = with_margin(self.input_estimate)
-        output_tokens, is_named = self._output_tokens(route.config.max_output_tokens or default_output_tokens)
+        if is_embedding := self.mode == "embedding":
+            output_tokens = 0
+        else:
+            most = self.named_output or route.config.max_output_tokens or default_output_tokens
+            output_tokens = most * self.choices
         return EstimatedUsage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            is_output_named=is_named,
+            is_output_named=is_embedding or self.named_output > 0,
             input_nano=price.per_call + input_tokens * price.per_input_token if price else 0,
             output_nano=output_tokens * price.per_output_token if price else 0,
         )
-
-    @property
-    def choices(self) -> int:
-        """The number of answers requested."""
-        return self.numbers.get("n") or 1
 
     def written(self, delivered: Delivered) -> Delivered:
         """What was delivered without a prompt that the answers repeat: it is no evidence of output, nor against it."""
@@ -127,47 +125,73 @@ class ParsedRequest:
 
     def bounds(self, route: Route, came: int) -> Bounds:
         """The possible token counts of this call, of which `came` choices arrived."""
-        choices = min(self.choices, came)
-        named, is_named = self._output_tokens(0)
+        choices = self.choices if self.choices < came else came
+        is_embedding = self.mode == "embedding"
         return bounds_of(
             self.input_estimate,
             with_margin(self.input_estimate),
-            named_output=named // self.choices * choices if is_named else 0,
+            named_output=0 if is_embedding else self.named_output * choices,
             longest_output=route.config.max_output_tokens,
             choices=choices,
-            is_embedding=self.mode == "embedding",
-            may_bring_more=lambda: self.may_bring_more,
+            is_embedding=is_embedding,
+            may_bring_more=self.may_bring_more,
             may_think=self.may_think,
             characters_of_a_sound_token=RAW_SOUND if self.is_sound_raw else COMPRESSED_SOUND,
         )
-
-    def _output_tokens(self, default: int) -> tuple[int, bool]:
-        if self.mode == "embedding":
-            return 0, True
-        # Backends differ in which one they apply.
-        named = max(self.numbers["max_completion_tokens"], self.numbers["max_tokens"])
-        return (named or default) * self.choices, bool(named)
 
 
 def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     """Read a call's body. Raises Refusal (400) naming the field that is missing or wrong."""
     body = Body(raw)
     parsed = ParsedRequest(model_of(body), mode, body)
+    # Read everything from the body now: it may be large, and is dropped before the answer ends.
     if mode == "chat":
-        _check_chat(parsed)
+        _read_chat(parsed)
     elif is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
-    # Read everything from the body now: it may be large, and is dropped before the answer ends.
-    parsed.input_estimate = estimate_prompt(body, mode)
+    else:
+        parsed.may_think = any(map(asks_to_think, body.names()))
+        _look_closely(parsed)
+    return parsed
+
+
+def _read_chat(parsed: ParsedRequest) -> None:
+    body = parsed.body
+    fields = fields_of(tuple(body.names()))
+    parsed.may_think = fields.may_think
+    messages = body.raw_of("messages") or b""
+    if fields.are_plain and (count := count_texts(messages)):
+        numbers = read_numbers(body, fields.numbers) if fields.numbers else {}
+        if fields.may_stream:
+            read_stream(parsed)
+        size = len(messages)
+        for name in fields.beside:
+            size += body.size_of(name)
+        parsed.input_estimate = estimate_texts(size, count)
+        parsed.is_ordinary = fields.are_ordinary
+    else:
+        items = body.items_of("messages")
+        if not items or not all(memoryview(one)[0] == ord("{") for one in items):
+            raise bad_request("`messages` must be a list with at least one message.", param="messages")
+        numbers = read_numbers(body, NUMBERS)
+        read_stream(parsed)
+        sound = body.get("audio") if body.size_of("audio") else None
+        parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
+        _look_closely(parsed)
+    # Backends differ in which one they apply.
+    parsed.named_output = max(numbers.get("max_completion_tokens", 0), numbers.get("max_tokens", 0))
+    parsed.choices = numbers.get("n") or 1
+
+
+def _look_closely(parsed: ParsedRequest) -> None:
+    """Search a body for whatever may be in it."""
+    body = parsed.body
+    parsed.input_estimate = estimate_prompt(body, parsed.mode)
     parsed.may_bring_more = brings_more(body)
-    parsed.may_think = any(map(asks_to_think, body.names()))
-    sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
-    parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
     # Otherwise the list holds the token ids of one text.
     if given and memoryview(given[0])[0] in b'"[':
         parsed.inputs = len(given)
-    return parsed
 
 
 def brings_more(body: Body) -> bool:
@@ -194,30 +218,17 @@ def model_of(body: Body) -> str:
     return model
 
 
-@lru_cache(4096)
-def asks_to_think(name: str) -> bool:
-    """Whether a field of this name requests reasoning, or work of the backend's own."""
-    return _THINKS.search(name) is not None
-
-
-def _check_chat(parsed: ParsedRequest) -> None:
-    body = parsed.body
-    messages = body.items_of("messages")
-    if not messages or not all(memoryview(one)[0] == ord("{") for one in messages):
-        raise bad_request("`messages` must be a list with at least one message.", param="messages")
-    read_numbers(parsed, ("max_tokens", "max_completion_tokens", "n"))
-    read_stream(parsed)
-
-
-def read_numbers(parsed: ParsedRequest, names: Iterable[str], least: int = 1) -> None:
-    """Note whole numbers of a call, 0 for those that are not sent. Raises Refusal (400) for other values."""
+def read_numbers(body: Body, names: Iterable[str], least: int = 1) -> dict[str, int]:
+    """Whole numbers of a call, 0 for those that are not sent. Raises Refusal (400) for other values."""
+    numbers = {}
     for name in names:
-        number = parsed.body.simple(name)
+        number = body.simple(name)
         if number is not None and (type(number) is not int or not least <= number <= LARGEST_OUTPUT):
             raise bad_request(
                 f"`{name}` must be a whole number from {least} to {LARGEST_OUTPUT:,}.", param=name
             )
-        parsed.numbers[name] = number or 0
+        numbers[name] = number or 0
+    return numbers
 
 
 def read_stream(parsed: ParsedRequest) -> None:

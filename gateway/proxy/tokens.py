@@ -21,7 +21,7 @@ _DATA_PART = re.compile(
     re.DOTALL,
 )
 # Fields that no backend adds to the prompt. All others may be part of it: tools, functions, documents.
-_NO_PROMPT = frozenset((
+NO_PROMPT = frozenset((
     "messages", "model", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options", "stop", "user",
     "metadata", "temperature", "top_p", "seed", "reasoning_effort", "service_tier", "safety_identifier",
 ))  # fmt: skip
@@ -45,13 +45,21 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
     for part in _DATA_PART.finditer(messages) if has_parts else ():
         data_parts += 1
         data_bytes += part.end() - part.start()
-    beside = sum(body.size_of(name) for name in set(body.names()) if name not in _NO_PROMPT)
+    beside = sum(body.size_of(name) for name in set(body.names()) if name not in NO_PROMPT)
     count = body.count_of("messages")
     return (
         estimate_text(len(messages) - data_bytes + beside)
         + _TOKENS_PER_MESSAGE * count
         + _TOKENS_PER_OTHER_PART * data_parts
     )
+
+
+def estimate_texts(size: int, messages: int) -> int:
+    """As `estimate_prompt`, for a chat of plain texts.
+
+    `size` is that of its messages, and of other fields that may be part of the prompt, in bytes of JSON.
+    """
+    return estimate_text(size) + _TOKENS_PER_MESSAGE * messages
 
 
 def estimate_input(given: bytes) -> int:

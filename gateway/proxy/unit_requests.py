@@ -1,7 +1,5 @@
 """Calls that backends count in units, such as seconds, searches and pictures, or in tokens."""
 
-from dataclasses import dataclass, field
-
 from gateway.contract import Usage, total_tokens
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
@@ -9,14 +7,13 @@ from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.usage import Reported
 
 
-@dataclass(slots=True)
 class UnitRequest(ParsedRequest):
     """One call as the client sent it, and what it may use in each of the ways in which a backend may count it."""
 
     content_type: str = "application/json"
     accept: str = "application/json"
     # By the call's own content: recorded if the answer reports nothing that is possible.
-    own_usage: Usage = field(default_factory=dict)
+    own_usage: Usage = {}
     is_own_usage_exact: bool = False
     # That, and the tokens that a backend may report instead.
     possible_usage: tuple[Usage, ...] = ()

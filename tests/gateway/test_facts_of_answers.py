@@ -105,7 +105,7 @@ def test_anthropics_tier_and_lifetimes_are_kept_as_it_names_them(shared_rig, bac
 def counted(usage, **fields):
     bounds = bounds_of(90, 120, **{
         "named_output": 0, "longest_output": None, "choices": 1, "is_embedding": False,
-        "may_bring_more": lambda: False, **fields,
+        "may_bring_more": False, **fields,
     })  # fmt: skip
     return count_tokens(read_usage({"usage": usage}), bounds, Delivered(bytes=30, pieces=1))
 

@@ -42,7 +42,7 @@ FLAGS = [name for name in Reported.__struct_fields__ if name.startswith("is_") a
         "longest_output": st.sampled_from([None, 300_000]),
         "choices": st.integers(1, 3),
         "is_embedding": SELDOM,
-        "may_bring_more": st.sampled_from([lambda: False, lambda: True]),
+        "may_bring_more": st.booleans(),
         "may_think": st.booleans(),
     }),
 )  # fmt: skip

@@ -14,7 +14,7 @@ ANSWER = Delivered(bytes=15, pieces=1)
 
 def bounds(estimate=12, **changes):
     fields = {
-        "named_output": 0, "longest_output": None, "choices": 1, "is_embedding": False, "may_bring_more": lambda: False,
+        "named_output": 0, "longest_output": None, "choices": 1, "is_embedding": False, "may_bring_more": False,
     }  # fmt: skip
     return bounds_of(estimate, estimate * 4 // 3, **{**fields, **changes})
 
@@ -270,7 +270,7 @@ def test_a_prompt_far_beyond_its_bytes_is_kept_and_inexact():
 
 
 def test_a_backend_that_reads_files_or_the_web_may_have_a_longer_prompt():
-    of = bounds(may_bring_more=lambda: True)
+    of = bounds(may_bring_more=True)
     assert counted(openai(400_000, 5, 400_005), of=of) == ({"input": 400_000, "output": 5}, True)
 
 

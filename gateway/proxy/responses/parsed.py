@@ -8,10 +8,10 @@ import re
 from typing import Any
 
 from gateway.proxy.body import Body, parse
+from gateway.proxy.chat_fields import asks_to_think
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.parsed_requests import (
     ParsedRequest,
-    asks_to_think,
     brings_more,
     is_empty,
     model_of,
@@ -60,8 +60,7 @@ def parse_responses(raw: bytes) -> ParsedRequest:
     for at, tool in enumerate(body.items_of("tools") or ()):
         _check_tool(parse(bytes(tool), f"tools[{at}]"), f"tools[{at}]")
     parsed.storage = _check_state(body)
-    read_numbers(parsed, ("max_output_tokens",))
-    parsed.numbers |= {"max_tokens": parsed.numbers["max_output_tokens"], "max_completion_tokens": 0, "n": 0}
+    parsed.named_output = read_numbers(body, ("max_output_tokens",))["max_output_tokens"]
     stream = body.simple("stream")
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")

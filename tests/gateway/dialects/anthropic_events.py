@@ -153,7 +153,7 @@ def said_in(chunks):
 
 def counted(stream_or_answer):
     bounds = bounds_of(90, 120, named_output=0, longest_output=None, choices=1, is_embedding=False,
-                       may_bring_more=lambda: False, may_think=True)  # fmt: skip
+                       may_bring_more=False, may_think=True)  # fmt: skip
     return count_tokens(stream_or_answer.reported, bounds, stream_or_answer.delivered)
 
 

@@ -30,7 +30,7 @@ def test_what_limits_and_billing_need():
     parsed = parse_messages(call(stream=True, thinking={"type": "adaptive"}))
     assert (parsed.model, parsed.mode, parsed.is_stream, parsed.wants_usage) == ("aurora", "chat", True, True)
     assert (parsed.may_think, parsed.may_bring_more, parsed.choices) == (True, False, 1)
-    assert parsed.numbers["max_tokens"] == 50
+    assert parsed.named_output == 50
     assert not parse_messages(call()).is_stream
     assert not parse_messages(call()).may_think
 

@@ -44,7 +44,7 @@ def parse_messages(raw: bytes) -> ParsedRequest:
         input_estimate=estimate_messages(body),
         may_bring_more=any(name in body.outline for name in _BRINGS_MORE) or hides_letters(body.outline),
         may_think=body.raw_of("thinking") is not None or body.raw_of("output_config") is not None,
-        numbers={"max_tokens": most, "max_completion_tokens": 0, "n": 0},
+        named_output=most,
     )
 
 

@@ -1,0 +1,130 @@
+"""A chat of plain texts is not searched for what it cannot contain; any other is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.contract import RouteConfig
+from gateway.proxy.body import Body
+from gateway.proxy.endpoint import fit
+from gateway.proxy.errors import Refusal
+from gateway.proxy.index import Route
+from gateway.proxy.media import check_media
+from gateway.proxy.parsed_requests import brings_more, parse_request
+from gateway.proxy.tokens import estimate_prompt
+
+PICTURE = b'[{"type":"image_url","image_url":{"url":"http://inside.example/"}}]'
+TEXT = b'{"role":"user","content":"Hello"}'
+
+
+class Index:
+    media_hosts = frozenset()
+
+
+def chat(messages, fields=b""):
+    return parse_request(b'{"model":"m","messages":[%s]%s}' % (messages, fields), "chat")
+
+
+def fit_anywhere(parsed):
+    return fit(parsed, {}, Index, Route(RouteConfig(model="m", modes=["chat"], targets=[]), ()))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"role":"user","content":%s}' % PICTURE,
+        b'{"role":"user","content":%s,"content":"Hello"}' % PICTURE,
+        b'{"role":"user","content":"Hello","content":%s}' % PICTURE,
+        b'{"role":"user","content":"Hello","\\u0063ontent":%s}' % PICTURE,
+        b'{"role":"user","content":"Hello","Content":%s}' % PICTURE,
+        b'{"role":"user","content":"Hello","more":%s}' % PICTURE,
+        b'{"role":"user","content":"Hello","name":%s}' % PICTURE,
+        b'{"role":"user","content":[{"type":"text","text":"Hello","text":%s}]}' % PICTURE,
+        b'{"role":"user","content":[{"type":"text","text":"Hello","more":%s}]}' % PICTURE,
+        b'{"role":"user","content":[{"type":"text","text":"Hello"},%s]}' % PICTURE[1:-1],
+        b'{"role":"user","content":[{"type":"text","text":"Hello","type":"image","url":"/etc/passwd"}]}',
+    ],
+)
+@pytest.mark.parametrize("messages", [b"%s", b'{"role":"system","content":"Be brief."},%s', b"%s,{}"])
+def test_a_picture_is_found_wherever_it_hides(messages, message):
+    parsed = chat(messages % message)
+    assert not parsed.is_ordinary
+    with pytest.raises(Refusal):
+        fit_anywhere(parsed)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"image_url":"http://inside.example/"',
+        b'"tools":[{"image_url":"http://inside.example/"}]',
+        b'"prediction":{"type":"content","content":%s}' % PICTURE,
+        b'"previous_response_id":"resp_1"',
+        b'"cache_salt":"x"',
+        b'"response_format":{"guided_decoding_backend":"x"}',
+        b'"stream_options":{"cache_salt":"x"}',
+        b'"MESSAGES":[{"content":%s}]' % PICTURE,
+        b'"messages":[{"content":%s}]' % PICTURE,
+        b'"\\u006dessages":[{"content":%s}]' % PICTURE,
+    ],
+)
+def test_a_field_that_may_be_refused_is_looked_at(field):
+    with pytest.raises(Refusal):
+        fit_anywhere(chat(TEXT, b"," + field))
+
+
+def test_a_chat_of_plain_texts_is_ordinary():
+    assert chat(TEXT, b',"max_tokens":5,"stream":true,"temperature":0.5').is_ordinary
+    parts = b'{"role":"user","content":[{"type":"text","text":"Hello"}],"name":"me"}'
+    assert chat(b'{"role":"assistant","content":null},' + parts).is_ordinary
+    # Neither is anything but words.
+    assert not chat(b'{"role":"user","content":"\\"image_url\\": a video"}').may_bring_more
+
+
+texts = st.text(max_size=40)
+members = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "system"]), "content": texts},
+    optional={"name": texts},
+)
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_tokens": st.integers(1, 99),
+        "max_completion_tokens": st.integers(1, 99),
+        "n": st.integers(1, 9),
+        "stream": st.booleans(),
+        "stream_options": st.just({"include_usage": True}),
+        "response_format": st.just({"type": "text"}),
+        "presence_penalty": st.floats(-1, 1),
+        "stop": st.lists(texts, max_size=3),
+    },
+)
+
+
+@given(
+    messages=st.lists(members, min_size=1, max_size=4),
+    fields=fields,
+    separators=st.sampled_from([",:", ", : "]),
+)
+def test_a_chat_that_is_not_searched_is_read_as_one_that_is(messages, fields, separators):
+    comma, colon = separators[:-1].replace(":", "") or ",", separators.replace(",", "").lstrip()
+    raw = json.dumps({"model": "m", "messages": messages, **fields}, separators=(comma, colon)).encode()
+    parsed = parse_request(raw, "chat")
+    # A reader looks closely at a call whose messages have members that it does not know.
+    closely = parse_request(raw.replace(b'"role"', b'"r_le"'), "chat")
+    assert closely.input_estimate == parsed.input_estimate == estimate_prompt(Body(raw), "chat")
+    assert (parsed.named_output, parsed.choices) == (closely.named_output, closely.choices)
+    assert (parsed.named_output, parsed.choices) == (
+        max(fields.get("max_tokens", 0), fields.get("max_completion_tokens", 0)),
+        fields.get("n", 1),
+    )
+    assert (parsed.is_stream, parsed.wants_usage) == (closely.is_stream, closely.wants_usage)
+    assert parsed.body.encode({"model": "o"}) == closely.body.encode({"model": "o"}).replace(
+        b'"r_le"', b'"role"'
+    )
+    assert not closely.is_ordinary
+    # It has no medium, whatever its words are.
+    if not brings_more(Body(raw)):
+        check_media(Body(raw), frozenset())
