@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.proxy.http.backend import Answer
-from gateway.proxy.http.errors import Disconnected, TransportError
+from gateway.proxy.http.errors import ConnectError, Disconnected, TransportError
 from gateway.proxy.http.pool import Address, Pool, Trust, place_of
 from gateway.proxy.metrics import Metrics
 
@@ -78,8 +78,10 @@ class Connections:
         try:
             new = await self._pool.dial(place.address, connect_seconds)
             return self._noted(name, await new.ask(head, data, response_seconds))
-        except TransportError:
+        except TransportError as error:
             self._failing.add(name)
+            if isinstance(error, ConnectError):
+                error.may_be_sent = kept is not None
             raise
 
     async def look(

@@ -98,10 +98,12 @@ def limits_on_every(key: Key) -> list[LimitConfig]:
 class Reservation(msgspec.Struct):
     """What one call has reserved. `headers` report how much is left of the tightest limits per minute.
 
-    `holds` has the counters that learn what was used, and whether they count money.
+    `holds` has the counters that learn what was used, and whether they count money; `requests` those that count calls
+    of a minute.
     """
 
     holds: list[tuple[Counter, Reserved, bool]] = []
+    requests: list[tuple[Counter, Reserved]] = []
     headers: dict[str, str] = {}
     soft_exceeded: list[LimitConfig] = []
     is_settled: bool = False
@@ -148,6 +150,12 @@ class Limiter(Protocol):
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
         """Release the reservation and count the actual usage. Raises nothing; safe to repeat."""
+
+    async def undo(self, reservation: Reservation) -> None:
+        """Release all that was reserved for a call that did not happen, the request too.
+
+        Raises nothing; safe to repeat.
+        """
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """Drop, over time, the counters of limits that no longer exist and whose window is over."""
@@ -208,13 +216,15 @@ class MemoryLimiter:
     async def admit(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> Reservation:
-        reservation = Reservation(holds=[])
+        reservation = Reservation(holds=[], requests=[])
         remaining = []
         for (limit, counter, _, measure), amount, now in self._ask(limits, estimate, reservation):
             held = counter.hold(amount, now)
             # A request counts as one, however it ended.
             if limit.kind != "requests_per_minute":
                 reservation.holds.append((counter, held, measure == _MONEY))
+            else:
+                reservation.requests.append((counter, held))
             if type(counter) is LastMinute:
                 remaining.append(Remaining(limit, counter.count, counter.seconds_to_next(now)))
         reservation.headers = rate_headers(remaining)
@@ -275,6 +285,12 @@ class MemoryLimiter:
         reservation.is_settled = True
         for counter, held, is_money in reservation.holds:
             counter.settle(held, nano if is_money else tokens)
+
+    async def undo(self, reservation: Reservation) -> None:
+        if not reservation.is_settled:
+            await self.settle(reservation, 0, 0)
+            for counter, held in reservation.requests:
+                counter.settle(held, 0)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """As in `Limiter`: some now, and two per new counter. Checking 400,000 at once would stop every call."""

@@ -123,6 +123,13 @@ class RedisLimiter:
             reservation.used = tokens, nano
             await self._settle(reservation)
 
+    async def undo(self, reservation: Reservation) -> None:
+        """As the protocol says. Happens even when cancelled; retries later if the server is away."""
+        if isinstance(reservation, SharedReservation) and not reservation.is_settled:
+            self._open.pop(reservation.call, None)
+            reservation.is_settled = reservation.is_undone = True
+            await self._settle(reservation)
+
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """Does nothing: unused counters expire in the server."""
 

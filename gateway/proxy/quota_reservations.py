@@ -1,7 +1,7 @@
 """Reserve a part of a provider's quota for one attempt of a call.
 
-An attempt counts as one request, however it ends. Its tokens are reserved as an upper estimate until the call settles;
-if another backend is asked after it, it used none.
+An attempt counts as one request, however it ends, unless no connection could be made for it. Its tokens are reserved as
+an upper estimate until the call settles; if another backend is asked after it, it used none.
 """
 
 from gateway.contract import SettingsConfig

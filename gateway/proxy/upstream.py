@@ -141,6 +141,8 @@ async def ask(
             del call
         except ConnectError as error:
             attempts.reached = before
+            if attempts.quota is not None and not error.may_be_sent:
+                await limiter.undo(attempts.quota)
             if isinstance(error, NoRoom):
                 trouble.busy()
             else:

@@ -242,3 +242,24 @@ def test_every_failure_of_a_connection_is_one_of_ours():
     for kind in (ConnectError, Disconnected, InvalidAnswer):
         assert issubclass(kind, TransportError)
     assert backend.LARGEST_HEAD == 64 * 1024
+
+
+def test_a_failed_connection_says_whether_a_kept_one_may_have_carried_the_call_before():
+    """If not, nothing was sent, and our quota at the provider is not touched."""
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+
+        async def ends_for_good(reader, writer):
+            server._server.close()
+
+        server = Server(HI, ends_for_good)
+        async with server, connections:
+            assert await read_all(await ask(server, connections)) == b"hi"
+            for may_be_sent in (True, False):
+                with pytest.raises(ConnectError) as failed:
+                    await ask(server, connections)
+                assert failed.value.may_be_sent is may_be_sent
+            assert len(server.requests) == 2
+
+    asyncio.run(live())

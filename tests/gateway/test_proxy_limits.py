@@ -44,6 +44,30 @@ class Counted:
     def settle(self, reservation, tokens=0, nano=0):
         self.limiters.run(self.limiter.settle(reservation, tokens, nano))
 
+    def undo(self, reservation):
+        self.limiters.run(self.limiter.undo(reservation))
+
+
+def test_what_did_not_happen_is_given_back_whole_and_once(limiters):
+    clock = Clock()
+    limiter = Counted(limiters, clock)
+    limits = [
+        limit(kind, 1, kind)
+        for kind in ("requests_per_minute", "tokens_per_minute", "concurrent_calls", "tokens_per_day")
+    ]
+    for _ in range(3):
+        given_back = limiter.admit(limits)
+        clock.now += 1
+        limiter.undo(given_back)
+        limiter.undo(given_back)
+    happened = limiter.admit(limits)
+    limiter.settle(happened, tokens=1)
+    limiter.undo(happened)
+    for one in limits:
+        if one.kind != "concurrent_calls":
+            with pytest.raises(LimitReached):
+                limiter.admit([one])
+
 
 def test_three_calls_pass_at_once_and_the_fourth_when_the_first_leaves_the_minute(limiters):
     clock = Clock(1000.0)

@@ -136,6 +136,21 @@ def test_tokens_of_a_failed_attempt_are_free_again(rig, pair):
     assert over(rig, first) == 0
 
 
+def test_a_connection_that_failed_before_anything_was_sent_costs_no_request(rig, pair):
+    """Both are of one provider, which allows one request a minute."""
+    first, second = pair
+    first.go_down()
+    key = add_route(
+        rig,
+        MODEL,
+        first.target(of="one-a-minute", requests_per_minute=1),
+        second.target(of="one-a-minute", requests_per_minute=1, priority=1),
+    )
+    assert call(rig, key, MODEL).status_code == 200
+    assert call(rig, key, MODEL).status_code == 429
+    assert len(second.asked) == 1
+
+
 def test_no_call_is_too_large_for_a_quota(rig, pair):
     """What it may use is an estimate; the provider knows better."""
     first, _ = pair

@@ -6,7 +6,10 @@ class TransportError(Exception):
 
 
 class ConnectError(TransportError):
-    """No connection could be made: refused, unresolvable, TLS not accepted, or too slow. Nothing was sent."""
+    """No connection could be made: refused, unresolvable, TLS not accepted, or too slow. Nothing was sent over it."""
+
+    # A kept connection, which died, may have carried the call before.
+    may_be_sent = False
 
 
 class NoRoom(ConnectError):
