@@ -26,6 +26,7 @@ from catalog.models import CatalogModel
 from catalog.serving import servable_modes
 from core.editing import sent_values
 from core.form_errors import show_errors
+from deployments import quota_counts
 from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from deployments.models import Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, clean_credential
@@ -138,6 +139,11 @@ class CredentialFields(forms.Form):
             return None
 
 
+def _say_who_shares_quotas(form: forms.BaseForm) -> None:
+    if field := form.fields.get("requests_per_minute"):
+        field.help_text = f"{field.help_text} {quota_counts.in_words()}"
+
+
 class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
     """A new provider. It is tested before it is saved; `report` is what the test found."""
 
@@ -167,6 +173,10 @@ class ProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[type-arg]
         "regions",
         "highest_data_class",
     ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _say_who_shares_quotas(self)
 
     @classmethod
     def in_order(cls) -> list[str]:
@@ -217,6 +227,7 @@ class ChangeProviderForm(CredentialFields, forms.ModelForm):  # type: ignore[typ
         self.fields["credential"].help_text = _(
             "Replaces the one in force at once. Necessary if calls go to another server, proxy or private CA."
         )
+        _say_who_shares_quotas(self)
         style(self)
 
     def clean(self) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from unfold.decorators import display
 
 from accounts.admin.base import link
 from core.templatetags.qm import ago
-from deployments import provider_managers
+from deployments import provider_managers, quota_counts
 from deployments.models import Provider, ProviderModel, RouteEntry
 
 SERVICE_COLOURS = {gettext_lazy("enabled"): "success", gettext_lazy("disabled"): "warning"}
@@ -159,9 +159,10 @@ class ProviderPage:
             words.append(ngettext("%(shown)s token", "%(shown)s tokens", tokens) % {"shown": f"{tokens:,}"})
         if not words:
             return _("not known; gateways send calls until the provider refuses them (429)")
-        return _("%(quota)s; while it is used up, gateways send calls to the next target of a route") % {
+        heeded = _("%(quota)s; while it is used up, gateways send calls to the next target of a route.") % {
             "quota": ", ".join(words)
         }
+        return f"{heeded} {quota_counts.in_words()}"
 
 
 def weight_in_words(weight: int) -> str:

@@ -15,6 +15,7 @@ from django.utils.html import format_html_join
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -106,6 +107,7 @@ class GatewayAdmin(ReadOnlyAdmin):
         "speaks",
         "reads",
         "workers",
+        "counts_in",
         "signing_keys",
         "counters",
         "refused_calls",
@@ -186,6 +188,16 @@ class GatewayAdmin(ReadOnlyAdmin):
     @display(description=_("Workers"))
     def workers(self, gateway: Gateway) -> str:
         return str(gateway.report.get("workers", "–"))
+
+    @display(description=_("Counts limits and quotas"))
+    def counts_in(self, gateway: Gateway) -> str:
+        place = gateway.report.get("counts_in")
+        if not place:
+            return str(_("by itself, in its memory (no GATEWAY_REDIS_URL)"))
+        others = Gateway.objects.alive().exclude(pk=gateway.pk).filter(report__counts_in=place).count()
+        return ngettext(
+            "in a Redis, with %(count)d other gateway", "in a Redis, with %(count)d other gateways", others
+        ) % {"count": others}
 
     @display(description=_("Signing keys that it was given"))
     def signing_keys(self, gateway: Gateway) -> str:

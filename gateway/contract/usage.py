@@ -45,6 +45,8 @@ class Ack(OpenMessage, frozen=True):
     workers: Count = 1
     # Fingerprints of the signing keys that it was given; empty: it does not check signatures.
     signing_keys: list[Words] = []
+    # The same for all gateways that count limits and quotas together; empty: it counts in its own memory.
+    counts_in: Words = ""
 
 
 # The kinds of usage that are tokens, which limits count and `llm_tokens_total` shows. Others are kept and billed only.

@@ -1,5 +1,7 @@
 """Where a Redis or Valkey is, and how to be let in: what a `GATEWAY_REDIS_URL` says."""
 
+import hashlib
+import socket
 import ssl
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -62,6 +64,20 @@ def read_url(url: str) -> tuple[Address, Access]:
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise ValueError("it must be redis://, rediss:// or unix:///")
     return Address(unquote(parts.hostname), parts.port or _PORT), access
+
+
+def place_name(url: str) -> str:
+    """A name for where a URL leads, which is the same for all who count there; empty for no URL.
+
+    It reveals neither the address nor the password. Addresses that only this machine can reach are of this machine.
+    Two names of one server count as two places.
+    """
+    if not url:
+        return ""
+    address, access = read_url(url)
+    is_here = address.is_socket or address.host == "localhost" or address.host.startswith("127.")
+    parts = (socket.gethostname() if is_here or address.host == "::1" else "", *address, access.database)
+    return hashlib.sha256("\n".join(map(str, parts)).lower().encode()).hexdigest()[:16]
 
 
 def _tls(options: dict[str, str]) -> ssl.SSLContext:

@@ -17,6 +17,7 @@ from gateway.proxy.index import Index
 from gateway.proxy.intake import BodyBudget
 from gateway.proxy.limits import Limiter, LimitReached
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.redis_address import place_name
 from gateway.proxy.refusals import Refusals
 from gateway.proxy.refused_calls import RefusedCalls
 from gateway.proxy.request import Request
@@ -137,6 +138,7 @@ class State:
             reads=list(CONTRACT_VERSIONS),
             workers=self.settings.workers,
             signing_keys=[pin.fingerprint for pin in self.settings.config_keys],
+            counts_in=place_name(self.settings.redis_url),
         )
 
     def _problem(self) -> str:

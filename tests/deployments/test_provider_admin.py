@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.utils.timezone import now
 
 from deployments.models import EgressPolicy, Provider
 from deployments.provider_credentials import credentials_for_gateways
+from gateway.models import Gateway
 from tests.deployments.provider_stub import GOOD_KEY, WRONG_KEY, serving
 from tests.factories import CatalogModelFactory, ProviderFactory, allow_loopback
 
@@ -101,6 +103,34 @@ def test_pages_say_what_a_quota_does_and_who_may_move_a_provider(desk):
     assert "Gateways send it no more, and use the next target instead" in page(desk, f"{path}/settings/")
     assert "are for people who may manage all providers" in page(desk, f"{path}/settings/")
     assert "but not where calls go: base URL, proxy and private CA" in page(desk, f"{path}/managers/")
+
+
+def gateway(name, **report):
+    return Gateway.objects.create(
+        name=name, prefix="qmg_", digest=name, last_seen_at=now(), report={"contract_version": 2, **report}
+    )
+
+
+def test_where_a_quota_is_set_and_shown_it_says_who_shares_it(desk):
+    provider = ProviderFactory(requests_per_minute=60)
+    places = [ADD, *(f"/admin/deployments/provider/{provider.pk}/{name}/" for name in ("change", "settings"))]
+
+    def all_say(words):
+        assert [words in page(desk, place) for place in places] == [True] * 3
+
+    all_say("No gateway is alive now. Gateways share a quota if they count in one Redis (GATEWAY_REDIS_URL)")
+    gateway("gw-1")
+    all_say("1 gateway counts it now. More gateways share it if all count in one Redis (GATEWAY_REDIS_URL).")
+    Gateway.objects.update(report={"contract_version": 2, "counts_in": "a"})
+    gateway("gw-2", counts_in="a")
+    # These heed no quotas.
+    gateway("gw-plugin", kind="litellm")
+    gateway("gw-old", contract_version=1)
+    all_say("2 gateways share it now: they count in one Redis.")
+    gateway("gw-3")
+    gateway("gw-4", counts_in="b")
+    all_say("4 gateways do not share it")
+    all_say("they count in 3 places, so together they may send 3 times as much.")
 
 
 def test_settings_are_tested_and_changed(desk, stub):

@@ -56,6 +56,15 @@ def test_the_page_of_a_gateway_leads_to_its_revision_and_its_refused_calls(desk,
     assert "nothing: it keeps every promise" in text
 
 
+def test_the_page_of_a_gateway_says_where_it_counts(desk):
+    first, second = gateway_at(1, counts_in="a"), gateway_at(2, counts_in="a")
+    assert "in a Redis, with 1 other gateway" in page(desk, "gateway_gateway_change", first.pk)
+    alone = gateway_at(3)
+    assert "by itself, in its memory (no GATEWAY_REDIS_URL)" in page(desk, "gateway_gateway_change", alone.pk)
+    Gateway.objects.filter(pk=second.pk).update(report={"counts_in": "b"})
+    assert "in a Redis, with 0 other gateways" in page(desk, "gateway_gateway_change", first.pk)
+
+
 def test_the_page_of_a_revision_says_which_gateways_follow_it(desk, change):
     assert "no gateway is alive" in page(desk, "tenants_configchange_change", change.revision)
     follows = gateway_at(change.revision)

@@ -10,7 +10,7 @@ import hiredis
 import pytest
 
 from core.secrets import GATEWAY_TOKEN, new_secret
-from gateway.proxy.redis_address import Address, read_url
+from gateway.proxy.redis_address import Address, place_name, read_url
 from gateway.proxy.redis_line import Line, Lost, NotConnected, pack
 from gateway.proxy.settings import SettingsError, read_settings
 from launcher.ports import free_port
@@ -188,3 +188,22 @@ def test_a_url_that_cannot_be_used_is_refused_at_the_start(url, problem):
 
 def test_the_password_is_in_no_text_of_an_access():
     assert "s3cret" not in repr(read_url("redis://u:s3cret@h")[1])
+
+
+def test_a_place_has_one_name_for_all_who_count_there_and_none_that_tells_the_address(monkeypatch):
+    here = place_name("redis://u:s3cret@Limits.example.com:6379/1")
+    same = ["redis://limits.example.com/1", "rediss://:other@limits.example.com/1?password=x"]
+    assert {place_name(url) for url in same} == {here}
+    others = [
+        "redis://limits.example.com/2",
+        "redis://limits.example.com:1/1",
+        "unix:///limits",
+        "redis://127.0.0.1/1",
+    ]
+    names = {here, *map(place_name, others)}
+    assert len(names) == 5
+    assert not any("limits" in name or "s3cret" in name for name in names)
+    assert place_name("") == ""
+    monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
+    assert place_name(same[0]) == here
+    assert names.isdisjoint({place_name("unix:///limits"), place_name("redis://127.0.0.1/1")})

@@ -10,6 +10,7 @@ from gateway.proxy.index import compile_route
 from gateway.proxy.limits import MemoryLimiter, Reservation
 from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.quota_reservations import reserve_quota, settle_with_quota
+from gateway.proxy.redis_address import place_name
 from tests.gateway.proxy_fixtures import MODEL as SERVED
 from tests.gateway.scripted_backend import ScriptedBackend, add_route, plain
 from tests.gateway.targets import target
@@ -149,6 +150,12 @@ def test_a_connection_that_failed_before_anything_was_sent_costs_no_request(rig,
     assert call(rig, key, MODEL).status_code == 200
     assert call(rig, key, MODEL).status_code == 429
     assert len(second.asked) == 1
+
+
+def test_a_gateway_reports_where_it_counts(rig, limits_server, request):
+    rig.publish()
+    is_shared = request.node.callspec.params["limited_rig"] == "redis"
+    assert rig.control.acks[-1].counts_in == (place_name(limits_server.url) if is_shared else "")
 
 
 def test_no_call_is_too_large_for_a_quota(rig, pair):
