@@ -11,7 +11,7 @@ LINT_ENVIRONMENT := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/l
 	CONSOLE_URL=http://127.0.0.1:8000 GATEWAY_URL=http://127.0.0.1:8080 \
 	EXPORT_DIR=$(LOCAL)/exports ENGINE_STATE_DIR=$(LOCAL)/engines STATIC_ROOT=$(LOCAL)/static
 
-.PHONY: help demo test bench fuzz soak soak-away lint format lock clean venv venv-demo venv-dev
+.PHONY: help demo test bench fuzz soak soak-away lint format messages lock clean venv venv-demo venv-dev languages
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
@@ -19,11 +19,11 @@ LINT_ENVIRONMENT := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/l
 help: ## list the tasks
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: venv-demo ## start everything on this machine, with demo data (CONSOLE_PORT=8000 GATEWAY_PORT=8080)
+demo: venv-demo languages ## start everything on this machine, with demo data (CONSOLE_PORT=8000 GATEWAY_PORT=8080)
 	exec $(BIN)/python manage.py demo --stop-with-parent
 
 # Tests also wait for the servers that they start, so three workers keep two processors busy.
-test: lint ## check the code and run all tests
+test: lint languages ## check the code and run all tests
 	$(BIN)/python -m pytest -n $$(($$(nproc) * 3 / 2)) --dist worksteal
 
 fuzz: venv-dev ## send the gateway many damaged calls (EXAMPLES=20000 for each kind; 20,000 take about an hour)
@@ -48,6 +48,13 @@ lint: venv-dev ## check style, types, imports between apps and missing migration
 format: venv-dev ## rewrite the code in the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+messages: venv-dev ## bring the catalogs of other languages up to date with the source (docs/languages.md)
+	$(BIN)/python -m core.languages update
+
+# Only what changed. Babel writes the files that Django reads.
+languages:
+	$(BIN)/python -m core.languages build > /dev/null
 
 clean: ## remove everything the demo wrote, its data included
 	if [ -e "$(LOCAL)/lock" ] && ! flock --nonblock "$(LOCAL)/lock" true; then \

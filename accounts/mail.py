@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from smtplib import SMTPException
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -61,6 +62,11 @@ def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlterna
     )
     mail.attach_alternative(render_to_string(f"mail/{name}.html", words), "text/html")
     return mail
+
+
+def in_language_of(person: User | None) -> AbstractContextManager[None]:
+    """Write a mail in the language that its recipient chose; English for people who chose none, or are not known."""
+    return translation.override(getattr(person, "language", "") or settings.LANGUAGE_CODE)
 
 
 @contextmanager

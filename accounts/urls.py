@@ -1,7 +1,8 @@
-"""Pages of a person's own account: sign-in, second factor, password, sessions."""
+"""Pages of a person's own account: sign-in, language, second factor, password, sessions."""
 
 from django.urls import path
 
+from accounts.views.language import language_choice
 from accounts.views.second_factor import (
     ConfirmSecondFactor,
     EnrolSecondFactor,
@@ -16,6 +17,7 @@ urlpatterns = [
     path("login/", SignIn.as_view(), name="login"),
     path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
     path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),
+    path("language/", language_choice, name="language"),
     path("account/second-factor/", SecondFactorPage.as_view(), name="second-factor"),
     path("account/second-factor/set-up/", EnrolSecondFactor.as_view(), name="second-factor-enrol"),
     path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),

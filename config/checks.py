@@ -14,6 +14,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from core.languages.files import stale_catalogs
+
 SHORTEST_SECRET_KEY = 50
 
 
@@ -29,6 +31,20 @@ def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
             hint=f"Use at least {SHORTEST_SECRET_KEY} random characters: python -c 'import secrets; "
             "print(secrets.token_urlsafe(50))'",
             id="qm.E001",
+        )
+    ]
+
+
+@register(Tags.translation, deploy=True)
+def check_languages(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Find catalogs that are not built: pages would be in English, or have the words of the last release."""
+    if not (stale := stale_catalogs()):
+        return []
+    return [
+        Warning(
+            f"{len(stale)} catalogs are not built, such as {stale[0].relative_to(settings.BASE_DIR)}.",
+            hint="python -m core.languages build",
+            id="qm.W005",
         )
     ]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from accounts.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
+from accounts.mail import REFUSED, compose, in_language_of, mail_server, person_in_words, quoted, refusal
 from accounts.models import User
 from tenants.models import EmergencyAccess
 from tenants.roles import Role
@@ -38,11 +40,7 @@ def notify_owners(pk: UUID | str) -> int:
         "url": f"{settings.CONSOLE_URL}{reverse('emergency-access-list', args=[access.tenant.slug])}",
         "contact": settings.SUPPORT_CONTACT,
     }
-    subject = _("Emergency access to %(tenant)s was opened") % {"tenant": quoted(access.tenant)}
-    mails = [
-        compose("emergency_access", subject, owner.email, owner=owner, **words)
-        for owner in owners_of(access.tenant_id)
-    ]
+    mails = [_mail_for(owner, words) for owner in owners_of(access.tenant_id)]
     sent, problem = 0, ""
     with mail_server() as server:
         # Filters by the row's own columns only, so that the database checks them again after a wait.
@@ -59,6 +57,12 @@ def notify_owners(pk: UUID | str) -> int:
         EmergencyAccess.objects.across_tenants().filter(pk=pk).update(mail_problem=problem)
     log.info("emergency_mail_sent", emergency_access=str(access.pk), mails=sent)
     return sent
+
+
+def _mail_for(owner: User, words: dict[str, Any]) -> EmailMultiAlternatives:
+    with in_language_of(owner):
+        subject = _("Emergency access to %(tenant)s was opened") % {"tenant": words["tenant"]}
+        return compose("emergency_access", subject, owner.email, owner=owner, **words)
 
 
 def owners_of(tenant_id: UUID) -> list[User]:

@@ -12,7 +12,8 @@ from django.utils.crypto import salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from accounts.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
+from accounts.mail import REFUSED, compose, in_language_of, mail_server, person_in_words, quoted, refusal
+from accounts.models import User
 from core.secrets import INVITATION, derived_secret, digest
 from tenants.models import Invitation
 
@@ -46,13 +47,16 @@ def send_invitation(pk: UUID | str) -> bool:
     if invitation is None:
         return False
     secret = link_secret(invitation.pk, invitation.expires_at)
-    subject = _("Join %(tenant)s on Quartermaster") % {"tenant": quoted(invitation.tenant)}
     words = {
         "invitation": invitation,
         "tenant": quoted(invitation.tenant),
         "inviter": person_in_words(invitation.invited_by),
     }
-    mail = compose("invitation", subject, invitation.email, url=link_url(secret), **words)
+    # Somebody without an account probably speaks as their inviter does.
+    recipient = User.objects.filter(email=invitation.email).first() or invitation.invited_by
+    with in_language_of(recipient):
+        subject = _("Join %(tenant)s on Quartermaster") % {"tenant": words["tenant"]}
+        mail = compose("invitation", subject, invitation.email, url=link_url(secret), **words)
     with mail_server() as mail.connection:
         # By the row's own columns: a join would become IN (SELECT ...), which is not checked again after a wait.
         claimed = unsent.filter(expires_at=invitation.expires_at)

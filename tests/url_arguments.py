@@ -373,6 +373,7 @@ OPEN = {
     "readyz": "says only whether the parts are there",
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
+    "language": "sets a cookie, and the language of one's own account",
     "second-factor-confirm": "the second step of signing in",
     "administrator-link": "signed, made on the machine, used once",
     "staff-sign-in": "leads to the one sign-in page",

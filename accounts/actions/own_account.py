@@ -1,8 +1,13 @@
-"""Record what people do with their own account, which belongs to no tenant."""
+"""What people do with their own account, which belongs to no tenant."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
@@ -13,3 +18,21 @@ def record_own(verb: str, user: User, **details: Any) -> None:
     """Append the audit entry. It has no tenant, so it lies outside the request's scope, the person's tenants."""
     with platform_scope("an action on one's own account is written down", is_routine=True):
         audit.record(verb, actor=user, subject=user, **details)
+
+
+@transaction.atomic
+def choose_language(user: User, language: str) -> None:
+    """Show pages and send mail in this language from now on. Safe to repeat.
+
+    Args:
+        language: as in settings.LANGUAGES; "": pages as the browser asks, mail in English.
+
+    Raises ValidationError for a language that the console does not speak.
+    """
+    if language and language not in dict(settings.LANGUAGES):
+        raise ValidationError(_("Choose one of the languages in the list."))
+    if user.language == language:
+        return
+    before, user.language = user.language, language
+    user.save(update_fields=["language"])
+    record_own("person.language_chosen", user, changes={"language": (before, language)})

@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("erased_at", models.DateTimeField(null=True, editable=False)),
+                ("language", models.CharField(max_length=16, blank=True)),
                 (
                     "groups",
                     models.ManyToManyField(

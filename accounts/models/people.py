@@ -61,6 +61,8 @@ class User(Noted, AbstractUser):
     # The person who answers for a service account.
     responsible = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="answers_for")
     erased_at = models.DateTimeField(null=True, editable=False)
+    # As in settings.LANGUAGES; "": as the browser asks.
+    language = models.CharField(max_length=16, blank=True)
 
     # A service account belongs to its tenant; a person belongs to none.
     tenant_column = "service_of_id"

@@ -13,6 +13,8 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")},
     ],
+    "SHOW_LANGUAGES": True,
+    "LANGUAGES": {"action": reverse_lazy("language")},
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("qm/admin.css")],

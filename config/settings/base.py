@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
-from django.utils.translation import gettext_lazy as _
 
 from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_rates, env_seconds
 from config.logging import configure_logging
@@ -71,6 +70,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.language_middleware.LanguageMiddleware",
     "accounts.session_middleware.SessionSeenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -192,6 +192,10 @@ CSRF_COOKIE_NAME = f"{_HOST_ONLY}qm_csrf"
 # Pages contain the token themselves.
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_NAME = f"{_HOST_ONLY}qm_language"
+LANGUAGE_COOKIE_AGE = 400 * 24 * 3600
+LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
+LANGUAGE_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = not IS_LOOPBACK
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"]
 SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000)
@@ -247,8 +251,10 @@ ADMIN_CONTENT_SECURITY_POLICY = _POLICY | {
 
 # Language, time, files
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+# Each by its own name, so that people find theirs.
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+# The first wins. Our catalogs stand before those of libraries, whose words may differ.
+LOCALE_PATHS = [BASE_DIR / "locale", *(BASE_DIR / app / "locale" for app in OUR_APPS)]
 USE_I18N = USE_TZ = True
 FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = "UTC"
