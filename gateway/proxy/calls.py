@@ -21,6 +21,7 @@ from gateway.proxy.index import Backend, Index, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.messages_calls import put_call_apart
 from gateway.proxy.names import Names
+from gateway.proxy.outgoing import Sent
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.plans import Plan
@@ -90,7 +91,9 @@ class Call:
         self._said = said
         tenant_id = key.config.tenant_id
         session = session_of(route, request.headers, parsed.body, index.separation, tenant_id)
-        self._apart = put_call_apart(parsed, index.separation, tenant_id)
+        self._apart = (
+            plan.apart if parsed.is_ordinary else put_call_apart(parsed, index.separation, tenant_id)
+        )
         self._reservation = Reservation()
         self._share = state.answers.share_of(tenant_id, key.config.key_id)
         self._attempts = upstream.Attempts(session, retries=so_far.retries if so_far else None)
@@ -163,21 +166,15 @@ class Call:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 
     async def _serve(self) -> None:
-        request = self._request
-        headers = {
-            "content-type": self._parsed.content_type,
-            "accept": self._parsed.accept,
-            "accept-encoding": "identity",
-            "x-request-id": request.id,
-            **self._facts.trace.headers,
-        }
+        parsed = self._parsed
+        sent = Sent(parsed.content_type, parsed.accept, self._request.id, self._facts.trace.headers)
         try:
             await upstream.ask(
                 self._state.upstream,
                 self._state.router,
                 self._route,
-                self._parsed,
-                headers,
+                parsed,
+                sent,
                 self._index.settings,
                 self._attempts,
                 self._apart,

@@ -1,6 +1,5 @@
 """The connections to all backends. They stay open between calls, and an open one may be dead."""
 
-import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -38,7 +37,7 @@ class Connections:
         url: str,
         *,
         data: bytes,
-        headers: Mapping[str, str],
+        lines: bytes,
         connect_seconds: float,
         response_seconds: float,
         trust: Trust | None = None,
@@ -50,7 +49,7 @@ class Connections:
         Args:
             url: address of the backend.
             data: the body.
-            headers: the headers, without those that describe the body and the connection.
+            lines: the headers, as `lines_of` writes them, without those that describe the body and the connection.
             connect_seconds: the longest wait for a connection.
             response_seconds: the longest wait for the head of the answer, and for each further part of it.
             trust: what holds for the connection to a provider; None: one of our own engines.
@@ -58,17 +57,21 @@ class Connections:
             method: of the request.
         """
         place = place_of(url, trust)
-        name = url if method == "POST" else place.address
-        start = place.start if method == "POST" else method.encode() + place.start.removeprefix(b"POST")
-        head = start + _lines(headers, len(data))
-        began = asyncio.get_running_loop().time()
-        kept = self._pool.kept(place.address) if may_repeat else None
+        address, start = place
+        name: str | Address = url
+        if method != "POST":
+            name, start = address, method.encode() + start.removeprefix(b"POST")
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (start, lines, len(data))
+        kept = self._pool.kept(address) if may_repeat else None
         if kept is not None:
             try:
-                return self._noted(name, await kept.ask(head, data, response_seconds))
+                answer = await kept.ask(head, data, response_seconds)
+                if self._failing or answer.status >= 500:
+                    self._note(name, answer)
+                return answer
             except TransportError as error:
                 is_stale = isinstance(error, Disconnected) and not error.has_begun
-                has_failed_late = asyncio.get_running_loop().time() - began > _STALE_SECONDS
+                has_failed_late = kept.seconds_since_asked > _STALE_SECONDS
                 if not is_stale or has_failed_late or name in self._failing:
                     self._failing.add(name)
                     raise
@@ -76,8 +79,10 @@ class Connections:
             # Until it answers.
             self._failing.add(name)
         try:
-            new = await self._pool.dial(place.address, connect_seconds)
-            return self._noted(name, await new.ask(head, data, response_seconds))
+            new = await self._pool.dial(address, connect_seconds)
+            answer = await new.ask(head, data, response_seconds)
+            self._note(name, answer)
+            return answer
         except TransportError as error:
             self._failing.add(name)
             if isinstance(error, ConnectError):
@@ -103,7 +108,8 @@ class Connections:
             trust: what holds for the connection to a provider; None: one of our own engines.
         """
         place = place_of(url, trust)
-        head = b"GET" + place.start.removeprefix(b"POST") + _lines(headers, 0)
+        start = place.start.removeprefix(b"POST")
+        head = b"GET%b%bcontent-length: 0\r\n\r\n" % (start, lines_of(headers))
         connection = await self._pool.dial(place.address, connect_seconds)
         answer = await connection.ask(head, b"", response_seconds)
         try:
@@ -112,12 +118,11 @@ class Connections:
             # The list itself is of no interest.
             answer.close()
 
-    def _noted(self, name: str | Address, answer: Answer) -> Answer:
+    def _note(self, name: str | Address, answer: Answer) -> None:
         if answer.status >= 500:
             self._failing.add(name)
         else:
             self._failing.discard(name)
-        return answer
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,9 +133,9 @@ class Connections:
         self._pool.close()
 
 
-def _lines(headers: Mapping[str, str], length: int) -> bytes:
-    """The headers of a request as bytes, with the length of its body and the empty line."""
+def lines_of(headers: Mapping[str, str]) -> bytes:
+    """The headers of a request as bytes. Raises ValueError if one has a line end in it."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header has a line end in it")
-    return f"{lines}content-length: {length}\r\n\r\n".encode("latin-1", "replace")
+    return lines.encode("latin-1", "replace")

@@ -7,9 +7,9 @@ a call to that model, and its headers say so.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
-from gateway.proxy.calls import Call
+from gateway.proxy.calls import Call, Said
 from gateway.proxy.degrading import smaller_model
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal
@@ -27,7 +27,7 @@ SERVED_HEADER = "x-model-served"
 REASON_HEADER = "x-model-reason"
 
 
-async def serve(
+def serve(
     state: State,
     index: Index,
     request: Request,
@@ -35,7 +35,7 @@ async def serve(
     parsed: ParsedRequest,
     route: Route,
     endpoint: Endpoint,
-) -> None:
+) -> Awaitable[None]:
     """Serve a call by its model, as its strategy wants, or by the first of that model's fallbacks that answers.
 
     Where the route degrades (`degrading`), a smaller model is asked first. If it cannot serve the call, its own does.
@@ -58,9 +58,22 @@ async def serve(
         route, said = chosen.route, chosen.said
     config = route.config
     if not (config.fallbacks or config.degrading) or (chosen is not None and not chosen.suits_fallbacks):
-        await Call(state, index, request, plan, parsed, route, endpoint, said=said).run()
-        return
-    key = plan.key
+        return Call(state, index, request, plan, parsed, route, endpoint, said=said).run()
+    return _serve_by_any(state, index, request, plan, parsed, route, endpoint, said)
+
+
+async def _serve_by_any(
+    state: State,
+    index: Index,
+    request: Request,
+    plan: Plan,
+    parsed: ParsedRequest,
+    route: Route,
+    endpoint: Endpoint,
+    said: Said | None,
+) -> None:
+    """As `serve`, where other models may answer. `said` are further headers of an answer of its own model."""
+    config, key = route.config, plan.key
     state.call_began()
     so_far = SoFar()
     try:

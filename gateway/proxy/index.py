@@ -62,7 +62,6 @@ class Backend:
     handling: HandlingConfig = _DEFAULT_HANDLING
     # Ours at its provider.
     quota: Quota | None = None
-
     # Of the target.
     id: str = field(init=False, compare=False)
     # The id and the URL: what the router knows it by.
@@ -116,6 +115,11 @@ class Route:
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
+    only_backend: Backend | None = field(init=False, compare=False)  # None if there are others
+
+    def __post_init__(self) -> None:
+        is_one = list(map(len, self.groups)) == [1]
+        object.__setattr__(self, "only_backend", self.groups[0][0] if is_one else None)
 
     @property
     def separating_fields(self) -> frozenset[str]:

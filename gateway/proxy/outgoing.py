@@ -11,16 +11,46 @@ import msgspec
 from core.egress import read_networks
 from deployments.providers.dialects import ENDPOINT_OF_MODE, PATHS, Dialect, url_of
 from gateway.contract import ProviderConfig, SettingsConfig
+from gateway.proxy.connections import lines_of
 from gateway.proxy.dialects.anthropic_backend.request import MessagesModel, messages_request
 from gateway.proxy.dialects.surfaces import changes_for
 from gateway.proxy.http.pool import Trust
 from gateway.proxy.index import Backend
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.separation import Apart
-from gateway.proxy.tracing import TRACE_HEADERS
 from gateway.proxy.vault import Vault
 
+_JSON = "application/json"
 _PATHS = {mode: f"/{PATHS[name]}" for mode, name in ENDPOINT_OF_MODE.items()}
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """The headers that every target gets of one call. `trace` is ours, not the client's own."""
+
+    content_type: str
+    accept: str
+    request_id: str
+    trace: Mapping[str, str]
+
+    def named(self, *, with_trace: bool) -> dict[str, str]:
+        """These headers by name. A trace tells others which of our calls belong together."""
+        headers = {**_kind(self.content_type, self.accept), "x-request-id": self.request_id}
+        return {**headers, **self.trace} if with_trace else headers
+
+    def lines(self) -> bytes:
+        """These headers as bytes."""
+        kind = _KNOWN_KINDS.get(self.accept) if self.content_type == _JSON else None
+        if kind is None or self.trace:
+            return lines_of(self.named(with_trace=True))
+        return b"%bx-request-id: %b\r\n" % (kind, self.request_id.encode())
+
+
+def _kind(content_type: str, accept: str) -> dict[str, str]:
+    return {"content-type": content_type, "accept": accept, "accept-encoding": "identity"}
+
+
+# The lines of most calls, by what they accept.
+_KNOWN_KINDS = {accept: lines_of(_kind(_JSON, accept)) for accept in (_JSON, "text/event-stream")}
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -28,7 +58,8 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     url: str
     payload: bytes
-    headers: Mapping[str, str]
+    # Its headers, without those that describe the body and the connection.
+    lines: bytes
     connect_seconds: float
     response_seconds: float
     # None: one of our own engines, wherever it is.
@@ -40,7 +71,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 def outgoing(
     backend: Backend,
     parsed: ParsedRequest,
-    headers: dict[str, str],
+    sent: Sent,
     settings: SettingsConfig,
     apart: Apart,
     vault: Vault,
@@ -50,7 +81,7 @@ def outgoing(
     Args:
         backend: the target's address.
         parsed: the client's call.
-        headers: what every target gets.
+        sent: what every target gets.
         settings: the configuration's settings.
         apart: keeps tenants apart at backends.
         vault: the credentials of providers.
@@ -62,13 +93,11 @@ def outgoing(
         return Outgoing(
             backend.url + _PATHS[mode],
             body.encode(fields),
-            headers,
+            sent.lines(),
             backend.connect_seconds(settings),
             backend.first_byte_seconds(settings),
         )
-    if not provider.receives_traces:
-        # A trace is ours: it tells others which of our calls belong together.
-        headers = {name: value for name, value in headers.items() if name not in TRACE_HEADERS}
+    headers = sent.named(with_trace=provider.receives_traces)
     own, secrets = _to_provider(backend, dialect, provider, headers, vault)
     endpoint = ENDPOINT_OF_MODE[mode]
     if dialect.speech == "anthropic":
@@ -90,7 +119,7 @@ def outgoing(
     return Outgoing(
         url,
         payload,
-        own,
+        lines_of(own),
         backend.connect_seconds(settings),
         backend.first_byte_seconds(settings),
         trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks)),
@@ -114,12 +143,12 @@ def stored_call(
     provider, dialect = backend.config.provider, backend.dialect
     seconds = backend.connect_seconds(settings), backend.first_byte_seconds(settings)
     if provider is None or dialect is None:
-        return Outgoing(backend.url + _PATHS["responses"] + part, b"", headers, *seconds)
+        return Outgoing(backend.url + _PATHS["responses"] + part, b"", lines_of(headers), *seconds)
     own, secrets = _to_provider(backend, dialect, provider, headers, vault)
     url = url_of(dialect, backend.url, "responses", version=provider.api_version)
     path, mark, query = url.partition("?")
     trust = trust_of(provider.private_ca, provider.proxy_url, tuple(settings.allowed_networks))
-    return Outgoing(f"{path}{part}{mark}{query}", b"", own, *seconds, trust, secrets)
+    return Outgoing(f"{path}{part}{mark}{query}", b"", lines_of(own), *seconds, trust, secrets)
 
 
 def _to_provider(

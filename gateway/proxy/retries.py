@@ -7,6 +7,8 @@ retry at all. The bound of three attempts is that of the SRE book ("Handling Ove
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from gateway.contract import HandlingConfig
 
 _SECONDS = 10
@@ -43,7 +45,10 @@ class RetryBudget:
 
     def called(self) -> None:
         """Count a call, which is not a retry."""
-        self._calls[self._second()] += 1
+        now = int(self._clock())
+        if now != self._at:
+            self._forget(now)
+        self._calls[now % _SECONDS] += 1
         self.calls += 1
 
     def allows(self, percent: int, per_second: int) -> bool:
@@ -53,65 +58,46 @@ class RetryBudget:
             percent: of the calls of the last ten seconds.
             per_second: retries beside these.
         """
-        second = self._second()
+        now = int(self._clock())
+        if now != self._at:
+            self._forget(now)
         if self.retries >= self.calls * percent / 100 + per_second * _SECONDS:
             return False
-        self._retries[second] += 1
+        self._retries[now % _SECONDS] += 1
         self.retries += 1
         return True
 
-    def _second(self) -> int:
-        """The place of the current second, after forgetting what is too old."""
-        now = int(self._clock())
-        if now != self._at:
-            for past in range(max(self._at, now - _SECONDS) + 1, now + 1):
-                place = past % _SECONDS
-                self.calls -= self._calls[place]
-                self.retries -= self._retries[place]
-                self._calls[place] = self._retries[place] = 0
-            self._at = now
-        return now % _SECONDS
+    def _forget(self, now: int) -> None:
+        """Another second has begun: forget what is too old."""
+        for past in range(max(self._at, now - _SECONDS) + 1, now + 1):
+            place = past % _SECONDS
+            self.calls -= self._calls[place]
+            self.retries -= self._retries[place]
+            self._calls[place] = self._retries[place] = 0
+        self._at = now
 
 
-class Retries:
-    """The attempts of one call."""
+class Retries(msgspec.Struct):
+    """The attempts of one call, which its route's budget has counted.
 
-    __slots__ = (
-        "_begun",
-        "_budget",
-        "_handling",
-        "_mode",
-        "_most_attempts",
-        "_sent",
-        "_status",
-        "_told",
-        "_was_sent",
-        "may_be_done",
-    )
+    `told` is called after each failed attempt: empty if the call is sent once more, else why it is not (attempts, once
+    or budget).
+    """
 
-    def __init__(
-        self, budget: RetryBudget, handling: HandlingConfig, mode: str, told: Callable[[str], None]
-    ) -> None:
-        """Count the call.
-
-        Args:
-            budget: of its route.
-            handling: of its route.
-            mode: what kind of work it is.
-            told: called after each failed attempt: empty if the call is sent once more, else why it is not (attempts,
-                once or budget).
-        """
-        budget.called()
-        self._budget = budget
-        self._handling = handling
-        self._most_attempts = handling.most_attempts
-        self._mode = mode
-        self._told = told
-        self._begun = self._sent = self._status = 0
-        # The last attempt came as far as the backend.
-        self._was_sent = False
-        # Some backend may have done work that costs each time.
-        self.may_be_done = False
+    _budget: RetryBudget
+    _handling: HandlingConfig
+    # What kind of work it is.
+    _mode: str
+    _told: Callable[[str], None]
+    # Of the model that is asked now, if that is another one.
+    _other: HandlingConfig | None = None
+    _begun: int = 0
+    _sent: int = 0
+    _status: int = 0
+    # The last attempt came as far as the backend.
+    _was_sent: bool = False
+    # Some backend may have done work that costs each time.
+    may_be_done: bool = False
 
     def was_sent(self, status: int = 0) -> None:
         """A backend got the call and failed it, with an answer of this status; 0: without an answer."""
@@ -131,7 +117,7 @@ class Retries:
 
     def on(self, handling: HandlingConfig) -> "Retries":
         """The same call, whose further attempts go to another model's route. The budget stays that of the first."""
-        self._most_attempts = handling.most_attempts
+        self._other = handling
         return self
 
     def may_begin(self) -> bool:
@@ -141,7 +127,7 @@ class Retries:
             return self._begun <= _MOST_BEGUN
         self._was_sent = False
         why = ""
-        if self._sent >= self._most_attempts or self._begun > _MOST_BEGUN:
+        if self._sent >= (self._other or self._handling).most_attempts or self._begun > _MOST_BEGUN:
             why = "attempts"
         elif not may_repeat(self._mode, self._status):
             why = "once"

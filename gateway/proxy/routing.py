@@ -29,6 +29,11 @@ MOST_CONNECTIONS = 1024
 class Breaker:
     """Ejects one backend after three failures in a row. Then single calls probe it, less and less often."""
 
+    __slots__ = (
+        "_ejection_seconds", "_failed_probes", "_probing_until", "ejected_until", "failures", "heard", "heard_before",
+        "held_until", "is_reachable", "paused_until",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.failures = 0
         # True if its answers failed; False if it was unreachable.
@@ -125,8 +130,8 @@ class Router:
         """`most_connections` is the bound for each address of a target whose route states none."""
         self._most_connections = most_connections
         self._gates: dict[tuple[str, str], Gate] = {}
-        # By model.
-        self._budgets: dict[str, RetryBudget] = {}
+        # By model; and whom to tell what becomes of its calls that fail.
+        self._budgets: dict[str, tuple[RetryBudget, Callable[[str], None]]] = {}
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._of_models: dict[tuple[str, str, str], Breaker] = {}
         self._metrics = metrics
@@ -141,6 +146,14 @@ class Router:
         Backends that were ejected for their answers, or that requested a pause, come last: an answer that may be wrong
         or late is better than none, and no caller can make a model unavailable to others by making it fail.
         """
+        only = route.only_backend
+        if only is not None and not self._of_models:
+            breaker = self._breakers.get(only.name)
+            if breaker is None or (breaker.ejected_until is None and not breaker.paused_until):
+                return iter((only,))
+        return self._in_order(route, session)
+
+    def _in_order(self, route: Route, session: bytes) -> Iterator[Backend]:
         last = []
         for group in route.groups:
             for backend in by_session(group, session) if session else _shuffled(group):
@@ -174,11 +187,14 @@ class Router:
 
     def retries(self, route: Route, mode: str) -> Retries:
         """Count a call, of this kind of work, and say later whether it is sent once more."""
-        model = route.config.model
-        budget = self._budgets.get(model)
-        if budget is None:
-            budget = self._budgets[model] = RetryBudget(self._clock)
-        return Retries(budget, route.config.handling, mode, partial(self._metrics.count_retry, model))
+        config = route.config
+        known = self._budgets.get(config.model)
+        if known is None:
+            counted = partial(self._metrics.count_retry, config.model)
+            known = self._budgets[config.model] = RetryBudget(self._clock), counted
+        budget, told = known
+        budget.called()
+        return Retries(budget, config.handling, mode, told)
 
     def connections(self) -> dict[str, tuple[int, int]]:
         """By target, those in use and those who wait for one."""
@@ -199,8 +215,11 @@ class Router:
         return any(self._breaker(backend).ejected_until is not None for backend in _backends(route))
 
     def succeeded(self, backend: Backend, model: str = "") -> None:
-        """The backend answered in full."""
-        self._breaker(backend).succeeded()
+        """The backend answered in full, which also began."""
+        breaker = self._breakers.get(backend.name) or self._breaker(backend)
+        if breaker.ejected_until is not None:
+            self.answered(backend)
+        breaker.succeeded()
         self.alarms.served(backend.id)
         if self._of_models and (of_model := self._of_models.get((*backend.name, model))) is not None:
             of_model.answered()

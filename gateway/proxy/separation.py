@@ -90,8 +90,9 @@ class Apart(msgspec.Struct, frozen=True):
 
     def fields(self, backend: TargetConfig) -> dict[str, str]:
         """The fields that the gateway itself sends to this backend."""
-        own = {backend.cache_key_field: self.salt} if backend.cache_key_field else {}
-        return own | {"model": backend.upstream_model}
+        if backend.cache_key_field:
+            return {backend.cache_key_field: self.salt, "model": backend.upstream_model}
+        return {"model": backend.upstream_model}
 
     @property
     def secrets(self) -> tuple[str, ...]:

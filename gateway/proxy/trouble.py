@@ -43,16 +43,18 @@ class BackendFault(Exception):
 class Trouble:
     """The failures of backends that did not answer one call."""
 
+    # Until there is one.
+    _limited: Refusal | None = None
+    _other: Refusal | None = None
+    _unfit: Refusal | None = None
+    _busy: Refusal | None = None
+    _doubtful: tuple[tuple[Backend, BackendFault], ...] = ()
+    _is_all_reached = True
+    _silent = 0
+
     def __init__(self, router: Router, route: Route) -> None:
         self._router = router
         self._route = route
-        self._doubtful: list[tuple[Backend, BackendFault]] = []
-        self._limited: Refusal | None = None
-        self._other: Refusal | None = None
-        self._unfit: Refusal | None = None
-        self._busy: Refusal | None = None
-        self._is_all_reached = True
-        self._silent = 0
 
     def unreachable(self, backend: Backend) -> None:
         """The gateway cannot connect to the backend."""
@@ -96,7 +98,7 @@ class Trouble:
             self._router.limited(backend, fault.retry_after_seconds)
             self._limited = _sooner(self._limited, fault.refusal)
         elif fault.status in FROM_A_WORKING_BACKEND:
-            self._doubtful.append((backend, fault))
+            self._doubtful = (*self._doubtful, (backend, fault))
             self._other = fault.refusal
         elif fault.status // 100 == 4:
             self._router.answered(backend)
@@ -112,7 +114,7 @@ class Trouble:
                 self._router.lacks(backend, self._route.config.model)
             else:
                 self._router.failed(backend, fault.reason, is_reachable=True)
-        self._doubtful.clear()
+        self._doubtful = ()
 
     def nobody_answered(self, *, may_be_done: bool = False) -> Refusal:
         """The refusal for the client: 429 only if all backends answered 429.

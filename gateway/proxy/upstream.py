@@ -24,7 +24,7 @@ from gateway.proxy.http.backend import Answer
 from gateway.proxy.http.errors import ConnectError, NoRoom, TransportError
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.limits import Limiter, Reservation
-from gateway.proxy.outgoing import outgoing
+from gateway.proxy.outgoing import Sent, outgoing
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.quota_reservations import reserve_quota
 from gateway.proxy.retries import Retries, may_repeat
@@ -69,7 +69,7 @@ async def ask(
     router: Router,
     route: Route,
     parsed: ParsedRequest,
-    headers: dict[str, str],
+    sent: Sent,
     settings: SettingsConfig,
     attempts: Attempts,
     apart: Apart,
@@ -92,7 +92,7 @@ async def ask(
         router: chooses backends and learns from their answers.
         route: the route of the model.
         parsed: the call.
-        headers: headers for the backend.
+        sent: headers for every backend.
         settings: settings of the configuration.
         attempts: collects what was tried.
         apart: keeps tenants apart at backends.
@@ -110,7 +110,7 @@ async def ask(
 
     async def is_answered_by(backend: Backend) -> bool:
         try:
-            call = outgoing(backend, parsed, headers, settings, apart, vault)
+            call = outgoing(backend, parsed, sent, settings, apart, vault)
         except Refusal as refusal:
             trouble.unfit(refusal)
             return False
@@ -126,12 +126,12 @@ async def ask(
                 trouble.over_quota(backend, wait_seconds)
                 return False
         before, attempts.reached = attempts.reached, backend
-        attempts.secrets = (*call.secrets, *apart.secrets, *parsed.secrets)
+        attempts.secrets = call.secrets + apart.secrets + parsed.secrets
         try:
             answer = await connections.post(
                 call.url,
                 data=call.payload,
-                headers=call.headers,
+                lines=call.lines,
                 connect_seconds=call.connect_seconds,
                 response_seconds=call.response_seconds,
                 trust=call.trust,
@@ -166,7 +166,6 @@ async def ask(
             return False
         finally:
             answer.close()
-        router.answered(backend)
         router.succeeded(backend, route.config.model)
         trouble.another_answered()
         return True

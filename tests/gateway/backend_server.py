@@ -54,7 +54,7 @@ async def ask(server, connections, *, host="127.0.0.1", scheme="http", seconds=5
     return await connections.post(
         f"{scheme}://{host}:{server.port}/v1/x",
         data=b"{}",
-        headers={"x-request-id": "1"},
+        lines=b"x-request-id: 1\r\n",
         connect_seconds=5,
         response_seconds=seconds,
         **options,

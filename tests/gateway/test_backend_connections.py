@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from core.egress import Destination, EgressRefused, read_networks
-from gateway.proxy.connections import Connections
+from gateway.proxy.connections import Connections, lines_of
 from gateway.proxy.http import backend, pool
 from gateway.proxy.http.errors import ConnectError, Disconnected, InvalidAnswer, NoRoom, TransportError
 from gateway.proxy.http.outside import connect_outside
@@ -135,7 +135,7 @@ def test_no_header_smuggles_another():
                 await connections.post(
                     f"http://127.0.0.1:{server.port}/",
                     data=b"",
-                    headers={"a": "b\r\ncontent-length: 0"},
+                    lines=lines_of({"a": "b\r\ncontent-length: 0"}),
                     connect_seconds=1,
                     response_seconds=1,
                 )

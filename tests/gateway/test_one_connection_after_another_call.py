@@ -11,10 +11,10 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n%b"
 
 
 class Transport:
-    is_aborted = False
+    is_aborted = is_closed = False
 
     def is_closing(self):
-        return self.is_aborted
+        return self.is_aborted or self.is_closed
 
     def write(self, data):
         pass
@@ -27,6 +27,9 @@ class Transport:
 
     def abort(self):
         self.is_aborted = True
+
+    def close(self):
+        self.is_closed = True
 
 
 def connected():

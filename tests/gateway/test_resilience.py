@@ -12,6 +12,7 @@ from gateway.proxy.errors import Refusal
 from gateway.proxy.gates import Gate, first_place
 from gateway.proxy.http.errors import Disconnected, NoRoom
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.outgoing import Sent
 from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.retries import Retries, RetryBudget, may_repeat
 from gateway.proxy.routing import Router
@@ -20,6 +21,7 @@ from gateway.proxy.sessions import by_session, session_of
 from tests.gateway.test_proxy_counting import a_route, backend
 
 SEPARATION = Separation("key of this installation")
+SENT = Sent("application/json", "application/json", "id", {})
 
 
 def sessions(count, tenant="t"):
@@ -154,7 +156,9 @@ def test_a_budget_slides_by_the_second():
 
 
 def retries(mode="chat", told=lambda why: None, **handling):
-    return Retries(RetryBudget(), HandlingConfig(**handling), mode, told)
+    budget = RetryBudget()
+    budget.called()
+    return Retries(budget, HandlingConfig(**handling), mode, told)
 
 
 def test_a_call_is_sent_three_times_at_most_and_unreached_backends_do_not_count():
@@ -305,7 +309,7 @@ def test_a_gateway_without_connections_blames_no_backend():
             router,
             route,
             parsed,
-            {},
+            SENT,
             SettingsConfig(),
             upstream.Attempts(),
             Apart(""),
@@ -334,7 +338,17 @@ def test_no_fallback_makes_pictures_that_may_be_made_already(mode, asks_others):
     parsed.mode = mode
     broken = Broken()
     asking = upstream.ask(
-        broken, router, route, parsed, {}, SettingsConfig(), upstream.Attempts(), Apart(""), None, None, None
+        broken,
+        router,
+        route,
+        parsed,
+        SENT,
+        SettingsConfig(),
+        upstream.Attempts(),
+        Apart(""),
+        None,
+        None,
+        None,
     )
     with pytest.raises(Refusal) as refused:
         asyncio.run(asking)

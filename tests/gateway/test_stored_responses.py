@@ -366,7 +366,7 @@ def test_failures_of_countless_urls_take_no_memory():
                 answer = await connections.post(
                     f"http://127.0.0.1:{server.port}/v1/responses/{number}",
                     data=b"",
-                    headers={},
+                    lines=b"",
                     connect_seconds=5,
                     response_seconds=5,
                     method="GET" if number % 2 else "DELETE",

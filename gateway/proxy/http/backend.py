@@ -5,11 +5,13 @@ A backend that is faster than the client of its answer is not read any further: 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import httptools
+import msgspec
 
+from gateway.proxy.http.answer_heads import AnswerHeaders, Message
 from gateway.proxy.http.errors import Disconnected, InvalidAnswer, TransportError
 from gateway.proxy.http.heads import Heads
 from gateway.proxy.http.timer import Timer
@@ -21,39 +23,28 @@ MOST_HEADERS = 200
 _MOST_WAITING = 256 * 1024
 # The most bytes that are read only to be able to keep the connection.
 _MOST_DISCARDED = 64 * 1024
+_TOO_LARGE = "too large a head"
+_VERSIONS = ("1.1", "1.0")
 
 
-class Answer:
+class Answer(msgspec.Struct, eq=False):
     """The answer to one call: its head, and its body as it comes. `close` it in any case."""
 
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_is_complete",
-        "_pieces",
-        "_seconds",
-        "_waiting",
-        "has_head",
-        "headers",
-        "length",
-        "status",
-    )
-
-    def __init__(self, connection: "BackendConnection", seconds: float) -> None:
-        self.status = 0
-        # Status and headers are complete.
-        self.has_head = False
-        # By lower-case name, without Content-Length; the values of a repeated one are joined by commas.
-        self.headers: Mapping[str, str] = {}
-        # The value of Content-Length; None without one.
-        self.length: bytes | None = None
-        self._connection = connection
-        # The longest silence in the middle of the body.
-        self._seconds = seconds
-        self._pieces: list[bytes] = []
-        self._waiting = 0
-        self._is_complete = False
-        self._error: TransportError | None = None
+    _connection: "BackendConnection"
+    # The longest silence in the middle of the body.
+    _seconds: float
+    status: int = 0
+    # Status and headers are complete.
+    has_head: bool = False
+    # By lower-case name, without Content-Length; the values of a repeated one are joined by commas.
+    headers: Mapping[str, str] = {}
+    # The value of Content-Length; None without one.
+    length: bytes | None = None
+    _pieces: list[bytes] = []
+    # Bytes in these.
+    _waiting: int = 0
+    _is_complete: bool = False
+    _error: TransportError | None = None
 
     @property
     def content_length(self) -> int:
@@ -140,27 +131,18 @@ class BackendConnection(asyncio.Protocol):
         self._timer = Timer(loop, self._ring)
         self._answer: Answer | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._reset()
-
-    def _reset(self) -> None:
-        # Bytes of names and values; bytes that came before the end of the head.
-        self._head_size = self._head_read = 0
-        self._head_count = 0
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._has_begun = False
-        self._has_head = False
-        self._is_interim = False
-        self._is_ended = self._is_kept = False
-        # The end of the connection is the end of the body.
-        self._is_until_close = False
-        self._is_lingering = False
-        self._discarded = 0
-        self._problem = ""
+        self._message = Message()
+        self._asked_at = 0.0
 
     @property
     def is_usable(self) -> bool:
         """Whether a call can be sent: none is in progress, and the backend has not closed the connection."""
         return self._answer is None and not self._transport.is_closing()
+
+    @property
+    def seconds_since_asked(self) -> float:
+        """The seconds since the last call was sent."""
+        return self._loop.time() - self._asked_at
 
     async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
         """Send a call, and wait up to `seconds` for the head of its answer. Raises TimeoutError and TransportError.
@@ -172,24 +154,30 @@ class BackendConnection(asyncio.Protocol):
             body: the body.
             seconds: the longest wait for the head, and for each further part of the answer.
         """
-        if not self.is_usable:
+        transport = self._transport
+        if self._answer is not None or transport.is_closing():
             raise Disconnected(has_begun=False)
-        self._reset()
+        self._message = Message()
         answer = self._answer = Answer(self, seconds)
         if len(body) < 16 * 1024:
-            self._transport.write(head + body)
+            transport.write(head + body)
         else:
-            self._transport.writelines((head, body))
+            transport.writelines((head, body))
+        self._asked_at = now = self._loop.time()
         try:
-            # Not `_has_head`: an answer that came at once has left the connection to the next call by now.
-            while not answer.has_head:
+            while True:
+                self._timer.set(now + seconds)
+                self._waiter = self._loop.create_future()
+                await self._waiter
+                # The answer's, not the message's: the connection may be the next call's by now.
+                if answer.has_head:
+                    return answer
                 answer.require_open()
-                await self.wait(None, seconds)
+                now = self._loop.time()
         except BaseException:
             if self._answer is answer:
                 self.leave()
             raise
-        return answer
 
     async def wait(self, until: float | None, seconds: float) -> None:
         """Wait until something happens, at most until a time of the loop's clock. Raises TimeoutError."""
@@ -205,13 +193,13 @@ class BackendConnection(asyncio.Protocol):
         """Read the rest of an answer that nobody reads any longer; close after `seconds`, or 64 KiB."""
         if self._transport.is_closing():
             return
-        self._is_lingering = True
+        self._message.is_lingering = True
         self._timer.set(self._loop.time() + seconds)
         self.resume()
 
     def leave(self) -> None:
         """Close the connection in the middle of a call, unless it lingers."""
-        if not self._is_lingering:
+        if not self._message.is_lingering:
             self._answer = None
             self._transport.abort()
 
@@ -236,21 +224,33 @@ class BackendConnection(asyncio.Protocol):
             # Nothing was asked: the answer to the next call would be this one's.
             self._transport.abort()
             return
-        self._has_begun = True
+        message = self._message
+        message.has_begun = True
+        room = LARGEST_HEAD - message.head_read
+        if len(data) > room and not message.has_head:
+            # Its head must end within its bounds, however the bytes are cut.
+            self.data_received(data[:room])
+            self.data_received(data[room:])
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # After the end of the answer, it only costs the connection.
-            self._problem = self._problem or f"not HTTP/1.1: {error}"
-        if not self._has_head and not self._problem:
-            self._head_read += len(data)
-            self._check_head()
+            message.problem = message.problem or f"not HTTP/1.1: {error}"
+        if not message.has_head:
+            message.head_read += len(data)
+            if message.head_read >= LARGEST_HEAD:
+                message.problem = _TOO_LARGE
         # First: the reader's time limit must not end the connection's own.
-        self._wake()
-        if self._is_ended and self._has_head:
-            self._end()
-        elif self._problem:
-            self._fail(InvalidAnswer(self._problem))
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._timer.off()
+            if not waiter.done():
+                waiter.set_result(None)
+        if message.is_ended and message.has_head:
+            self._end(message)
+        elif message.problem:
+            self._fail(InvalidAnswer(message.problem))
 
     def eof_received(self) -> bool:
         return False
@@ -258,91 +258,96 @@ class BackendConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._timer.close()
         if self._answer is not None:
-            if self._is_until_close and error is None:
+            if self._message.is_until_close and error is None:
                 self._answer.ended()
             else:
-                self._answer.ended(Disconnected(has_begun=self._has_begun))
+                self._answer.ended(Disconnected(has_begun=self._message.has_begun))
             self._answer = None
-        self._wake()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
         self._on_lost(self)
 
     # httptools
 
     def on_message_begin(self) -> None:
-        if self._is_ended:
-            self._problem = "a second answer to one call"
+        if self._message.is_ended:
+            self._message.problem = "a second answer to one call"
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value)
-        self._head_count += 1
-        if self._head_size > LARGEST_HEAD or self._head_count > MOST_HEADERS:
-            self._problem = "too large a head"
-        # Otherwise a trailer.
-        elif not self._has_head:
-            self._fields.append((name, value))
+        message = self._message
+        if not message.has_head:
+            message.fields.append((name, value))
+            return
+        message.trailers += 1
+        message.trailers_size += len(name) + len(value)
+        if message.trailers > MOST_HEADERS or message.trailers_size > LARGEST_HEAD:
+            message.problem = _TOO_LARGE
 
     def on_headers_complete(self) -> None:
-        answer = self._answer
-        if answer is None or self._has_head:
+        message, answer = self._message, self._answer
+        if answer is None or message.has_head:
             return
+        fields = message.fields
         status = self._parser.get_status_code()
+        if len(fields) + message.interim > MOST_HEADERS:
+            message.problem = _TOO_LARGE
         if status < 200:
             if status == 101:
-                self._problem = "another protocol"
-            self._is_interim = True
+                message.problem = "another protocol"
+            message.is_interim = True
             # Each counts, so that their number is bounded.
-            self._head_count += 1
-            self._check_head()
-            self._fields = []
+            message.interim += len(fields) + 1
+            message.fields = []
             return
-        head, answer.length = self._heads.read(self._fields, self._head_size)
+        head, answer.length = self._heads.read_any(fields)
         if head.known is None:
-            head.known = _joined(head.fields)
-        answer.headers = headers = head.known
-        encoding = headers.get("transfer-encoding")
-        if encoding is not None and encoding.lower() != "chunked":
-            self._problem = "a Transfer-Encoding other than chunked"
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
-            self._problem = "another version of HTTP"
+            head.known = AnswerHeaders(head.fields)
+        known = head.known
+        answer.headers = known.headers
+        if known.problem:
+            message.problem = known.problem
+        elif known.may_end_late and answer.length is None:
+            message.is_until_close = True
+        if self._parser.get_http_version() not in _VERSIONS:
+            message.problem = "another version of HTTP"
         answer.status = status
-        self._is_until_close = encoding is None and answer.length is None and "content-length" not in headers
-        self._has_head = answer.has_head = not self._problem
+        message.has_head = answer.has_head = not message.problem
 
     def on_body(self, data: bytes) -> None:
-        if self._answer is None or self._problem:
+        message, answer = self._message, self._answer
+        if answer is None or message.problem:
             return
-        if self._is_lingering:
-            self._discarded += len(data)
-            if self._discarded > _MOST_DISCARDED:
-                self._problem = "the end did not come"
-        elif self._answer.arrived(data):
+        if message.is_lingering:
+            message.discarded += len(data)
+            if message.discarded > _MOST_DISCARDED:
+                message.problem = "the end did not come"
+        elif answer.arrived(data):
             self._is_reading = False
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._is_interim:
-            self._is_interim = False
+        message = self._message
+        if message.is_interim:
+            message.is_interim = False
         else:
-            self._is_ended = True
-            self._is_kept = self._parser.should_keep_alive()
+            message.is_ended = True
+            message.is_kept = self._parser.should_keep_alive()
 
     # the rest
 
-    def _check_head(self) -> None:
-        if max(self._head_size, self._head_read) > LARGEST_HEAD or self._head_count > MOST_HEADERS:
-            self._problem = "too large a head"
-
-    def _end(self) -> None:
+    def _end(self, message: Message) -> None:
         """The answer is complete: keep the connection if nothing speaks against it."""
         assert self._answer is not None
         self._answer.ended()
         self._answer = None
         self._timer.off()
         is_read = not self._transport.get_write_buffer_size()
-        if self._problem or not is_read or not self._is_kept:
+        if message.problem or not is_read or not message.is_kept:
             self._transport.close()
             return
-        self.resume()
+        if not self._is_reading:
+            self.resume()
         self._on_idle(self)
 
     def _fail(self, error: TransportError) -> None:
@@ -350,13 +355,6 @@ class BackendConnection(asyncio.Protocol):
             self._answer.ended(error)
             self._answer = None
         self._transport.abort()
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            self._timer.off()
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _ring(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -367,12 +365,3 @@ class BackendConnection(asyncio.Protocol):
             self._transport.close()
         else:
             self._transport.abort()
-
-
-def _joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers as texts, by name; the values of a repeated one are joined by commas."""
-    headers: dict[str, str] = {}
-    for name, value in fields:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers

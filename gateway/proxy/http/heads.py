@@ -87,6 +87,13 @@ class Heads:
             self._raw, self._head, self._length_at = raw, head, at
         return head, length
 
+    def read_any(self, raw: list[tuple[bytes, bytes]]) -> tuple[Head, bytes | None]:
+        """As `read`, for headers of which nobody has added up the bytes."""
+        at = self._length_at
+        if raw == self._raw or self._is_repeated(raw, at):
+            return self._head, raw[at][1].strip() if at >= 0 else None
+        return self.read(raw, sum(len(name) + len(value) for name, value in raw))
+
     def _is_repeated(self, raw: list[tuple[bytes, bytes]], at: int) -> bool:
         """Whether headers are the last ones with another length at the place `at`."""
         last = self._raw

@@ -86,7 +86,7 @@ async def _ask(
         answer = await state.upstream.post(
             call.url,
             data=b"",
-            headers=call.headers,
+            lines=call.lines,
             connect_seconds=call.connect_seconds,
             response_seconds=call.response_seconds,
             trust=call.trust,
