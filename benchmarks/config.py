@@ -88,8 +88,9 @@ class Everything:
 def changed() -> Iterator[Row]:
     """Yield changes that name what they change, compiled in this process."""
     from gateway.changes import compile_changes
-    from gateway.compile import routing_now, state_of
+    from gateway.compile import state_of
     from gateway.contract import CONTRACT_VERSION
+    from gateway.publishing import routing_now
     from tenants.actions.tenancy import limited_in
     from tenants.models import ApiKey, Tenant
     from tenants.revision import current_revision, mark_of, raise_revision

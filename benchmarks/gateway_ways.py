@@ -1,4 +1,4 @@
-"""The ways to one upstream that the gateway's benchmark compares: direct, through gateways of ours, through LiteLLM."""
+"""Ways to one upstream that the gateway's benchmark compares: direct, and through gateways of ours."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import contextlib
 import json
 import multiprocessing
 import os
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +26,6 @@ KINDS = (
 _MUCH = 10**15
 _PATIENCE_SECONDS = 30.0
 _TICK = os.sysconf("SC_CLK_TCK")
-# LiteLLM checks it, and counts nothing.
-_MASTER_KEY = "sk-benchmark"
 
 
 class Way(NamedTuple):
@@ -82,52 +79,6 @@ def gateway(name: str, directory: Path, upstream_port: int, **environment: str) 
         # Workers, if it has any, end with it.
         rig.gateway.process.terminate()
         rig.close()
-
-
-@contextlib.contextmanager
-def litellm(directory: Path, upstream_port: int) -> Iterator[Way]:
-    """A LiteLLM proxy while the block runs, from the virtualenv of `tests/litellm/build.sh`, which makes it if needed.
-
-    Its version is pinned there. It checks one key, and counts no limits.
-    """
-    script = Path(__file__).resolve().parents[1] / "tests" / "litellm" / "build.sh"
-    subprocess.run(["bash", script], check=True, stdout=subprocess.DEVNULL)
-    from tests.litellm.proxy import LiteLLM
-
-    model = "bench"
-    parameters = {"model": "openai/up", "api_base": f"http://127.0.0.1:{upstream_port}/v1", "api_key": "none"}
-    settings = {
-        "model_list": [{"model_name": model, "litellm_params": parameters}],
-        "general_settings": {"master_key": _MASTER_KEY},
-        "litellm_settings": {"num_retries": 0},
-    }
-    own = directory / "litellm"
-    own.mkdir()
-    proxy = LiteLLM(own, settings)
-    proxy.start()
-    try:
-        yield Way("litellm", proxy.port, _MASTER_KEY, model, proxy.popen.pid)
-    finally:
-        proxy.kill()
-
-
-@contextlib.contextmanager
-def all_ways(directory: Path, without: Sequence[str]) -> Iterator[list[Way]]:
-    """All ways to one upstream, except those named in `without`: `redis`, `litellm`."""
-    from benchmarks.limits import valkey
-
-    with contextlib.ExitStack() as stack:
-        port, pid = stack.enter_context(upstream())
-        ways = [
-            Way("direct", port, "", "up", pid),
-            stack.enter_context(gateway("memory", directory, port)),
-        ]
-        if "redis" not in without:
-            url = stack.enter_context(valkey()).url()
-            ways.append(stack.enter_context(gateway("redis", directory, port, GATEWAY_REDIS_URL=url)))
-        if "litellm" not in without:
-            ways.append(stack.enter_context(litellm(directory, port)))
-        yield ways
 
 
 def request(way: Way, size: int, is_stream: bool, text: str = "Hello") -> bytes:

@@ -1,5 +1,6 @@
 """Benchmarks start from any checkout, and run."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -12,7 +13,11 @@ import pytest
 from benchmarks import scratch
 from benchmarks.__main__ import benchmarks
 from benchmarks.figures import Figure, Figures, Table
+from benchmarks.gateway_litellm import litellm
+from benchmarks.gateway_ways import upstream
 from benchmarks.large_server import is_changed, migrations
+from benchmarks.litellm_limits import assert_limits_hold
+from tests.litellm.proxy import virtualenv
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +59,31 @@ def test_benchmarks_that_need_no_database_run_in_small(arguments):
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("\n") >= 4
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_imports_exists(path):
+    """Those that need a large database are not run here, and import most of it inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("litellm"):
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                submodule = f"{node.module}.{name}"
+                is_there = hasattr(module, name) or (
+                    hasattr(module, "__path__") and importlib.util.find_spec(submodule)
+                )
+                assert is_there, f"line {node.lineno}: {submodule}"
+
+
+def test_the_limits_of_the_litellm_that_is_compared_hold(tmp_path):
+    virtualenv()
+    with upstream() as (port, _):
+        # It raises AssertionError if one does not.
+        with litellm("litellm", tmp_path, port):
+            pass
+        # Which it could: nothing is counted here.
+        with pytest.raises(AssertionError, match="holds nobody back"):
+            assert_limits_hold(port, seconds=1)
 
 
 def test_a_benchmark_of_too_few_audit_entries_says_how_many_it_needs():
