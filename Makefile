@@ -35,7 +35,7 @@ bench: venv-dev ## list the benchmarks, or run one (NAME=ingest ARGS='--rounds 4
 soak: venv-dev ## call a gateway for ten minutes; the ledger must have every call once (SECONDS=600)
 	exec $(BIN)/python -m benchmarks.gateway --soak $(or $(SECONDS),600)
 
-soak-away: venv-dev ## let a gateway work for an hour without its console (MINUTES=60)
+soak-away: venv-dev ## let a gateway work for an hour while its console is killed; the ledger must have every call once (MINUTES=60)
 	exec $(BIN)/python -m tests.gateway.console_away --minutes $(or $(MINUTES),60)
 
 lint: venv-dev ## check style, types, imports between apps and missing migrations

@@ -41,6 +41,8 @@ from tests.factories import (
     member_of,
     staff,
 )
+from tests.gateway.console_away import ConsoleAway
+from tests.gateway.consoles import RealConsole
 from tests.gateway.granted import grant
 from tests.stack import running_stack  # noqa: F401  (a fixture)
 
@@ -303,6 +305,20 @@ def test_calls_go_on_while_the_console_is_down_and_are_in_the_ledger_once(rig):
     rig.chat()
     rig.await_ledger(7)
     assert rig.in_ledger().values("event_id").distinct().count() == 7
+
+
+def test_no_call_fails_and_each_is_in_the_ledger_once_if_the_console_is_killed_for_a_while(
+    running_stack,  # noqa: F811
+    tmp_path,
+):
+    """The short form of `make soak-away`."""
+    console = RealConsole(running_stack, tmp_path)
+    try:
+        outcome = ConsoleAway(console, seconds=6, callers=4, pause_seconds=0.05).run()
+    finally:
+        console.close()
+    # All four callers made progress.
+    assert len(outcome.answered) > 30
 
 
 def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds_it(rig):
