@@ -6,6 +6,7 @@ import dataclasses
 import hmac
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import orjson
@@ -19,7 +20,7 @@ from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.endpoints import ENDPOINTS, RESPONSES_PATH, path_of
 from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable, usage_not_recorded
 from gateway.proxy.fallbacks import serve
-from gateway.proxy.head import shown
+from gateway.proxy.head import MESSAGES_PATH, shown
 from gateway.proxy.http.exchange import Exchange
 from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.intake import SMALL, Share
@@ -28,7 +29,7 @@ from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.paths import require_clear_path
 from gateway.proxy.plans import Plan, plan_of
 from gateway.proxy.refusals import Cheaply
-from gateway.proxy.request import MESSAGES_PATH, Request
+from gateway.proxy.request import Request
 from gateway.proxy.responses.fetch import answer_stored
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State
@@ -39,8 +40,6 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _KNOWN = (*ENDPOINTS, f"{MESSAGES_PATH}/count_tokens")
-# Paths as they come most often.
-_CLEAR = frozenset(path.encode() for path in _KNOWN)
 
 
 class App:
@@ -53,11 +52,11 @@ class App:
         """Answer one request, whatever happens."""
         request = Request(exchange, self._state.settings.trusted_proxies)
         try:
-            if request.head_problem is not None:
-                raise request.head_problem
-            if exchange.target.raw_path not in _CLEAR:
-                require_clear_path(exchange.target.raw_path, exchange.target.path)
-            await self._dispatch(request)
+            endpoint = request.known.endpoint
+            if endpoint is not None:
+                await self._call(request, endpoint)
+            else:
+                await self._dispatch(request, exchange.head.target.raw_path)
         except Refusal as refusal:
             await self._refuse(request, refusal)
         except SpoolError:
@@ -76,11 +75,16 @@ class App:
             else:
                 request.break_off()
 
-    async def _dispatch(self, request: Request) -> None:
+    async def _dispatch(self, request: Request, raw_path: bytes) -> None:
+        """Answer the first request of its kind on its connection. `raw_path` is the path as it came."""
+        if request.head_problem is not None:
+            raise request.head_problem
         path = request.path
+        require_clear_path(raw_path, path)
         endpoint = ENDPOINTS.get(path)
         if endpoint is not None:
             require_method(request.method, path, "POST")
+            request.known.endpoint = endpoint
             await self._call(request, endpoint)
         elif path == f"{MESSAGES_PATH}/count_tokens":
             require_method(request.method, path, "POST")
@@ -91,7 +95,9 @@ class App:
         elif path.startswith(f"{RESPONSES_PATH}/"):
             index = self._state.ready_index()
             key = self._key_of(request, index)
-            await self._look_at_limits(key, index, 0)
+            if (cheap := self._state.refusals.in_force(key.config.key_id, index.revision)) is not None:
+                raise cheap
+            await self._look_at_limits(key, 0)
             await answer_stored(self._state, index, key, request, path.removeprefix(f"{RESPONSES_PATH}/"))
         elif path in ("/healthz", "/readyz", "/metrics"):
             require_method(request.method, path, "GET")
@@ -105,26 +111,42 @@ class App:
             raise unknown_path(request.method, path, _KNOWN)
 
     async def _call(self, request: Request, endpoint: Endpoint) -> None:
-        index = self._state.ready_index()
+        state = self._state
+        index = state.ready_index()
         key = self._key_of(request, index)
-        self._state.require_spool()
-        length = request.length(endpoint.largest_body(index.settings))
-        await self._look_at_limits(key, index, length)
-        share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
+        state.require_spool()
+        if (cheap := state.refusals.in_force(key.config.key_id, index.revision)) is not None:
+            raise cheap
+        largest = endpoint.largest_body(index.settings)
+        raw = request.whole_body(largest)
+        share: Share | None = None
+        if raw is None:
+            await self._look_at_limits(key, request.length(largest))
+            share = state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
-            parsed, plan, route = await self._read(request, index, key, share, endpoint)
-
-            def let_go() -> None:
-                parsed.let_go()
-                share.release()
-
-            request.on_begin = let_go
-            await serve(self._state, index, request, plan, parsed, route, endpoint)
+            if share is not None or raw is None:
+                assert share is not None
+                parsed, plan, route = await self._read(request, index, key, share, endpoint)
+                request.on_begin = partial(_let_go, parsed, share)
+            else:
+                size = len(raw)
+                try:
+                    parsed, plan, route = self._read_small(request, index, key, raw, endpoint)
+                except Refusal as refusal:
+                    # A limit without room for any call says so before anything else is said.
+                    await self._look_at_limits(key, size)
+                    self._note_wrong(key, refusal, size)
+                    raise
+                # From here on only `parsed` has it, until the answer begins.
+                del raw
+                request.on_begin = parsed.let_go
+            await serve(state, index, request, plan, parsed, route, endpoint)
         except LimitReached as refusal:
-            self._state.refusals.limited(refusal, key.config.key_id, index.revision)
+            state.refusals.limited(refusal, key.config.key_id, index.revision)
             raise
         finally:
-            share.release()
+            if share is not None:
+                share.release()
 
     async def _count_tokens(self, request: Request) -> None:
         """Estimate a prompt's tokens as limits do, on the high side. It asks no backend, so it is not recorded."""
@@ -140,12 +162,7 @@ class App:
         await request.answer(200, count_answer(with_margin(parsed.input_estimate)))
 
     async def _read(
-        self,
-        request: Request,
-        index: Index,
-        key: Key,
-        share: Share,
-        endpoint: Endpoint,
+        self, request: Request, index: Index, key: Key, share: Share, endpoint: Endpoint
     ) -> tuple[ParsedRequest, Plan, Route]:
         """Read and check a call. Returns it, its plan, and the backends that can take it. Raises Refusal.
 
@@ -170,20 +187,29 @@ class App:
             route = await self._beside(large, endpoint.fit, parsed, request.headers, index, route)
             return parsed, plan, route
         except Refusal as refusal:
-            if refusal.status < 500:
-                self._state.refusals.wrong(key.config.key_id, size)
+            self._note_wrong(key, refusal, size)
             raise
 
-    async def _look_at_limits(self, key: Key, index: Index, length: int | None) -> None:
+    def _read_small(
+        self, request: Request, index: Index, key: Key, raw: bytes, endpoint: Endpoint
+    ) -> tuple[ParsedRequest, Plan, Route]:
+        """As `_read`, with a small body that is here as a whole: `raw`."""
+        parsed = endpoint.read(raw, request.headers)
+        plan = self._plan_of(request, index, key, parsed)
+        route = plan.route if endpoint.permit is None else endpoint.permit(parsed, key, index, plan.route)
+        return parsed, plan, endpoint.fit(parsed, request.headers, index, route)
+
+    def _note_wrong(self, key: Key, refusal: Refusal, size: int) -> None:
+        """Note that a body of `size` bytes was read only for this refusal, if the body is why."""
+        if refusal.status < 500:
+            self._state.refusals.wrong(key.config.key_id, size)
+
+    async def _look_at_limits(self, key: Key, length: int | None) -> None:
         """Refuse a call before reading its body if a limit has no room for any call at all.
 
         The gateway reads a small body first if that is cheaper or tells more: with limits shared by several gateways,
         which need a request over the network, and with limits on a model, since the call may name another one.
         """
-        refusals = self._state.refusals
-        repeated = refusals.repeated(key.config.key_id, index.revision)
-        if refusal := repeated or refusals.too_many_wrong(key.config.key_id):
-            raise refusal
         limiter = self._state.limiter
         is_small = length is not None and length <= SMALL
         if limiter.is_local or not is_small:
@@ -236,17 +262,28 @@ class App:
 
     def _key_of(self, request: Request, index: Index) -> Key:
         """The key of a request. Raises Refusal, and a cheaper one for a wrong key that keeps coming."""
+        known = request.known
+        key = known.key
+        if key is None or known.key_of is not index.mark or key.has_ended(time.time()):
+            key = self._authenticate(request, index)
+        config = key.config
+        request.tenant, request.key_id = config.tenant_slug, config.key_id
+        if known.key is not key:
+            require_endpoint(key, request.path)
+            known.key, known.key_of = key, index.mark
+        return key
+
+    def _authenticate(self, request: Request, index: Index) -> Key:
+        known = request.known
+        # Whatever comes of it, what was true is not remembered.
+        known.key = None
         try:
-            known = request.known
             if known.key_digest is None:
                 known.key_digest = shown_key(known.headers)
-            key = authenticate(index, known.headers, request.client_ip, known.key_digest)
+            return authenticate(index, known.headers, known.client_ip, known.key_digest)
         except Refusal as refusal:
             given = credential(request.headers)
             raise self._state.refusals.stranger(refusal, request.client_ip, given) from None
-        request.tenant, request.key_id = key.config.tenant_slug, key.config.key_id
-        require_endpoint(key, request.path)
-        return key
 
     async def _health(self, request: Request) -> None:
         """200 while the process runs at all."""
@@ -316,6 +353,12 @@ def _parse_question(raw: bytes) -> ParsedRequest:
 
 
 _QUESTION = dataclasses.replace(ENDPOINTS[MESSAGES_PATH], read=lambda raw, _: _parse_question(raw))
+
+
+def _let_go(parsed: ParsedRequest, share: Share) -> None:
+    """The answer has begun: nobody needs the body any longer."""
+    parsed.let_go()
+    share.release()
 
 
 def _interrupted() -> Refusal:

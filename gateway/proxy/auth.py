@@ -50,7 +50,7 @@ def authenticate(index: Index, headers: Headers, client_ip: str, shown: str | No
     key = index.keys.get(shown) if shown else None
     if key is None:
         raise invalid_key("Incorrect API key provided. Check it for missing characters, or claim a new one.")
-    if key.config.expires_at is not None and time.time() >= key.config.expires_at:
+    if key.has_ended(time.time()):
         raise invalid_key(
             f"The API key {key.config.prefix}… has expired. Request access again and claim a new one."
         )

@@ -11,9 +11,9 @@ from gateway.proxy.apis.answers import count_with, write_answer
 from gateway.proxy.completions import OWN_FIELDS, parse_completion
 from gateway.proxy.dialects.anthropic_client.parsed import parse_messages
 from gateway.proxy.endpoint import Endpoint, fit_with
+from gateway.proxy.head import MESSAGES_PATH
 from gateway.proxy.messages_calls import fit_messages
 from gateway.proxy.parsed_requests import parse_request
-from gateway.proxy.request import MESSAGES_PATH
 from gateway.proxy.responses import parsed as responses
 from gateway.proxy.responses.answer import read_response, write_response
 from gateway.proxy.responses.storage import permit

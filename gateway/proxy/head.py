@@ -1,14 +1,19 @@
 """Checks of a request's head alone: whether its size and kind are acceptable, and what is known from it."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from gateway.proxy.auth import read_headers
+from gateway.proxy.auth import client_address, read_headers
 from gateway.proxy.errors import Refusal, bad_request, unavailable
 from gateway.proxy.http.exchange import Exchange, Fault
 from gateway.proxy.http.server import LARGEST_HEAD
+from gateway.proxy.index import Key
+from gateway.proxy.settings import Network
 
+if TYPE_CHECKING:
+    from gateway.proxy.endpoint import Endpoint
+
+MESSAGES_PATH = "/v1/messages"
 # The most bytes of path and query.
 LARGEST_TARGET = 8 * 1024
 # The most bytes of all names and values.
@@ -24,37 +29,54 @@ _ONCE = frozenset(
 )  # fmt: skip
 
 
-class Known(msgspec.Struct):
-    """What follows from the headers of a request alone, if nothing speaks against them."""
+class Known:
+    """What follows from the head of a request and its connection alone, if nothing speaks against it.
 
-    # By names in lower case, without Content-Length.
-    headers: dict[str, str]
-    # Of the key that they show (`auth.shown_key`); None: not looked at.
-    key_digest: str | None = None
+    Kept as long as the connection has further requests with this head. `endpoint` and the key are for `app`.
+    """
+
+    __slots__ = ("client_ip", "endpoint", "headers", "is_messages", "key", "key_digest", "key_of", "path")
+
+    def __init__(self, path: str, headers: dict[str, str], client_ip: str) -> None:
+        """Note the path, percent-decoded, the headers by names in lower case, without Content-Length, and where the
+        request comes from.
+        """
+        self.path = path
+        self.headers = headers
+        self.client_ip = client_ip
+        # Clients of the Messages API read errors in another shape.
+        self.is_messages = path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/")
+        # Where the calls go, once the path and the method are known to be right.
+        self.endpoint: Endpoint | None = None
+        # Of the key that they show (`auth.shown_key`); None: not looked at.
+        self.key_digest: str | None = None
+        # The key, if it may call here, by the configuration with this mark; only its end is still to be looked at.
+        self.key: Key | None = None
+        self.key_of: object = None
 
 
-def known_of(exchange: Exchange) -> Known:
-    """What is known from a request's headers: read once for all requests of a connection that have the same.
+def known_of(exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> Known:
+    """What is known from a request's head: read once for all requests of a connection that have the same.
 
     Raises Refusal if the head cannot be accepted: it is not HTTP (400), it is too long (414, 431), announces an
     unsupported kind of body (415, 417), or could be read in two ways (400).
     """
     if exchange.fault:
         raise _problem_of_fault(exchange.fault)
-    target, head = exchange.target, exchange.head
+    head = exchange.head
+    target = head.target
     if len(target.raw_path) + len(target.query) > LARGEST_TARGET:
         raise _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
-    if exchange.head_count > MOST_HEADERS:
+    if head.count > MOST_HEADERS:
         raise _closing(431, "headers_too_large", f"The request has more than {MOST_HEADERS} headers.")
-    if exchange.head_size > LARGEST_HEADERS:
+    if head.size > LARGEST_HEADERS:
         raise _closing(431, "headers_too_large", f"The headers are larger than {LARGEST_HEADERS:,} bytes.")
-    known: Known | None = head.known
-    if known is None:
-        if (problem := _problem_of_headers(head.fields)) is not None:
-            raise problem
-        known = head.known = Known(read_headers(head.fields))
-    if exchange.version == "1.0" and "transfer-encoding" in known.headers:
+    if (problem := _problem_of_headers(head.fields)) is not None:
+        raise problem
+    headers = read_headers(head.fields)
+    if head.version == "1.0" and "transfer-encoding" in headers:
         raise _closing(400, "unsupported_encoding", "HTTP/1.0 has no Transfer-Encoding.")
+    known = head.known = Known(target.path, headers, client_address(exchange.peer, headers, trusted_proxies))
     return known
 
 

@@ -251,7 +251,9 @@ class Index:
         require_readable(snapshot.contract_version, snapshot.requires)
         self.revision: int = snapshot.revision
         self._permitted: dict[tuple[object, ...], Route | None] = {}
-        # Of `gateway.proxy.plans`, by key, model and mode.
+        # Tells it from every other index, for whoever remembers what follows from it but shall not keep it.
+        self.mark = object()
+        # Of `gateway.proxy.plans`, by digest of a key, model and mode.
         self.plans: dict[tuple[str, str, Mode], Plan] = {}
         self.issued_at: str = snapshot.issued_at
         self.state = state

@@ -53,10 +53,10 @@ def plan_of(index: Index, key: Key, model: str, mode: Mode) -> Plan | None:
         model: as clients name it.
         mode: of the call.
     """
-    place = (key.config.key_id, model, mode)
+    place = (key.config.digest, model, mode)
     plan = index.plans.get(place)
-    # The same key may have been read again, with other limits in its place.
-    if plan is not None and plan.key is key:
+    if plan is not None:
+        # Its key may have been read again since: the same facts in another object.
         return plan
     if model not in key.models:
         return None

@@ -44,6 +44,10 @@ class Key:
         """Build a key from its configuration. Raises ContractError for an invalid network."""
         return cls(config, frozenset(config.models), _networks(config.prefix, config.networks))
 
+    def has_ended(self, now: float) -> bool:
+        """Whether the key has expired by the time `now`."""
+        return self.config.expires_at is not None and now >= self.config.expires_at
+
     def may_call(self, model: str, now: float) -> bool:
         """Whether `model` is granted to this key at the time `now`."""
         return model in self.models and now < self.config.grant_ends.get(model, now + 1)

@@ -79,6 +79,9 @@ class _Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def __bool__(self) -> bool:
+        return bool(self._buckets)
+
 
 @dataclass(slots=True)
 class _Repeated:
@@ -129,6 +132,12 @@ class Refusals:
         self._repeated.move_to_end(key_id)
         if len(self._repeated) > _REMEMBERED:
             self._repeated.popitem(last=False)
+
+    def in_force(self, key_id: str, revision: int) -> Refusal | None:
+        """The refusal that a key gets unchecked, before its body is read; None while it may call."""
+        if not self._repeated and not self._wrong:
+            return None
+        return self.repeated(key_id, revision) or self.too_many_wrong(key_id)
 
     def repeated(self, key_id: str, revision: int) -> Refusal | None:
         """The refusal that still applies to a key, without checking its limits; None if they must be checked."""

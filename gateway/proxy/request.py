@@ -12,7 +12,6 @@ from gateway.proxy.intake import SMALL, Share, read_body
 from gateway.proxy.settings import Network
 
 JSON = "application/json"
-MESSAGES_PATH = "/v1/messages"
 _UNBUFFERED = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -26,41 +25,46 @@ class Request:
     """A request, its id, and its only answer. `status` is None until the answer has begun."""
 
     __slots__ = (
-        "_exchange", "_is_events", "asked_model", "client_ip", "head_problem", "headers", "id", "is_ended",
-        "is_messages", "is_recorded", "key_id", "known", "method", "model", "on_begin", "path", "status", "tenant",
+        "_exchange", "_is_events", "asked_model", "head_problem", "headers", "id", "is_ended", "is_recorded", "key_id",
+        "known", "model", "on_begin", "path", "status", "tenant",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, trusted_proxies: tuple[Network, ...]) -> None:
         self._exchange = exchange
-        self._is_events = True
         self.id = new_call_id()
-        self.method = exchange.method
-        self.path = path = exchange.target.path
-        # Clients of the Messages API read errors in another shape.
-        self.is_messages = path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/")
-        # The slug of the key's tenant, once known.
-        self.tenant = ""
-        # Empty without a valid key.
-        self.key_id = ""
-        # The name that the client gave, once its body is read.
-        self.asked_model = ""
         self.head_problem: Refusal | None = None
-        try:
-            self.known = known_of(exchange)
-        except Refusal as problem:
-            self.head_problem = problem
-            self.known = Known({})
+        known: Known | None = exchange.head.known
+        if known is None:
+            try:
+                known = known_of(exchange, trusted_proxies)
+            except Refusal as problem:
+                self.head_problem = problem
+                known = Known(
+                    exchange.head.target.path, {}, client_address(exchange.peer, {}, trusted_proxies)
+                )
+        self.known = known
+        self.path = known.path
         # By names in lower case, without Content-Length. Not to be changed.
-        self.headers = self.known.headers
-        self.client_ip = client_address(exchange.peer, self.headers, trusted_proxies)
+        self.headers = known.headers
+        # The slug of the key's tenant, once known; the key's id, empty without a valid one; the name of the model that
+        # the client gave, once its body is read; the public name of that model, once the gateway has found it.
+        self.tenant = self.key_id = self.asked_model = self.model = ""
         self.status: int | None = None
-        # The public name of the requested model, once the gateway has found it.
-        self.model = ""
-        # The last part of the answer is being sent.
-        self.is_ended = False
-        self.is_recorded = False  # as a usage event
+        # The last part of the answer is being sent; the call is on record as a usage event.
+        self.is_ended = self.is_recorded = False
+        self._is_events = True
         # Called once, when the answer begins.
         self.on_begin: Callable[[], None] | None = None
+
+    @property
+    def method(self) -> str:
+        """As the client sent it."""
+        return self._exchange.head.method
+
+    @property
+    def client_ip(self) -> str:
+        """Where it comes from."""
+        return self.known.client_ip
 
     @property
     def is_gone(self) -> bool:
@@ -77,11 +81,12 @@ class Request:
         """
         return declared_length(self._exchange.length, self.headers, largest)
 
+    def whole_body(self, largest: int) -> bytes | None:
+        """The body, if it is small and all of it is here; else None. `largest` is the most bytes that it may have."""
+        return self._exchange.whole_body(min(SMALL, largest))
+
     async def body(self, largest: int, share: Share, grace_seconds: float) -> bytes:
         """Read the body. Raises Refusal as `intake.read_body`."""
-        whole = self._exchange.whole_body(min(SMALL, largest))
-        if whole is not None:
-            return whole
         return await read_body(self._exchange.next_part, self.length(largest), largest, share, grace_seconds)
 
     async def answer(
@@ -98,15 +103,17 @@ class Request:
         named = {"content-type": content_type, **self._ids(), **(headers or {})}
         self._begin(status)
         self.is_ended = True
-        self._exchange.answer(status, named, body)
-        try:
-            await self._exchange.drain(_STUCK_SECONDS)
-        except TimeoutError:
-            self._exchange.abort()
+        exchange = self._exchange
+        exchange.answer(status, named, body)
+        if exchange.is_stuck:
+            try:
+                await exchange.drain(_STUCK_SECONDS)
+            except TimeoutError:
+                exchange.abort()
 
     async def refuse(self, refusal: Refusal, headers: Mapping[str, str] | None = None) -> None:
         """Send an error, in the shape that the client reads."""
-        body = refusal_body(refusal, self.id) if self.is_messages else refusal.body()
+        body = refusal_body(refusal, self.id) if self.known.is_messages else refusal.body()
         await self.answer(refusal.status, body, {**(headers or {}), **refusal.headers})
 
     def begin_stream(self, headers: Mapping[str, str], first: bytes = b"") -> None:
@@ -117,8 +124,10 @@ class Request:
 
     async def send_piece(self, data: bytes, seconds: float) -> None:
         """Send a piece of a stream. Raises TimeoutError if the client takes nothing for `seconds`."""
-        self._exchange.send(data)
-        await self._exchange.drain(seconds)
+        exchange = self._exchange
+        exchange.send(data)
+        if exchange.is_stuck:
+            await exchange.drain(seconds)
 
     def end_stream(self, data: bytes = b"") -> None:
         """Send the last piece of a stream."""
@@ -139,7 +148,7 @@ class Request:
     def _ids(self) -> dict[str, str]:
         """The id of the call, also in the header in which Anthropic's clients look for it."""
         ids = {"x-request-id": self.id}
-        return {**ids, "request-id": self.id} if self.is_messages else ids
+        return {**ids, "request-id": self.id} if self.known.is_messages else ids
 
     def _begin(self, status: int) -> None:
         self.status = status

@@ -3,8 +3,7 @@
 from collections.abc import Collection
 
 from gateway.proxy.errors import Refusal
-from gateway.proxy.head import shown
-from gateway.proxy.request import MESSAGES_PATH
+from gateway.proxy.head import MESSAGES_PATH, shown
 
 MODELS_PATH = "/v1/models"
 # In a path, between the name of a model and what clients of other APIs call.

@@ -49,7 +49,7 @@ class Served:
             exchange.answer(400, {}, b"cut off")
             return
         exchange.answer(
-            200, {}, b"%s %s %s" % (exchange.method.encode(), exchange.target.path.encode(), body)
+            200, {}, b"%s %s %s" % (exchange.head.method.encode(), exchange.head.target.path.encode(), body)
         )
 
     async def talk(self, *pieces, pause=0.0, until_close=True):
@@ -132,7 +132,7 @@ def test_what_is_not_http_is_answered_once(line):
 )
 def test_a_chunked_body_that_is_not_well_formed_is_cut_off(body):
     got, exchanges = talk(POST + b"transfer-encoding: chunked\r\n\r\n" + body + LAST, answer=reading)
-    assert [exchange.target.path for exchange in exchanges] == ["/a"]
+    assert [exchange.head.target.path for exchange in exchanges] == ["/a"]
     assert b"cut off" in got
     assert b"connection: close" in got
 
@@ -153,9 +153,9 @@ def test_requests_are_answered_in_order_however_they_are_cut():
     )
     for pieces in ([many + LAST], [bytes([one]) for one in many[:300]] + [many[300:], LAST]):
         got, exchanges = talk(*pieces)
-        assert [exchange.target.path for exchange in exchanges] == [f"/{number}" for number in range(40)] + [
-            "/last"
-        ]
+        assert [exchange.head.target.path for exchange in exchanges] == [
+            f"/{number}" for number in range(40)
+        ] + ["/last"]
         assert got.count(b"HTTP/1.1 200 OK") == 41
         assert got.index(b"POST /0 hi") < got.index(b"POST /39 hi") < got.index(b"GET /last")
 
@@ -201,7 +201,7 @@ def test_a_head_of_any_length_costs_no_more_than_its_bounds():
     assert got.startswith(b"HTTP/1.1 400 ")
     assert [exchange.fault for exchange in exchanges] == ["too_large"]
     got, (exchange,) = talk(b"GET /a HTTP/1.1\r\nconnection: close\r\n" + b"x: a\r\n" * 5000 + b"\r\n")
-    assert exchange.head_count == 5001
+    assert exchange.head.count == 5001
     assert len(exchange.head.fields) == 100
     got, (exchange,) = talk(b"GET /" + b"a" * 400_000)
     assert exchange.fault == "too_large"
@@ -219,7 +219,7 @@ def test_a_head_has_its_time_from_its_beginning_and_each_byte_gives_it_no_more()
             # Nor on a connection that was used before.
             again = loop.time()
             await served.talk(GET, *[bytes([one]) for one in b"GET /" + b"a" * 400], pause=0.02)
-            assert [exchange.target.path for exchange in served.exchanges] == ["/a"]
+            assert [exchange.head.target.path for exchange in served.exchanges] == ["/a"]
             # Sending it all takes eight.
             assert loop.time() - again < 7
             assert loop.time() - began < 10
@@ -394,7 +394,7 @@ def test_beyond_the_most_connections_an_idle_one_makes_room_and_a_busy_one_does_
         let_go = asyncio.Event()
 
         async def answer(exchange):
-            if exchange.target.path == "/busy":
+            if exchange.head.target.path == "/busy":
                 await let_go.wait()
             exchange.answer(503 if exchange.fault else 200, {}, exchange.fault.encode() or b"served")
 
@@ -408,7 +408,7 @@ def test_beyond_the_most_connections_an_idle_one_makes_room_and_a_busy_one_does_
             assert await idle.read() == b""
             other, second = await asyncio.open_connection("127.0.0.1", served.port)
             second.write(GET.replace(b"/a", b"/busy"))
-            while sum(exchange.target.path == "/busy" for exchange in served.exchanges) < 2:
+            while sum(exchange.head.target.path == "/busy" for exchange in served.exchanges) < 2:
                 await asyncio.sleep(0.01)
             got = await served.talk(LAST)
             assert got.startswith(b"HTTP/1.1 503 ")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
-from gateway.proxy.http.heads import NO_HEAD, NO_TARGET
+from gateway.proxy.http.request_heads import NO_REQUEST_HEAD, RequestHead
 
 if TYPE_CHECKING:
     from gateway.proxy.http.server import ClientConnection
@@ -19,6 +19,10 @@ _STATUS_LINES = {
 }
 
 
+# A line of a head.
+_line = ": ".join
+
+
 class Exchange:
     """A request: its head, its body as it comes, and its only answer.
 
@@ -27,31 +31,35 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body_size", "_connection", "_is_begun", "_is_chunked", "_parts", "fault", "head", "head_count", "head_size",
-        "is_body_complete", "is_cut_off", "is_ended", "is_last", "length", "method", "on_gone", "target", "version",
+        "_body_size", "_connection", "_is_begun", "_is_chunked", "_parts", "fault", "head", "is_body_complete",
+        "is_cut_off", "is_ended", "is_last", "length", "on_gone",
     )  # fmt: skip
 
-    def __init__(self, connection: "ClientConnection", fault: Fault = "") -> None:
+    def __init__(
+        self,
+        connection: "ClientConnection",
+        head: RequestHead = NO_REQUEST_HEAD,
+        length: bytes | None = None,
+        fault: Fault = "",
+    ) -> None:
+        """A request whose head is here.
+
+        Args:
+            connection: over which it came.
+            head: its head.
+            length: the value of its Content-Length; None without one.
+            fault: why it could not be read.
+        """
         self._connection = connection
         self.fault: Fault = fault
-        self.method = ""
-        self.version = "1.1"
-        self.target = NO_TARGET
-        self.head = NO_HEAD
-        # The value of Content-Length; None without one.
-        self.length: bytes | None = None
-        # All bytes and fields of the headers, also those beyond the bounds, which are not kept.
-        self.head_size = 0
-        self.head_count = 0
-        self.is_body_complete = bool(fault)
-        # The rest of the body will not come.
-        self.is_cut_off = False
+        self.head = head
+        self.length = length
+        self.is_body_complete = fault != ""
         # No further request on this connection.
-        self.is_last = bool(fault)
-        self.is_ended = False
+        self.is_last = head.is_last
+        # The rest of the body will not come.
+        self.is_cut_off = self.is_ended = self._is_begun = self._is_chunked = False
         self.on_gone: Callable[[], None] | None = None
-        self._is_begun = False
-        self._is_chunked = False
         self._parts: list[bytes] = []
         self._body_size = 0
 
@@ -73,6 +81,11 @@ class Exchange:
             return None
         parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def body_so_far(self) -> bytes:
+        """What has come of the body and nobody has read."""
+        return b"".join(self._parts)
 
     async def next_part(self) -> bytes:
         """Return what has come of the body; wait if that is nothing. Empty at the end.
@@ -107,15 +120,15 @@ class Exchange:
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send a whole answer."""
-        head = self._head(status, headers, f"content-length: {len(body)}\r\n")
-        self._connection.write(head if self.method == "HEAD" else head + body)
+        head = self._head(status, headers, b"content-length: %d\r\n" % len(body))
+        self._connection.write(head if self.head.method == "HEAD" else head + body)
         self.is_ended = True
 
     def begin(self, status: int, headers: Mapping[str, str], first: bytes = b"") -> None:
         """Begin an answer of unknown length, with its first part."""
-        self._is_chunked = self.version == "1.1"
+        self._is_chunked = self.head.version == "1.1"
         self.is_last = self.is_last or not self._is_chunked
-        head = self._head(status, headers, "transfer-encoding: chunked\r\n" if self._is_chunked else "")
+        head = self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._is_chunked else b"")
         self._connection.write(head + self._framed(first))
 
     def send(self, data: bytes) -> None:
@@ -124,9 +137,14 @@ class Exchange:
 
     def end(self, data: bytes = b"") -> None:
         """Send the last part of the answer."""
-        last = b"0\r\n\r\n" if self._is_chunked and self.method != "HEAD" else b""
+        last = b"0\r\n\r\n" if self._is_chunked and self.head.method != "HEAD" else b""
         self._connection.write(self._framed(data) + last)
         self.is_ended = True
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether more than a few bytes of the answer wait for the client."""
+        return self._connection.is_stuck
 
     async def drain(self, seconds: float) -> None:
         """Wait while the client takes its answer. Raises TimeoutError if it takes nothing for `seconds`."""
@@ -137,21 +155,23 @@ class Exchange:
         self._connection.abort()
 
     def _framed(self, data: bytes) -> bytes:
-        if not data or self.method == "HEAD":
+        if not data or self.head.method == "HEAD":
             return b""
         return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
 
-    def _head(self, status: int, headers: Mapping[str, str], length: str) -> bytes:
+    def _head(self, status: int, headers: Mapping[str, str], framing: bytes) -> bytes:
+        """The head of the answer. `framing` is the line that says how long its body is, if any does."""
         assert not self._is_begun, "a request has one answer"
         self._is_begun = True
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        server = self._connection.server
+        # The date ends the last line.
+        lines = "\r\n".join((*map(_line, headers.items()), server.date()))
         if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
             raise ValueError("a header has a line end in it")
         if headers.get("connection") == "close":
             self.is_last = True
-        elif self.is_last or not self.is_body_complete or self._connection.is_ending:
+        elif self.is_last or not self.is_body_complete or server.is_ending:
             self.is_last = True
-            lines += "connection: close\r\n"
-        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
-        rest = f"{lines}{length}date: {self._connection.date()}\r\n\r\n"
-        return line + rest.encode("latin-1", "replace")
+            framing += b"connection: close\r\n"
+        start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+        return b"%b%b%b\r\n\r\n" % (start, framing, lines.encode("latin-1", "replace"))

@@ -73,7 +73,7 @@ class Heads:
         `size` is that of all names and values, in bytes.
         """
         at = self._length_at
-        if raw == self._raw or self._is_repeated(raw, at):
+        if size <= _MOST_REMEMBERED and (raw == self._raw or self._is_repeated(raw, at)):
             return self._head, raw[at][1].strip() if at >= 0 else None
         fields = [(name.lower(), value.strip()) for name, value in raw]
         places = [place for place, (name, _) in enumerate(fields) if name == _LENGTH]
@@ -105,6 +105,10 @@ class Heads:
             and raw[:at] == last[:at]
             and raw[at + 1 :] == last[at + 1 :]
         )
+
+    def last(self) -> tuple[list[tuple[bytes, bytes]], int]:
+        """The fields of the last head as they came, and the place of Content-Length among them; -1: there is none."""
+        return self._raw or [], self._length_at
 
     def target(self, url: bytes) -> Target:
         """The path and query of a request line. Raises UnicodeDecodeError if it is not ASCII."""

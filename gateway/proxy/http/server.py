@@ -17,8 +17,8 @@ import httptools
 import structlog
 
 from gateway.proxy.http.exchange import Exchange, Fault
-from gateway.proxy.http.heads import Heads
-from gateway.proxy.http.timer import Timer
+from gateway.proxy.http.idle import IdleConnections
+from gateway.proxy.http.request_heads import Repeated, RequestHeads
 
 _log = structlog.get_logger()
 # Bytes of a head that are read; an answer to one that is longer says so.
@@ -46,16 +46,14 @@ class HttpServer:
         most_connections: beyond these, the connection that has been idle longest is closed.
         """
         self.serve = serve
-        self.head_seconds = head_seconds
         self.most_connections = most_connections
         self.connections: set[ClientConnection] = set()
-        # Those that wait for a request, the longest first.
-        self.idle: dict[ClientConnection, None] = {}
+        self.idle = IdleConnections(head_seconds)
         # Answers say that their connection ends.
         self.is_ending = False
         self._listening: asyncio.Server | None = None
         self._date = ""
-        self._date_of = 0
+        self._date_of = 0.0
 
     async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Accept connections. Raises OSError. With `reuse_port`, several processes can share the port."""
@@ -88,10 +86,11 @@ class HttpServer:
             connection.abort()
 
     def date(self) -> str:
-        """The time as the Date header has it."""
-        now = int(time.time())
-        if now != self._date_of:
-            self._date, self._date_of = email.utils.formatdate(now, usegmt=True), now
+        """The Date header of an answer that is sent now."""
+        now = time.time()
+        if not 0 <= now - self._date_of < 1:
+            self._date_of = now // 1
+            self._date = f"date: {email.utils.formatdate(self._date_of, usegmt=True)}"
         return self._date
 
 
@@ -99,11 +98,12 @@ class ClientConnection(asyncio.Protocol):
     """One connection of a client."""
 
     def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
-        self._server = server
+        self.server = server
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
-        self._heads = Heads()
-        self._timer = Timer(loop, self._too_slow)
+        self._heads = RequestHeads()
+        self._repeated: Repeated | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -117,6 +117,10 @@ class ClientConnection(asyncio.Protocol):
         self._discarded = 0
         self._head_read = 0
         self.is_lost = False
+        # The parser has a whole request, and nothing of the next one.
+        self._is_between = True
+        # What came last has the end of a request.
+        self._has_ended_one = False
         self._new_head()
 
     def _new_head(self) -> None:
@@ -126,15 +130,6 @@ class ClientConnection(asyncio.Protocol):
         self._head_count = 0
         self._is_in_head = True
         self._expects_continue = False
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether the server is about to end."""
-        return self._server.is_ending
-
-    def date(self) -> str:
-        """The time as the Date header has it."""
-        return self._server.date()
 
     # for the exchange
 
@@ -159,6 +154,11 @@ class ClientConnection(asyncio.Protocol):
             except TimeoutError:
                 if self._transport.get_write_buffer_size() >= waiting:
                     raise
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether more than a few bytes wait for the client."""
+        return self._drained is not None
 
     def permit_body(self) -> None:
         """Tell a client that waits for it to send its body."""
@@ -187,7 +187,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        server = self._server
+        server = self.server
         if len(server.connections) >= server.most_connections:
             longest = next(iter(server.idle), None)
             if longest is not None:
@@ -196,7 +196,7 @@ class ClientConnection(asyncio.Protocol):
                 self._give_up("no_room")
         server.connections.add(self)
         if not self._is_over:
-            self._await_head()
+            server.idle.add(self, self._loop)
 
     def data_received(self, data: bytes) -> None:
         if self._is_over:
@@ -204,7 +204,28 @@ class ClientConnection(asyncio.Protocol):
             if self._discarded > _MOST_DISCARDED:
                 self._transport.abort()
             return
+        body = self._repeated.body_in(data) if self._repeated is not None and self._is_between else None
+        if body is None:
+            self._read(data)
+        else:
+            self._repeat(body)
+        if self._queue and self._current is not None:
+            self._pause()
+        if self._waiter is not None:
+            self._wake()
+
+    def _repeat(self, body: bytes) -> None:
+        """A request like the last one has come, as a whole. The parser need not read it, and is as before."""
+        assert self._repeated is not None
+        exchange = Exchange(self, self._repeated.head, b"%d" % len(body))
+        if exchange.arrived(body):
+            self._pause()
+        exchange.is_body_complete = True
+        self._offer(exchange)
+
+    def _read(self, data: bytes) -> None:
         was_in_head = self._is_in_head
+        self._heads.is_repeated_anew = self._has_ended_one = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -214,21 +235,23 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._give_up("malformed")
         if self._is_in_head and not self._is_over:
-            self._head_read = self._head_read + len(data) if was_in_head else 0
+            # Of a head that begins after another request, only what comes next.
+            is_all_head = was_in_head and not self._has_ended_one
+            self._head_read = self._head_read + len(data) if is_all_head else 0
             if self._head_read > LARGEST_HEAD:
                 self._give_up("too_large")
-        if self._queue and self._current is not None:
-            self._pause()
-        self._wake()
+        if self._heads.is_repeated_anew and self._is_between:
+            self._repeated = self._heads.repeated(data, self._queue[-1].body_so_far)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
-        self._timer.close()
-        self._server.connections.discard(self)
-        self._server.idle.pop(self, None)
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self.server.connections.discard(self)
+        self.server.idle.pop(self, None)
         self._queue.clear()
         self.resume_writing()
         self._wake()
@@ -247,6 +270,9 @@ class ClientConnection(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        self._is_between = False
+
     def on_url(self, url: bytes) -> None:
         self._url += url
 
@@ -261,23 +287,27 @@ class ClientConnection(asyncio.Protocol):
             self._give_up("too_large")
 
     def on_headers_complete(self) -> None:
-        exchange = Exchange(self)
         parser = self._parser
-        exchange.method = parser.get_method().decode("ascii")
-        exchange.version = version = parser.get_http_version()
-        exchange.head_size, exchange.head_count = self._head_size, self._head_count
-        exchange.is_last = version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade()
-        exchange.head, exchange.length = self._heads.read(self._headers, self._head_size)
-        try:
-            exchange.target = self._heads.target(self._url)
-        except UnicodeDecodeError:
-            version = ""
+        version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self._give_up("malformed")
             return
-        self._expects_continue = exchange.head.expects_continue and version == "1.1"
+        try:
+            head, length = self._heads.read(
+                parser.get_method(),
+                self._url,
+                version,
+                self._headers,
+                size=self._head_size,
+                count=self._head_count,
+                is_last=version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade(),
+            )
+        except UnicodeDecodeError:
+            self._give_up("malformed")
+            return
+        self._expects_continue = head.headers.expects_continue and version == "1.1"
         self._is_in_head = False
-        self._receiving = exchange
+        self._receiving = exchange = Exchange(self, head, length)
         self._offer(exchange)
 
     def on_body(self, data: bytes) -> None:
@@ -288,15 +318,14 @@ class ClientConnection(asyncio.Protocol):
         if self._receiving is not None:
             self._receiving.is_body_complete = not self._receiving.is_cut_off
             self._receiving = None
-        self._head_read = 0
+        self._is_between = self._has_ended_one = True
         self._new_head()
 
     # the rest
 
     def _offer(self, exchange: Exchange) -> None:
         """Queue a request, and see that it is answered."""
-        self._timer.off()
-        self._server.idle.pop(self, None)
+        self.server.idle.pop(self, None)
         self._queue.append(exchange)
         if self._task is None:
             self._task = self._loop.create_task(self._answer_all())
@@ -309,23 +338,24 @@ class ClientConnection(asyncio.Protocol):
         if self._receiving is not None:
             self._receiving.is_cut_off = True
         elif not any(one.is_last for one in self._queue) and not (self._current and self._current.is_last):
-            self._offer(Exchange(self, fault))
+            self._offer(Exchange(self, fault=fault))
 
     async def _answer_all(self) -> None:
         """Answer one request after another, until the connection ends."""
         try:
             while not self.is_lost:
                 if not self._queue:
-                    if self._is_over or self._server.is_ending:
+                    if self._is_over or self.server.is_ending:
                         break
-                    self._await_head()
+                    self.server.idle.add(self, self._loop)
                     while not (self._queue or self._is_over or self.is_lost):
-                        await self.something()
+                        self._waiter = self._loop.create_future()
+                        await self._waiter
                     continue
                 self._current = exchange = self._queue.popleft()
                 if not self._queue and not exchange.is_full:
                     self.read_on()
-                await self._server.serve(exchange)
+                await self.server.serve(exchange)
                 self._current = None
                 if not exchange.is_ended:
                     self._transport.abort()
@@ -339,10 +369,6 @@ class ClientConnection(asyncio.Protocol):
             _log.exception("connection_failed")
             self._transport.abort()
         self._end()
-
-    def _await_head(self) -> None:
-        self._timer.set(self._loop.time() + self._server.head_seconds)
-        self._server.idle[self] = None
 
     def _end(self) -> None:
         """Close the connection. What the client still sends is read for a moment, or it might lose its answer."""
@@ -359,7 +385,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self.read_on()
-        self._timer.set(self._loop.time() + _LINGER_SECONDS)
+        self._lingering = self._loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
     def _pause(self) -> None:
         if self._is_reading and not self._transport.is_closing():
@@ -370,6 +396,3 @@ class ClientConnection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def _too_slow(self) -> None:
-        self._transport.abort()
