@@ -130,6 +130,10 @@ def check_degrading(route: Route, wanted: Degrading) -> CatalogModel | None:
     """The named model; None if none is named. Raises ValidationError by field."""
     name = wanted.model.strip()
     if not name:
+        if wanted.money_percent is not None or wanted.first_token_ms is not None:
+            raise ValidationError(
+                {"model": _("Name the model that answers then. For none, leave both goals empty, too.")}
+            )
         return None
     if wanted.money_percent is None and wanted.first_token_ms is None:
         raise ValidationError(

@@ -71,6 +71,8 @@ def test_the_same_again_changes_nothing(route):
         (("small", 101), "from 1 to 100"),
         (("small", None, 0), "milliseconds from 1"),
         (("small", None, 600_001), "to 600,000"),
+        (("", 80), "Name the model"),
+        ((" ", None, 900), "Name the model"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(route, wanted, words):
@@ -165,8 +167,12 @@ def test_the_api_shows_previews_and_replaces(route, client):
     answer = client.put(f"{path}degrading/", body, content_type="application/json")
     assert answer.status_code == 200
     assert answer.json()["degrading"] == {"model": "small", "money_percent": 80, "first_token_ms": None}
-    again = client.put(f"{path}degrading/", body | {"model": ""}, content_type="application/json")
+    again = client.put(f"{path}degrading/", body, content_type="application/json")
     assert (again.status_code, again.json()["code"]) == (409, "route_changed")
+    nobody = client.put(
+        f"{path}degrading/", body | {"generation": 1, "model": ""}, content_type="application/json"
+    )
+    assert (nobody.status_code, list(nobody.json()["errors"])) == (400, ["model"])
     wrong = client.put(
         f"{path}degrading/", body | {"generation": 1, "model": "large"}, content_type="application/json"
     )
@@ -194,3 +200,13 @@ def test_the_page_previews_saves_and_explains(route, client):
     assert client.post(page, answers | {"save": "1"}).status_code == 409
     wrong = client.post(page, answers | {"generation": "1", "model": "large", "save": "1"})
     assert (wrong.status_code, "degrade to itself" in wrong.content.decode()) == (422, True)
+    for button in ("preview", "save"):
+        nobody = client.post(page, answers | {"generation": "1", "model": "", button: "1"})
+        text = nobody.content.decode()
+        assert nobody.status_code == 422
+        # What was typed stays, with the error at the field of the model.
+        assert (
+            text.index('name="model"') < text.index("Name the model that answers") < text.index('value="80"')
+        )
+    route.refresh_from_db()
+    assert degrading_of(route) == Degrading("small", 80, 1500)
