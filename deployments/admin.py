@@ -18,6 +18,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import more
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
@@ -154,12 +155,8 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     actions_detail = [
         "scale",
         "dedicate",
-        "accept_sharing",
-        "withdraw_sharing",
-        "state_separation",
-        "withdraw_separation",
         "allow_controls",
-        "delete_now",
+        more("accept_sharing", "withdraw_sharing", "state_separation", "withdraw_separation", "delete_now"),
     ]
     shown_fields = [
         "name",

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import ReadOnlyAdmin, more
 from accounts.admin.sign_in import SignInActions
 from accounts.models import User
 from privacy.admin.personal_data import PersonalDataMixin
@@ -30,7 +30,7 @@ class UserAdmin(PeopleActions, SignInActions, PersonalDataMixin, ReadOnlyAdmin):
         "date_joined", "last_login",
     ]  # fmt: skip
     readonly_fields = fields
-    actions_detail = ["deactivate", "reactivate", "unlock", "reset", "hand_out", "erase"]
+    actions_detail = ["reactivate", "unlock", "hand_out", more("deactivate", "reset", "erase")]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return User.objects.order_by("email")

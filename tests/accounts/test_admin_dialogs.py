@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from django.contrib import admin
 from django.contrib.messages import get_messages
+from unfold.enums import ActionVariant
 
 from accounts.actions import make_staff
 from accounts.admin.dialogs import SUBMITTED, Dialog, DialogForm
@@ -47,6 +48,16 @@ def test_a_dialog_asks_for_what_its_action_takes(method):
     assert "by" in taken
     if dialog.form.answers is DialogForm.answers:
         assert set(dialog.form.base_fields) - {SUBMITTED} <= set(taken)
+
+
+@pytest.mark.parametrize("of", admin.site._registry.values(), ids=lambda of: type(of).__name__)
+def test_the_head_of_a_page_has_few_buttons_and_no_dangerous_one_beside_a_menu(of):
+    for head in (getattr(of, "actions_list", ()), getattr(of, "actions_detail", ())):
+        buttons = [getattr(type(of), name) for name in head if isinstance(name, str)]
+        has_menu = len(buttons) < len(head)
+        assert len(head) <= 5, "Put what is not done every day into more(…)."
+        dangerous = [button.__name__ for button in buttons if button.variant == ActionVariant.DANGER]
+        assert not (has_menu and dangerous), f"Put {dangerous} into the menu."
 
 
 @pytest.fixture

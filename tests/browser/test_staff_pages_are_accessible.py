@@ -123,7 +123,7 @@ PAGES = [
 PREVIEWED = ["targets", "fallbacks", "degrading", "handling"]
 DIALOGS = [
     ("tenants/tenant/{tenant}/change/", "Suspend"),
-    ("accounts/user/{person}/change/", "Deactivate"),
+    ("accounts/user/{person}/change/", "More", "Deactivate"),
     ("directory/scimtoken/", "Issue a token"),
     ("directory/scimtoken/{token}/change/", "Revoke"),
     ("deployments/provider/", "Allowed networks"),

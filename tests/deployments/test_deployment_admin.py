@@ -41,6 +41,14 @@ def page(desk, name, *args):
     return answer.content.decode()
 
 
+def test_what_is_not_done_daily_is_in_the_menu_of_the_page(desk, deployment):
+    text = page(desk, "deployments_deployment_change", deployment.pk)
+    head, menu = text.index('class="qm-more"'), text.index("</details>")
+    for path, is_in_menu in (("scale", False), ("dedicate", False), ("controls", False), ("remove", True)):
+        at = text.index(f"/admin/deployments/deployment/{deployment.pk}/{path}/")
+        assert (head < at < menu) is is_in_menu, path
+
+
 def test_the_list_says_what_runs_and_why(desk, deployment):
     text = page(desk, "deployments_deployment_changelist")
     assert "Healthy" in text
