@@ -15,7 +15,7 @@ from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from core.choices import PickField, offer
-from core.form_errors import show_errors
+from core.form_errors import ShowsErrorsOfHiddenFields, show_errors
 from core.page_parts import Option
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project, Tenant
@@ -129,12 +129,18 @@ class AccessRequestForm(forms.Form):
             return None
 
 
-class DecisionForm(forms.Form):
+class DecisionForm(ShowsErrorsOfHiddenFields, forms.Form):
     """A reviewer's verdict. A rejection requires a comment; the action checks this."""
 
     verdict = forms.ChoiceField(choices=ReviewDecision.Verdict.choices)
     # The facts that the page shows.
-    seen = forms.JSONField(required=False, widget=forms.HiddenInput)
+    seen = forms.JSONField(
+        required=False,
+        widget=forms.HiddenInput,
+        error_messages={
+            "invalid": _("The form does not say which facts it was made for. Open the page again.")
+        },
+    )
     comment = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)
 
 

@@ -13,6 +13,8 @@ from django.forms import BoundField
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.base import style
+from core.form_errors import ShowsErrorsOfHiddenFields
+from deployments.generation_field import GenerationField
 from deployments.models import Route, Target
 from deployments.models.routes import MOST_PRIORITY, MOST_WEIGHT
 from deployments.routes import MOST_ENTRIES, STABLE, EntryPlan
@@ -37,10 +39,10 @@ class EntryRow:
 MOST_OFFERED = 50
 
 
-class RouteForm(forms.Form):
+class RouteForm(ShowsErrorsOfHiddenFields, forms.Form):
     """Weight and order of every target that can serve the model. A target without a weight is not in the route."""
 
-    generation = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    generation = GenerationField()
     find = forms.CharField(required=False, max_length=200, label=_("Find targets by name or provider"))
     may_end_service = forms.BooleanField(
         required=False, label=_("Nothing shall serve this model any more; calls get 404")

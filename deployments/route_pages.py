@@ -106,6 +106,7 @@ class RoutePage:
             "text": self.text,
             "form": form,
             "preview_template": self.preview_template,
+            "is_stale": form.is_bound and str(route.generation) != form.data.get("generation"),
             "back": reverse("admin:deployments_route_change", args=[route.pk]),
         }
         return render(request, "admin/deployments/route/setting.html", context, status=status)

@@ -15,16 +15,18 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin.base import style
 from core.editing import sent_values
+from core.form_errors import ShowsErrorsOfHiddenFields
 from deployments.degrading import Degrading, degrading_of
 from deployments.fallbacks import names_of
+from deployments.generation_field import GenerationField
 from deployments.models import Route
 from deployments.models.routes import MOST_FIRST_TOKEN_MS
 
 
-class HandlingForm(forms.ModelForm):  # type: ignore[type-arg]
+class HandlingForm(ShowsErrorsOfHiddenFields, forms.ModelForm):  # type: ignore[type-arg]
     """All settings of how the calls of a route are handled."""
 
-    generation = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    generation = GenerationField()
     # Not a check box: a page that is older than a field sends neither.
     is_sticky = forms.TypedChoiceField(
         choices=[("False", _("No")), ("True", _("Yes"))], coerce=lambda chosen: chosen == "True"
@@ -49,10 +51,10 @@ class HandlingForm(forms.ModelForm):  # type: ignore[type-arg]
         return {name: value for name, value in sent_values(self).items() if name != "generation"}
 
 
-class FallbacksForm(forms.Form):
+class FallbacksForm(ShowsErrorsOfHiddenFields, forms.Form):
     """Public names of models, one per line, in order of preference."""
 
-    generation = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    generation = GenerationField()
     models = forms.CharField(
         label=_("Fallback models in order of preference, one per line"),
         required=False,
@@ -68,10 +70,10 @@ class FallbacksForm(forms.Form):
         return [name for name in re.split(r"\s*\n\s*", self.cleaned_data["models"]) if name]
 
 
-class DegradingForm(forms.Form):
+class DegradingForm(ShowsErrorsOfHiddenFields, forms.Form):
     """The smaller model, and the goals that make it answer."""
 
-    generation = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    generation = GenerationField()
     model = forms.CharField(
         label=_("Smaller model"), max_length=120, required=False, help_text=_("Its public name. Empty: none.")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
@@ -30,7 +32,7 @@ class UserAdmin(PeopleActions, SignInActions, PersonalDataMixin, ReadOnlyAdmin):
         "date_joined", "last_login",
     ]  # fmt: skip
     readonly_fields = fields
-    actions_detail = ["reactivate", "unlock", "hand_out", more("deactivate", "reset", "erase")]
+    actions_detail: list[Any] = ["reactivate", "unlock", "hand_out", more("deactivate", "reset", "erase")]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return User.objects.order_by("email")

@@ -12,6 +12,7 @@ from django.utils.timezone import now
 from audit.models import AuditEntry
 from billing.prices import hour_of, publish_prices
 from catalog.actions import decide_review, revoke_grant
+from catalog.forms import DecisionForm
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from core.errors import Conflict
 from tenants.actions import issue_personal_access_token
@@ -353,3 +354,9 @@ def test_who_publishes_prices_waits_for_a_decision(ask, gpt, review_of, security
         with psycopg.connect(database_url) as other:
             taken = other.execute("SELECT pg_try_advisory_xact_lock(hashtext('billing.prices'))").fetchone()
     assert taken == (False,)
+
+
+def test_a_page_whose_facts_are_damaged_says_so():
+    form = DecisionForm({"verdict": "approve", "seen": "{", "comment": "Fine."})
+    assert not form.is_valid()
+    assert ["Open the page again" in error for error in form.non_field_errors()] == [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -292,6 +293,21 @@ def test_the_api_lists_previews_and_changes(first, second, route, operator):
     assert api.put(path, empty | {"may_end_service": True}, format="json").status_code == 200
     assert api.put(path, {"generation": 3, "entries": [{"target": "x"}]}, format="json").status_code == 400
     assert api.get("/api/v1/routes/", {"model__name": "other"}).json()["results"] == []
+
+
+@pytest.mark.parametrize("page", ["targets", "fallbacks", "degrading", "handling"])
+@pytest.mark.parametrize("generation", [{}, {"generation": "x"}, {"generation": "-1"}])
+def test_a_form_without_its_generation_says_what_to_do(route, desk, page, generation):
+    path = f"/admin/deployments/route/{route.pk}/{page}/"
+    for button in ("preview", "save"):
+        answer = desk.post(path, generation | {button: "1"})
+        text = answer.content.decode()
+        assert answer.status_code == 422
+        [alert] = re.findall(r'<p role="alert"[^>]*>(.*?)</p>', text)
+        assert "which state of the route" in alert
+        assert f'href="{path}"' in alert
+    route.refresh_from_db()
+    assert route.generation == 1
 
 
 def test_the_list_costs_the_same_for_many_routes(operator, django_assert_max_num_queries):
