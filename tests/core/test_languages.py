@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from core.languages import catalogs
-from core.languages.catalogs import identity_of, read_catalog, texts
+from core.languages.catalogs import identity_of, is_translated, placeholders, read_catalog, texts
 from core.languages.files import APPS, COMMON, LANGUAGES, ROOMS, ROOT, catalog_path, stale_catalogs
 from core.languages.libraries import library_sentences
 from core.languages.sources import gathered
@@ -115,6 +116,48 @@ def test_the_catalogs_are_as_the_source_is():
             catalog = read_catalog(catalog_path(room, language), language)
             known = {identity_of(one) for one in catalog if one.id}
             assert known == set(found[room]), f"{room or 'locale'}: run make messages"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room or "common")
+def test_every_sentence_is_translated_and_keeps_its_placeholders(room, language):
+    lacking, different = [], []
+    for one in read_catalog(catalog_path(room, language), language):
+        if not one.id:
+            continue
+        if not is_translated(one):
+            lacking.append(one.id)
+        elif any(kept_by(one) != placeholders(form) for form in texts(one.string)):
+            different.append((one.id, one.string))
+    assert not lacking, f"Write them in {catalog_path(room, language).relative_to(ROOT)}"
+    assert not different
+
+
+def test_no_placeholder_is_left_empty():
+    """`blocktranslate` looks up `n|intcomma` and `tenant.name` as names, finds nothing, and shows nothing."""
+    found = gathered(library_sentences(LANGUAGES))
+    names = [
+        key
+        for room in found.values()
+        for key in room
+        if re.search(r"%\([^)]*[^\w)][^)]*\)s", str(room[key].text))
+    ]
+    assert names == []
+
+
+def kept_by(message):
+    """What a translation has to keep: of a plural, what its last form has ("one call" has no number)."""
+    return placeholders(texts(message.id)[-1])
+
+
+def test_a_lost_placeholder_is_noticed(tree):
+    (tree / "billing/views.py").write_text(
+        'ngettext("one of %(all)s calls", "%(n)s of %(all)s {calls}", n)\n'
+    )
+    update(tree)
+    translate(tree, "billing", "one of %(all)s calls", ("%(n)s 次 {calls}",))
+    found = written(tree, "billing")["one of %(all)s calls"]
+    assert kept_by(found) - placeholders(found.string[0]) == {"%(all)s"}
 
 
 def test_catalogs_are_built_without_gettext(tmp_path):
