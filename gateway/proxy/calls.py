@@ -15,7 +15,7 @@ from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.endpoint import Endpoint
 from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced, usage_not_recorded
-from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.answer import Answer
 from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Backend, Index, Route
 from gateway.proxy.limits import Reservation

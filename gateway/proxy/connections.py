@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.answer import Answer
 from gateway.proxy.http.errors import ConnectError, Disconnected, TransportError
 from gateway.proxy.http.pool import Address, Pool, Trust, place_of
 from gateway.proxy.metrics import Metrics

@@ -12,7 +12,7 @@ import re
 import structlog
 
 from gateway.proxy.errors import Refusal, unavailable
-from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.answer import Answer
 from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Backend
 from gateway.proxy.intake import SMALL, Share
@@ -56,6 +56,8 @@ async def read_plain(answer: Answer, share: Share, largest: int) -> bytes:
     """
     # It may hold bytes of another backend's answer to the same call.
     share.release()
+    if (whole := answer.take_whole(min(SMALL, largest))) is not None:
+        return whole
     announced = answer.content_length
     parts: list[bytes] = []
     size = 0

@@ -20,7 +20,7 @@ from gateway.proxy.backend_errors import (
 from gateway.proxy.connections import Connections
 from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event
 from gateway.proxy.gates import first_place
-from gateway.proxy.http.backend import Answer
+from gateway.proxy.http.answer import Answer
 from gateway.proxy.http.errors import ConnectError, NoRoom, TransportError
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.limits import Limiter, Reservation

@@ -142,7 +142,7 @@ def test_a_backend_is_not_read_faster_than_its_client_reads():
             while stuck != sent:
                 stuck = sent
                 await asyncio.sleep(0.3)
-            held = sum(map(len, answer._pieces))
+            held = sum(map(len, answer.pieces))
             assert held <= 256 * 1024 + 256 * 1024
             for _ in range(50):
                 assert await answer.read()

@@ -4,14 +4,13 @@ A backend that is faster than the client of its answer is not read any further: 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import cast
 
 import httptools
-import msgspec
 
-from gateway.proxy.http.answer_heads import AnswerHeaders, Message
+from gateway.proxy.http.answer import Answer
+from gateway.proxy.http.answer_heads import AnswerHeaders, KnownAnswer, Message, known_answer
 from gateway.proxy.http.errors import Disconnected, InvalidAnswer, TransportError
 from gateway.proxy.http.heads import Heads
 from gateway.proxy.http.timer import Timer
@@ -19,98 +18,10 @@ from gateway.proxy.http.timer import Timer
 # The most bytes of all names and values in the head and the trailers of an answer, and the most of them.
 LARGEST_HEAD = 64 * 1024
 MOST_HEADERS = 200
-# Bytes that wait for their reader before the connection is no longer read.
-_MOST_WAITING = 256 * 1024
 # The most bytes that are read only to be able to keep the connection.
 _MOST_DISCARDED = 64 * 1024
 _TOO_LARGE = "too large a head"
 _VERSIONS = ("1.1", "1.0")
-
-
-class Answer(msgspec.Struct, eq=False):
-    """The answer to one call: its head, and its body as it comes. `close` it in any case."""
-
-    _connection: "BackendConnection"
-    # The longest silence in the middle of the body.
-    _seconds: float
-    status: int = 0
-    # Status and headers are complete.
-    has_head: bool = False
-    # By lower-case name, without Content-Length; the values of a repeated one are joined by commas.
-    headers: Mapping[str, str] = {}
-    # The value of Content-Length; None without one.
-    length: bytes | None = None
-    _pieces: list[bytes] = []
-    # Bytes in these.
-    _waiting: int = 0
-    _is_complete: bool = False
-    _error: TransportError | None = None
-
-    @property
-    def content_length(self) -> int:
-        """The announced length of the body in bytes; 0 if it is unknown."""
-        length = self.length
-        return int(length) if length is not None and length.isdigit() and len(length) < 19 else 0
-
-    async def read(self, until: float | None = None) -> bytes:
-        """Return what has come of the body; wait if that is nothing. Empty at the end.
-
-        `until` is the time of the loop's clock at which the wait ends; None: after the response time-out of the call.
-        Raises TimeoutError, after which it can be repeated, and TransportError, but only after everything that came
-        before the connection broke.
-        """
-        while not self._pieces:
-            if self._is_complete:
-                return b""
-            if self._error is not None:
-                raise self._error
-            await self._connection.wait(until, self._seconds)
-        pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        if self._waiting > _MOST_WAITING and not self._is_complete and self._error is None:
-            self._connection.resume()
-        self._waiting = 0
-        return data
-
-    async def read_up_to(self, most: int, until: float) -> bytes:
-        """Return the first `most` bytes of the body, or what has come of them until a time of the loop's clock."""
-        parts: list[bytes] = []
-        size = 0
-        with contextlib.suppress(TimeoutError, TransportError):
-            while size < most and (data := await self.read(until)):
-                parts.append(data)
-                size += len(data)
-        return b"".join(parts)[:most]
-
-    def require_open(self) -> None:
-        """Raises TransportError if the connection broke."""
-        if self._error is not None:
-            raise self._error
-
-    def finish(self, seconds: float) -> None:
-        """Read no more. The connection is kept if the body ends within `seconds`."""
-        self._pieces.clear()
-        if not self._is_complete and self._error is None:
-            self._connection.linger(seconds)
-
-    def close(self) -> None:
-        """Read no more; end the connection unless the body has ended, or `finish` waits for that."""
-        if not self._is_complete and self._error is None:
-            self._connection.leave()
-
-    def arrived(self, data: bytes) -> bool:
-        """Note a piece of the body. Returns whether the reader is too slow."""
-        self._pieces.append(data)
-        self._waiting += len(data)
-        return self._waiting > _MOST_WAITING
-
-    def ended(self, error: TransportError | None = None) -> None:
-        """Note the end of the body, or why it does not come."""
-        if error is None:
-            self._is_complete = True
-        else:
-            self._error = error
 
 
 class BackendConnection(asyncio.Protocol):
@@ -133,6 +44,10 @@ class BackendConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._message = Message()
         self._asked_at = 0.0
+        # Of the last answer; and how to tell others that have the same, whether that can be known was tried.
+        self._headers: Mapping[str, str] | None = None
+        self._known: KnownAnswer | None = None
+        self._is_tried = False
 
     @property
     def is_usable(self) -> bool:
@@ -220,27 +135,27 @@ class BackendConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:
+        answer = self._answer
+        if answer is None:
             # Nothing was asked: the answer to the next call would be this one's.
             self._transport.abort()
             return
         message = self._message
-        message.has_begun = True
-        room = LARGEST_HEAD - message.head_read
-        if len(data) > room and not message.has_head:
-            # Its head must end within its bounds, however the bytes are cut.
-            self.data_received(data[:room])
-            self.data_received(data[room:])
-            return
         try:
-            self._parser.feed_data(data)
+            if message.has_head:
+                self._parser.feed_data(data)
+            elif (
+                (known := self._known) is not None
+                and not message.has_begun
+                and (body := known.body_in(data)) is not None
+            ):
+                answer.came_whole(known.headers, body)
+                message.has_begun = message.has_head = message.is_ended = message.is_kept = True
+            else:
+                self._read_head(data, message, answer)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # After the end of the answer, it only costs the connection.
             message.problem = message.problem or f"not HTTP/1.1: {error}"
-        if not message.has_head:
-            message.head_read += len(data)
-            if message.head_read >= LARGEST_HEAD:
-                message.problem = _TOO_LARGE
         # First: the reader's time limit must not end the connection's own.
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
@@ -304,7 +219,10 @@ class BackendConnection(asyncio.Protocol):
         if head.known is None:
             head.known = AnswerHeaders(head.fields)
         known = head.known
-        answer.headers = known.headers
+        answer.headers = headers = known.headers
+        message.is_alike = headers is self._headers
+        if not message.is_alike:
+            self._headers, self._known, self._is_tried = headers, None, False
         if known.problem:
             message.problem = known.problem
         elif known.may_end_late and answer.length is None:
@@ -335,6 +253,23 @@ class BackendConnection(asyncio.Protocol):
             message.is_kept = self._parser.should_keep_alive()
 
     # the rest
+
+    def _read_head(self, data: bytes, message: Message, answer: Answer) -> None:
+        """Have the parser read the beginning of an answer. Its head must end within its bounds, however it is cut."""
+        is_first = not message.has_begun
+        message.has_begun = True
+        room = LARGEST_HEAD - message.head_read
+        self._parser.feed_data(data[:room])
+        if not message.has_head:
+            message.head_read += len(data)
+            if message.head_read >= LARGEST_HEAD:
+                message.problem = message.problem or _TOO_LARGE
+        elif len(data) > room:
+            self._parser.feed_data(data[room:])
+        elif message.is_alike and message.is_kept and is_first and not self._is_tried:
+            self._is_tried = True
+            # Nobody has taken anything of it.
+            self._known = known_answer(data, b"".join(answer.pieces), answer.headers)
 
     def _end(self, message: Message) -> None:
         """The answer is complete: keep the connection if nothing speaks against it."""
