@@ -71,7 +71,7 @@ KNOWN = frozenset(_KNOWN_NAMES.split())
 KEYS = {name: orjson.dumps(name) + b":" for name in (*KNOWN, "id", "model", "system_fingerprint")}
 # The longest name that is remembered.
 _LONGEST_KNOWN = 64
-PLAIN_ID = re.compile(rb'"[A-Za-z0-9_-]{1,128}"')
+PLAIN_ID = re.compile(rb"[A-Za-z0-9_-]{1,128}")
 EVENT_NAME = re.compile(rb"event: ?[a-z_.-]{1,40}\r?")
 
 

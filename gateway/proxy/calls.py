@@ -208,7 +208,7 @@ class Call:
                 return
             largest = self._state.settings.largest_answer_mib * 1024**2
             original = await read_plain(answer, self._share, largest)
-            plain = self._endpoint.read_answer(self._parsed, backend, original, identity)
+            plain = self._endpoint.read_answer(self._parsed, names, original, identity)
             if self._parsed.is_stream and not self._endpoint.may_answer_whole:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, TransportError, TimeoutError) as error:

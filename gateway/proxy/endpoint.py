@@ -14,7 +14,7 @@ from gateway.proxy.index import Backend, Index, Key, Route
 from gateway.proxy.media import check_media
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
-from gateway.proxy.whole_answers import PlainAnswer, read_answer
+from gateway.proxy.whole_answers import PlainAnswer
 
 Headers = Mapping[str, str]
 
@@ -57,16 +57,16 @@ def checked(
     return controls_in(body, route.separating_fields, own_fields)
 
 
-def read_json(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
+def read_json(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
     """A backend's whole answer, as chat. Raises FailedAnswer if it contains an error, or less than was requested.
 
     Args:
         parsed: the call.
-        backend: who answered.
+        names: of the backend that answered.
         content: the answer as it came.
         identity: what a translated answer says about itself.
     """
-    return read_answer(as_chat(backend, content, identity), parsed.mode, parsed.inputs)
+    return names.read(as_chat(names.backend, content, identity), parsed.mode, parsed.inputs)
 
 
 def count(parsed: ParsedRequest, route: Route, answer: PlainAnswer | None) -> tuple[Usage, bool]:
@@ -103,7 +103,7 @@ class Endpoint:
     fit: Callable[[ParsedRequest, Headers, Index, Route], Route] = fit
     is_streamed: Callable[[ParsedRequest, str], bool] = is_streamed
     stream: Callable[[ParsedRequest, Backend, Names, Identity], ClientStream] = stream_for
-    read_answer: Callable[[ParsedRequest, Backend, bytes, Identity], PlainAnswer] = read_json
+    read_answer: Callable[[ParsedRequest, Names, bytes, Identity], PlainAnswer] = read_json
     count: Callable[[ParsedRequest, Route, PlainAnswer | None], tuple[Usage, bool]] = count
     write_answer: Callable[[ParsedRequest, Backend, bytes, PlainAnswer, Names, Identity], bytes] = answer_for
     may_answer_whole: bool = False

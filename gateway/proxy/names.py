@@ -7,12 +7,12 @@ never changed.
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import orjson
 
+from gateway.contract import Mode
 from gateway.proxy.answer_errors import is_error, is_no_error
 from gateway.proxy.answer_members import (
     ANY_TOOL_CALL,
@@ -28,7 +28,6 @@ from gateway.proxy.answer_members import (
     OF_THE_WEB,
     ORDINARY,
     PLAIN,
-    PLAIN_ID,
     TALLY_NAME,
     TIER,
     TIERS,
@@ -39,8 +38,9 @@ from gateway.proxy.answer_members import (
 from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.fingerprints import digest_of, fingerprint_of
 from gateway.proxy.index import Backend
-from gateway.proxy.scrub import Scrubber, scrubber_of
-from gateway.proxy.whole_answers import PlainAnswer, as_json
+from gateway.proxy.known_targets import known_target
+from gateway.proxy.scrub import Scrubber
+from gateway.proxy.whole_answers import PlainAnswer, as_json, read_answer
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
@@ -54,28 +54,45 @@ _NEXT_MEMBER = re.compile(rb'\],\s*"')
 class Names:
     """Puts the public name into the answers of one backend to one call."""
 
+    # What is before the choices in every event, and what the client gets of it.
+    _head = _clean_head = b""
+
     def __init__(self, backend: Backend, public_name: str, secrets: tuple[str, ...] = ()) -> None:
-        self._backend = backend
+        self.backend = backend
         self._public_name = public_name
         self._secrets = secrets
-        upstream_model = backend.config.upstream_model
-        self._model, self._own = _spelled(upstream_model, public_name)
+        self._target = known = known_target(backend, public_name)
         # The names it has used for the model so far.
-        self._upstream_names = {upstream_model} if upstream_model != public_name else set()
-        self._head = self._clean_head = b""
+        self._upstream_names = known.upstream_names
 
     @property
     def scrubber(self) -> Scrubber:
         """Removes this backend's names from a sentence."""
-        return scrubber_of(self._backend, self._public_name)
+        return self._target.scrubber
 
     def in_answer(self, content: bytes, words: frozenset[str] = frozenset()) -> bytes:
         """A whole answer, or an event's data; `words` pass as they are. Raises msgspec.DecodeError for no object."""
         return self._written(_MEMBERS.decode(content), words)
 
+    def read(self, content: bytes, mode: Mode, inputs: int) -> PlainAnswer:
+        """A whole answer, as `read_answer`. One that is like earlier ones is `shown` at once."""
+        known = self._target.answers.read(content) if mode != "embedding" else None
+        return read_answer(content, mode, inputs) if known is None else known
+
     def in_whole(self, answer: PlainAnswer) -> bytes:
         """As `in_answer`, for an answer that was read before."""
-        return self._written(answer.members) if answer.members else self.in_answer(answer.content)
+        if answer.shown is None:
+            members = answer.members
+            answer.shown = self._written(members) if members else self.in_answer(answer.content)
+            if answer.reported is not None and answer.delivered.pieces == 1:
+                self._target.answers.learn(answer, self._read_and_written)
+        return answer.shown
+
+    def _read_and_written(self, content: bytes) -> PlainAnswer:
+        """An answer of the same backend. Raises FailedAnswer and msgspec.DecodeError."""
+        answer = read_answer(content, "chat")
+        answer.shown = Names(self.backend, self._public_name).in_answer(answer.content)
+        return answer
 
     def in_events(self, events: bytes) -> bytes:
         """Whole events of a stream for the client."""
@@ -148,11 +165,11 @@ class Names:
         if reported is not None:
             name = _as_text(reported)
             if name and name != self._public_name:
-                self._upstream_names.add(name)
+                self._upstream_names |= {name}
         parts = []
         for name, value in members.items():
             if name == "model":
-                value = self._model
+                value = self._target.model
             elif name in words:
                 pass
             elif name == "system_fingerprint":
@@ -178,10 +195,7 @@ class Names:
         """The id of an answer, or a digest of it if it could name a host, a path or a model."""
         if value[:1] != b'"':
             return value if value[:1] not in b"[{" else b"null"
-        is_plain = PLAIN_ID.fullmatch(value) and self._own not in value.lower()
-        if is_plain and not self.scrubber.could_name_host(value.decode()):
-            return value
-        return orjson.dumps(digest_of(value))
+        return value if self._target.may_show_id(value[1:-1]) else orjson.dumps(digest_of(value))
 
     def _other(self, value: bytes) -> bytes | None:
         """A member with an unknown name, without anything that names this backend or a place. None if nothing
@@ -334,15 +348,6 @@ def _is_error(members: dict[str, Any]) -> bool:
     if "choices" in members or "data" in members or "usage" in members:
         return False
     return any(name in members for name in ("message", "detail", "error_type", "errors"))
-
-
-@lru_cache(maxsize=1024)
-def _spelled(upstream_model: str, public_name: str) -> tuple[bytes, bytes]:
-    """A model's public name in JSON, and the part of its name at the backend that no id may contain."""
-    own = upstream_model.rsplit("/", 1)[-1].lower().encode()
-    # No plain id contains "/".
-    is_told = len(own) < 4 or own in public_name.lower().encode()
-    return orjson.dumps(public_name), b"/" if is_told else own
 
 
 def _as_text(value: Any) -> str | None:

@@ -125,9 +125,10 @@ def _spelled(name: str) -> str:
 
 def scrubber_of(backend: Backend, public_name: str) -> Scrubber:
     """The scrubber of one backend; made at the first error, and kept."""
-    return _scrubber(backend.config.upstream_model, backend.url, public_name)
+    return scrubber_for(backend.config.upstream_model, backend.url, public_name)
 
 
 @lru_cache(maxsize=4096)
-def _scrubber(upstream_model: str, url: str, public_name: str) -> Scrubber:
+def scrubber_for(upstream_model: str, url: str, public_name: str) -> Scrubber:
+    """The scrubber of a target at `url` that calls a model by another name."""
     return Scrubber(upstream_model, url, public_name)

@@ -18,6 +18,7 @@ from gateway.proxy.names import Names
 from gateway.proxy.tool_numbers import ToolNumbers
 from gateway.proxy.usage import Reported, read_usage, tier_in
 from gateway.proxy.whole_answers import (
+    cites,
     ordinary_report,
     other_words,
     parse,
@@ -309,7 +310,7 @@ class EventStream:
         if not isinstance(choices, list):
             return
         pieces, size = self.delivered.pieces, self.delivered.bytes
-        if event.find(b'"annotations"') >= 0:
+        if cites(event):
             self._count(b"".join(texts_in(choices)))
         else:
             self._count(event)

@@ -39,6 +39,8 @@ _IMAGE = re.compile(rb'"(?:image_url|video_url|b64_json)"\s*:')
 _SOUND = re.compile(
     rb'"audio"\s*:\s*(?:"|\{(?>[^{}"]+|"(?:[^"\\]|\\.)*+")*?"data"\s*:\s*")([^"]*)"|"data:audio/[^",]*,([^"]*)"'
 )
+# Sources that a text cites; they are texts too, but not the model's.
+_CITED = re.compile(rb'"annotations"\s*+:\s*+(?!null\b|\[\s*+\])')
 _BRACE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}]', re.DOTALL)
 _ARGUMENT_NAMES = ("arguments", "input", "parameters", "args")
 _DATA = ("data", "b64_json", "audio")  # base64
@@ -73,6 +75,8 @@ class PlainAnswer(msgspec.Struct):
     content_type: str = "application/json"
     # Of the object, if they are read already.
     members: dict[str, msgspec.Raw] | None = None
+    # What the client gets of it, if that is known already.
+    shown: bytes | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -228,6 +232,11 @@ def written(data: bytes) -> Delivered:
     return Delivered(size, count, images, sound, tools=len(tools))
 
 
+def cites(data: bytes) -> bool:
+    """Whether texts in JSON cite sources."""
+    return data.find(b'"annotations"') >= 0 and _CITED.search(data) is not None
+
+
 def words_in(message: Any) -> int:
     """Bytes of the texts in a message or a delta, under any name, and of arguments that are objects."""
     size, waiting = 0, [message]
@@ -315,7 +324,7 @@ def dumped(value: Any) -> bytes:
 
 
 def _delivered(content: bytes) -> Delivered:
-    if content.find(b'"annotations"') >= 0:
+    if cites(content):
         content = b"".join(texts_in(_parsed(content).get("choices") or []))
     delivered = written(content)
     if not delivered.pieces and (others := other_words(_parsed(content).get("choices") or [])):

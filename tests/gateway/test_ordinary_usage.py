@@ -91,3 +91,13 @@ def test_a_report_of_three_counts_is_read_as_any_other(usage):
     choice = json.dumps({"index": 0, "message": message, "finish_reason": "stop"})
     answer = f'{{"id":"c","choices":[{choice}],"usage":{usage}}}'.encode()
     assert read_answer(answer, "chat").reported == read_usage(parse_all(answer))
+
+
+@pytest.mark.parametrize("annotations", ["null", "[]", "[ ]"])
+def test_an_answer_that_cites_nothing_counts_as_one_that_cannot_cite(annotations):
+    of_both = (
+        f'{{"choices":[{{"message":{{"content":"\\u00e9 \\"annotations\\": 1","{name}":{annotations}}},"index":0}}]}}'
+        for name in ("annotations", "refusal")
+    )
+    cites, cannot = (read_answer(answer.encode(), "chat").delivered for answer in of_both)
+    assert cites == cannot

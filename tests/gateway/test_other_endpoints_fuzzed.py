@@ -106,10 +106,10 @@ def test_a_call_is_read_or_refused(path, given, raw, is_raw):
 @pytest.mark.parametrize("path", PATHS)
 @given(content=st.binary(max_size=60) | broken(_objects | _values))
 def test_an_answer_is_read_or_failed(path, content):
-    endpoint, parsed = ENDPOINTS[path], usual_call(path)
+    endpoint, parsed, names = ENDPOINTS[path], usual_call(path), Names(BACKEND, "m")
     try:
-        plain = endpoint.read_answer(parsed, BACKEND, content, IDENTITY)
-        endpoint.write_answer(parsed, BACKEND, content, plain, Names(BACKEND, "m"), IDENTITY)
+        plain = endpoint.read_answer(parsed, names, content, IDENTITY)
+        endpoint.write_answer(parsed, BACKEND, content, plain, names, IDENTITY)
     except (FailedAnswer, BrokenAnswer):
         return
     usage, _ = endpoint.count(parsed, ROUTE, plain)

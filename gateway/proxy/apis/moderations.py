@@ -10,7 +10,7 @@ from gateway.proxy.apis.reading import begun, tokens_of
 from gateway.proxy.body import Body
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.errors import bad_request
-from gateway.proxy.index import Backend
+from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
 from gateway.proxy.whole_answers import PlainAnswer
@@ -40,12 +40,12 @@ def read(raw: bytes, headers: Mapping[str, str]) -> ParsedRequest:
     return parsed
 
 
-def read_answer(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
+def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
     """A whole answer. Raises FailedAnswer for an error, or with fewer results than texts.
 
     Args:
         parsed: the call.
-        backend: who answered.
+        names: of the backend.
         content: the answer as it came.
         identity: not used.
     """

@@ -13,7 +13,7 @@ from gateway.proxy.apis.reading import begun, text, tokens_of, whole_number
 from gateway.proxy.body import Body
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.errors import bad_request
-from gateway.proxy.index import Backend
+from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
 from gateway.proxy.whole_answers import PlainAnswer
@@ -43,12 +43,12 @@ def read(raw: bytes, headers: Mapping[str, str]) -> ParsedRequest:
     return parsed
 
 
-def read_answer(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
+def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
     """A whole answer. Raises FailedAnswer for an error, or without results.
 
     Args:
         parsed: the call.
-        backend: who answered.
+        names: of the backend.
         content: the answer as it came.
         identity: not used.
     """

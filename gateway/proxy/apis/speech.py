@@ -123,12 +123,12 @@ def stream(parsed: ParsedRequest, backend: Backend, names: Names, identity: Iden
     return Sound(as_units(parsed), names)
 
 
-def read_answer(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
+def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
     """Raises FailedAnswer: JSON is no sound.
 
     Args:
         parsed: the call.
-        backend: who answered.
+        names: of the backend.
         content: the answer as it came.
         identity: not used.
     """

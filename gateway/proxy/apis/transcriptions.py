@@ -100,12 +100,12 @@ def stream(parsed: ParsedRequest, backend: Backend, names: Names, identity: Iden
     return TypedEvents(as_units(parsed), names, ends=_ENDS, output="output")
 
 
-def read_answer(parsed: ParsedRequest, backend: Backend, content: bytes, identity: Identity) -> PlainAnswer:
+def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
     """A whole answer. Raises FailedAnswer for an error, or without a text.
 
     Args:
         parsed: the call.
-        backend: who answered.
+        names: of the backend.
         content: the answer as it came.
         identity: not used.
     """

@@ -28,11 +28,11 @@ class _Answer(msgspec.Struct):
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-def read_response(_: ParsedRequest, __: Backend, original: bytes, ___: Identity) -> PlainAnswer:
+def read_response(_: ParsedRequest, __: Names, original: bytes, ___: Identity) -> PlainAnswer:
     """Read a whole answer. Raises FailedAnswer if it contains an error, or is not complete.
 
     Args:
-        _, __: the call, and the backend.
+        _, __: the call, and the backend's names.
         original: the answer as it came.
         ___: of the call.
     """

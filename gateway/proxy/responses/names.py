@@ -46,7 +46,7 @@ class ResponseNames(Names):
         seal: gives the client's id of a stored answer for the backend's; None: it is not stored.
         repeated: the client's own values of what the gateway replaced.
         """
-        super().__init__(names._backend, names._public_name, names._secrets)
+        super().__init__(names.backend, names._public_name, names._secrets)
         self._own_id = own_id
         self._seal = seal
         self._repeated = repeated
