@@ -48,6 +48,7 @@ class Prober:
         vault: the credentials of providers.
         index: the configuration in force.
         clock: in seconds.
+        chance: a number from 0 to below 1, another one each time.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Prober:
         vault: Vault,
         index: Callable[[], Index | None],
         clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._connections = connections
         self._router = router
         self._vault = vault
         self._index = index
         self._clock = clock
+        self._chance = chance
         self._routes: Mapping[str, Route] = {}
         self._probed: list[tuple[Backend, bool]] = []
         # By address, when it was asked last, and the jitter of the next wait.
@@ -73,7 +76,7 @@ class Prober:
         """Look what to probe, again and again. Never returns."""
         try:
             while True:
-                await asyncio.sleep(_LOOK_SECONDS * _jitter())
+                await asyncio.sleep(_LOOK_SECONDS * self._jitter())
                 self.look()
         finally:
             for task in self._under_way.values():
@@ -98,7 +101,7 @@ class Prober:
         for url, backends in places.items():
             if url in self._under_way or len(self._under_way) >= _MOST_AT_ONCE:
                 continue
-            self._asked[url] = now, _jitter()
+            self._asked[url] = now, self._jitter()
             asked = [one for one in backends if self._router.is_ejected(one) or self._router.was_idle(one)]
             if asked:
                 self._under_way[url] = asyncio.create_task(self._probe(asked, index.settings))
@@ -118,7 +121,10 @@ class Prober:
         for backend, is_idle_too in self._probed:
             if is_idle_too:
                 # Not all of them at once after a start.
-                self._asked.setdefault(backend.url, (now - _IDLE_SECONDS * random.random(), 1.0))  # noqa: S311
+                self._asked.setdefault(backend.url, (now - _IDLE_SECONDS * self._chance(), 1.0))
+
+    def _jitter(self) -> float:
+        return 0.5 + self._chance()
 
     def _is_due(self, url: str, now: float, seconds: float) -> bool:
         asked = self._asked.get(url)
@@ -163,7 +169,3 @@ class Prober:
         if status // 100 == 2:
             return "up"
         return "down" if status in _DOWN else "unknown"
-
-
-def _jitter() -> float:
-    return 0.5 + random.random()  # noqa: S311  not a secret

@@ -1,6 +1,9 @@
 """Gateways ask ejected and idle targets whether they answer, so that no caller has to find out."""
 
 import asyncio
+import random
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -43,7 +46,7 @@ class Connections:
 class Bench:
     """A prober with a clock of its own, and targets that the test ejects."""
 
-    def __init__(self, directory, *targets, **handling):
+    def __init__(self, directory, *targets, chance=random.random, **handling):
         self.now = 1000.0
         self.connections = Connections()
         self.metrics = Metrics()
@@ -54,7 +57,12 @@ class Bench:
         self.index = Index(ConfigSnapshot(revision=1, issued_at="", keys=[], routes=[route]))
         self.backends = {one.id: one for group in self.index.routes["m"].groups for one in group}
         self.prober = Prober(
-            self.connections, self.router, Vault(directory, None), lambda: self.index, lambda: self.now
+            self.connections,
+            self.router,
+            Vault(directory, None),
+            lambda: self.index,
+            lambda: self.now,
+            chance,
         )
 
     def eject(self, *ids, **how):
@@ -235,18 +243,58 @@ def test_probes_are_few_at_once_and_targets_at_one_address_share_one(tmp_path):
     asyncio.run(live())
 
 
-def test_gateways_do_not_probe_in_step(tmp_path):
-    async def live():
-        bench = Bench(tmp_path, *(backend(f"t{number}") for number in range(4)))
-        bench.connections.says = ConnectError("refused")
+async def probe_times(directory, seconds, chance, *, probes=None):
+    """When a gateway probes its one target, which does not answer, in seconds; it looks every tenth of one."""
+    bench = Bench(directory, backend("a"), chance=chance, probes=probes)
+    bench.connections.says, bench.connections.seconds = ConnectError("refused"), 0
+    if probes is None:
         bench.eject()
-        for _ in range(40):
-            await bench.look_after(0.25)
-        times = {url: 0 for url, _ in bench.connections.looked}
-        for url, _ in bench.connections.looked:
-            times[url] += 1
-        # Every two seconds, half of it more or less.
-        assert all(3 <= count <= 10 for count in times.values())
+    times = []
+    for tenth in range(round(seconds * 10)):
+        before = len(bench.connections.looked)
+        bench.now += 0.1
+        bench.prober.look()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        times += [tenth / 10] * (len(bench.connections.looked) - before)
+    return times
+
+
+def test_gateways_do_not_probe_in_step(tmp_path):
+    """Twelve that find a target away at one moment."""
+
+    async def live():
+        gateways = [await probe_times(tmp_path, 60, random.Random(seed).random) for seed in range(12)]
+        for times in gateways:
+            # Every two seconds, half of it more or less.
+            assert all(0.95 < later - before < 3.15 for before, later in pairwise(times))
+            assert 24 <= len(times) <= 36
+        # They begin together, and after a few probes no tenth of a second has those of many.
+        at_once = Counter(time for times in gateways for time in times)
+        assert at_once[0.0] == 12
+        later = [count for time, count in at_once.items() if time > 10]
+        assert max(later) <= 4
+        assert sum(later) / len(later) < 1.5
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize(("chance", "wait"), [(0.0, 1.0), (0.5, 2.0), (0.999, 3.0)])
+def test_two_probes_are_half_of_the_wait_further_apart_at_most_or_closer(tmp_path, chance, wait):
+    times = asyncio.run(probe_times(tmp_path, 20, lambda: chance))
+    assert all(abs(later - before - wait) < 0.15 for before, later in pairwise(times))
+    assert len(times) >= 6
+
+
+def test_idle_targets_are_not_probed_by_all_gateways_after_a_start(tmp_path):
+    async def live():
+        firsts = [
+            (await probe_times(tmp_path, 16, random.Random(seed).random, probes="idle"))[0]
+            for seed in range(12)
+        ]
+        assert min(firsts) < 5
+        assert max(firsts) > 10
+        assert max(Counter(int(first) for first in firsts).values()) <= 3
 
     asyncio.run(live())
 
