@@ -1,10 +1,10 @@
 """Calls of OpenAI's older completions API: a prompt as text or token ids, or a list of either, continued."""
 
 from gateway.proxy.body import Body
+from gateway.proxy.chat_fields import LARGEST_OUTPUT
 from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN
 from gateway.proxy.errors import bad_request
 from gateway.proxy.parsed_requests import (
-    LARGEST_OUTPUT,
     ParsedRequest,
     is_empty,
     model_of,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.contract import Mode, Usage
 from gateway.proxy.body import NOTHING, Body, with_member
-from gateway.proxy.chat_fields import NUMBERS, asks_to_think, count_texts, fields_of
+from gateway.proxy.chat_fields import LARGEST_OUTPUT, NUMBERS, asks_to_think, fields_of, plain_chat
 from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND, Delivered
 from gateway.proxy.errors import bad_request
 from gateway.proxy.evidence import Bounds, bounds_of, count_dropped
@@ -24,14 +24,13 @@ from gateway.proxy.usage import Reported
 if TYPE_CHECKING:
     from gateway.proxy.messages_calls import Relayed
 
-# Tokens of an answer, and answers to a call.
-LARGEST_OUTPUT = 10_000_000
 # Fields that make a backend read more than the text of a request, apart from `video`, `image_url`, `audio_url` and
 # `input_audio`: media, files, its own search.
 _BRINGS_MORE = re.compile(
     rb'"(?:image|file|web_search|mcp'
     rb'|(?:plugins|search_parameters|prediction|data_sources|documents|previous_response_id)")'
 )
+_WITH_USAGE = b'{"include_usage":true}'
 _RAW_SOUNDS = ("pcm16", "pcm", "wav")
 
 
@@ -143,44 +142,57 @@ class ParsedRequest(msgspec.Struct):
 def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     """Read a call's body. Raises Refusal (400) naming the field that is missing or wrong."""
     body = Body(raw)
-    parsed = ParsedRequest(model_of(body), mode, body)
     # Read everything from the body now: it may be large, and is dropped before the answer ends.
     if mode == "chat":
-        _read_chat(parsed)
-    elif is_empty(body.raw_of("input"), b'"['):
+        return _plain_chat(body) or _any_chat(body)
+    parsed = ParsedRequest(model_of(body), mode, body)
+    if is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
-    else:
-        parsed.may_think = any(map(asks_to_think, body.names()))
-        _look_closely(parsed)
+    parsed.may_think = any(map(asks_to_think, body.names()))
+    _look_closely(parsed)
     return parsed
 
 
-def _read_chat(parsed: ParsedRequest) -> None:
-    body = parsed.body
+def _plain_chat(body: Body) -> ParsedRequest | None:
+    """A chat of plain texts, which need not be searched. None says nothing."""
     fields = fields_of(tuple(body.names()))
-    parsed.may_think = fields.may_think
-    messages = body.raw_of("messages") or b""
-    if fields.are_plain and (count := count_texts(messages)):
-        numbers = read_numbers(body, fields.numbers) if fields.numbers else {}
-        if fields.may_stream:
-            read_stream(parsed)
-        size = len(messages)
-        for name in fields.beside:
-            size += body.size_of(name)
-        parsed.input_estimate = estimate_texts(size, count)
-        parsed.is_ordinary = fields.are_ordinary
-    else:
-        items = body.items_of("messages")
-        if not items or not all(memoryview(one)[0] == ord("{") for one in items):
-            raise bad_request("`messages` must be a list with at least one message.", param="messages")
-        numbers = read_numbers(body, NUMBERS)
+    chat = plain_chat(body.raw) if fields.are_plain else None
+    if chat is None or not chat.model or not chat.messages:
+        return None
+    size = 0
+    for name in fields.prompt:
+        size += body.size_of(name)
+    parsed = ParsedRequest(
+        chat.model,
+        "chat",
+        body,
+        input_estimate=estimate_texts(size, len(chat.messages)),
+        may_think=fields.may_think,
+        is_ordinary=fields.are_ordinary,
+        # Backends differ in which one they apply.
+        named_output=max(chat.max_completion_tokens or 0, chat.max_tokens or 0),
+        choices=chat.n or 1,
+    )
+    if chat.stream:
         read_stream(parsed)
-        sound = body.get("audio") if body.size_of("audio") else None
-        parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
-        _look_closely(parsed)
+    return parsed
+
+
+def _any_chat(body: Body) -> ParsedRequest:
+    parsed = ParsedRequest(model_of(body), "chat", body)
+    messages = body.items_of("messages")
+    if not messages or not all(memoryview(one)[0] == ord("{") for one in messages):
+        raise bad_request("`messages` must be a list with at least one message.", param="messages")
+    numbers = read_numbers(body, NUMBERS)
     # Backends differ in which one they apply.
-    parsed.named_output = max(numbers.get("max_completion_tokens", 0), numbers.get("max_tokens", 0))
-    parsed.choices = numbers.get("n") or 1
+    parsed.named_output = max(numbers["max_completion_tokens"], numbers["max_tokens"])
+    parsed.choices = numbers["n"] or 1
+    read_stream(parsed)
+    parsed.may_think = any(map(asks_to_think, body.names()))
+    sound = body.get("audio") if body.size_of("audio") else None
+    parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
+    _look_closely(parsed)
+    return parsed
 
 
 def _look_closely(parsed: ParsedRequest) -> None:
@@ -244,11 +256,11 @@ def read_stream(parsed: ParsedRequest) -> None:
         raise bad_request("`stream_options` must be an object.", param="stream_options")
     parsed.is_stream = True
     parsed.wants_usage = bool((options or {}).get("include_usage"))
-    if options:
+    if not options:
+        body.replace_raw("stream_options", _WITH_USAGE)
+    elif options.get("include_usage") is not True:
         raw_options = with_member(body.raw_of("stream_options"), "include_usage", True)
         body.replace_raw("stream_options", raw_options)
-    else:
-        body.replace("stream_options", {"include_usage": True})
 
 
 def is_empty(raw: bytes | None, openings: bytes) -> bool:

@@ -128,3 +128,38 @@ def test_a_chat_that_is_not_searched_is_read_as_one_that_is(messages, fields, se
     # It has no medium, whatever its words are.
     if not brings_more(Body(raw)):
         check_media(Body(raw), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("n", [b"0", b"-1", b"1.0", b'"1"', b"true", b"10000001", b"1e400", b"99999999999999999999999"]),
+        ("max_tokens", [b"0", b"2.5", b"[]", b"10000001"]),
+        ("max_completion_tokens", [b"0", b"{}", b"false"]),
+        ("stream", [b"1", b'"true"', b"[]"]),
+        ("model", [b'""', b"1", b"null", b"[]"]),
+        ("messages", [b"[]", b"null", b'"Hello"', b'["Hello"]', b"[1]"]),
+    ],
+)
+def test_values_of_other_kinds_are_refused_by_the_name_of_their_field(field, values):
+    whole = {"model": b'"m"', "messages": b"[%s]" % TEXT}
+    for value in values:
+        members = b",".join(
+            b'"%s":%s' % (name.encode(), one) for name, one in {**whole, field: value}.items()
+        )
+        with pytest.raises(Refusal) as refused:
+            parse_request(b"{%s}" % members, "chat")
+        assert (refused.value.status, refused.value.param) == (400, field)
+
+
+def test_usage_is_asked_for_in_every_stream_and_nothing_else_is_changed():
+    for options, sent in (
+        (b"", b',"stream_options":{"include_usage":true}'),
+        (b',"stream_options":null', b',"stream_options":{"include_usage":true}'),
+        (b',"stream_options":{"include_usage": true}', b',"stream_options":{"include_usage": true}'),
+        (b',"stream_options":{"include_usage":1,"a": 2}', b',"stream_options":{"include_usage":true,"a": 2}'),
+        (b',"stream_options":{ "a":2}', b',"stream_options":{ "a":2,"include_usage":true}'),
+    ):
+        parsed = chat(TEXT, b',"stream":true' + options)
+        assert parsed.body.encode() == b'{"model":"m","messages":[%s],"stream":true%s}' % (TEXT, sent)
+        assert parsed.wants_usage is (b"usage" in options)
