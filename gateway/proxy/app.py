@@ -213,9 +213,7 @@ class App:
         limiter = self._state.limiter
         is_small = length is not None and length <= SMALL
         if limiter.is_local or not is_small:
-            limits = limits_on_every(key)
-            if is_small and len(key.models) == 1:
-                limits = [one for one in limits if one.model is None]
+            limits = limits_on_every(key, is_small=is_small)
             if limits:
                 await limiter.look(limits, key.config.tenant_id)
 

@@ -51,11 +51,6 @@ class CallFacts:
         self.started = time.monotonic()
         self.first_token: float | None = None
 
-    @property
-    def first_token_seconds(self) -> float | None:
-        """From the beginning to the first token; None: there was none, or the answer was not streamed."""
-        return None if self.first_token is None else self.first_token - self.started
-
     def event(
         self,
         status: Status,
@@ -78,7 +73,7 @@ class CallFacts:
             latency: in seconds.
             tier: the service tier that the answer named.
         """
-        first, request = self.first_token_seconds, self._request
+        request, first = self._request, self.first_token
         return UsageEventReport(
             call_id=request.id,
             occurred_at=rfc3339(self.occurred_at),
@@ -89,7 +84,7 @@ class CallFacts:
             is_exact=is_exact,
             usage=usage,
             latency_ms=round(latency * 1000),
-            first_token_ms=None if first is None else round(first * 1000),
+            first_token_ms=None if first is None else round((first - self.started) * 1000),
             is_stream=self._parsed.is_stream,
             target_id=backend.id if backend else None,
             config_revision=self._revision,

@@ -1,6 +1,7 @@
 """What every call is counted in, kept as plain numbers: Prometheus' own counters take a lock for each step."""
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -41,19 +42,19 @@ class _OfModel:
     __slots__ = ("by_status", "first_token", "latency", "nano", "tokens")
 
     def __init__(self) -> None:
-        self.by_status: dict[str, int] = {}
+        self.by_status: dict[str, int] = defaultdict(int)
         self.latency = _Seconds()
         self.first_token: _Seconds | None = None
-        self.tokens: dict[str, int] = {}
+        self.tokens: dict[str, int] = defaultdict(int)
         # By currency.
-        self.nano: dict[str, int] = {}
+        self.nano: dict[str, int] = defaultdict(int)
 
 
 class CallMetrics(Collector):
     """Calls by outcome, their times, tokens and cost, by model. Used in the event loop only."""
 
     def __init__(self) -> None:
-        self._models: dict[str, _OfModel] = {}
+        self._models: dict[str, _OfModel] = defaultdict(_OfModel)
         self._refused: dict[tuple[str, str], int] = {}
 
     def count_finished(
@@ -67,13 +68,13 @@ class CallMetrics(Collector):
             latency_seconds: from the first byte of the call to the end.
             usage: whole numbers by kind; only tokens are shown.
         """
-        of = self._of(model)
-        of.by_status[status] = of.by_status.get(status, 0) + 1
+        of = self._models[model]
+        of.by_status[status] += 1
         of.latency.add(latency_seconds)
-        total = 0
+        total, tokens = 0, of.tokens
         for kind, count in usage.items():
             if kind in TOKEN_KINDS:
-                of.tokens[kind] = of.tokens.get(kind, 0) + count
+                tokens[kind] += count
                 total += count
         return total
 
@@ -83,12 +84,11 @@ class CallMetrics(Collector):
 
     def count_cost(self, model: str, currency: str, nano: int) -> None:
         """Count what a call to `model` cost, in nano-units of a currency."""
-        of = self._of(model)
-        of.nano[currency] = of.nano.get(currency, 0) + nano
+        self._models[model].nano[currency] += nano
 
     def began(self, model: str, seconds: float) -> None:
         """Count a stream's first piece, by the seconds until it came."""
-        of = self._of(model)
+        of = self._models[model]
         if of.first_token is None:
             of.first_token = _Seconds()
         of.first_token.add(seconds)
@@ -120,9 +120,3 @@ class CallMetrics(Collector):
         for (model, code), count in self._refused.items():
             requests.add_metric([model, code], count)
         return iter((requests, latency, first, tokens, cost))
-
-    def _of(self, model: str) -> _OfModel:
-        found = self._models.get(model)
-        if found is None:
-            found = self._models[model] = _OfModel()
-        return found

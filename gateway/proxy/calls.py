@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from gateway.contract import Usage, total_tokens
+from gateway.contract import Usage
 from gateway.proxy import upstream
 from gateway.proxy.answer_errors import FailedAnswer
-from gateway.proxy.call_facts import CallFacts, Status
-from gateway.proxy.call_log import log_answered
+from gateway.proxy.call_facts import CallFacts
 from gateway.proxy.client_answers import ClientStream
 from gateway.proxy.dialects.common import Identity
 from gateway.proxy.endpoint import Endpoint
@@ -25,7 +24,7 @@ from gateway.proxy.outgoing import Sent
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.plans import Plan
-from gateway.proxy.quota_reservations import settle_with_quota
+from gateway.proxy.recorded_calls import RecordedCall
 from gateway.proxy.request import Request
 from gateway.proxy.sessions import session_of
 from gateway.proxy.so_far import SoFar, counted
@@ -44,8 +43,12 @@ _HELD_SECONDS = 0.25
 Said = Callable[[Backend], Mapping[str, str]]
 
 
-class Call:
+class Call(RecordedCall):
     """One call. `run` answers the request; afterwards the call is settled and recorded."""
+
+    __slots__ = (
+        "_apart", "_beginning", "_endpoint", "_index", "_is_sending", "_route", "_said", "_share", "_so_far", "_watch",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -79,13 +82,13 @@ class Call:
         self._index = index
         self._request = request
         self._plan = plan
-        self._key = key = plan.key
         self._parsed = parsed
         self._route = route
         self._endpoint = endpoint
         price = plan.price
         # A price that lacks what each such call uses would be half of the cost.
         self._price = price if price is not None and parsed.is_priced_by(price) else None
+        key = plan.key
         self._facts = CallFacts(request, key, parsed, index.revision, asked)
         self._so_far = so_far
         self._said = said
@@ -97,8 +100,8 @@ class Call:
         self._reservation = Reservation()
         self._share = state.answers.share_of(tenant_id, key.config.key_id)
         self._attempts = upstream.Attempts(session, retries=so_far.retries if so_far else None)
-        self._stream: ClientStream | None = None
-        self._tier: str | None = None  # that a whole answer named
+        self._stream = None
+        self._tier = None
         # Waiting for a slow client, not for the backend.
         self._is_sending = False
         self._watch = Watch(request, state.serving, self._lacks_only_usage)
@@ -140,12 +143,7 @@ class Call:
                 self._state.spool.forget(self._request.id)
             # A call without a record has used nothing.
             if not self._reservation.is_settled:
-                await self._settle({}, is_unused=True)
-
-    async def record_failure(self, refusal: Refusal) -> None:
-        """Record that the call failed, if a backend got it and nothing is on record. Raises SpoolError."""
-        if self._attempts.reached is not None and not self._is_finished:
-            await self._finish("error", refusal.status, {}, is_exact=True)
+                await self._settle({}, 0, is_unused=True)
 
     def _lacks_only_usage(self) -> bool:
         stream = self._stream
@@ -368,31 +366,3 @@ class Call:
         if stream is None:
             return ({}, True) if is_failed else self._endpoint.count(self._parsed, self._route, None)
         return stream.counted(self._parsed, self._route, is_failed=is_failed)
-
-    async def _settle(self, usage: Usage, *, is_unused: bool = False) -> None:
-        nano = self._parsed.cost(self._price, usage) if self._price and not is_unused else 0
-        if not self._reservation.is_settled and nano and self._price:
-            self._state.metrics.count_cost(self._parsed.model, self._price.currency, nano)
-        quota, tokens = self._attempts.quota, total_tokens(usage)
-        await settle_with_quota(self._state.limiter, self._reservation, quota, tokens, nano)
-
-    async def _finish(self, status: Status, http_status: int, usage: Usage, *, is_exact: bool) -> None:
-        """Record the call and settle its limits; returns when it is on disk. Raises SpoolError."""
-        self._is_finished = self._request.is_recorded = True
-        latency, first = time.monotonic() - self._facts.started, self._facts.first_token_seconds
-        model = self._parsed.model
-        self._state.metrics.count_finished(model, status, latency, usage)
-        if first is not None and self._attempts.reached is not None:
-            self._state.first_tokens.note(self._attempts.reached.id, first)
-            self._state.metrics.count_first_token(model, first)
-        reached = self._attempts.reached
-        tier = self._tier if self._stream is None else self._stream.service_tier
-        event = self._facts.event(
-            status, http_status, usage, reached, is_exact=is_exact, latency=latency, tier=tier
-        )
-        log_answered(event, self._key)
-        # Record first: a call cancelled while settling is still recorded.
-        try:
-            await self._state.spool.append(event)
-        finally:
-            await self._settle(usage, is_unused=status == "error" and not usage)

@@ -3,14 +3,28 @@
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
 from gateway.contract import NANO, LimitConfig
 from gateway.proxy.errors import Refusal, retry_after
 from gateway.proxy.index import Key
-from gateway.proxy.windows import NEVER, Calendar, Counter, LastMinute, Now, Reserved
+from gateway.proxy.limit_sets import (
+    CALENDAR_KINDS,
+    CALLS,
+    MONEY,
+    REQUESTS,
+    CalendarRow,
+    Calendars,
+    LimitSet,
+    measure_of,
+    new_counter,
+    prepare,
+    tightest,
+)
+from gateway.proxy.rates import rate_headers
+from gateway.proxy.windows import NEVER, Calendar, CallsOfMinute, Counter, Now, Reserved, TokensOfMinute
 
 _UNITS = {
     "requests_per_minute": "requests per minute",
@@ -25,19 +39,11 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
-# The headers for the limit itself, for what is left of it, and for when the next part of it is free.
-_HEADERS = {
-    kind: (f"x-ratelimit-limit-{noun}", f"x-ratelimit-remaining-{noun}", f"x-ratelimit-reset-{noun}")
-    for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"))
-}
 _SWEPT_AT_ONCE = 500  # counters: about 2 ms
-# Sets of limits whose counters are remembered.
-_MOST_BOUND = 4096
+# Sets of limits that are kept prepared.
+_MOST_SETS = 4096
 # Fast enough that a sweep ends before the number of counters doubles.
 _SWEPT_FOR_EACH_NEW = 2
-# What a limit counts: places in `EstimatedUsage.amounts`.
-_CALLS, _TOKENS, _MONEY = range(3)
-CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
 class EstimatedUsage(msgspec.Struct, frozen=True, gc=False):
@@ -52,20 +58,17 @@ class EstimatedUsage(msgspec.Struct, frozen=True, gc=False):
     is_output_named: bool
     input_nano: int = 0
     output_nano: int = 0
-
-    @property
-    def amounts(self) -> tuple[int, int, int] | None:
-        """How much to reserve of limits that count calls, tokens and money; None if it depends on the limit."""
-        if not self.is_output_named:
-            return None
-        return 1, self.input_tokens + self.output_tokens, self.input_nano + self.output_nano
+    # Limits on requests to all models have counted the call already.
+    is_counted: bool = False
 
     def of(self, limit: LimitConfig) -> int:
         """How much of one limit to reserve."""
-        measure = _measure_of(limit)
-        if measure == _CALLS:
+        measure = measure_of(limit)
+        if measure == CALLS:
             return 1
-        if measure == _MONEY:
+        if measure == REQUESTS:
+            return int(not self.is_counted)
+        if measure == MONEY:
             sure, unsure = self.input_nano, self.output_nano
         else:
             sure, unsure = self.input_tokens, self.output_tokens
@@ -74,39 +77,45 @@ class EstimatedUsage(msgspec.Struct, frozen=True, gc=False):
         return max(sure, min(sure + unsure, limit.value))
 
 
-def _measure_of(limit: LimitConfig) -> int:
-    """What a limit counts."""
-    if limit.kind in ("requests_per_minute", "concurrent_calls"):
-        return _CALLS
-    return _MONEY if limit.kind == "money_per_month" else _TOKENS
-
-
 # The least that any call uses.
 LEAST = EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1)
 
 
-def limits_on_every(key: Key) -> list[LimitConfig]:
-    """The hard limits that apply to every call of this key, whatever model it names."""
-    found = key.found_limits.get("")
+def limits_on_every(key: Key, *, is_small: bool) -> list[LimitConfig]:
+    """The hard limits that apply to every call of this key, whatever model it names.
+
+    Of a call with a small body, only those on all models. The list is made once for each key, because limiters know
+    lists by their identity.
+    """
+    # No model has such a name.
+    name = "\0" if is_small else ""
+    found = key.found_limits.get(name)
     if found is None:
-        is_for_one = len(key.models) == 1
+        is_for_one = len(key.models) == 1 and not is_small
         found = [one for one in key.config.limits if one.is_hard and (one.model is None or is_for_one)]
-        key.found_limits[""] = found
+        key.found_limits[name] = found
     return found
 
 
 class Reservation(msgspec.Struct):
-    """What one call has reserved. `headers` report how much is left of the tightest limits per minute.
+    """What one call has reserved. `headers` report how much is left of the tightest limits per minute."""
 
-    `holds` has the counters that learn what was used, and whether they count money; `requests` those that count calls
-    of a minute.
-    """
-
-    holds: list[tuple[Counter, Reserved, bool]] = []
-    requests: list[tuple[Counter, Reserved]] = []
     headers: dict[str, str] = {}
     soft_exceeded: list[LimitConfig] = []
     is_settled: bool = False
+
+
+class _Held(Reservation):
+    """What one call has reserved in this process."""
+
+    # By measure; then perhaps more, to which `calendars` point.
+    amounts: Sequence[int] = ()
+    slots: Sequence[Now] = ()
+    calendars: Sequence[CalendarRow] = ()
+    entries: Sequence[tuple[TokensOfMinute, Reserved]] = ()
+    # When the call came, for the minutes that count it, each with its measure.
+    at: float = 0.0
+    requests: Sequence[tuple[CallsOfMinute, int]] = ()
 
 
 class LimitReached(Refusal):
@@ -164,30 +173,6 @@ class Limiter(Protocol):
         """Drop the counters of these deleted limits if their window is over."""
 
 
-class Remaining(NamedTuple):
-    """How much of one limit is used, and the seconds until its oldest call leaves the minute."""
-
-    limit: LimitConfig
-    used: int
-    next_seconds: float
-
-
-class _Bound(NamedTuple):
-    """One limit of a set, and its counter. `clock` and `measure` are places in `_Times`
-    and in `EstimatedUsage.amounts`."""
-
-    limit: LimitConfig
-    counter: Counter
-    clock: int
-    measure: int
-
-
-# By the monotonic clock, and by that of the wall.
-_Times = tuple[float, float]
-# What to reserve at one counter, and when.
-_Asked = tuple[_Bound, int, float]
-
-
 class MemoryLimiter:
     """Counts in this process. One event loop and no `await` between check and reservation make it atomic."""
 
@@ -200,97 +185,164 @@ class MemoryLimiter:
         self._monotonic = monotonic
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
-        # By the identities of the limits, which live as long as what is bound to them.
-        self._bound: dict[tuple[int, ...], list[_Bound]] = {}
+        # By the identity of the list of limits, which lives as long as its set.
+        self._sets: dict[int, LimitSet] = {}
+        # Days and months that have begun.
+        self._epoch = 0
         # Checks one counter per step.
         self._sweep: Iterator[None] = iter(())
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
-        times = self._monotonic(), self._wall()
-        for limit, counter, clock, _ in self._bind(limits, times):
+        asked = self._set_of(limits)
+        for counter, value, _ in asked.rows:
             # `LEAST` is 1 of everything.
-            if counter.count >= limit.value or times[clock] >= counter.until:
-                self._ask(limits, LEAST, Reservation())
+            if counter.count >= value:
+                self._ask(asked, LEAST, self._monotonic())
                 return
 
     async def admit(
         self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
     ) -> Reservation:
-        reservation = Reservation(holds=[], requests=[])
-        remaining = []
-        for (limit, counter, _, measure), amount, now in self._ask(limits, estimate, reservation):
-            held = counter.hold(amount, now)
-            # A request counts as one, however it ended.
-            if limit.kind != "requests_per_minute":
-                reservation.holds.append((counter, held, measure == _MONEY))
-            else:
-                reservation.requests.append((counter, held))
-            if type(counter) is LastMinute:
-                remaining.append(Remaining(limit, counter.count, counter.seconds_to_next(now)))
-        reservation.headers = rate_headers(remaining)
-        return reservation
+        asked = self._set_of(limits)
+        now = self._monotonic()
+        tokens = estimate.input_tokens + estimate.output_tokens
+        amounts = 1, tokens, estimate.input_nano + estimate.output_nano, 0 if estimate.is_counted else 1
+        # In one pass, because nearly every call fits.
+        for row in asked.rows:
+            counter, value, measure = row
+            counter.count = count = counter.count + amounts[measure]
+            if count > value:
+                return self._admit_slowly(asked, row, amounts, estimate, now)
+        entries = [(minute, minute.enter(tokens, now)) for minute in asked.minutes_of_tokens]
+        return self._held(asked, amounts, entries, now)
+
+    def _held(
+        self,
+        asked: LimitSet,
+        amounts: Sequence[int],
+        entries: Sequence[tuple[TokensOfMinute, Reserved]],
+        now: float,
+    ) -> _Held:
+        """The reservation of a call whose `amounts` are counted."""
+        for minute, measure in asked.minutes_of_calls:
+            if amounts[measure]:
+                minute.enter(now)
+        headers = rate_headers(tightest(asked.shown_requests, now), tightest(asked.shown_tokens, now))
+        rows, requests = asked.calendars.rows, asked.minutes_of_calls
+        return _Held(headers, [], False, amounts, asked.slots, rows, entries, now, requests)
+
+    def _admit_slowly(
+        self,
+        asked: LimitSet,
+        last: tuple[Counter, int, int],
+        amounts: Sequence[int],
+        estimate: EstimatedUsage,
+        now: float,
+    ) -> _Held:
+        """Admit a call that may not fit: see `Limiter.admit`. Its amounts are counted up to the row `last`."""
+        for row in asked.rows:
+            counter, _, measure = row
+            counter.count -= amounts[measure]
+            if row is last:
+                break
+        each, soft_exceeded = self._ask(asked, estimate, now)
+        entries = []
+        for (counter, _, _), amount in zip(asked.rows, each, strict=True):
+            counter.count += amount
+            if isinstance(counter, TokensOfMinute):
+                entries.append((counter, counter.enter(amount, now)))
+        held = self._held(asked, (*amounts, *each), entries, now)
+        held.soft_exceeded = soft_exceeded
+        first = len(amounts)
+        held.calendars = [
+            (calendar, start, measure, first + at)
+            for calendar, start, measure, at in asked.calendars.by_limit
+        ]
+        return held
 
     def _ask(
-        self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, reservation: Reservation
-    ) -> list[_Asked]:
-        """What to reserve, if all hard limits have room. Raises LimitReached; notes soft limits without room."""
-        asked: list[_Asked] = []
+        self, asked: LimitSet, estimate: EstimatedUsage, now: float
+    ) -> tuple[list[int], list[LimitConfig]]:
+        """What to reserve under each limit, and soft limits without room, if all hard ones have room.
+
+        Raises LimitReached.
+        """
+        amounts, soft_exceeded = [], []
         refused: LimitReached | None = None
         longest = 0.0
-        times = self._monotonic(), self._wall()
-        named = estimate.amounts
-        for bound in self._bind(limits, times):
-            limit, counter, clock, measure = bound
-            now = times[clock]
-            amount = estimate.of(limit) if named is None else named[measure]
-            asked.append((bound, amount, now))
-            if counter.count + amount <= limit.value and now < counter.until:
-                continue
-            _prepare(limit, counter, now)
-            wait = counter.wait_seconds(amount, limit.value, now)
+        wall = self._wall()
+        for limit, (counter, value, _) in zip(asked.limits, asked.rows, strict=True):
+            amount = estimate.of(limit)
+            amounts.append(amount)
+            time_of_kind = wall if isinstance(counter, Calendar) else now
+            wait = counter.wait_seconds(amount, value, time_of_kind)
             if wait > 0 and not limit.is_hard:
-                reservation.soft_exceeded.append(limit)
+                soft_exceeded.append(limit)
             # Report the limit with the longest wait, so that a retry at that time succeeds.
             elif wait > longest:
                 longest = wait
-                refused = LimitReached(limit, wait, counter.used(now), amount)
+                refused = LimitReached(limit, wait, counter.used(time_of_kind), amount)
         if refused is not None:
-            refused.headers.update(rate_headers(_remaining(asked)))
+            for counter, _, _ in asked.rows:
+                counter.used(now)
+            headers = rate_headers(tightest(asked.shown_requests, now), tightest(asked.shown_tokens, now))
+            refused.headers.update(headers)
             raise refused
-        return asked
+        return amounts, soft_exceeded
 
-    def _bind(self, limits: Sequence[LimitConfig], times: _Times) -> list[_Bound]:
-        """The counters of a set of limits: found once, until one of any set is dropped."""
-        name = tuple(map(id, limits))
-        bound = self._bound.get(name)
-        if bound is None:
-            # First, because it drops counters.
-            self._go_on(_SWEPT_FOR_EACH_NEW * sum((one.id, one.kind) not in self._counters for one in limits))
-            bound = []
-            for limit in limits:
-                counter = self._counters.get((limit.id, limit.kind))
-                if counter is None:
-                    counter = self._counters[limit.id, limit.kind] = _new_counter(limit)
-                clock = int(isinstance(counter, Calendar))
-                _prepare(limit, counter, times[clock])
-                bound.append(_Bound(limit, counter, clock, _measure_of(limit)))
-            if len(self._bound) >= _MOST_BOUND:
-                self._bound.clear()
-            self._bound[name] = bound
-        return bound
+    def _set_of(self, limits: Sequence[LimitConfig]) -> LimitSet:
+        """The prepared set of these limits, in the days and months of now."""
+        found = self._sets.get(id(limits)) or self._new_set(limits)
+        calendars = found.calendars
+        if calendars.epoch != self._epoch or self._wall() >= calendars.until:
+            self._begin(found)
+        return found
+
+    def _new_set(self, limits: Sequence[LimitConfig]) -> LimitSet:
+        # First, because it drops counters.
+        self._go_on(_SWEPT_FOR_EACH_NEW * sum((one.id, one.kind) not in self._counters for one in limits))
+        counters = []
+        for limit in limits:
+            counter = self._counters.get((limit.id, limit.kind))
+            if counter is None:
+                counter = self._counters[limit.id, limit.kind] = new_counter(limit)
+            counters.append(counter)
+        if len(self._sets) >= _MOST_SETS:
+            self._sets.clear()
+        made = self._sets[id(limits)] = LimitSet(limits, counters)
+        return made
+
+    def _begin(self, asked: LimitSet) -> None:
+        """Begin the days and months of a set whose time has come; another set may have begun some of them."""
+        wall = self._wall()
+        for limit, (counter, _, _) in zip(asked.limits, asked.rows, strict=True):
+            self._epoch += prepare(limit, counter, wall)
+        asked.calendars = Calendars(asked.counted_days, self._epoch)
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
         if reservation.is_settled:
             return
         reservation.is_settled = True
-        for counter, held, is_money in reservation.holds:
-            counter.settle(held, nano if is_money else tokens)
+        if not isinstance(reservation, _Held):
+            return
+        for slot in reservation.slots:
+            slot.count -= 1
+        amounts = reservation.amounts
+        used = 1, tokens, nano
+        for calendar, start, measure, place in reservation.calendars:
+            # Otherwise the day or month of the call's start is over.
+            if calendar.start == start:
+                calendar.settled += used[measure]
+                calendar.count += used[measure] - amounts[place]
+        for minute, entry in reservation.entries:
+            minute.settle(entry, tokens)
 
     async def undo(self, reservation: Reservation) -> None:
-        if not reservation.is_settled:
+        if isinstance(reservation, _Held) and not reservation.is_settled:
             await self.settle(reservation, 0, 0)
-            for counter, held in reservation.requests:
-                counter.settle(held, 0)
+            for minute, measure in reservation.requests:
+                if reservation.amounts[measure]:
+                    minute.leave(reservation.at)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """As in `Limiter`: some now, and two per new counter. Checking 400,000 at once would stop every call."""
@@ -318,49 +370,7 @@ class MemoryLimiter:
         if counter is not None and counter.is_idle(now()):
             del self._counters[name]
             # One of them may have it.
-            self._bound.clear()
-
-
-def _prepare(limit: LimitConfig, counter: Counter, now: float) -> None:
-    """Tell a counter of days or months what its limit says of them."""
-    if isinstance(counter, Calendar):
-        counter.time_zone = limit.time_zone
-        if limit.used is not None and limit.used_as_of is not None:
-            counter.seed(limit.used, limit.used_as_of, now)
-
-
-def _remaining(asked: list[_Asked]) -> list[Remaining]:
-    return [
-        Remaining(bound.limit, bound.counter.used(now), bound.counter.seconds_to_next(now))
-        for bound, _, now in asked
-        if isinstance(bound.counter, LastMinute)
-    ]
-
-
-def rate_headers(remaining: Iterable[Remaining]) -> dict[str, str]:
-    """OpenAI's x-ratelimit headers for the hard limits per minute with the least room."""
-    tightest: dict[str, tuple[int, int, float]] = {}
-    for limit, used, seconds in remaining:
-        if limit.is_hard and (kind := limit.kind) in _HEADERS:
-            room = limit.value - used
-            left = (room if room > 0 else 0, limit.value, seconds)
-            if kind not in tightest or left < tightest[kind]:
-                tightest[kind] = left
-    headers: dict[str, str] = {}
-    for name, (room, value, seconds) in tightest.items():
-        of_limit, of_room, of_reset = _HEADERS[name]
-        headers[of_limit] = str(value)
-        headers[of_room] = str(room)
-        headers[of_reset] = f"{seconds:.3f}s"
-    return headers
-
-
-def _new_counter(limit: LimitConfig) -> Counter:
-    if limit.kind in CALENDAR_KINDS:
-        return Calendar(is_month=limit.kind != "tokens_per_day", time_zone=limit.time_zone)
-    if limit.kind == "concurrent_calls":
-        return Now()
-    return LastMinute()
+            self._sets.clear()
 
 
 def _explain(limit: LimitConfig, wait_seconds: float, used: int, estimate: int) -> str:

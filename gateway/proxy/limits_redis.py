@@ -21,9 +21,10 @@ import structlog
 
 from gateway.contract import LimitConfig
 from gateway.proxy.errors import unavailable
-from gateway.proxy.limits import LEAST, EstimatedUsage, LimitReached, Remaining, Reservation, rate_headers
+from gateway.proxy.limits import LEAST, EstimatedUsage, LimitReached, Reservation
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.packed_limits import PackedLimits, Script, microseconds
+from gateway.proxy.rates import Rate, rate_headers
 from gateway.proxy.redis_address import read_url
 from gateway.proxy.redis_line import Word
 from gateway.proxy.redis_nodes import Away, Nodes, Pack
@@ -189,22 +190,17 @@ class RedisLimiter:
             request = asked.admit(call, amounts, self._now(), answer[1] / 1e6, is_look=is_look)
             answer = await self._run(tag, request)
         reservation.starts = answer[6::_FACTS]
-        remaining = []
-        for at in asked.minutes:
-            settled, reserved, _, next_leaves = answer[2 + at * _FACTS : 6 + at * _FACTS]
-            used = int(settled) + int(reserved)
-            remaining.append(Remaining(asked.limits[at], used, next_leaves / 1e6))
+        requests, tokens = asked.shown
+        reservation.headers = rate_headers(_tightest(requests, answer), _tightest(tokens, answer))
         if any(answer[4::_FACTS]):
-            self._note_excess(reservation, answer[2:], remaining)
-        reservation.headers = rate_headers(remaining)
+            self._note_excess(reservation, answer[2:])
         if asked.leased and not is_look:
             self._open[call] = reservation
 
     @staticmethod
-    def _note_excess(
-        reservation: SharedReservation, facts: Sequence[Any], remaining: Iterable[Remaining]
-    ) -> None:
+    def _note_excess(reservation: SharedReservation, facts: Sequence[Any]) -> None:
         """Note the soft limits without room. Raises LimitReached if there is a hard one."""
+        soft_exceeded = []
         refused: LimitReached | None = None
         longest = 0.0
         assert reservation.limits is not None
@@ -212,13 +208,14 @@ class RedisLimiter:
         for limit, amount, (settled, reserved, wait, _, _) in each:
             wait_seconds = NEVER if wait < 0 else wait / 1e6
             if wait_seconds > 0 and not limit.is_hard:
-                reservation.soft_exceeded.append(limit)
+                soft_exceeded.append(limit)
             elif wait_seconds > longest:
                 longest = wait_seconds
                 refused = LimitReached(limit, wait_seconds, int(settled) + int(reserved), amount)
         if refused is not None:
-            refused.headers.update(rate_headers(remaining))
+            refused.headers.update(reservation.headers)
             raise refused
+        reservation.soft_exceeded = soft_exceeded
 
     def _undo(self, reservation: SharedReservation) -> None:
         """Schedule the release of everything that was or may have been reserved for a call that will not happen."""
@@ -322,6 +319,17 @@ class RedisLimiter:
     def _now(self) -> Word:
         """The time for scripts; if it is empty, the server uses its own."""
         return microseconds(self._clock()) if self._clock else ""
+
+
+def _tightest(shown: Iterable[tuple[int, int]], answer: Sequence[Any]) -> Rate | None:
+    """What is left of the tightest of these limits, by what admit.lua answered."""
+    least: Rate | None = None
+    for at, value in shown:
+        settled, reserved, _, next_leaves = answer[2 + at * _FACTS : 6 + at * _FACTS]
+        rate = max(value - int(settled) - int(reserved), 0), value, next_leaves / 1e6
+        if least is None or rate < least:
+            least = rate
+    return least
 
 
 def _is_cancelled() -> bool:

@@ -17,6 +17,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         new = self.registry
         self._calls = CallMetrics()
+        # Count what a call to a model cost, in nano-units of a currency.
+        self.count_cost = self._calls.count_cost
         new.register(self._calls)
         self.refused_by_limit = Counter(
             "llm_limit_refusals", "Calls refused by a hard limit", ["scope", "kind"], registry=new
@@ -114,8 +116,8 @@ class Metrics:
 
     def count_finished(
         self, model: str, status: str, latency_seconds: float, usage: Mapping[str, int]
-    ) -> None:
-        """Count a call that reached a backend.
+    ) -> int:
+        """Count a call that reached a backend. Returns its tokens.
 
         Args:
             model: public name of the model.
@@ -123,17 +125,15 @@ class Metrics:
             latency_seconds: from the first byte of the call to the end.
             usage: whole numbers by kind; only tokens are shown.
         """
-        self.totals["tokens"] += self._calls.count_finished(model, status, latency_seconds, usage)
-        self.totals["requests"] += 1
-        self.totals[status] += 1
+        tokens, totals = self._calls.count_finished(model, status, latency_seconds, usage), self.totals
+        totals["tokens"] += tokens
+        totals["requests"] += 1
+        totals[status] += 1
+        return tokens
 
     def count_first_token(self, model: str, seconds: float) -> None:
         """Count a stream's first piece, by the seconds until it came."""
         self._calls.began(model, seconds)
-
-    def count_cost(self, model: str, currency: str, nano: int) -> None:
-        """Count what a call to `model` cost, in nano-units of a currency."""
-        self._calls.count_cost(model, currency, nano)
 
     def count_refused(self, model: str, code: str) -> None:
         """Count a call that was refused; `model` is empty unless it is one of ours."""

@@ -10,7 +10,7 @@ from hashlib import sha1
 from pathlib import Path
 
 from gateway.contract import LimitConfig
-from gateway.proxy.limits import CALENDAR_KINDS
+from gateway.proxy.limit_sets import CALENDAR_KINDS
 from gateway.proxy.redis_line import Word, pack
 from gateway.proxy.redis_nodes import Pack
 from gateway.proxy.windows import calendar_window
@@ -58,7 +58,8 @@ class PackedLimits:
     """The limits of one tenant under which a call is admitted together.
 
     `kept` holds the places of those that remember the call until it is settled; the others count requests, which
-    are never corrected. `leased` holds the places of those with leases, and `minutes` those over a minute.
+    are never corrected. `leased` holds the places of those with leases. `shown` holds place and value of what clients
+    are told of: the hard limits per minute on requests, and those on tokens.
     """
 
     def __init__(self, limits: Sequence[LimitConfig], tenant_id: str, lease_microseconds: int) -> None:
@@ -67,7 +68,10 @@ class PackedLimits:
         self.shapes = [shape_of(limit) for limit in limits]
         self.kept = [at for at, limit in enumerate(limits) if limit.kind != "requests_per_minute"]
         self.leased = [at for at, shape in enumerate(self.shapes) if shape != "minute"]
-        self.minutes = [at for at, shape in enumerate(self.shapes) if shape == "minute"]
+        self.shown = tuple(
+            [(at, limit.value) for at, limit in enumerate(limits) if limit.is_hard and limit.kind == kind]
+            for kind in ("requests_per_minute", "tokens_per_minute")
+        )
         names = [f"limits:{{{tenant_id}}}:{limit.id}:{limit.kind}" for limit in limits]
         self.keys = [(f"{name}:calls", f"{name}:numbers") for name in names]
         self._admit_size = 3 + _ADMIT_FIXED + (3 + _ADMIT_EACH) * len(limits)

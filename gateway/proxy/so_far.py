@@ -2,7 +2,6 @@
 
 import msgspec
 
-from gateway.contract import LimitConfig
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.retries import Retries
 
@@ -20,15 +19,6 @@ class SoFar(msgspec.Struct):
         return self.retries is None or self.retries.may_ask_another_model()
 
 
-class CountedUsage(EstimatedUsage, frozen=True, gc=False):
-    """The usage of a call that limits on requests to all models have counted already."""
-
-    def of(self, limit: LimitConfig) -> int:
-        if limit.kind == "requests_per_minute" and limit.model is None:
-            return 0
-        return EstimatedUsage.of(self, limit)
-
-
-def counted(estimate: EstimatedUsage) -> CountedUsage:
-    """The same usage, of a call that is counted already."""
-    return CountedUsage(**{name: getattr(estimate, name) for name in estimate.__struct_fields__})
+def counted(estimate: EstimatedUsage) -> EstimatedUsage:
+    """The same usage, of a call that limits on requests to all models have counted already."""
+    return msgspec.structs.replace(estimate, is_counted=True)

@@ -54,6 +54,7 @@ class State:
     active: int = 0
     # Each ends one call in progress.
     serving: set[Callable[[], None]] = field(default_factory=set)
+    # Set once the process ends and no call is in progress.
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     # What is wrong with the configuration that the control plane sends, in words for operators.
     config_problem: Callable[[], str] = str
@@ -107,12 +108,11 @@ class State:
     def call_began(self) -> None:
         """Count a call in progress."""
         self.active += 1
-        self.idle.clear()
 
     def call_ended(self) -> None:
-        """Count a call as ended; the last one wakes those who wait for the end."""
+        """Count a call as ended. While the process ends, the last one wakes those who wait for it."""
         self.active -= 1
-        if self.active == 0:
+        if self.is_draining and self.active == 0:
             self.idle.set()
 
     def describe(self, problem: str, refused: RefusedRevision | None = None) -> Ack:

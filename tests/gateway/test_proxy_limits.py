@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.contract import NANO, LimitConfig
+from gateway.proxy import limits as limits_module
 from gateway.proxy.limits import EstimatedUsage, LimitReached, MemoryLimiter
+from gateway.proxy.so_far import counted
 
 ONE = EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True)
 
@@ -201,6 +203,46 @@ def test_a_clock_that_jumps_back_reopens_no_window(limiters):
     with pytest.raises(LimitReached) as refused:
         limiter.admit(monthly)
     assert refused.value.headers["retry-after"] == str(28 * 86400 + 3600)
+
+
+def test_a_day_that_another_key_began_is_the_same_when_the_clock_jumps_back(limiters):
+    clock = Clock(datetime(2026, 2, 1, 23, 59, 58, tzinfo=UTC).timestamp())
+    limiter = Counted(limiters, clock)
+    mine, theirs = [limit("tokens_per_day", 100)], [limit("tokens_per_day", 100)]
+    limiter.settle(limiter.admit(mine), tokens=1)
+    clock.now += 4
+    limiter.settle(limiter.admit(theirs), tokens=1)
+    clock.now -= 3
+    reserved = limiter.admit(mine, EstimatedUsage(90, 0, True))
+    limiter.settle(reserved, tokens=9)
+    limiter.admit(theirs, EstimatedUsage(90, 0, True))
+    with pytest.raises(LimitReached, match=r"\(100 used"):
+        limiter.admit(mine)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_call_that_is_counted_already_is_no_further_request_to_all_models(limiters, is_named):
+    limiter = Counted(limiters, Clock())
+    to_all, to_one = limit("requests_per_minute", 2), limit("requests_per_minute", 2, "of-model", model="m")
+    one = EstimatedUsage(1, 0, is_named)
+    limiter.admit([to_all, to_one], one)
+    assert limiter.admit([to_all], counted(one)).headers["x-ratelimit-remaining-requests"] == "1"
+    limiter.admit([to_all, to_one], one)
+    limiter.admit([to_all], counted(one))
+    with pytest.raises(LimitReached) as refused:
+        limiter.admit([to_all, to_one], counted(one))
+    assert refused.value.limit.id == "of-model"
+
+
+def test_sets_of_limits_that_are_kept_prepared_are_bounded(monkeypatch):
+    monkeypatch.setattr(limits_module, "_MOST_SETS", 3)
+    limiter = MemoryLimiter()
+    sets = [[limit("concurrent_calls", 10), limit("tokens_per_day", 10)] for _ in range(10)]
+    for one in sets:
+        asyncio.run(limiter.admit(one, ONE, "t"))
+    assert 0 < len(limiter._sets) <= 3
+    with pytest.raises(LimitReached):
+        asyncio.run(limiter.look(sets[0], "t"))
 
 
 def test_the_ledgers_numbers_are_where_a_new_process_begins(limiters):
