@@ -57,6 +57,8 @@ class Reference:
     def on_headers_complete(self):
         self._is_in_head = False
         self._start = self._parser.get_method(), self._parser.get_http_version()
+        # Others are refused, whatever httptools says of them.
+        assert self._start[1] in ("1.0", "1.1")
 
     def on_body(self, data):
         self._body += data
@@ -140,7 +142,7 @@ requests = st.tuples(
 )
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(
     # Repetition, of which the last may be something else.
     runs=st.lists(st.tuples(requests, st.integers(1, 4)), min_size=1, max_size=5),
@@ -149,6 +151,7 @@ requests = st.tuples(
     damage=st.none() | st.tuples(st.integers(0, 1500), st.sampled_from([b"", b"\r\n", b"0", b" ", b"\n", b"\0"])),
 )  # fmt: skip
 @example(runs=[((0, 3, 0), 3), ((0, 10, 0), 2)], cuts={440}, joined=set(), damage=None)
+@example(runs=[((0, 1, 0), 3), ((9, 1, 0), 1), ((0, 1, 0), 1)], cuts=set(), joined=set(), damage=None)
 def test_all_is_taken_for_what_httptools_takes_it_for(runs, cuts, joined, damage):
     pieces = [written(*one) for one, times in runs for _ in range(times)]
     data = b"".join(pieces)
@@ -233,6 +236,21 @@ def test_only_the_one_plain_way_to_write_a_head_is_recognized(start, is_plain):
         b"POST", b"/a", "1.1", [(b"host", b"x"), (b"content-length", b"2")], size=20, count=2, is_last=False
     )
     assert not heads.is_repeated_anew
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        HEADS[9] % b"1" + b"a",
+        b"GET /a HTTP/1.0\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nx: a\0b\r\n\r\n",
+    ],
+)
+def test_after_the_last_request_nothing_is_one(last):
+    for pieces in ([last, ONE], [last + ONE], [last, ONE, ONE]):
+        assert taken(ONE, ONE, ONE, *pieces) == Reference(b"".join([ONE, ONE, ONE, *pieces])).complete
 
 
 def test_half_a_head_before_a_repeated_request_is_part_of_it():

@@ -126,9 +126,11 @@ class RequestHeads:
     ) -> tuple[RequestHead, bytes | None]:
         """The head, and the value of its Content-Length, None without one.
 
-        Raises UnicodeDecodeError if the target is not ASCII. Nobody may change `raw` afterwards. The arguments are
-        those of `RequestHead`.
+        Raises ValueError for another version than 1.1 or 1.0, and for a target that is not ASCII. Nobody may change
+        `raw` afterwards. The arguments are those of `RequestHead`.
         """
+        if version not in ("1.1", "1.0"):
+            raise ValueError("another version of HTTP")
         headers, length = self._heads.read(raw, size)
         target = self._heads.target(url)
         last = self._last

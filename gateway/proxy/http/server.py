@@ -112,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
         self._current: Exchange | None = None
         self._receiving: Exchange | None = None
         self._is_reading = True
-        # What comes is not read: the last request is here, or something was not HTTP.
+        # What comes is not read: the last request is here, or it is not HTTP.
         self._is_over = False
         self._discarded = 0
         self._head_read = 0
@@ -204,24 +204,25 @@ class ClientConnection(asyncio.Protocol):
             if self._discarded > _MOST_DISCARDED:
                 self._transport.abort()
             return
-        body = self._repeated.body_in(data) if self._repeated is not None and self._is_between else None
-        if body is None:
+        repeated = self._repeated if self._is_between else None
+        if repeated is None or not self._is_repeated(repeated, data):
             self._read(data)
-        else:
-            self._repeat(body)
         if self._queue and self._current is not None:
             self._pause()
         if self._waiter is not None:
             self._wake()
 
-    def _repeat(self, body: bytes) -> None:
-        """A request like the last one has come, as a whole. The parser need not read it, and is as before."""
-        assert self._repeated is not None
-        exchange = Exchange(self, self._repeated.head, b"%d" % len(body))
+    def _is_repeated(self, repeated: Repeated, data: bytes) -> bool:
+        """Take what came if it is a whole request like the last one. The parser does not read it, and is as before."""
+        body = repeated.body_in(data)
+        if body is None:
+            return False
+        exchange = Exchange(self, repeated.head, b"%d" % len(body))
         if exchange.arrived(body):
             self._pause()
         exchange.is_body_complete = True
         self._offer(exchange)
+        return True
 
     def _read(self, data: bytes) -> None:
         was_in_head = self._is_in_head
@@ -289,9 +290,6 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         parser = self._parser
         version = parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            self._give_up("malformed")
-            return
         try:
             head, length = self._heads.read(
                 parser.get_method(),
@@ -302,9 +300,11 @@ class ClientConnection(asyncio.Protocol):
                 count=self._head_count,
                 is_last=version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade(),
             )
-        except UnicodeDecodeError:
+        except ValueError:
             self._give_up("malformed")
             return
+        if head.is_last:
+            self._repeated = None
         self._expects_continue = head.headers.expects_continue and version == "1.1"
         self._is_in_head = False
         self._receiving = exchange = Exchange(self, head, length)
