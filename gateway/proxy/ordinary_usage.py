@@ -3,16 +3,10 @@
 For such a report, if it is possible, `gateway.proxy.evidence` comes to exactly these numbers, in many more steps.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from gateway.contract import Usage
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.usage import Reported
-
-if TYPE_CHECKING:
-    from gateway.proxy.evidence import Bounds
+from gateway.proxy.usage_bounds import Bounds
 
 
 def ordinary_usage(reported: Reported | None, bounds: Bounds, delivered: Delivered) -> Usage | None:
@@ -36,6 +30,19 @@ def ordinary_usage(reported: Reported | None, bounds: Bounds, delivered: Deliver
     if not delivered.least <= completion <= most:
         return None
     return {"input": prompt, "output": completion}
+
+
+def estimated_usage(bounds: Bounds, delivered: Delivered) -> Usage:
+    """The usage of an answer without a report, on the high side. Sound is counted as such."""
+    usage = {"input": bounds.input_estimate}
+    if bounds.is_embedding or not (tokens := delivered.estimate(bounds.characters_of_a_sound_token)):
+        return usage
+    sound = min(tokens, delivered.sound_estimate(bounds.characters_of_a_sound_token))
+    if tokens > sound:
+        usage["output"] = tokens - sound
+    if sound:
+        usage["audio"] = sound
+    return usage
 
 
 def as_usage(counts: dict[str, int], reported: Reported | None) -> Usage:

@@ -14,12 +14,13 @@ from gateway.proxy.body import NOTHING, Body, with_member
 from gateway.proxy.chat_fields import LARGEST_OUTPUT, NUMBERS, asks_to_think, fields_of, plain_chat
 from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND, Delivered
 from gateway.proxy.errors import bad_request
-from gateway.proxy.evidence import Bounds, bounds_of, count_dropped
+from gateway.proxy.evidence import count_dropped
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.media import hides_letters
 from gateway.proxy.tokens import estimate_prompt, estimate_texts, with_margin
 from gateway.proxy.usage import Reported
+from gateway.proxy.usage_bounds import Bounds, bounds_of
 
 if TYPE_CHECKING:
     from gateway.proxy.messages_calls import Relayed

@@ -6,9 +6,10 @@ import pytest
 
 from gateway.contract import ProviderConfig
 from gateway.proxy.delivered import Delivered
-from gateway.proxy.evidence import bounds_of, count_tokens
+from gateway.proxy.evidence import count_tokens
 from gateway.proxy.index import Price
 from gateway.proxy.usage import read_usage, tier_in
+from gateway.proxy.usage_bounds import bounds_of
 from tests.gateway.scripted_backend import USAGE, chunk, plain, scripted_backend
 from tests.gateway.test_calls_to_providers import LOOPBACK, MESSAGE, MESSAGES, sse, vars_of
 from tests.gateway.test_responses_api import MESSAGE as ITEM

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.proxy.delivered import Delivered
+from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND, Delivered
 from gateway.proxy.evidence import _count
 from gateway.proxy.members import parse_all
-from gateway.proxy.ordinary_usage import as_usage, ordinary_usage
+from gateway.proxy.ordinary_usage import as_usage, estimated_usage, ordinary_usage
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import read_answer
 from tests.gateway.test_usage_dialects import bounds
@@ -55,6 +55,22 @@ def test_an_ordinary_report_counts_as_by_all_the_rules(
     if usage is not None:
         counts, is_exact = _count(told, of, delivered, False)
         assert (usage, True) == (as_usage(counts, told), is_exact)
+
+
+@given(
+    delivered=st.builds(Delivered, bytes=NUMBERS, pieces=SMALL, images=RARE, sound=NUMBERS, chunks=SMALL),
+    estimate=st.sampled_from([0, 1, 12, 5000]),
+    options=st.fixed_dictionaries({
+        "choices": st.integers(1, 3),
+        "is_embedding": st.booleans(),
+        "may_think": st.booleans(),
+        "characters_of_a_sound_token": st.sampled_from([COMPRESSED_SOUND, RAW_SOUND]),
+    }),
+)  # fmt: skip
+def test_an_answer_without_a_report_is_estimated_as_by_all_the_rules(delivered, estimate, options):
+    of = bounds(estimate, **options)
+    counts, is_exact = _count(None, of, delivered, False)
+    assert (estimated_usage(of, delivered), False) == (as_usage(counts, None), is_exact)
 
 
 def test_an_ordinary_report_is_found():

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from gateway.contract import total_tokens
 from gateway.proxy.delivered import Delivered
-from gateway.proxy.evidence import bounds_of, count_delivered, count_tokens
+from gateway.proxy.evidence import count_delivered, count_tokens
 from gateway.proxy.usage import LARGEST_COUNT, read_usage
+from gateway.proxy.usage_bounds import bounds_of
 
 ANSWER = Delivered(bytes=15, pieces=1)
 

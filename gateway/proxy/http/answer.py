@@ -89,10 +89,10 @@ class Answer(msgspec.Struct, eq=False):
         if not self._is_complete and self._error is None:
             self._connection.leave()
 
-    def arrived(self, data: bytes) -> bool:
-        """Note a piece of the body. Returns whether the reader is too slow."""
-        self.pieces.append(data)
-        self._waiting += len(data)
+    def arrived(self, pieces: list[bytes]) -> bool:
+        """Note pieces of the body. Returns whether the reader is too slow."""
+        self.pieces += pieces
+        self._waiting += sum(map(len, pieces))
         return self._waiting > _MOST_WAITING
 
     def came_whole(self, headers: Mapping[str, str], body: bytes) -> None:

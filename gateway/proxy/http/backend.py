@@ -36,6 +36,10 @@ class BackendConnection(asyncio.Protocol):
         self._loop = loop
         self._on_idle = on_idle
         self._on_lost = on_lost
+        # What has come of the body in the bytes that are being read. The parser itself adds to it, without a step of
+        # our own: a stream has many pieces.
+        self._arrived: list[bytes] = []
+        self.on_body = self._arrived.append
         self._parser = httptools.HttpResponseParser(self)
         self._heads = Heads()
         self._is_reading = True
@@ -156,6 +160,8 @@ class BackendConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # After the end of the answer, it only costs the connection.
             message.problem = message.problem or f"not HTTP/1.1: {error}"
+        if self._arrived:
+            self._take_body(message)
         # First: the reader's time limit must not end the connection's own.
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
@@ -232,27 +238,31 @@ class BackendConnection(asyncio.Protocol):
         answer.status = status
         message.has_head = answer.has_head = not message.problem
 
-    def on_body(self, data: bytes) -> None:
-        message, answer = self._message, self._answer
-        if answer is None or message.problem:
-            return
-        if message.is_lingering:
-            message.discarded += len(data)
-            if message.discarded > _MOST_DISCARDED:
-                message.problem = "the end did not come"
-        elif answer.arrived(data):
-            self._is_reading = False
-            self._transport.pause_reading()
-
     def on_message_complete(self) -> None:
         message = self._message
         if message.is_interim:
             message.is_interim = False
         else:
+            if self._arrived:
+                self._take_body(message)
             message.is_ended = True
             message.is_kept = self._parser.should_keep_alive()
 
     # the rest
+
+    def _take_body(self, message: Message) -> None:
+        """Give the reader what has come of the body."""
+        pieces, answer = self._arrived, self._answer
+        # The rest are bytes behind the end, or not of an answer.
+        if answer is not None and message.has_head and not message.is_ended:
+            if message.is_lingering:
+                message.discarded += sum(map(len, pieces))
+                if message.discarded > _MOST_DISCARDED:
+                    message.problem = "the end did not come"
+            elif answer.arrived(pieces):
+                self._is_reading = False
+                self._transport.pause_reading()
+        pieces.clear()
 
     def _read_head(self, data: bytes, message: Message, answer: Answer) -> None:
         """Have the parser read the beginning of an answer. Its head must end within its bounds, however it is cut."""

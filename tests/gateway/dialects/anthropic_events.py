@@ -4,9 +4,10 @@ import json
 
 from gateway.proxy.dialects.anthropic_backend.stream import MessagesToChunks
 from gateway.proxy.dialects.common import Identity
-from gateway.proxy.evidence import bounds_of, count_tokens
+from gateway.proxy.evidence import count_tokens
 from gateway.proxy.names import Names
 from gateway.proxy.streaming import EventStream
+from gateway.proxy.usage_bounds import bounds_of
 from tests.gateway.targets import address
 
 WHO = Identity("0192-call", "aurora", 1_790_000_000)
