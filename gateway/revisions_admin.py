@@ -21,7 +21,7 @@ from audit.filters import action_in_words
 from audit.models import AuditEntry
 from core.keyset import KeysetPage, keyset_page
 from gateway.models import Gateway
-from gateway.undo import LAST_FIRST, entries_of, may_see_who, steps_of, undo_revision
+from gateway.undo import LAST_FIRST, entries_of, may_see_who, steps_of, undo_revision, why_too_many
 from tenants.models import ConfigChange, RevisionEntry
 
 # Actions of one revision on a page of it.
@@ -125,9 +125,13 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
         change = self.get_object(request, object_id)
         if change is None:
             return []
-        first = list(entries_of(change, signed_in(request))[: SHOWN + 1])
-        # Of more, only the action itself looks at all.
-        is_possible = len(first) > SHOWN or any(step.undo for step in steps_of(first))
+        viewer = signed_in(request)
+        first = list(entries_of(change, viewer)[: SHOWN + 1])
+        if len(first) <= SHOWN:
+            is_possible = any(step.undo for step in steps_of(first))
+        else:
+            # Whether one of them has an inverse, only the action itself looks.
+            is_possible = not why_too_many(change, viewer)
         return buttons if is_possible else []
 
     @display(description=_("Gateways that follow it"))
@@ -152,6 +156,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
         if change is not None:
             viewer = signed_in(request)
             change.shows_who = may_see_who(viewer)
+            change.too_many = lambda: why_too_many(change, viewer)
             change.page = lambda: keyset_page(
                 entries_of(change, viewer),
                 LAST_FIRST,
@@ -181,6 +186,8 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("Undoing it would"))
     def would_undo(self, change: Any) -> str:
+        if too_many := change.too_many():
+            return str(too_many)
         page: KeysetPage = change.page()
         lines = (
             (

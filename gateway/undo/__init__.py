@@ -30,7 +30,11 @@ from gateway.undo import prices, providers, routes, settings
 from gateway.undo.steps import Step, changed_since
 from tenants.models import ConfigChange, RevisionEntry
 
-__all__ = ["LAST_FIRST", "Step", "entries_of", "may_see_who", "steps_of", "undo_revision"]
+__all__ = ["LAST_FIRST", "Step", "entries_of", "may_see_who", "steps_of", "undo_revision", "why_too_many"]
+
+# Actions that are undone together. All are undone in one transaction, and nobody else can change the configuration
+# until it ends: some seconds for these on a busy machine, a quarter of an hour for 5,000.
+MOST_ACTIONS: Final = 200
 
 # Verbs that set the same thing as another one.
 _SAME_THING: Final = {
@@ -61,6 +65,17 @@ def entries_of(change: ConfigChange, viewer: User | None) -> QuerySet[AuditEntry
     return rows.order_by(*LAST_FIRST)
 
 
+def why_too_many(change: ConfigChange, viewer: User | None) -> str:
+    """Why the revision has too many actions to be undone; empty if it has not. One query."""
+    count = entries_of(change, viewer).count()
+    if count <= MOST_ACTIONS:
+        return ""
+    return _(
+        "This revision has %(count)s actions, and at most %(most)d can be undone together: nobody else could change "
+        "the configuration meanwhile. Correct them by hand, or with a script that uses the API."
+    ) % {"count": f"{count:,}", "most": MOST_ACTIONS}
+
+
 def may_see_who(viewer: User | None) -> bool:
     """Whether they may read in the audit log who did it and why. None is the platform."""
     return viewer is None or viewer.has_perm("audit.view_auditentry")
@@ -83,12 +98,14 @@ def undo_revision(revision: int | str, *, reason: str, by: User | None) -> list[
     Raises:
         ConfigChange.DoesNotExist: `by` cannot see such a revision.
         PermissionDenied: `by` may not manage gateways, or may not do one of the inverse actions.
-        Conflict: nothing there has an inverse, somebody has changed the same thing since, or what was there before is
-            no longer possible.
+        Conflict: nothing there has an inverse, it has more than 200 actions, somebody has changed the same thing since,
+            or what was there before is no longer possible.
     """
     changes = ConfigChange.objects.all() if by is None else ConfigChange.objects.visible_to(by)
     change = changes.get(pk=revision)
     undo_revision.require(by, change)
+    if too_many := why_too_many(change, by):
+        raise Conflict(too_many, code="too_many_actions")
     steps = steps_of(entries_of(change, by))
     if not any(step.undo for step in steps):
         raise Conflict(_("No action behind this revision can be undone."), code="nothing_to_undo")

@@ -7,11 +7,13 @@ from django.test.utils import CaptureQueriesContext
 
 import audit
 from accounts.models import User
+from core.errors import Conflict
 from gateway.revisions_admin import SHOWN
-from gateway.undo import entries_of
-from tenants.models import ConfigChange, RevisionEntry
+from gateway.undo import MOST_ACTIONS, entries_of, undo_revision
+from tenants.actions import set_limits
+from tenants.models import ConfigChange, Limit, RevisionEntry
 from tenants.revision import current_revision, raise_revision
-from tests.factories import ProjectFactory, staff
+from tests.factories import ProjectFactory, TenantFactory, staff
 
 # What links a revision with its entries happens at the commit.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,3 +133,38 @@ def test_who_acted_is_shown_to_those_who_may_read_the_audit_log(client, operator
     assert not any(operator.email in page for page in pages)
     assert not any(label in page for page in pages), "nor on the list"
     assert client.get(api).json() == []
+
+
+def test_more_actions_than_can_be_undone_together_are_refused_before_anything_is_looked_at(client, operator):
+    change = many(operator, MOST_ACTIONS + 1)
+    client.force_login(operator)
+    with CaptureQueriesContext(connection) as queries, pytest.raises(Conflict) as refused:
+        undo_revision(change.revision, reason="x", by=operator)
+    assert len(queries) < 15
+    assert refused.value.code == "too_many_actions"
+    words = "This revision has 201 actions, and at most 200 can be undone together"
+    assert words in refused.value.message
+    answer = client.post(f"/api/v1/revisions/{change.revision}/undo/", {"reason": "x"}, "application/json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_many_actions")
+    path = f"/admin/tenants/configchange/{change.revision}"
+    page = client.get(f"{path}/change/").content.decode()
+    assert words in page
+    assert f"{path}/undo/" not in page
+
+
+def test_as_many_actions_as_allowed_are_undone_together(operator, monkeypatch):
+    """Each costs about as many queries, however many there are."""
+    monkeypatch.setattr("gateway.undo.MOST_ACTIONS", 12)
+    tenant = TenantFactory()
+    counts = []
+    for number in (6, 12):
+        projects = [ProjectFactory(tenant=tenant) for _ in range(number)]
+        with transaction.atomic():
+            for project in projects:
+                set_limits(tenant, {Limit.Kind.TOKENS_PER_DAY: 5}, by=operator, project=project)
+        revision = current_revision()
+        with CaptureQueriesContext(connection) as queries:
+            undo_revision(revision, reason="x", by=operator)
+        counts.append(len(queries))
+        assert not Limit.objects.across_tenants().filter(project__in=projects).exists()
+    assert counts[1] < 2 * counts[0]
