@@ -17,6 +17,7 @@ from gateway.proxy.errors import Refusal, broke_off, error_event, model_unpriced
 from gateway.proxy.http.answer import Answer
 from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Backend, Index, Route
+from gateway.proxy.intake import Share
 from gateway.proxy.limits import Reservation
 from gateway.proxy.messages_calls import put_call_apart
 from gateway.proxy.names import Names
@@ -98,13 +99,14 @@ class Call(RecordedCall):
             plan.apart if parsed.is_ordinary else put_call_apart(parsed, index.separation, tenant_id)
         )
         self._reservation = Reservation()
-        self._share = state.answers.share_of(tenant_id, key.config.key_id)
+        self._share = Share(state.answers, tenant_id, key.config.key_id)
         self._attempts = upstream.Attempts(session, retries=so_far.retries if so_far else None)
         self._stream = None
         self._tier = None
         # Waiting for a slow client, not for the backend.
         self._is_sending = False
-        self._watch = Watch(request, state.serving, self._lacks_only_usage)
+        seconds = route.config.handling.call_timeout_seconds
+        self._watch = Watch(request, state.serving, self._lacks_only_usage, seconds)
         self._is_finished = False
         # A stream's first record, on its way to disk.
         self._beginning: asyncio.Future[None] | None = None
@@ -117,10 +119,12 @@ class Call(RecordedCall):
         else:
             self._so_far.is_counted = True
         try:
-            await self._watch.run(self._serve, self._route.config.handling.call_timeout_seconds)
-            if self._watch.stopped is not None:
-                await self._cut_off(self._watch.stopped)
-            elif self._watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
+            with self._watch as watch:
+                if not watch.is_client_gone:
+                    await self._serve()
+            if watch.stopped is not None:
+                await self._cut_off(watch.stopped)
+            elif watch.is_client_gone and not self._is_finished and self._attempts.reached is not None:
                 await self._cancelled()
         except Refusal as refusal:
             if self._so_far is None or not refusal.is_unanswered:
@@ -138,7 +142,8 @@ class Call(RecordedCall):
                 self._state.call_ended()
             else:
                 self._so_far.retries = self._attempts.retries
-            self._share.release()
+            if self._share.size:
+                self._share.release()
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
             # A call without a record has used nothing.

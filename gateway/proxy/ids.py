@@ -2,32 +2,32 @@
 
 import os
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 
 _RANDOM_BYTES = 10
 _AT_ONCE = 256
+# Of the lower ten bytes of a UUIDv7: what is random, and what says that it is one.
+_IS_RANDOM = ((1 << 80) - 1) ^ (0xF << 76) ^ (0x3 << 62)
+_VERSION = (0x7 << 76) | (0x2 << 62)
+
+# Lower bytes of ids that are still to be made.
+_drawn: list[int] = []
 
 
-def _random_numbers() -> Iterator[int]:
-    """Random numbers of ten bytes. The system is asked for many at once: it takes longer to ask than to get them."""
-    while True:
-        drawn = os.urandom(_RANDOM_BYTES * _AT_ONCE)
-        for start in range(0, len(drawn), _RANDOM_BYTES):
-            yield int.from_bytes(drawn[start : start + _RANDOM_BYTES])
-
-
-_random = _random_numbers()
+def _draw() -> None:
+    """Draw random numbers. The system is asked for many at once: it takes longer to ask than to get them."""
+    drawn = os.urandom(_RANDOM_BYTES * _AT_ONCE)
+    for start in range(0, len(drawn), _RANDOM_BYTES):
+        number = int.from_bytes(drawn[start : start + _RANDOM_BYTES])
+        _drawn.append(number & _IS_RANDOM | _VERSION)
 
 
 def new_call_id() -> str:
     """A UUIDv7: sortable by the millisecond of its creation, otherwise random."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = (milliseconds << 80) | next(_random)
-    number = (number & ~(0xF << 76)) | (0x7 << 76)
-    number = (number & ~(0x3 << 62)) | (0x2 << 62)
-    digits = f"{number:032x}"
+    if not _drawn:
+        _draw()
+    digits = f"{time.time_ns() // 1_000_000 << 80 | _drawn.pop():032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -26,6 +26,8 @@ Receive = Callable[[], Awaitable[bytes]]
 class Share:
     """The counted bytes of one body, or of one answer. `release` gives them back; safe to repeat."""
 
+    __slots__ = ("_budget", "key", "size", "tenant")
+
     def __init__(self, budget: "BodyBudget", tenant: str, key: str) -> None:
         self._budget = budget
         self.tenant = tenant

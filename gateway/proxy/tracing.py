@@ -34,6 +34,8 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
     An invalid `traceparent` is dropped, as its specification requires. Raises Refusal (400) for an `X-Trace-ID` with
     characters other than letters, digits, `.`, `_`, `:` and `-`, or with more than 64.
     """
+    if TRACE_HEADERS.isdisjoint(headers):
+        return _NO_TRACE
     own = headers.get("x-trace-id", "").strip()
     if own and _OWN_ID.fullmatch(own) is None:
         raise Refusal(

@@ -45,7 +45,8 @@ class _Call:
 def test_a_call_that_is_over_is_freed_at_once():
     async def run():
         call = _Call()
-        await call.watch.run(call.work)
+        with call.watch:
+            await call.work()
         return weakref.ref(call)
 
     gc.disable()

@@ -41,6 +41,7 @@ class Exchange:
         head: RequestHead = NO_REQUEST_HEAD,
         length: bytes | None = None,
         fault: Fault = "",
+        body: bytes | None = None,
     ) -> None:
         """A request whose head is here.
 
@@ -49,19 +50,20 @@ class Exchange:
             head: its head.
             length: the value of its Content-Length; None without one.
             fault: why it could not be read.
+            body: all of its body, if that is here, too.
         """
         self._connection = connection
         self.fault: Fault = fault
         self.head = head
         self.length = length
-        self.is_body_complete = fault != ""
+        self.is_body_complete = fault != "" or body is not None
         # No further request on this connection.
         self.is_last = head.is_last
         # The rest of the body will not come.
         self.is_cut_off = self.is_ended = self._is_begun = self._is_chunked = False
         self.on_gone: Callable[[], None] | None = None
-        self._parts: list[bytes] = []
-        self._body_size = 0
+        self._parts: list[bytes] = [] if body is None else [body]
+        self._body_size = 0 if body is None else len(body)
 
     @property
     def peer(self) -> str:
@@ -80,7 +82,7 @@ class Exchange:
         if not self.is_body_complete or self._body_size > most:
             return None
         parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     @property
     def body_so_far(self) -> bytes:
@@ -103,7 +105,7 @@ class Exchange:
         if self.is_full:
             self._connection.read_on()
         self._body_size = 0
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def arrived(self, data: bytes) -> bool:
         """Note a part of the body. Returns whether its reader is too slow."""

@@ -217,10 +217,9 @@ class ClientConnection(asyncio.Protocol):
         body = repeated.body_in(data)
         if body is None:
             return False
-        exchange = Exchange(self, repeated.head, b"%d" % len(body))
-        if exchange.arrived(body):
+        exchange = Exchange(self, repeated.head, b"%d" % len(body), body=body)
+        if exchange.is_full:
             self._pause()
-        exchange.is_body_complete = True
         self._offer(exchange)
         return True
 
