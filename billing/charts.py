@@ -12,12 +12,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 import plotly.graph_objects as go
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from billing.costs import FOUR_WEEKS, CostReport, Totals
 from billing.forecast import Forecast
+from core.dates import day_of_year, month_name
 from core.templatetags.qm import SYMBOLS, money
 
 # Number of models with their own color; the others are "Other".
@@ -84,9 +84,7 @@ def year_figure(report: CostReport, months: Sequence[date]) -> dict[str, Any]:
     ))  # fmt: skip
 
     def ticks(shown: Sequence[date]) -> dict[str, Any]:
-        texts = [
-            date_format(month, "M Y" if n == 0 or month.month == 1 else "M") for n, month in enumerate(shown)
-        ]
+        texts = [month_name(month, with_year=n == 0 or month.month == 1) for n, month in enumerate(shown)]
         return {"tickvals": [f"{month}T12:00" for month in shown], "ticktext": texts}
 
     half = timedelta(days=16)
@@ -142,9 +140,7 @@ def _series(report: CostReport, days: Sequence[date]) -> list[tuple[str, int, li
 
 def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str, Any]:
     def ticks(shown: Sequence[date]) -> dict[str, Any]:
-        texts = [
-            date_format(day, "j M") if n == 0 or day.day == 1 else str(day.day) for n, day in enumerate(shown)
-        ]
+        texts = [day_of_year(day) if n == 0 or day.day == 1 else str(day.day) for n, day in enumerate(shown)]
         return {"tickvals": [f"{day}T12:00" for day in shown], "ticktext": texts}
 
     symbol = SYMBOLS.get(currency)

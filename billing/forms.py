@@ -14,8 +14,8 @@ from accounts.models import User
 from billing.costs import months_with_usage, today_of
 from billing.known_kinds import all_kinds
 from core.choices import PickField, offer
+from core.dates import month_label
 from core.local_days import read_month
-from core.templatetags.qm import month_label
 from exports.forms import format_field
 from tenants.models import Project, Tenant
 

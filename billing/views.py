@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.generic import FormView, ListView, TemplateView
@@ -27,8 +26,9 @@ from billing.costs import CostReport, cost_report, today_of
 from billing.forecast import Forecast, forecast_month
 from billing.forms import CostReportForm, month_choice, month_choices
 from billing.year import YEAR, months_of_year, year_report
+from core.dates import day, days_label, month_label
 from core.local_days import end_of_month, read_month
-from core.templatetags.qm import day, money, month_label
+from core.templatetags.qm import money
 from exports.models import Export
 from exports.presentation import present_row
 from exports.querysets import ExportQuerySet
@@ -254,9 +254,7 @@ class NewCostReport(TenantPageMixin, FormView):  # type: ignore[type-arg]
 
 
 def _period_label(first: date, last: date) -> str:
-    return (
-        f"{first.day}–{last.day} {date_format(last, 'F Y')}" if last > first else date_format(last, "j F Y")
-    )
+    return days_label(first, last)
 
 
 def _finding(report: CostReport) -> str:

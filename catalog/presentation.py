@@ -13,6 +13,7 @@ from django.utils.translation import gettext_noop
 
 from audit.models import AuditEntry
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from core.dates import day
 from core.page_parts import Badge, Fact
 from tenants.models import ApiKey, DataClass, Limit
 
@@ -81,11 +82,11 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
     is_open, is_approved = state == State.PENDING, state == State.APPROVED
     decided = sum(review.state == Review.State.APPROVED for review in reviews)
     latest = max((review.due_at for review in reviews if review.state == Review.State.PENDING), default=None)
-    due = _("due %(date)s") % {"date": latest.strftime("%-d %b")} if latest else ""
+    due = _("due %(date)s") % {"date": day(latest)} if latest else ""
     is_claimed = key is not None and key.state != ApiKey.State.CLAIMABLE
     stopped = {State.REJECTED: _("Rejected"), State.WITHDRAWN: _("Withdrawn")}.get(State(state))
     return [
-        {"label": _("Sent"), "state": "done", "note": access_request.created_at.strftime("%-d %b")},
+        {"label": _("Sent"), "state": "done", "note": day(access_request.created_at)},
         {
             "label": _("Reviews"),
             "state": "now" if is_open else "done" if is_approved else "bad",
@@ -94,13 +95,13 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
         {
             "label": stopped or (_("Approved") if is_approved else _("Decision")),
             "state": "done" if is_approved else "bad" if stopped else "todo",
-            "note": access_request.decided_at.strftime("%-d %b") if access_request.decided_at else due,
+            "note": day(access_request.decided_at) if access_request.decided_at else due,
         },
         {
             "label": _("Key claimed") if is_claimed else _("Claim the key"),
             "state": "done" if is_claimed else "now" if is_approved else "todo",
             "note": (
-                _("by %(date)s") % {"date": key.claim_by.strftime("%-d %b")}
+                _("by %(date)s") % {"date": day(key.claim_by)}
                 if key is not None and key.claim_by and not is_claimed
                 else ""
             ),
@@ -135,11 +136,11 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
         decision = next((one for one in said if one.round == review.round), None)
         note = ""
         if review.state == Review.State.PENDING:
-            note = _("due %(date)s") % {"date": review.due_at.strftime("%-d %b")}
+            note = _("due %(date)s") % {"date": day(review.due_at)}
             if review.round > 1:
                 note = _("new round, %(note)s") % {"note": note}
         elif decision is not None:
-            note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": decision.at.strftime("%-d %b")}
+            note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": day(decision.at)}
         rows.append(
             ReviewRow(
                 label=review.get_track_display(),

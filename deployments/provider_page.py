@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
 from accounts.admin.base import link
-from core.templatetags.qm import ago
+from core.dates import ago
 from deployments import provider_managers, quota_counts
 from deployments.models import Provider, ProviderModel, RouteEntry
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
-from core.templatetags.qm import day, month_label
+from core.dates import day, month_label
 from exports.kinds import kind_named
 from exports.models import Export
 

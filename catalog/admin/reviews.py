@@ -31,6 +31,7 @@ from catalog.models import (
     RequestDelegate,
     Review,
 )
+from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
 
@@ -143,7 +144,7 @@ class ReviewAdmin(ReadOnlyAdmin):
 
     @display(description=_("Due"), ordering="due_at")
     def due(self, review: Review) -> str:
-        day = review.due_at.strftime("%-d %b, %H:%M")
+        day = moment(review.due_at)
         if review.state == Review.State.PENDING and review.due_at < now():
             return format_html(
                 '<span class="font-semibold text-red-700 dark:text-red-400">{} · {}</span>', day, _("overdue")

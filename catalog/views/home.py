@@ -13,6 +13,7 @@ from accounts.permissions import signed_in
 from billing.costs import today_of, total_spend
 from catalog import presentation
 from catalog.models import AccessRequest
+from core.dates import day
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey
 from tenants.permissions import projects_where
@@ -70,7 +71,7 @@ class TenantHome(TenantPageMixin, TemplateView):
                 "detail": _("%(project)s · claim it by %(date)s")
                 % {
                     "project": key.project.name,
-                    "date": key.claim_by.strftime("%-d %b") if key.claim_by else "—",
+                    "date": day(key.claim_by),
                 },
                 "url": reverse("key-claim", args=[tenant.slug, key.pk]),
                 "action": _("Claim key"),

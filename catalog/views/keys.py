@@ -23,6 +23,7 @@ from accounts.permissions import signed_in
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
+from core.dates import clock, day, day_and_year
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
 from core.rate_limits import limit_rate
@@ -132,7 +133,7 @@ def badge_of(key: ApiKey) -> Badge:
         return Badge("ok", _("Active"))
     if not key.is_claimable:
         return Badge("", _("Claim date passed"))
-    text = _("Claim by %(date)s") % {"date": key.claim_by.strftime("%-d %b")} if key.claim_by else _("Claim")
+    text = _("Claim by %(date)s") % {"date": day(key.claim_by)} if key.claim_by else _("Claim")
     return Badge("warn", text, "clock")
 
 
@@ -216,11 +217,11 @@ class KeyRevoke(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailV
 
 
 def _facts(key: ApiKey) -> list[Fact]:
-    last_used = key.last_used_at.strftime("%-d %b %Y, %H:%M UTC") if key.last_used_at else _("never")
+    last_used = clock(key.last_used_at) if key.last_used_at else _("never")
     facts = [
         Fact(_("Project"), key.project.name),
         Fact(_("Opens"), ", ".join(key.model_names)),
-        Fact(_("Ends"), key.expires_at.strftime("%-d %b %Y") if key.expires_at else _("never")),
+        Fact(_("Ends"), day_and_year(key.expires_at) if key.expires_at else _("never")),
     ]
     if key.state == ApiKey.State.ACTIVE:
         holder = key.owner

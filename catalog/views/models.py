@@ -21,6 +21,7 @@ from catalog.forms import AccessRequestForm
 from catalog.models import CatalogModel
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
+from core.dates import day_and_year
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
 from tenants.models import DataClass, Project
@@ -345,4 +346,4 @@ def _count(tokens: int | None) -> str:
 
 
 def _day(day: date) -> str:
-    return day.strftime("%-d %b %Y")
+    return day_and_year(day)

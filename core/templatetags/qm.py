@@ -8,7 +8,7 @@ that the view forgot to pass raises TypeError too; a missing time counts as None
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -16,20 +16,26 @@ from django import template
 from django.forms import BoundField, Select, Textarea
 from django.forms.widgets import Input
 from django.templatetags.static import static
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+
+from core.dates import DASH, ago, clock, day, exactly, moment, weekday
 
 register = template.Library()
+for _date_filter in (ago, clock, day, moment, weekday):
+    register.filter(_date_filter.__name__, _date_filter)
 
 Number = Decimal | int
-DASH = "—"
 MINUS = "−"
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "¥", "INR": "₹", "KRW": "₩"}
 CENT = Decimal("0.01")
+# How a language shortens large numbers; each unit is as many times the one before.
+_UNITS: dict[str, tuple[tuple[int, str], ...]] = {
+    "en": ((10**3, "K"), (10**6, "M"), (10**9, "B"), (10**12, "T")),
+    "zh-hans": ((10**4, " 万"), (10**8, " 亿"), (10**12, " 万亿")),
+}
 
 
 def _exact(value: Number) -> Decimal:
@@ -160,19 +166,21 @@ def unit_cost(value: Number | None, currency: str = "USD") -> str:
 
 @register.filter
 def tokens(value: Number | None) -> str:
-    """A count: in full up to 9,999, then K, M or B with up to two decimals: "8,412", "841.5M", "35.39B"."""
+    """A count: in full up to 9,999, then K, M or B with up to two decimals: "8,412", "841.5M", "35.39B".
+
+    Chinese counts in ten thousands: "353.9 亿".
+    """
     if value is None:
         return DASH
     count = _exact(value)
     size = abs(count)
     if size < 10_000:
         return _signed(count, f"{_round(size, Decimal(1)):,f}")
-    for unit, letter in ((1_000, "K"), (1_000_000, "M"), (1_000_000_000, "B"), (1_000_000_000_000, "T")):
-        scaled = _round(size / unit, CENT)
-        if scaled < 1000 or letter == "T":
-            break
-    digits = f"{scaled:,f}"
-    return _signed(count, f"{digits.rstrip('0').rstrip('.')}{letter}")
+    units = _UNITS.get(get_language() or "", _UNITS["en"])
+    factor = units[1][0] // units[0][0]
+    unit, name = next((one for one in units if _round(size / one[0], CENT) < factor), units[-1])
+    digits = f"{_round(size / unit, CENT):,f}"
+    return _signed(count, f"{digits.rstrip('0').rstrip('.')}{name}")
 
 
 @register.filter
@@ -287,73 +295,15 @@ def bytes_size(value: int | None) -> str:
     return f"{size:f} B" if unit == "B" else f"{_round(size, Decimal('0.1')):f} {unit}"
 
 
-@register.filter
-def ago(value: datetime | None, now: datetime | None = None) -> str:
-    """A past time: relative within the hour, the clock for today, else the date. In the current time zone."""
-    if not value:
-        return _("never")
-    now = now or timezone.now()
-    seconds = int((now - value).total_seconds())
-    if 0 <= seconds < 60:
-        return _("just now")
-    if 0 <= seconds < 3600:
-        minutes = seconds // 60
-        return ngettext("%(minutes)d min ago", "%(minutes)d min ago", minutes) % {"minutes": minutes}
-    local, today = timezone.localtime(value), timezone.localtime(now)
-    return date_format(local, "H:i") if local.date() == today.date() else day(local, today)
-
-
-@register.filter
-def day(value: date | None, today: date | None = None) -> str:
-    """A date: "18 Nov", with the year if it is not the current one."""
-    if not value:
-        return DASH
-    local = timezone.localtime(value) if isinstance(value, datetime) else value
-    return date_format(local, "j M" if local.year == (today or timezone.localdate()).year else "j M Y")
-
-
-def month_label(month: date) -> str:
-    """A month, given by one of its days: "October 2026"."""
-    return date_format(month, "F Y")
-
-
-@register.filter
-def weekday(value: date | None) -> str:
-    """A date for planning: "Wed 25 Nov"."""
-    if not value:
-        return DASH
-    local = timezone.localtime(value) if isinstance(value, datetime) else value
-    return f"{date_format(local, 'D')} {day(value)}"
-
-
-@register.filter
-def clock(value: datetime | None) -> str:
-    """A time of today with its zone, "09:40 UTC"; with the date if it is not today."""
-    if not value:
-        return DASH
-    local = timezone.localtime(value)
-    text = f"{date_format(local, 'H:i')} {local.tzname()}"
-    return text if local.date() == timezone.localdate() else f"{day(value)}, {text}"
-
-
-@register.filter
-def moment(value: datetime | None) -> str:
-    """A point in time in full: "18 Nov, 14:06", with the year if it is not the current one."""
-    if not value:
-        return DASH
-    return f"{day(value)}, {date_format(timezone.localtime(value), 'H:i')}"
-
-
 @register.simple_tag
 def when(value: datetime | None) -> str:
     """`ago` inside `<time>`, with the exact moment and its zone in the title."""
     if not value:
         return _("never")
-    local = timezone.localtime(value)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        f"{date_format(local, 'j M Y, H:i:s')} {local.tzname()}",
+        exactly(value),
         ago(value),
     )
 

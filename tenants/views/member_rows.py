@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from core.dates import day
 from core.page_parts import Badge
 from tenants.models import Invitation, Membership
 from tenants.roles import Role
@@ -67,7 +68,7 @@ def invitation_row(invitation: Invitation) -> InvitationRow:
     elif invitation.sent_at is None:
         badge = Badge("info", _("Being sent"), "clock")
     else:
-        words = {"date": invitation.expires_at.strftime("%-d %b")}
+        words = {"date": day(invitation.expires_at)}
         badge = Badge("info", _("Open until %(date)s") % words, "clock")
     return InvitationRow(
         pk=invitation.pk,

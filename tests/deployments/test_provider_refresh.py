@@ -9,9 +9,9 @@ import pytest
 from django.utils.timezone import now
 
 from audit.models import AuditEntry
+from core.dates import ago
 from core.errors import Conflict
 from core.secrets import new_key_secret
-from core.templatetags.qm import ago
 from deployments import provider_refresh
 from deployments.models import EgressPolicy, Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential
