@@ -174,19 +174,21 @@ class Body:
         changes: dict[str, Any] = {**self._changes, **(last or {})}
         if not changes:
             return self.raw
-        if self._is_clear and self._are_clear(changes):
-            return _write({**self._own, **changes})
+        own = self._own
+        if (
+            self._is_clear
+            and None not in changes.values()
+            and (own.keys() >= changes.keys() or self._are_new(changes))
+        ):
+            return _write({**own, **changes})
         return self._spliced(
             {name: None if value is None else _write(value) for name, value in changes.items()}
         )
 
-    def _are_clear(self, changes: dict[str, Any]) -> bool:
-        """Whether each change replaces a member of its very name, or adds one whose name is not there in any case."""
+    def _are_new(self, changes: dict[str, Any]) -> bool:
+        """Whether no change adds a member whose name is there in another case."""
         own, folds = self._own, self._layout.folds
-        for name, value in changes.items():
-            if value is None or (name not in own and name.casefold() in folds):
-                return False
-        return True
+        return not any(name.casefold() in folds for name in changes if name not in own)
 
     def _places(self) -> list[Member]:
         """Where the members stand, in the order of their names."""

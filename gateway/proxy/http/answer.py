@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.proxy.http.backend import BackendConnection
 
 # Bytes that wait for their reader before the connection is no longer read.
-_MOST_WAITING = 256 * 1024
+MOST_WAITING = 256 * 1024
 
 
 class Answer(msgspec.Struct, eq=False):
@@ -30,9 +30,10 @@ class Answer(msgspec.Struct, eq=False):
     headers: Mapping[str, str] = {}
     # The value of Content-Length; None without one.
     length: bytes | None = None
+    # What has come of the body; until the end of it, the list to which the parser adds.
     pieces: list[bytes] = []
-    # Bytes in these.
-    _waiting: int = 0
+    # Bytes that came since the last read, with those around the body.
+    waiting: int = 0
     _is_complete: bool = False
     _error: TransportError | None = None
 
@@ -49,18 +50,20 @@ class Answer(msgspec.Struct, eq=False):
         Raises TimeoutError, after which it can be repeated, and TransportError, but only after everything that came
         before the connection broke.
         """
-        while not self.pieces:
+        while not (pieces := self.pieces):
             if self._is_complete:
                 return b""
             if self._error is not None:
                 raise self._error
             await self._connection.wait(until, self._seconds)
-        pieces = self.pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        if self._waiting > _MOST_WAITING and not self._is_complete and self._error is None:
+        if len(pieces) == 1:
+            data = pieces.pop()
+        else:
+            data = b"".join(pieces)
+            pieces.clear()
+        if self.waiting > MOST_WAITING and not self._is_complete and self._error is None:
             self._connection.resume()
-        self._waiting = 0
+        self.waiting = 0
         return data
 
     async def read_up_to(self, most: int, until: float) -> bytes:
@@ -89,26 +92,18 @@ class Answer(msgspec.Struct, eq=False):
         if not self._is_complete and self._error is None:
             self._connection.leave()
 
-    def arrived(self, pieces: list[bytes]) -> bool:
-        """Note pieces of the body. Returns whether the reader is too slow."""
-        self.pieces += pieces
-        self._waiting += sum(map(len, pieces))
-        return self._waiting > _MOST_WAITING
-
     def came_whole(self, headers: Mapping[str, str], body: bytes) -> None:
         """Note the whole answer, of status 200."""
         self.status = 200
         self.has_head = self._is_complete = True
         self.headers = headers
         self.length = b"%d" % len(body)
-        self.pieces.append(body)
-        self._waiting = len(body)
+        self.pieces = [body]
 
     def take_whole(self, most: int) -> bytes | None:
         """Take the body if all of it has come, in one piece and with at most `most` bytes; else None."""
-        if not self._is_complete or self._waiting > most or len(self.pieces) != 1:
+        if not self._is_complete or len(self.pieces) != 1 or len(self.pieces[0]) > most:
             return None
-        self._waiting = 0
         return self.pieces.pop()
 
     def ended(self, error: TransportError | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 
 import httptools
 
-from gateway.proxy.http.answer import Answer
+from gateway.proxy.http.answer import MOST_WAITING, Answer
 from gateway.proxy.http.answer_heads import AnswerHeaders, KnownAnswer, Message, known_answer
 from gateway.proxy.http.errors import Disconnected, InvalidAnswer, TransportError
 from gateway.proxy.http.heads import Heads
@@ -36,8 +36,7 @@ class BackendConnection(asyncio.Protocol):
         self._loop = loop
         self._on_idle = on_idle
         self._on_lost = on_lost
-        # What has come of the body in the bytes that are being read. The parser itself adds to it, without a step of
-        # our own: a stream has many pieces.
+        # What has come of a body. The parser itself adds to it, without a step of ours: a stream has many pieces.
         self._arrived: list[bytes] = []
         self.on_body = self._arrived.append
         self._parser = httptools.HttpResponseParser(self)
@@ -77,7 +76,7 @@ class BackendConnection(asyncio.Protocol):
         if self._answer is not None or transport.is_closing():
             raise Disconnected(has_begun=False)
         self._message = Message()
-        answer = self._answer = Answer(self, seconds)
+        answer = self._answer = Answer(self, seconds, pieces=self._arrived)
         if len(body) < 16 * 1024:
             transport.write(head + body)
         else:
@@ -98,11 +97,14 @@ class BackendConnection(asyncio.Protocol):
                 self.leave()
             raise
 
-    async def wait(self, until: float | None, seconds: float) -> None:
-        """Wait until something happens, at most until a time of the loop's clock. Raises TimeoutError."""
+    def wait(self, until: float | None, seconds: float) -> asyncio.Future[None]:
+        """What to await until something happens, at most until a time of the loop's clock, or for so many seconds.
+
+        Raises TimeoutError then.
+        """
         self._timer.set(self._loop.time() + seconds if until is None else until)
-        self._waiter = self._loop.create_future()
-        await self._waiter
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def keep(self, seconds: float) -> None:
         """Close the connection unless it is used again within `seconds`."""
@@ -160,18 +162,24 @@ class BackendConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # After the end of the answer, it only costs the connection.
             message.problem = message.problem or f"not HTTP/1.1: {error}"
-        if self._arrived:
-            self._take_body(message)
         # First: the reader's time limit must not end the connection's own.
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            self._timer.off()
+            if not message.is_ended:
+                self._timer.off()
             if not waiter.done():
                 waiter.set_result(None)
         if message.is_ended and message.has_head:
             self._end(message)
         elif message.problem:
             self._fail(InvalidAnswer(message.problem))
+        elif message.is_lingering:
+            self._discard(len(data), message)
+        else:
+            answer.waiting += len(data)
+            if answer.waiting > MOST_WAITING and self._is_reading:
+                self._is_reading = False
+                self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         return False
@@ -243,26 +251,21 @@ class BackendConnection(asyncio.Protocol):
         if message.is_interim:
             message.is_interim = False
         else:
-            if self._arrived:
-                self._take_body(message)
+            if not message.is_ended and self._answer is not None:
+                # The list is the next answer's.
+                self._answer.pieces = self._arrived.copy()
+                self._arrived.clear()
             message.is_ended = True
             message.is_kept = self._parser.should_keep_alive()
 
     # the rest
 
-    def _take_body(self, message: Message) -> None:
-        """Give the reader what has come of the body."""
-        pieces, answer = self._arrived, self._answer
-        # The rest are bytes behind the end, or not of an answer.
-        if answer is not None and message.has_head and not message.is_ended:
-            if message.is_lingering:
-                message.discarded += sum(map(len, pieces))
-                if message.discarded > _MOST_DISCARDED:
-                    message.problem = "the end did not come"
-            elif answer.arrived(pieces):
-                self._is_reading = False
-                self._transport.pause_reading()
-        pieces.clear()
+    def _discard(self, size: int, message: Message) -> None:
+        """Drop what nobody reads."""
+        self._arrived.clear()
+        message.discarded += size
+        if message.discarded > _MOST_DISCARDED:
+            self._fail(InvalidAnswer("the end did not come"))
 
     def _read_head(self, data: bytes, message: Message, answer: Answer) -> None:
         """Have the parser read the beginning of an answer. Its head must end within its bounds, however it is cut."""
@@ -282,14 +285,16 @@ class BackendConnection(asyncio.Protocol):
             self._known = known_answer(data, b"".join(answer.pieces), answer.headers)
 
     def _end(self, message: Message) -> None:
-        """The answer is complete: keep the connection if nothing speaks against it."""
-        assert self._answer is not None
-        self._answer.ended()
-        self._answer = None
-        self._timer.off()
-        is_read = not self._transport.get_write_buffer_size()
-        if message.problem or not is_read or not message.is_kept:
-            self._transport.close()
+        """The answer is complete: keep the connection if nothing speaks against it. Its owner says how long."""
+        answer, self._answer = self._answer, None
+        assert answer is not None
+        answer.ended()
+        # Bytes behind the end.
+        self._arrived.clear()
+        transport = self._transport
+        if message.problem or not message.is_kept or transport.get_write_buffer_size():
+            self._timer.off()
+            transport.close()
             return
         if not self._is_reading:
             self.resume()
