@@ -315,9 +315,9 @@ class Call(RecordedCall):
     async def _pass_events(self, stream: ClientStream, events: bytes) -> None:
         if self._facts.first_token is None and stream.delivered.pieces:
             self._facts.first_token = time.monotonic()
-        if events and not self._watch.is_client_gone:
+        if events and not self._watch.is_client_gone and self._request.send_piece(events):
             self._is_sending = True
-            await self._request.send_piece(events, self._index.settings.idle_timeout_seconds)
+            await self._request.drain(self._index.settings.idle_timeout_seconds)
             self._is_sending = False
         if stream.error is not None:
             raise stream.error

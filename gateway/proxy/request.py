@@ -122,12 +122,13 @@ class Request:
         self._is_events = "content-type" not in headers
         self._exchange.begin(200, {**_UNBUFFERED, **self._ids(), **headers}, first)
 
-    async def send_piece(self, data: bytes, seconds: float) -> None:
-        """Send a piece of a stream. Raises TimeoutError if the client takes nothing for `seconds`."""
-        exchange = self._exchange
-        exchange.send(data)
-        if exchange.is_stuck:
-            await exchange.drain(seconds)
+    def send_piece(self, data: bytes) -> bool:
+        """Send a piece of a stream. Returns whether the client is slow: then `drain` before the next one."""
+        return self._exchange.send(data)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait while the client takes its stream. Raises TimeoutError if it takes nothing for `seconds`."""
+        await self._exchange.drain(seconds)
 
     def end_stream(self, data: bytes = b"") -> None:
         """Send the last piece of a stream."""

@@ -133,9 +133,12 @@ class Exchange:
         head = self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._is_chunked else b"")
         self._connection.write(head + self._framed(first))
 
-    def send(self, data: bytes) -> None:
-        """Send a part of the answer."""
-        self._connection.write(self._framed(data))
+    def send(self, data: bytes) -> bool:
+        """Send a part of the answer. Returns whether its client is slow: then `drain` before the next one."""
+        connection = self._connection
+        if data and self.head.method != "HEAD":
+            connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        return connection.drained is not None
 
     def end(self, data: bytes = b"") -> None:
         """Send the last part of the answer."""
@@ -146,7 +149,7 @@ class Exchange:
     @property
     def is_stuck(self) -> bool:
         """Whether more than a few bytes of the answer wait for the client."""
-        return self._connection.is_stuck
+        return self._connection.drained is not None
 
     async def drain(self, seconds: float) -> None:
         """Wait while the client takes its answer. Raises TimeoutError if it takes nothing for `seconds`."""

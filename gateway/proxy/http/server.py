@@ -105,7 +105,8 @@ class ClientConnection(asyncio.Protocol):
         self._repeated: Repeated | None = None
         self._lingering: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
+        # Done once the client has taken most of what was sent; None: it has.
+        self.drained: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         # Requests that wait for their turn; the one that is being answered; the one whose body is coming.
         self._queue: deque[Exchange] = deque()
@@ -146,19 +147,14 @@ class ClientConnection(asyncio.Protocol):
 
     async def drain(self, seconds: float) -> None:
         """Wait while more than a few bytes wait for the client. Raises TimeoutError if it takes none for `seconds`."""
-        while self._drained is not None and not self.is_lost:
+        while self.drained is not None and not self.is_lost:
             waiting = self._transport.get_write_buffer_size()
             try:
                 async with asyncio.timeout(seconds):
-                    await asyncio.shield(self._drained)
+                    await asyncio.shield(self.drained)
             except TimeoutError:
                 if self._transport.get_write_buffer_size() >= waiting:
                     raise
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether more than a few bytes wait for the client."""
-        return self._drained is not None
 
     def permit_body(self) -> None:
         """Tell a client that waits for it to send its body."""
@@ -260,11 +256,11 @@ class ClientConnection(asyncio.Protocol):
             current.on_gone()
 
     def pause_writing(self) -> None:
-        if self._drained is None:
-            self._drained = self._loop.create_future()
+        if self.drained is None:
+            self.drained = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        drained, self._drained = self._drained, None
+        drained, self.drained = self.drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
 
@@ -358,7 +354,7 @@ class ClientConnection(asyncio.Protocol):
                 self._current = None
                 if not exchange.is_ended:
                     self._transport.abort()
-                if self._drained is not None:
+                if self.drained is not None:
                     await self.drain(_STUCK_SECONDS)
                 if exchange.is_last or not exchange.is_body_complete:
                     break
