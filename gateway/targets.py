@@ -149,20 +149,25 @@ def _of_provider(
         highest_data_class=cast(DataClass, provider.highest_data_class),
         variant=entry.variant,
         offer_nano_per_unit={kind: nano_per_unit(price) for kind, price in offer.items()},
-        provider=ProviderConfig(
-            dialect=provider.dialect,
-            credentials=sealed.credentials(provider, target_id),
-            headers=dict(provider.extra_headers),
-            api_version=provider.api_version,
-            connect_timeout_seconds=float(provider.connect_timeout_seconds),
-            first_byte_timeout_seconds=float(provider.first_byte_timeout_seconds),
-            idle_timeout_seconds=float(provider.idle_timeout_seconds),
-            proxy_url=provider.proxy_url,
-            private_ca=provider.private_ca,
-            receives_traces=provider.receives_traces,
-            quota=quota_config(provider),
-        ),
+        provider=provider_config(provider, sealed, target_id),
         modes=modes,
+    )
+
+
+def provider_config(provider: Provider, sealed: Sealed, target_id: str) -> ProviderConfig:
+    """How gateways call a provider for one target. Its credentials must be loaded."""
+    return ProviderConfig(
+        dialect=provider.dialect,
+        credentials=sealed.credentials(provider, target_id),
+        headers=dict(provider.extra_headers),
+        api_version=provider.api_version,
+        connect_timeout_seconds=float(provider.connect_timeout_seconds),
+        first_byte_timeout_seconds=float(provider.first_byte_timeout_seconds),
+        idle_timeout_seconds=float(provider.idle_timeout_seconds),
+        proxy_url=provider.proxy_url,
+        private_ca=provider.private_ca,
+        receives_traces=provider.receives_traces,
+        quota=quota_config(provider),
     )
 
 
