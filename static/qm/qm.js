@@ -59,7 +59,7 @@
   // ---- copying
   function copy(button) {
     var source = document.getElementById(button.dataset.copy);
-    var text = source ? source.value || source.textContent : button.dataset.copyText;
+    var text = source ? source.value || source.innerText : button.dataset.copyText;
     navigator.clipboard.writeText(text.trim()).then(
       function () {
         toast(button.dataset.copied || words.copied);
@@ -295,7 +295,7 @@
       else {
         box.tabIndex = 0;
         box.setAttribute('role', 'region');
-        if (caption) box.setAttribute('aria-label', caption.textContent);
+        if (caption) box.setAttribute('aria-label', caption.textContent.trim());
       }
     });
   }

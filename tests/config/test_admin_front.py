@@ -33,7 +33,7 @@ def front_of(client, person):
 def test_the_menu_offers_what_the_role_may_open_and_nothing_else(client, role):
     page = front_of(client, staff(role))
     menu = page[page.index("needs-title") :]
-    links = dict(re.findall(r'href="(/admin/[a-z]+/[a-z]+/)">.*?</span>([^<]+)</a>', menu))
+    links = dict(re.findall(r'href="(/admin/[a-z]+/[a-z]+/)">.*?</span>\s*([^<]+?)\s*</a>', menu, re.DOTALL))
     assert set(links.values()) == ROLES[role]
     for address in links:
         assert client.get(address).status_code == 200, address

@@ -19,7 +19,7 @@ ACCOUNT = ["/account/sessions/", "/account/tokens/", "/account/second-factor/", 
 def offered(answer):
     """(address, whether it is the current one) of each tenant in the switcher."""
     menu = answer.content.decode().split('class="qm-menu l"')[1].split("</details>")[0]
-    return [(path, bool(here)) for path, here in re.findall(r'<a href="(/t/[^"]+)"( aria-current)?', menu)]
+    return [(path, bool(here)) for path, here in re.findall(r'<a href="(/t/[^"]+)"(\s+aria-current)?', menu)]
 
 
 def suspend(tenant, reason="Unpaid invoices"):

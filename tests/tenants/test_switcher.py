@@ -12,7 +12,7 @@ def switcher(client, tenant):
     """(name, address, whether it is the current one) of each tenant that the menu of a tenant's page offers."""
     page = client.get(reverse("tenant-home", args=[tenant.slug])).content.decode()
     menu = page.split('class="qm-menu l"')[1].split("</details>")[0]
-    links = re.findall(r'<a href="(/t/[^"]+)"( aria-current="true")?>([^<]+)</a>', menu)
+    links = re.findall(r'<a href="(/t/[^"]+)"(\s+aria-current="true")?\s*>([^<]+)</a>', menu)
     return [(name, address, bool(current)) for address, current, name in links], "All tenants" in menu
 
 
