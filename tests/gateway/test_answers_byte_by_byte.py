@@ -8,6 +8,7 @@ from gateway.proxy.connections import Connections
 from gateway.proxy.http.errors import Disconnected, InvalidAnswer
 from gateway.proxy.metrics import Metrics
 from tests.gateway.backend_server import HI, OK, Server, ask, told
+from tests.gateway.test_one_connection_after_another_call import HEAD, connected
 
 
 @pytest.mark.parametrize(
@@ -150,5 +151,27 @@ def test_a_backend_is_not_read_faster_than_its_client_reads():
             answer.close()
             async with asyncio.timeout(5):
                 await server.lost.wait()
+
+    asyncio.run(live())
+
+
+def test_many_bytes_that_are_no_body_do_not_stop_the_reading():
+    """Nobody would take them, so nobody would say that reading goes on."""
+    extension = b"a" * (64 * 1024)
+
+    async def live():
+        connection = connected()
+        asking = asyncio.create_task(connection.ask(HEAD, b"", 5))
+        await asyncio.sleep(0)
+        connection.data_received(OK + b"transfer-encoding: chunked\r\n\r\n2;")
+        answer = await asking
+        reading = asyncio.create_task(answer.read())
+        for _ in range(8):
+            # Its transport cannot pause.
+            connection.data_received(extension)
+            await asyncio.sleep(0)
+        connection.data_received(b"\r\nhi\r\n0\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await reading, await answer.read()) == (b"hi", b"")
 
     asyncio.run(live())

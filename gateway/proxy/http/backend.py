@@ -175,7 +175,7 @@ class BackendConnection(asyncio.Protocol):
             self._fail(InvalidAnswer(message.problem))
         elif message.is_lingering:
             self._discard(len(data), message)
-        else:
+        elif self._arrived:
             answer.waiting += len(data)
             if answer.waiting > MOST_WAITING and self._is_reading:
                 self._is_reading = False
