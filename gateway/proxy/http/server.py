@@ -11,6 +11,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import cast
 
 import httptools
@@ -127,6 +128,7 @@ class ClientConnection(asyncio.Protocol):
     def _new_head(self) -> None:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        # Of what is not kept, until the head is here; then of all of it, and of trailers.
         self._head_size = 0
         self._head_count = 0
         self._is_in_head = True
@@ -273,26 +275,28 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_head and len(self._headers) < _KEPT_FIELDS:
+            self._headers.append((name, value))
+            return
         self._head_size += len(name) + len(value)
         self._head_count += 1
-        is_kept = self._head_size <= _KEPT_BYTES and self._head_count <= _KEPT_FIELDS
         # Otherwise it is a trailer, which nobody reads.
-        if self._is_in_head and is_kept:
-            self._headers.append((name, value))
-        elif not self._is_in_head and not is_kept:
+        if not self._is_in_head and (self._head_size > _KEPT_BYTES or self._head_count > _KEPT_FIELDS):
             self._give_up("too_large")
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
+        parser, fields = self._parser, self._headers
+        self._head_size = size = self._head_size + sum(map(len, chain.from_iterable(fields)))
+        self._head_count = count = self._head_count + len(fields)
         version = parser.get_http_version()
         try:
             head, length = self._heads.read(
                 parser.get_method(),
                 self._url,
                 version,
-                self._headers,
-                size=self._head_size,
-                count=self._head_count,
+                fields if size <= _KEPT_BYTES else [],
+                size=size,
+                count=count,
                 is_last=version != "1.1" or not parser.should_keep_alive() or parser.should_upgrade(),
             )
         except ValueError:
