@@ -9,9 +9,10 @@ from rest_framework import serializers
 from billing.costs import DIMENSIONS
 from billing.models import Price
 from core.serializer_fields import MoneyField
+from core.serializers import StrictModelSerializer, StrictSerializer
 
 
-class UsageTotalSerializer(serializers.Serializer[Any]):
+class UsageTotalSerializer(StrictSerializer):
     calls = serializers.IntegerField()
     unpriced_calls = serializers.IntegerField()
     estimated_calls = serializers.IntegerField(
@@ -47,7 +48,7 @@ class CostTotalSerializer(UsageTotalSerializer):
     cost = MoneyField(allow_null=True)
 
 
-class UsageSerializer(serializers.Serializer[Any]):
+class UsageSerializer(StrictSerializer):
     tenant = serializers.CharField(help_text="slug")
     start = serializers.DateField()
     end = serializers.DateField(help_text="included")
@@ -65,9 +66,11 @@ class CostsSerializer(UsageSerializer):
     total = CostTotalSerializer()
 
 
-class CostPlaceSerializer(serializers.Serializer[Any]):
+class CostPlaceSerializer(StrictSerializer):
     """The tenant and project whose costs are shown."""
 
+    # Of a query, which may hold what is for others.
+    reads_everything = False
     tenant = serializers.SlugField(help_text="slug")
     project = serializers.SlugField(required=False, help_text="slug; default: all projects")
 
@@ -106,7 +109,7 @@ class CostQuerySerializer(CostPlaceSerializer):
         return attrs
 
 
-class PriceSerializer(serializers.ModelSerializer[Price]):
+class PriceSerializer(StrictModelSerializer[Price]):
     model = serializers.CharField(source="sku.model.name", read_only=True)
     kind = serializers.CharField(source="sku.kind", read_only=True)
     valid_from = serializers.DateTimeField(source="valid.lower", read_only=True)

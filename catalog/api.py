@@ -43,6 +43,7 @@ from catalog.serializers import (
 )
 from catalog.serving import Reach, answered, reach_of, unserved_words
 from core.pagination import CursorPages
+from core.serializers import require_no_fields
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
 from tenants.models import DataClass, Project, Tenant
@@ -245,9 +246,9 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
         """Withdraw an open request."""
-        withdrawn = withdraw_access_request(
-            self.subject_of(withdraw_access_request).pk, by=signed_in(request)
-        )
+        found = self.subject_of(withdraw_access_request)
+        require_no_fields(request.data)
+        withdrawn = withdraw_access_request(found.pk, by=signed_in(request))
         return Response(self._serialized(withdrawn.pk))
 
     @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)

@@ -11,13 +11,14 @@ from rest_framework import serializers
 from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
+from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass, Project, Tenant
 
 # Maximum number of projects listed with a model.
 MOST_ACCESS = 20
 
 
-class OfferSerializer(serializers.ModelSerializer[Offer]):
+class OfferSerializer(StrictModelSerializer[Offer]):
     class Meta:
         model = Offer
         fields = [
@@ -32,7 +33,7 @@ class OfferSerializer(serializers.ModelSerializer[Offer]):
         ]
 
 
-class MyAccessSerializer(serializers.Serializer[Any]):
+class MyAccessSerializer(StrictSerializer):
     tenant = serializers.CharField()
     project = serializers.CharField()
     state = serializers.ChoiceField(["granted", "in_review"])
@@ -44,7 +45,7 @@ class MyAccessSerializer(serializers.Serializer[Any]):
     valid_until = serializers.DateTimeField(allow_null=True)
 
 
-class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
+class ModelSerializer(StrictModelSerializer[CatalogModel]):
     prices = serializers.SerializerMethodField(
         help_text="List prices: money per million of a token kind, as strings."
     )
@@ -105,7 +106,7 @@ class ModelDetailSerializer(ModelSerializer):
         fields = [*ModelSerializer.Meta.fields, "offers"]
 
 
-class DecisionSerializer(serializers.ModelSerializer[ReviewDecision]):
+class DecisionSerializer(StrictModelSerializer[ReviewDecision]):
     reviewer = serializers.CharField(source="reviewer.email", read_only=True)
 
     class Meta:
@@ -113,7 +114,7 @@ class DecisionSerializer(serializers.ModelSerializer[ReviewDecision]):
         fields = ["reviewer", "verdict", "comment", "at", "round", "facts"]
 
 
-class ReviewSerializer(serializers.ModelSerializer[Review]):
+class ReviewSerializer(StrictModelSerializer[Review]):
     decisions = DecisionSerializer(many=True, read_only=True)
 
     class Meta:
@@ -136,7 +137,7 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
         }
 
 
-class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
+class AccessRequestSerializer(StrictModelSerializer[AccessRequest]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
     model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
@@ -168,15 +169,17 @@ class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
         return grant.key_id if grant else None
 
 
-class ProjectNameSerializer(serializers.Serializer[Any]):
+class ProjectNameSerializer(StrictSerializer):
     """`project` is an id, or a slug that only one of your tenants has."""
 
+    reads_everything = False
     project = serializers.CharField(max_length=60)
 
 
 class NewAccessRequestSerializer(ProjectNameSerializer):
     """A new request. `project` is an id, or a slug that only one of your tenants has."""
 
+    reads_everything = True
     model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
     purpose = serializers.CharField(max_length=2000)
     expected_tokens_per_day = serializers.IntegerField(min_value=1)
@@ -187,7 +190,7 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
     duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
 
 
-class NewReviewSerializer(serializers.Serializer[Any]):
+class NewReviewSerializer(StrictSerializer):
     track = serializers.ChoiceField(Review.Track.choices)
     verdict = serializers.ChoiceField(ReviewDecision.Verdict.choices)
     comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
@@ -201,7 +204,7 @@ class NewReviewSerializer(serializers.Serializer[Any]):
     )
 
 
-class GrantSerializer(serializers.ModelSerializer[Grant]):
+class GrantSerializer(StrictModelSerializer[Grant]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
     model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)

@@ -15,6 +15,7 @@ from accounts.declared import Action
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
 from catalog.models import ModelVersion
+from core.serializers import StrictModelSerializer, StrictSerializer
 from deployments import actions, sharing, statements
 from deployments.client_fields import LONGEST_FIELD
 from deployments.models import Cluster, Deployment, Sharing
@@ -22,20 +23,20 @@ from tenants.models import Tenant
 from tenants.roles import TokenScope
 
 
-class ClusterSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class ClusterSerializer(StrictModelSerializer[Cluster]):
     class Meta:
         model = Cluster
         fields = ["id", "name", "driver", "namespace", "region", "created_at"]
 
 
-class ConditionSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class ConditionSerializer(StrictSerializer):
     type = serializers.CharField()
     status = serializers.CharField()
     reason = serializers.CharField()
     message = serializers.CharField()
 
 
-class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class DeploymentSerializer(StrictModelSerializer[Deployment]):
     """A deployment: the desired state, and the last observed one."""
 
     model = serializers.CharField(source="version.model.name", read_only=True)
@@ -111,31 +112,31 @@ class TenantField(serializers.SlugRelatedField):  # type: ignore[type-arg]
         return tenant
 
 
-class NewDeploymentSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class NewDeploymentSerializer(StrictSerializer):
     version = serializers.PrimaryKeyRelatedField(queryset=ModelVersion.objects.select_related("model"))
     cluster = ClusterField(slug_field="name", queryset=Cluster.objects.all())
     replicas = serializers.IntegerField(default=1, min_value=0, max_value=actions.MOST_REPLICAS)
     name = serializers.CharField(max_length=53)
 
 
-class ScaleSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class ScaleSerializer(StrictSerializer):
     replicas = serializers.IntegerField(min_value=0, max_value=actions.MOST_REPLICAS)
 
 
-class SharingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class SharingSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=500)
 
 
-class SeparationSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class SeparationSerializer(StrictSerializer):
     field = serializers.CharField(max_length=LONGEST_FIELD, trim_whitespace=False)
     reason = serializers.CharField(max_length=500)
 
 
-class DedicateSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class DedicateSerializer(StrictSerializer):
     tenant = TenantField(slug_field="slug", queryset=Tenant.objects.all(), allow_null=True)
 
 
-class ControlsSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class ControlsSerializer(StrictSerializer):
     controls = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=sharing.MOST_CONTROLS
     )

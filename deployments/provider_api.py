@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
+from core.serializers import require_no_fields
 from deployments import (
     provider_actions,
     provider_lists,
@@ -125,6 +126,7 @@ class ProviderViewSet(
     def refresh(self, request: Request, pk: str) -> Response:
         """Test a provider and read its list of models again. 409 says what is wrong."""
         provider = self.subject_of(provider_lists.refresh_provider)
+        require_no_fields(request.data)
         _provider, report = provider_lists.refresh_provider(provider.pk, by=signed_in(request))
         return Response(_report(report))
 
@@ -133,6 +135,7 @@ class ProviderViewSet(
     def disable(self, request: Request, pk: str) -> Response:
         """Send no more calls to a provider. `GET impact/` says what that stops."""
         provider = self.subject_of(provider_actions.disable_provider)
+        require_no_fields(request.data)
         provider_actions.disable_provider(provider.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
@@ -141,6 +144,7 @@ class ProviderViewSet(
     def enable(self, request: Request, pk: str) -> Response:
         """Send calls to a provider again."""
         provider = self.subject_of(provider_actions.enable_provider)
+        require_no_fields(request.data)
         provider_actions.enable_provider(provider.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from catalog.models import CatalogModel
 from core.egress.networks import MOST_NETWORKS
+from core.serializers import StrictModelSerializer, StrictSerializer
 from deployments.models import Provider, ProviderCredential, ProviderModel
 from deployments.models.providers import LONGEST_TIMEOUT_SECONDS, dialect_choices
 from deployments.provider_credentials import LONGEST, NewCredential, clean_credential
@@ -17,7 +18,7 @@ from deployments.provider_routing import MOST_AT_ONCE
 from deployments.providers.listing import LONGEST_NAME
 
 
-class ProviderCredentialSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class ProviderCredentialSerializer(StrictModelSerializer[ProviderCredential]):
     """A credential, by what people recognize it by."""
 
     class Meta:
@@ -36,7 +37,7 @@ class ProviderCredentialSerializer(serializers.ModelSerializer):  # type: ignore
         read_only_fields = fields
 
 
-class NewCredentialSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class NewCredentialSerializer(StrictSerializer):
     """A secret to store, or where gateways find it. Never part of an answer."""
 
     kind = serializers.ChoiceField(choices=ProviderCredential.Kind.choices)
@@ -44,7 +45,7 @@ class NewCredentialSerializer(serializers.Serializer):  # type: ignore[type-arg]
     reference = serializers.CharField(max_length=200, required=False, default="")
 
 
-class ProviderFieldsSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class ProviderFieldsSerializer(StrictModelSerializer[Provider]):
     """The fields of a provider that people change."""
 
     dialect = serializers.ChoiceField(choices=dialect_choices())
@@ -118,7 +119,7 @@ def credential_of(values: dict[str, Any] | None) -> NewCredential | None:
     return clean_credential(values.get("kind", ""), values.get("secret", ""), values.get("reference", ""))
 
 
-class ProviderSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class ProviderSerializer(StrictModelSerializer[Provider]):
     """A provider, and what its last test found."""
 
     credentials = ProviderCredentialSerializer(many=True, read_only=True)
@@ -142,13 +143,13 @@ class ProviderSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
         read_only_fields = fields
 
 
-class RouteModelsSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class RouteModelsSerializer(StrictSerializer):
     """Models of a provider, by id."""
 
     models = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST_AT_ONCE)
 
 
-class ProviderModelSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class ProviderModelSerializer(StrictModelSerializer[ProviderModel]):
     """A model as its provider names it."""
 
     model = serializers.SlugRelatedField(slug_field="name", read_only=True, allow_null=True)  # type: ignore[var-annotated]
@@ -174,7 +175,7 @@ class ProviderModelSerializer(serializers.ModelSerializer):  # type: ignore[type
         read_only_fields = fields
 
 
-class TestReportSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class TestReportSerializer(StrictSerializer):
     """A test that reached the provider."""
 
     milliseconds = serializers.IntegerField()
@@ -183,13 +184,13 @@ class TestReportSerializer(serializers.Serializer):  # type: ignore[type-arg]
     words = serializers.CharField()
 
 
-class RotateSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class RotateSerializer(StrictSerializer):
     credential = NewCredentialSerializer()
     overlap_hours = serializers.IntegerField(min_value=0, max_value=LONGEST_OVERLAP_HOURS)
     is_tested = serializers.BooleanField(default=True)
 
 
-class NameModelSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class NameModelSerializer(StrictSerializer):
     name = serializers.CharField(max_length=LONGEST_NAME)
     mode = serializers.CharField(max_length=40, required=False, default="", allow_blank=True)
 
@@ -204,27 +205,27 @@ class CatalogModelField(serializers.SlugRelatedField):  # type: ignore[type-arg]
         return model
 
 
-class MatchSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class MatchSerializer(StrictSerializer):
     model = CatalogModelField(slug_field="name", queryset=CatalogModel.objects.all(), allow_null=True)
 
 
-class ManagersSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class ManagersSerializer(StrictSerializer):
     """People beside operators who may manage one provider."""
 
     managers = serializers.ListField(child=serializers.EmailField())
 
 
-class SetManagerSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class SetManagerSerializer(StrictSerializer):
     email = serializers.CharField(max_length=254)
     is_manager = serializers.BooleanField()
 
 
-class ImpactSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class ImpactSerializer(StrictSerializer):
     label = serializers.CharField()  # type: ignore[assignment]
     value = serializers.IntegerField()
 
 
-class NetworksSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class NetworksSerializer(StrictSerializer):
     """Networks beyond the public Internet in which providers may be; empty: none."""
 
     networks = serializers.ListField(child=serializers.CharField(max_length=60), max_length=MOST_NETWORKS)

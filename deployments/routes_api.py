@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from catalog.serving import acknowledged_revisions
+from core.serializers import StrictModelSerializer, StrictSerializer
 from deployments import degrading, fallbacks, route_handling, routes
 from deployments.api import PlatformScopedMixin
 from deployments.degrading import Degrading
@@ -21,7 +22,7 @@ from deployments.models.routes import MOST_FIRST_TOKEN_MS, MOST_PRIORITY, MOST_W
 from deployments.route_preview import preview_route
 
 
-class RouteEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
+class RouteEntrySerializer(StrictSerializer):
     """A target of a route: its share of the calls, where it runs, whose calls it serves, and its health."""
 
     target = serializers.UUIDField(source="target_id", read_only=True)
@@ -44,14 +45,14 @@ class RouteEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
     addresses = serializers.ListField(source="target.urls", child=serializers.CharField(), read_only=True)
 
 
-class GatewaysSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class GatewaysSerializer(StrictSerializer):
     """Gateways that are alive, and those of them that follow the route as it was last changed."""
 
     alive = serializers.IntegerField()
     following = serializers.IntegerField()
 
 
-class HandlingSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class HandlingSerializer(StrictModelSerializer[Route]):
     """How the calls of a route are handled; null, or empty `probes`, means the default."""
 
     class Meta:
@@ -69,7 +70,7 @@ class WantedHandlingSerializer(HandlingSerializer):
         extra_kwargs = {name: {"required": False} for name in Route.HANDLING}
 
 
-class HandlingChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class HandlingChangeSerializer(StrictSerializer):
     """A setting before and after, as JSON has it."""
 
     name = serializers.CharField(read_only=True)
@@ -77,7 +78,7 @@ class HandlingChangeSerializer(serializers.Serializer):  # type: ignore[type-arg
     after = serializers.JSONField(read_only=True)
 
 
-class DegradingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class DegradingSerializer(StrictSerializer):
     """The smaller model that answers on purpose, and from when on; either goal is enough."""
 
     model = serializers.CharField(max_length=120, allow_blank=True, help_text="Empty: never.")
@@ -99,7 +100,7 @@ class WantedDegradingSerializer(DegradingSerializer):
     generation = serializers.IntegerField(min_value=0)
 
 
-class DegradingPreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class DegradingPreviewSerializer(StrictSerializer):
     """Projects that may call the route's model, both with such data, and those of these whose tenant allows it."""
 
     model = serializers.CharField(source="model.name", read_only=True)
@@ -109,7 +110,7 @@ class DegradingPreviewSerializer(serializers.Serializer):  # type: ignore[type-a
     allowed = serializers.IntegerField(read_only=True)
 
 
-class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+class RouteSerializer(StrictModelSerializer[Route]):
     """A public model name and what serves it. An empty route, or one without weights, serves nothing."""
 
     model = serializers.CharField(source="model.name", read_only=True)
@@ -156,7 +157,7 @@ class RouteSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
         return {"alive": len(alive), "following": sum(revision >= route.revision for revision in alive)}
 
 
-class EntryChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class EntryChangeSerializer(StrictSerializer):
     """A target before and after; shares are percent of the calls of its order."""
 
     target = serializers.UUIDField(source="target.pk", read_only=True)
@@ -170,7 +171,7 @@ class EntryChangeSerializer(serializers.Serializer):  # type: ignore[type-arg]
     loses_all_calls = serializers.BooleanField(read_only=True)
 
 
-class TenantImpactSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class TenantImpactSerializer(StrictSerializer):
     """A tenant with a grant for the model; `calls` are those of the last 7 days.
 
     A project counts as served if some target may receive the data of its grant.
@@ -186,7 +187,7 @@ class TenantImpactSerializer(serializers.Serializer):  # type: ignore[type-arg]
     is_served_after = serializers.BooleanField(read_only=True)
 
 
-class RoutePreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class RoutePreviewSerializer(StrictSerializer):
     """What a change would change, and for whom: the first 50 tenants by calls, and the totals of all."""
 
     changes = EntryChangeSerializer(many=True, read_only=True)
@@ -198,7 +199,7 @@ class RoutePreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
     calls_total = serializers.IntegerField(read_only=True)
 
 
-class HandlingPreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class HandlingPreviewSerializer(StrictSerializer):
     """What a change would change, and whose calls are handled so: the first 50 tenants, and the totals of all."""
 
     changes = HandlingChangeSerializer(many=True, read_only=True)
@@ -207,7 +208,7 @@ class HandlingPreviewSerializer(serializers.Serializer):  # type: ignore[type-ar
     calls_total = serializers.IntegerField(read_only=True)
 
 
-class WantedEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
+class WantedEntrySerializer(StrictSerializer):
     """What you want of one target."""
 
     target = serializers.UUIDField(source="target_id")
@@ -216,7 +217,7 @@ class WantedEntrySerializer(serializers.Serializer):  # type: ignore[type-arg]
     variant = serializers.CharField(default=routes.STABLE, max_length=40)
 
 
-class WantedRouteSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class WantedRouteSerializer(StrictSerializer):
     """All entries that a route shall have. `generation` is the one that you read before."""
 
     generation = serializers.IntegerField(min_value=0)
@@ -224,7 +225,7 @@ class WantedRouteSerializer(serializers.Serializer):  # type: ignore[type-arg]
     may_end_service = serializers.BooleanField(default=False)
 
 
-class WantedFallbacksSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class WantedFallbacksSerializer(StrictSerializer):
     """The models that shall answer when no target of this one does, in order of preference."""
 
     generation = serializers.IntegerField(min_value=0)
@@ -233,7 +234,7 @@ class WantedFallbacksSerializer(serializers.Serializer):  # type: ignore[type-ar
     )
 
 
-class FallbackPreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class FallbackPreviewSerializer(StrictSerializer):
     """A fallback: projects that may call the route's model, or both, and those whose calls may go there."""
 
     model = serializers.CharField(source="model.name", read_only=True)

@@ -8,15 +8,17 @@ from rest_framework import serializers
 
 from core.local_days import end_of_month, read_month
 from core.serializer_fields import MoneyField
+from core.serializers import StrictModelSerializer, StrictSerializer
 from exports.kinds import FileKind, all_kinds, choices, default_kind, kind_named
 from exports.models import Export
 
 Field = serializers.Field[Any, Any, Any, Any]
 
 
-class ExportPlaceSerializer(serializers.Serializer[Any]):
+class ExportPlaceSerializer(StrictSerializer):
     """The kind of file, its tenant and its project."""
 
+    reads_everything = False
     tenant = serializers.SlugField(
         required=False, help_text="slug; auditors may omit it for a file over all tenants"
     )
@@ -37,6 +39,7 @@ class ExportPlaceSerializer(serializers.Serializer[Any]):
 class NewExportSerializer(ExportPlaceSerializer):
     """The content of a file: `period` (a month), or `start` and `end`; then the filters of each kind."""
 
+    reads_everything = True
     format = serializers.ChoiceField(
         choices=Export.Format.choices, default="plain", help_text="format of a CSV file"
     )
@@ -84,7 +87,7 @@ class NewExportSerializer(ExportPlaceSerializer):
             )
 
 
-class ExportSerializer(serializers.ModelSerializer[Export]):
+class ExportSerializer(StrictModelSerializer[Export]):
     tenant: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     project: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
     start = serializers.DateField(source="start_day", read_only=True)

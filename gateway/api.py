@@ -5,13 +5,14 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 
+from core.serializers import StrictSerializer
 from deployments.list_setting_entry_points import ListSettingView
 from deployments.provider_fields import MOST_REGIONS
 from gateway import actions
 from gateway.list_settings import MEDIA_HOSTS, MOST_MEDIA_HOSTS, REGION_ORDER
 
 
-class MediaHostsSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class MediaHostsSerializer(StrictSerializer):
     """Hosts from which engines may fetch pictures, sounds and files; empty: only `data:` URLs."""
 
     hosts = serializers.ListField(child=serializers.CharField(max_length=253), max_length=MOST_MEDIA_HOSTS)
@@ -36,7 +37,7 @@ class MediaHostsView(ListSettingView):
     view_permission = "gateway.view_gateway"
 
 
-class RegionOrderSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class RegionOrderSerializer(StrictSerializer):
     """Regions in the order in which gateways prefer targets of equal priority, after their own region."""
 
     regions = serializers.ListField(child=serializers.CharField(max_length=60), max_length=MOST_REGIONS)

@@ -10,19 +10,20 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.serializers import StrictModelSerializer, StrictSerializer
 from gateway.models import Gateway
 from gateway.promises import kind_of, not_promised
 from tenants.roles import TokenScope
 
 
-class RefusedRevisionSerializer(serializers.Serializer[dict[str, Any]]):
+class RefusedRevisionSerializer(StrictSerializer):
     """A revision that a gateway did not put in force."""
 
     revision = serializers.IntegerField(help_text="0: its head could not be read.")
     reason = serializers.CharField()
 
 
-class GatewaySerializer(serializers.ModelSerializer[Gateway]):
+class GatewaySerializer(StrictModelSerializer[Gateway]):
     """A gateway, and what it last acknowledged."""
 
     newest_revision = serializers.IntegerField(source="newest", read_only=True)

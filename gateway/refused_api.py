@@ -7,19 +7,20 @@ from django.db.models import QuerySet
 from rest_framework import serializers, viewsets
 
 from core.filters import MomentFilter
+from core.serializers import StrictModelSerializer, StrictSerializer
 from gateway.models import RefusedCalls
 from tenants.api.base import InTenantFilter, VisibleMixin
 from tenants.models import Tenant
 
 
-class RefusedSampleSerializer(serializers.Serializer[dict[str, object]]):
+class RefusedSampleSerializer(StrictSerializer):
     """One of the calls."""
 
     call_id = serializers.UUIDField(help_text="The call's `x-request-id`.")
     at = serializers.IntegerField(help_text="Seconds since 1970.")
 
 
-class RefusedCallsSerializer(serializers.ModelSerializer[RefusedCalls]):
+class RefusedCallsSerializer(StrictModelSerializer[RefusedCalls]):
     """Calls of one key that a gateway refused alike within one minute."""
 
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)

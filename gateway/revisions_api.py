@@ -15,12 +15,13 @@ from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
 from core.pagination import LINK, PLAIN_PAGE_PARAMETERS, plain_page
+from core.serializers import StrictModelSerializer, StrictSerializer
 from gateway.undo import LAST_FIRST, Step, entries_of, may_see_who, steps_of, undo_revision
 from tenants.models import ConfigChange
 from tenants.roles import TokenScope
 
 
-class RevisionSerializer(serializers.ModelSerializer[ConfigChange]):
+class RevisionSerializer(StrictModelSerializer[ConfigChange]):
     """A revision, and how many rows of each kind gateways were to read again."""
 
     tenants = serializers.IntegerField(source="tenants_count", read_only=True)
@@ -34,7 +35,7 @@ class RevisionSerializer(serializers.ModelSerializer[ConfigChange]):
         read_only_fields = fields
 
 
-class StepSerializer(serializers.Serializer[Any]):
+class StepSerializer(StrictSerializer):
     """One action behind a revision, and what undoing it would do."""
 
     entry = serializers.UUIDField(source="entry.pk", help_text="Id of the audit entry.")
@@ -55,7 +56,7 @@ class StepSerializer(serializers.Serializer[Any]):
         return step.undo is not None
 
 
-class UndoSerializer(serializers.Serializer[Any]):
+class UndoSerializer(StrictSerializer):
     """Why a revision is undone."""
 
     reason = serializers.CharField(max_length=500)

@@ -13,13 +13,14 @@ from rest_framework.response import Response
 
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
+from core.serializers import StrictModelSerializer, require_no_fields
 from gateway import signing_actions
 from gateway.models import SigningKey
 from gateway.signing import pin_of
 from tenants.roles import TokenScope
 
 
-class SigningKeySerializer(serializers.ModelSerializer[SigningKey]):
+class SigningKeySerializer(StrictModelSerializer[SigningKey]):
     """A key with which the console signs configuration; only its public half."""
 
     fingerprint = serializers.CharField(read_only=True)
@@ -61,6 +62,7 @@ class SigningKeyViewSet(
     def create(self, request: Request) -> Response:
         """Add a key. The console signs with it and the older ones from now on."""
         signing_actions.add_signing_key.require(signed_in(request), None)
+        require_no_fields(request.data)
         key = signing_actions.add_signing_key(by=signed_in(request))
         return Response(self.get_serializer(key).data, status=201)
 
@@ -69,5 +71,6 @@ class SigningKeyViewSet(
     def retire(self, request: Request, pk: str) -> Response:
         """Stop signing with a key. 409 names the gateways that were given no other."""
         key = self.subject_of(signing_actions.retire_signing_key)
+        require_no_fields(request.data)
         signing_actions.retire_signing_key(key.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)

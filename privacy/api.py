@@ -19,13 +19,14 @@ from accounts.permissions import require, signed_in
 from audit.filters import PAGE_SIZE, EntryFilter, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
+from core.serializers import StrictModelSerializer, StrictSerializer
 from privacy.audit_forms import PLATFORM, actor_of
 from tenants.api.base import VisibleMixin
 from tenants.models import Tenant
 from tenants.permissions import tenants_where
 
 
-class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+class AuditEntrySerializer(StrictModelSerializer[AuditEntry]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True, allow_null=True)
     actor = serializers.CharField(source="actor_label", read_only=True)
     on_behalf_of = serializers.CharField(source="on_behalf_of_label", read_only=True)
@@ -46,9 +47,11 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
         return line
 
 
-class AuditLogQuerySerializer(serializers.Serializer[Any]):
+class AuditLogQuerySerializer(StrictSerializer):
     """Filters of the audit log."""
 
+    # Of a query, which may hold what is for others.
+    reads_everything = False
     tenant = serializers.SlugField(
         required=False, help_text="slug; default: all tenants whose audit log you may read"
     )

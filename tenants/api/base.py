@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from accounts.entry_points import SubjectMixin
 from accounts.models import User
 from core.scope import current_scope
+from core.serializers import StrictSerializer
 from core.tenant_managers import TenantOwned
 from tenants.models import Membership, Project, Tenant
 from tenants.roles import TokenScope
@@ -31,7 +32,8 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {"type": "http", "scheme": "bearer", "description": "A personal access token, qmp_…"}
 
 
-class TenantNameSerializer(serializers.Serializer[Any]):
+class TenantNameSerializer(StrictSerializer):
+    reads_everything = False
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
 
 

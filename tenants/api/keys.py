@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -17,13 +16,14 @@ from rest_framework.response import Response
 from accounts.models import User
 from accounts.permissions import signed_in
 from core.rate_limits import limit_rate
+from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.roles import TokenScope
 
 
-class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+class ApiKeySerializer(StrictModelSerializer[ApiKey]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
     models = serializers.ListField(source="model_names", child=serializers.CharField(), read_only=True)
@@ -50,7 +50,7 @@ class ClaimedKeySerializer(ApiKeySerializer):
         fields = [*ApiKeySerializer.Meta.fields, "secret"]
 
 
-class ClaimSerializer(serializers.Serializer[Any]):
+class ClaimSerializer(StrictSerializer):
     service_account = serializers.UUIDField(
         required=False,
         default=None,
@@ -59,7 +59,7 @@ class ClaimSerializer(serializers.Serializer[Any]):
     )
 
 
-class RevokeSerializer(serializers.Serializer[Any]):
+class RevokeSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
 

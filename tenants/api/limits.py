@@ -12,13 +12,14 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
+from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
 
 
-class LimitSerializer(serializers.ModelSerializer[Limit]):
+class LimitSerializer(StrictModelSerializer[Limit]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True, allow_null=True)
     key = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True, allow_null=True)
@@ -57,20 +58,14 @@ def _wanted(kind: str) -> serializers.DecimalField:
     )
 
 
-class NumbersSerializer(serializers.Serializer[Any]):
+class NumbersSerializer(StrictSerializer):
     """By kind: a number above 0, or null to remove the limit. Omitted kinds stay."""
 
     def get_fields(self) -> dict[str, serializers.Field]:  # type: ignore[type-arg]
         return {kind: _wanted(kind) for kind in Limit.Kind.values}
 
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        numbers: dict[str, Any] = super().to_internal_value(data)
-        if unknown := data.keys() - self.fields.keys():
-            raise serializers.ValidationError({kind: ["There is no such kind."] for kind in sorted(unknown)})
-        return numbers
 
-
-class SetLimitsSerializer(serializers.Serializer[Any]):
+class SetLimitsSerializer(StrictSerializer):
     """Which calls of the project, and the numbers for them."""
 
     key = serializers.UUIDField(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import django_filters
 from django.db.models import Q, QuerySet
 from drf_spectacular.types import OpenApiTypes
@@ -17,6 +15,7 @@ from accounts.idempotency import idempotent
 from accounts.models import Source
 from accounts.permissions import signed_in
 from core.rate_limits import limit_rate
+from core.serializers import StrictModelSerializer, StrictSerializer, require_no_fields
 from tenants.actions import (
     change_role,
     create_service_account,
@@ -49,7 +48,7 @@ _LAST_OWNER = OpenApiResponse(
 )
 
 
-class MemberSerializer(serializers.ModelSerializer[Membership]):
+class MemberSerializer(StrictModelSerializer[Membership]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     name = serializers.CharField(source="user.name", read_only=True)
     email = serializers.EmailField(source="user.email", read_only=True)
@@ -74,7 +73,7 @@ class ServiceAccountSerializer(MemberSerializer):
         fields = ["id", "tenant", "name", "email", "role", "is_active", "responsible", "created_at"]
 
 
-class InvitationSerializer(serializers.ModelSerializer[Invitation]):
+class InvitationSerializer(StrictModelSerializer[Invitation]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     invited_by = serializers.EmailField(source="invited_by.email", read_only=True)
 
@@ -86,18 +85,18 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
         ]  # fmt: skip
 
 
-class OwnedResourcesSerializer(serializers.Serializer[Any]):
+class OwnedResourcesSerializer(StrictSerializer):
     kind = serializers.CharField(help_text="Its name in `choices` of a removal.")
     label = serializers.CharField()  # type: ignore[assignment]
     count = serializers.IntegerField()
     can_hand_over = serializers.BooleanField()
 
 
-class RoleOfMemberSerializer(serializers.Serializer[Any]):
+class RoleOfMemberSerializer(StrictSerializer):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class ChoicesSerializer(serializers.Serializer[Any]):
+class ChoicesSerializer(StrictSerializer):
     choices = serializers.DictField(
         child=serializers.CharField(max_length=40),
         required=False,
@@ -110,13 +109,13 @@ class RemoveMemberSerializer(ChoicesSerializer):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
 
-class NewInvitationSerializer(serializers.Serializer[Any]):
+class NewInvitationSerializer(StrictSerializer):
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
     email = AddressSerializerField()
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class NewServiceAccountSerializer(serializers.Serializer[Any]):
+class NewServiceAccountSerializer(StrictSerializer):
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
     name = serializers.CharField(
         max_length=LONGEST_NAME, help_text="What the program does, such as nightly-report."
@@ -240,6 +239,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     def resend(self, request: Request, pk: str) -> Response:
         """Send it again with a new link. The earlier link stops working."""
         found = self.subject_of(resend_invitation)
+        require_no_fields(request.data)
         limit_rate("invitation_send", str(signed_in(request).pk))
         invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         return Response(self.get_serializer(invitation).data)
@@ -248,7 +248,9 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
         """Withdraw it. Its link stops working."""
-        invitation = withdraw_invitation(self.subject_of(withdraw_invitation).pk, by=signed_in(request))
+        found = self.subject_of(withdraw_invitation)
+        require_no_fields(request.data)
+        invitation = withdraw_invitation(found.pk, by=signed_in(request))
         return Response(self.get_serializer(invitation).data)
 
 
@@ -291,6 +293,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     def disable(self, request: Request, pk: str) -> Response:
         """Stop its tokens and keys until it is enabled."""
         member = self.subject_of(disable_service_account)
+        require_no_fields(request.data)
         disable_service_account(member.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
 
@@ -299,6 +302,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     def enable(self, request: Request, pk: str) -> Response:
         """Enable it. You then answer for it."""
         member = self.subject_of(enable_service_account)
+        require_no_fields(request.data)
         enable_service_account(member.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
 

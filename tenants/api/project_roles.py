@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import F
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -12,12 +10,13 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
+from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import set_project_role
 from tenants.models import Membership, Project, ProjectRole
 from tenants.roles import PROJECT_ROLES, Role
 
 
-class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
+class ProjectRoleSerializer(StrictModelSerializer[ProjectRole]):
     member = serializers.PrimaryKeyRelatedField[Membership](source="membership", read_only=True)
     name = serializers.CharField(source="membership.user", read_only=True)
     tenant_role = serializers.ChoiceField(
@@ -32,7 +31,7 @@ class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
         fields = ["member", "name", "role", "tenant_role", "created_at"]
 
 
-class SetProjectRoleSerializer(serializers.Serializer[Any]):
+class SetProjectRoleSerializer(StrictSerializer):
     member = serializers.UUIDField(help_text="The id of a membership of the project's tenant.")
     role = serializers.ChoiceField(
         choices=[(role.value, role.label) for role in PROJECT_ROLES],

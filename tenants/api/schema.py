@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import serializers
 
+from core.serializers import StrictSerializer
+
 MEDIA_TYPE: Final = "application/problem+json"
 REFUSALS: Final = {
     "400": "Fields or parameters are missing or wrong; `errors` names them.",
@@ -21,7 +23,7 @@ REFUSED_CHANGES: Final = {
 }
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class ProblemSerializer(StrictSerializer):
     """Why a request failed (RFC 9457). `code` is stable; `detail` is for people."""
 
     type = serializers.CharField()

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import signed_in
+from core.serializers import StrictModelSerializer, StrictSerializer, require_no_fields
 from tenants.actions import (
     change_project,
     change_tenant,
@@ -30,7 +31,7 @@ from tenants.roles import TokenScope
 _NOT_ACTIVE = OpenApiResponse(description="The tenant is suspended or closed; `detail` says why.")
 
 
-class TenantSerializer(serializers.ModelSerializer[Tenant]):
+class TenantSerializer(StrictModelSerializer[Tenant]):
     role = serializers.SerializerMethodField(help_text="Your role there; null for platform staff.")
 
     class Meta:
@@ -46,7 +47,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         return dict(Membership.objects.visible_to(user).filter(user=user).values_list("tenant", "role"))
 
 
-class ChangeTenantSerializer(serializers.ModelSerializer[Tenant]):
+class ChangeTenantSerializer(StrictModelSerializer[Tenant]):
     """Omitted fields stay."""
 
     class Meta:
@@ -55,7 +56,7 @@ class ChangeTenantSerializer(serializers.ModelSerializer[Tenant]):
         extra_kwargs: ClassVar[dict[str, Any]] = {"regions": {"max_length": 50}}
 
 
-class BecauseSerializer(serializers.Serializer[Any]):
+class BecauseSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=500, help_text="The tenant's members see it on every page.")
 
 
@@ -93,11 +94,13 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def resume(self, request: Request, slug: str) -> Response:
         """Resume a suspended tenant. Only operators can."""
-        resumed = resume_tenant(self.subject_of(resume_tenant).pk, by=signed_in(request))
+        tenant = self.subject_of(resume_tenant)
+        require_no_fields(request.data)
+        resumed = resume_tenant(tenant.pk, by=signed_in(request))
         return Response(self.get_serializer(resumed).data)
 
 
-class ProjectSerializer(serializers.ModelSerializer[Project]):
+class ProjectSerializer(StrictModelSerializer[Project]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     owner = serializers.EmailField(source="owner.email", read_only=True, allow_null=True, default=None)
 
@@ -106,7 +109,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         fields = ("id", "tenant", "slug", *Project.EDITABLE, "created_at")
 
 
-class ChangeProjectSerializer(serializers.ModelSerializer[Project]):
+class ChangeProjectSerializer(StrictModelSerializer[Project]):
     """Omitted fields stay."""
 
     owner = AddressSerializerField(

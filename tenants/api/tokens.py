@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import django_filters
@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from core.serializers import StrictModelSerializer, StrictSerializer, require_no_fields
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
 from tenants.actions.tokens import Bearer
 from tenants.api.base import InTenantFilter, VisibleMixin, service_account_of
@@ -25,7 +26,7 @@ from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
 
 
-class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
+class TokenSerializer(StrictModelSerializer[PersonalAccessToken]):
     tenant = serializers.SlugRelatedField[Tenant](
         slug_field="slug",
         read_only=True,
@@ -58,9 +59,10 @@ class IssuedTokenSerializer(TokenSerializer):
         fields = [*TokenSerializer.Meta.fields, "secret"]
 
 
-class TokenPlaceSerializer(serializers.Serializer[Any]):
+class TokenPlaceSerializer(StrictSerializer):
     """The owner of a new token, and the tenant it opens."""
 
+    reads_everything = False
     tenant = serializers.SlugField(
         required=False, allow_null=True, help_text="Slug of the only tenant it opens; default: all of yours."
     )
@@ -74,6 +76,7 @@ class TokenPlaceSerializer(serializers.Serializer[Any]):
 class NewTokenSerializer(TokenPlaceSerializer):
     """What a new token is for, what it may do, and until when."""
 
+    reads_everything = True
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(TokenScope.choices), allow_empty=False, max_length=len(TokenScope)
@@ -143,9 +146,9 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """Revoke a token permanently, even the one used for this call."""
-        token = revoke_personal_access_token(
-            self.subject_of(revoke_personal_access_token).pk, by=signed_in(request)
-        )
+        found = self.subject_of(revoke_personal_access_token)
+        require_no_fields(request.data)
+        token = revoke_personal_access_token(found.pk, by=signed_in(request))
         return Response(self.get_serializer(token).data)
 
 

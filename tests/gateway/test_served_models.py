@@ -241,7 +241,6 @@ def test_a_model_that_no_endpoint_serves_cannot_be_requested(project, client):
         "purpose": "Pictures.",
         "expected_tokens_per_day": 9,
     }
-    wanted |= {"tenant": project.tenant.slug}
     answer = client.post("/api/v1/access-requests/", wanted, content_type="application/json")
     assert answer.status_code == 400
     assert "no endpoint" in answer.content.decode()

@@ -83,9 +83,9 @@ def test_an_address_with_an_account_elsewhere_is_answered_like_any_other(as_owne
 def test_an_invitation_is_sent_again_and_withdrawn(as_owner, lab, owner):
     invitation, _ = invite(lab, "nia@example.org", "viewer", by=owner)
     url = f"/api/v1/invitations/{invitation.pk}/"
-    assert as_owner.post(f"{url}resend/").status_code == 200
-    assert as_owner.post(f"{url}withdraw/").json()["withdrawn_at"]
-    assert as_owner.post(f"{url}withdraw/").status_code == 409
+    assert as_owner.post(f"{url}resend/", {}, "application/json").status_code == 200
+    assert as_owner.post(f"{url}withdraw/", {}, "application/json").json()["withdrawn_at"]
+    assert as_owner.post(f"{url}withdraw/", {}, "application/json").status_code == 409
 
 
 def test_invitations_are_for_those_who_manage_members(client, lab, owner, developer):
@@ -111,8 +111,8 @@ def test_a_service_account_is_made_stopped_continued_and_ended(as_owner, lab, ow
     assert made.status_code == 201
     assert made.json()["responsible"] == owner.email
     url = f"/api/v1/service-accounts/{made.json()['id']}/"
-    assert as_owner.post(f"{url}disable/").json()["is_active"] is False
-    assert as_owner.post(f"{url}enable/").json()["is_active"] is True
+    assert as_owner.post(f"{url}disable/", {}, "application/json").json()["is_active"] is False
+    assert as_owner.post(f"{url}enable/", {}, "application/json").json()["is_active"] is True
     assert as_owner.post(f"{url}delete/", {}, **JSON).status_code == 204
     assert as_owner.get(url).status_code == 404
     assert as_owner.post("/api/v1/service-accounts/", said | {"role": "owner"}, **JSON).status_code == 400

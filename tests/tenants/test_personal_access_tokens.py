@@ -332,7 +332,7 @@ def test_without_manage_a_token_makes_none(client, developer):
 def test_a_token_can_end_itself(client, developer):
     token, secret = token_of(developer, "manage")
     path = f"{TOKENS}{token.pk}/revoke/"
-    assert client.post(path, headers=bearer(secret)).json()["state"] == "revoked"
+    assert client.post(path, {}, "application/json", headers=bearer(secret)).json()["state"] == "revoked"
     assert client.post(path, headers=bearer(secret)).status_code == 401
     client.force_login(developer)
     assert client.post(path).json()["code"] == "already_revoked"
@@ -344,7 +344,7 @@ def test_an_owner_sees_and_revokes_what_leads_into_their_tenant(client, lab, own
     other, _ = token_of(developer, tenant=elsewhere)
     client.force_login(owner)
     assert {row["id"] for row in client.get(TOKENS).json()["results"]} == {str(bound.pk)}
-    assert client.post(f"{TOKENS}{bound.pk}/revoke/").status_code == 200
+    assert client.post(f"{TOKENS}{bound.pk}/revoke/", {}, "application/json").status_code == 200
     for hidden in (free, other):
         assert client.post(f"{TOKENS}{hidden.pk}/revoke/").status_code == 404
 

@@ -51,8 +51,11 @@ def test_and_over_the_api(client, lab, owner, developer):
     made = post(client, tenant="lab", slug="letters", name="Letters", owner=developer.email)
     assert (made.status_code, made.json()["owner"]) == (201, developer.email)
     address = f"/api/v1/projects/{made.json()['id']}/"
-    changed = client.patch(address, {"owner": None, "name": "Mail", "slug": "x"}, "application/json").json()
+    changed = client.patch(address, {"owner": None, "name": "Mail"}, "application/json").json()
     assert (changed["owner"], changed["name"], changed["slug"]) == (None, "Mail", "letters")
+    permanent = client.patch(address, {"name": "Post", "slug": "x"}, "application/json")
+    assert (permanent.status_code, list(permanent.json()["errors"])) == (400, ["slug"])
+    assert client.get(address).json()["name"] == "Mail"
 
 
 @pytest.mark.parametrize("wrong", ["PO\n1", "PO\x00", "PO\u202e1", "\u200b", "1" * 61])

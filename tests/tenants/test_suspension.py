@@ -207,7 +207,7 @@ def test_operators_suspend_over_the_api(client, lab, owner, operator):
     answer = client.post("/api/v1/tenants/lab/suspend/", {"reason": REASON}, "application/json")
     assert (answer.status_code, answer.json()["status"]) == (200, "suspended")
     assert client.post("/api/v1/tenants/lab/suspend/", {}, "application/json").status_code == 409
-    assert client.post("/api/v1/tenants/lab/resume/").json()["status"] == "active"
+    assert client.post("/api/v1/tenants/lab/resume/", {}, "application/json").json()["status"] == "active"
 
 
 @pytest.mark.django_db(transaction=True)

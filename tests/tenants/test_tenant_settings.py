@@ -105,7 +105,10 @@ def test_the_api_changes_what_is_named_and_keeps_the_rest(client, lab, owner):
     answer = patch(client, regions=["EU", "us-east-1", "eu"], cost_centre=" CC ")
     assert answer.status_code == 200
     assert (answer.json()["regions"], answer.json()["cost_centre"]) == (["eu", "us-east-1"], "CC")
-    assert patch(client, slug="another").json()["slug"] == "lab"
+    permanent = patch(client, slug="another", name="Other")
+    assert (permanent.status_code, list(permanent.json()["errors"])) == (400, ["slug"])
+    lab.refresh_from_db()
+    assert (lab.slug, lab.name) == ("lab", "Lab")
     assert patch(client, timezone="Mars/Olympus").status_code == 400
 
 
