@@ -14,6 +14,7 @@ import psycopg
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.backends.utils import CursorWrapper
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.declared import action
@@ -54,7 +55,8 @@ def ask_for_cost_report(
     tenant = lock_tenant_shared(tenant)
     ask_for_cost_report.require(by, Export(tenant=tenant, kind=COSTS.name))
     if end_day - start_day > LONGEST:
-        raise ValidationError({"end": f"A report covers at most {LONGEST.days} days. Order several."})
+        message = gettext("A report covers at most %(days)d days. Order several.")
+        raise ValidationError({"end": message % {"days": LONGEST.days}})
     export = cost_report_of(tenant, start_day, end_day, csv_format=csv_format, project=project)
     return queue_export(export, by=by, project=project and project.slug)
 

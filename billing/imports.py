@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 import audit
 from billing.demo_rule import DEMO_TENANTS, DemoRule
@@ -255,10 +256,11 @@ def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
         },
     )
     if not is_new and known.assignment != assignment.describe():
-        raise Conflict(
-            f"This file was imported on {known.started_at:%Y-%m-%d} with {known.assignment}; its calls "
-            "cannot be assigned twice. Repeat the command with the same options."
+        message = _(
+            "This file was imported on %(day)s with %(assignment)s; its calls cannot be assigned twice. Repeat the "
+            "command with the same options."
         )
+        raise Conflict(message % {"day": f"{known.started_at:%Y-%m-%d}", "assignment": known.assignment})
     return known
 
 

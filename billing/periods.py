@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import connection, transaction
+from django.utils.formats import date_format
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
@@ -111,11 +113,10 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
     _advisory_lock(tenant)
     period = BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
     if period.state == BillingPeriod.State.CLOSED:
-        raise Conflict(f"{period} is already closed.")
+        raise Conflict(_("%(period)s is already closed.") % {"period": period})
     if today_of(tenant) <= end_of_month(month):
-        raise Conflict(
-            f"{month:%B %Y} is not over yet. You can close it from the first of the next month on."
-        )
+        message = _("%(month)s is not over yet. You can close it from the first of the next month on.")
+        raise Conflict(message % {"month": date_format(month, "F Y")})
     _post(tenant, month, date.min, date.max)
     UnpostedDay.objects.in_tenant(tenant).filter(period=month).delete()
     lines = CostLine.objects.in_tenant(tenant).filter(period=month).order_by("source_ref")

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
@@ -86,7 +87,7 @@ def publish_prices(
     """
     publish_prices.require(by, None)
     if valid_from != hour_of(valid_from):
-        raise ValidationError("Prices begin at a whole hour (UTC).")
+        raise ValidationError(_("Prices begin at a whole hour (UTC)."))
     if problem := what_is_wrong_with(per_million):
         raise ValidationError(problem)
     with transaction.atomic():
@@ -96,10 +97,10 @@ def publish_prices(
             reason=reason, by=by,
         )  # fmt: skip
         if latest and latest > valid_from:
-            raise ValidationError(
-                f"{model_name} has usage or prices until {latest:%Y-%m-%d %H:%M} UTC. Publish from "
-                "that hour on, or later."
+            message = _(
+                "%(model)s has usage or prices until %(latest)s UTC. Publish from that hour on, or later."
             )
+            raise ValidationError(message % {"model": model_name, "latest": f"{latest:%Y-%m-%d %H:%M}"})
         if report.first or report.changed or report.withdrawn:
             audit.record(
                 "prices.published",
@@ -157,7 +158,7 @@ def publish_price_book(
     if not accepted:
         return report
     with transaction.atomic():
-        published, _ = _publish(
+        published, _latest = _publish(
             accepted, first_from=hour_of(valid_from) if valid_from else next_hour, change_from=next_hour,
             currency=currency, reason=reason, by=by,
         )  # fmt: skip
@@ -190,17 +191,22 @@ def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
         known = kind_named(kind)
         if known is None or not known.is_known:
             names = ", ".join(one.name for one in all_kinds() if one.is_known)
-            return f"{kind!r} is not a kind of usage. The kinds are {names}."
+            message = _("%(kind)s is not a kind of usage. The kinds are %(kinds)s.")
+            return message % {"kind": repr(kind), "kinds": names}
         if not isinstance(price, Decimal) or not price.is_finite():
-            return f"The {kind} price {price!r} is not a decimal number."
+            message = _("The %(kind)s price %(price)s is not a decimal number.")
+            return message % {"kind": kind, "price": repr(price)}
         most = MOST_PER_MILLION if known.is_token else MOST_PER_MILLION_OTHERS
         if price and not LEAST_PER_MILLION <= price <= most:
-            return (
-                f"The {kind} price {price:f} is outside {LEAST_PER_MILLION:f} to {most:f} per million. "
-                "Prices are per million, not per token."
+            message = _(
+                "The %(kind)s price %(price)s is outside %(least)s to %(most)s per million. Prices are per million, "
+                "not per token."
             )
+            bounds = {"least": f"{LEAST_PER_MILLION:f}", "most": f"{most:f}"}
+            return message % {"kind": kind, "price": f"{price:f}", **bounds}
         if price != round(price, 8):
-            return f"The {kind} price {price:f} has more than 8 decimals."
+            message = _("The %(kind)s price %(price)s has more than 8 decimals.")
+            return message % {"kind": kind, "price": f"{price:f}"}
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from billing.costs import DIMENSIONS
@@ -96,16 +97,16 @@ class CostQuerySerializer(CostPlaceSerializer):
     def validate_group_by(self, value: str) -> list[str]:
         names = [name.strip() for name in value.split(",") if name.strip()]
         if unknown := [name for name in names if name not in DIMENSIONS]:
-            raise serializers.ValidationError(
-                f"Cannot group by {', '.join(unknown)}; choose from {', '.join(DIMENSIONS)}."
-            )
+            message = _("Cannot group by %(unknown)s; choose from %(known)s.")
+            words = {"unknown": ", ".join(unknown), "known": ", ".join(DIMENSIONS)}
+            raise serializers.ValidationError(message % words)
         return list(dict.fromkeys(names))
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["end"] < attrs["start"]:
-            raise serializers.ValidationError({"end": "The last day is before the first."})
+            raise serializers.ValidationError({"end": _("The last day is before the first.")})
         if (attrs["end"] - attrs["start"]).days > 400:
-            raise serializers.ValidationError({"end": "Request at most 400 days at once."})
+            raise serializers.ValidationError({"end": _("Request at most 400 days at once.")})
         return attrs
 
 

@@ -137,7 +137,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         try:
             month = read_month(text)
         except ValueError:
-            raise BadRequest("Write the month as 2026-10.") from None
+            raise BadRequest(_("Write the month as 2026-10.")) from None
         if month > today:
             raise Http404
         return month
@@ -201,7 +201,7 @@ class CostReportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # ty
             try:
                 rows = rows.filter(pk__lt=UUID(before))
             except ValueError:
-                raise BadRequest("This is not a place in the list.") from None
+                raise BadRequest(_("This is not a place in the list.")) from None
         return rows[: PAGE_SIZE + 1]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -79,7 +80,7 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
         """Every given value. The field itself validates only the last one."""
         values: list[str] = self.data.getlist(name)
         if any("\0" in value for value in values):
-            raise ValidationError({name: ["Null characters are not allowed."]})
+            raise ValidationError({name: [_("Null characters are not allowed.")]})
         return values
 
     def allows(self, models: Models, name: str, value: str) -> Models:
@@ -264,7 +265,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         said = NewReviewSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         if review.tenant_id is None:
-            raise ValidationError({"track": ["This request needs no such review."]})
+            raise ValidationError({"track": [_("This request needs no such review.")]})
         decide_review(
             review.pk,
             by=signed_in(request),
@@ -286,7 +287,7 @@ def _find_project(request: Request, said: str) -> Project:
     except ValueError:
         found = list(projects.filter(slug=said)[:2])
     if len(found) > 1:
-        raise ValidationError({"project": ["Several of your tenants have such a project. Give its id."]})
+        raise ValidationError({"project": [_("Several of your tenants have such a project. Give its id.")]})
     if not found:
         raise Http404
     return found[0]

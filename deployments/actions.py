@@ -10,6 +10,7 @@ import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
@@ -129,7 +130,8 @@ def create_deployment(
     )
     deployment.clean_fields()
     if Deployment.objects.living().filter(name=name).exists():
-        raise Conflict(f"A deployment named {name} already exists. Choose another name.", code="name_taken")
+        message = _("A deployment named %(name)s already exists. Choose another name.")
+        raise Conflict(message % {"name": name}, code="name_taken")
     deployment.save(force_insert=True)
     Target.objects.create(deployment=deployment)
     routes.route_of(version.model)
@@ -170,7 +172,7 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
 
 def _require_not_deleted(by: User | None, deployment: Deployment) -> None:
     if deployment.is_deleted:
-        raise Conflict("This deployment is already being deleted.")
+        raise Conflict(_("This deployment is already being deleted."))
 
 
 @action(Deployment, permission="deployments.manage_deployment", state=_require_not_deleted)
@@ -376,4 +378,5 @@ def _reconcile_on_commit(deployment: Deployment) -> None:
 def check_replicas(replicas: int) -> None:
     """Raise ValidationError for more replicas than one deployment can have."""
     if not 0 <= replicas <= MOST_REPLICAS:
-        raise ValidationError({"replicas": f"Choose 0 to {MOST_REPLICAS} replicas."})
+        message = _("Choose 0 to %(most)d replicas.")
+        raise ValidationError({"replicas": message % {"most": MOST_REPLICAS}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -154,7 +155,7 @@ class PlatformScopedMixin(SubjectMixin):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not request.user.has_perm(self.view_permission):
-            raise PermissionDenied("Only operators can see where models run.")
+            raise PermissionDenied(_("Only operators can see where models run."))
         return super().list(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
 
 

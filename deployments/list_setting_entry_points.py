@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -59,7 +60,7 @@ class ListSettingView(APIView):
 
     def get(self, request: Request) -> Response:
         if not request.user.has_perm(self.view_permission):
-            raise PermissionDenied("Only operators can see settings of the whole platform.")
+            raise PermissionDenied(_("Only operators can see settings of the whole platform."))
         return Response({self.setting.name: self.setting.current()})
 
     def post(self, request: Request) -> Response:

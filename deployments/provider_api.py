@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -44,7 +45,7 @@ class ProviderScopedMixin(SubjectMixin):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         sees_all = request.user.has_perm("deployments.view_provider")
         if not sees_all and not Provider.objects.visible_to(request.user).exists():
-            raise PermissionDenied("Only operators can see providers.")
+            raise PermissionDenied(_("Only operators can see providers."))
         return super().list(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
 
     def read(self, kind: type[serializers.Serializer[Any]], **options: Any) -> Any:

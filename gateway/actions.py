@@ -10,6 +10,7 @@ import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from msgspec import UNSET
 
 import audit
@@ -49,10 +50,10 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
             ensure_signing_key()
             gateway = Gateway.objects.create(name=name, prefix=visible_prefix(secret), digest=digest(secret))
     except IntegrityError as error:
-        raise Conflict(
-            f"A gateway named {name}, or one with this token, already exists. Renew its token, or choose "
-            "another name."
-        ) from error
+        message = _(
+            "A gateway named %(name)s, or one with this token, already exists. Renew its token, or choose another name."
+        )
+        raise Conflict(message % {"name": name}) from error
     audit.record("gateway.registered", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 
@@ -82,7 +83,7 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
 
 def _require_not_revoked(by: User | None, gateway: Gateway) -> None:
     if gateway.revoked_at is not None:
-        raise Conflict("This gateway is already revoked.")
+        raise Conflict(_("This gateway is already revoked."))
 
 
 @action(Gateway, permission="gateway.manage_gateway", state=_require_not_revoked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -78,7 +79,7 @@ class RevisionViewSet(
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not request.user.has_perm("tenants.view_configchange"):
-            raise PermissionDenied("Only operators can see revisions.")
+            raise PermissionDenied(_("Only operators can see revisions."))
         return super().list(request, *args, **kwargs)
 
     @extend_schema(responses=StepSerializer(many=True), parameters=PLAIN_PAGE_PARAMETERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -55,7 +56,7 @@ class SigningKeyViewSet(
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not request.user.has_perm("gateway.view_signingkey"):
-            raise PermissionDenied("Only operators can see signing keys.")
+            raise PermissionDenied(_("Only operators can see signing keys."))
         return super().list(request, *args, **kwargs)
 
     @extend_schema(request=None, responses={201: SigningKeySerializer})

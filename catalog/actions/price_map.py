@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
@@ -89,7 +90,7 @@ def import_price_map(
     today = today or now().date()
     read = read_file(text)
     if not read.offers and not read.refused:
-        raise UnreadableFile("The file names no models.")
+        raise UnreadableFile(_("The file names no models."))
     # Only one import runs at a time.
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('catalog.import_price_map'))")

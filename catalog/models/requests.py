@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -85,10 +86,9 @@ class AccessRequest(TenantOwned):
     def require_move(self, state: str) -> None:
         """Raise Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
-            raise Conflict(
-                f"This request is {self.get_state_display().lower()}; it can no longer be {state}.",
-                code="already_decided",
-            )
+            message = gettext("This request is %(state)s; it can no longer be %(wanted)s.")
+            words = {"state": self.get_state_display().lower(), "wanted": self.State(state).label.lower()}
+            raise Conflict(message % words, code="already_decided")
 
     def move_to(self, state: str) -> None:
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""

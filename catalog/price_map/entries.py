@@ -19,6 +19,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext as _
+
 from billing.kinds import DECLARED, Unit
 from catalog.price_map.names import read_key
 from core.names import clean_name, is_seen
@@ -127,11 +129,11 @@ def read_file(text: str) -> ReadFile:
             text.removeprefix("\ufeff"), parse_float=Decimal, object_pairs_hook=_object, parse_constant=str
         )
     except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"The file is not JSON: {error}.") from error
+        raise UnreadableFile(_("The file is not JSON: %(error)s.") % {"error": error}) from error
     except ArithmeticError as error:
-        raise UnreadableFile("The file has a number that is too large.") from error
+        raise UnreadableFile(_("The file has a number that is too large.")) from error
     if not isinstance(entries, _Object):
-        raise UnreadableFile("The file is not a JSON object of models by name.")
+        raise UnreadableFile(_("The file is not a JSON object of models by name."))
     result = ReadFile()
     for key, entry in entries.items():
         if key in IGNORED:
