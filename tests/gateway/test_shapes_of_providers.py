@@ -197,7 +197,7 @@ def test_every_shape_says_where_it_was_seen():
     assert all(shape["source"] for shape in told)
 
 
-@pytest.mark.parametrize(("shape", "client"), shapes())
+@pytest.mark.parametrize(("shape", "client"), list(shapes()))
 def test_a_shape(rig, provider, shape, client):
     expects = shape["expects"]
     key = serve(rig, provider, shape)
