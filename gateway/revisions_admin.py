@@ -6,7 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, QuerySet
+from django.db.models import Min, OuterRef, QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
@@ -33,7 +34,8 @@ def with_words(rows: QuerySet[Any], viewer: User) -> QuerySet[Any]:
 
     It is one query for all rows.
     """
-    ids = RevisionEntry.objects.filter(revision=OuterRef(OuterRef("revision"))).values("entry_id")
+    with_entries = Coalesce(OuterRef(OuterRef("raised_with")), OuterRef(OuterRef("revision")))
+    ids = RevisionEntry.objects.filter(revision=with_entries).values("entry_id")
     entries = AuditEntry.objects.visible_to(viewer).filter(pk__in=ids).order_by("pk")
     annotated: QuerySet[Any] = rows.annotate(
         verbs=ArraySubquery(entries.values("verb")[:SHOWN]),
@@ -81,6 +83,17 @@ def _links(page: KeysetPage) -> str:
     )
 
 
+def _raised_with_it(change: ConfigChange) -> str:
+    """The revisions that the same transaction raised before this one, in words; empty for none."""
+    earlier = ConfigChange.objects.filter(raised_with=change.revision).aggregate(first=Min("revision"))[
+        "first"
+    ]
+    if earlier is None:
+        return ""
+    words = _("One transaction raised revisions %(first)d to %(last)d. All that it changed is here.")
+    return format_html("<p>{}</p>", words % {"first": earlier, "last": change.revision})
+
+
 def _state_of(gateway: Gateway, change: ConfigChange) -> str:
     """Whether a gateway follows a revision, in words; if it refused that one, why."""
     refused = gateway.report.get("refused") or {}
@@ -113,6 +126,8 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("What"))
     def what(self, change: Any) -> str:
+        if change.raised_with is not None:
+            return str(_("part of revision %(last)d") % {"last": change.raised_with})
         words = list(dict.fromkeys(map(action_in_words, change.verbs)))
         subjects = list(dict.fromkeys(filter(None, change.subjects)))
         if len(words) == len(subjects) == 1:
@@ -169,6 +184,17 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("Changed"))
     def changed(self, change: Any) -> str:
+        if change.raised_with is not None:
+            words = _("Gateways follow it only together with the revision that shows what changed:")
+            return format_html(
+                "{} {}",
+                words,
+                link("tenants_configchange_change", change.raised_with, text=change.raised_with),
+            )
+        return format_html("{}{}", _raised_with_it(change), self._actions(change))
+
+    def _actions(self, change: Any) -> str:
+        """The page of the actions behind a revision, line by line."""
         page: KeysetPage = change.page()
         lines = [_line(entry, shows_who=change.shows_who) for entry in page.rows]
         if not lines and RevisionEntry.objects.filter(revision=change.revision).exists():

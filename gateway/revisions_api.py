@@ -32,7 +32,16 @@ class RevisionSerializer(StrictModelSerializer[ConfigChange]):
 
     class Meta:
         model = ConfigChange
-        fields = ["revision", "raised_at", "is_everything", "tenants", "projects", "keys", "limits"]
+        fields = [
+            "revision",
+            "raised_at",
+            "is_everything",
+            "tenants",
+            "projects",
+            "keys",
+            "limits",
+            "raised_with",
+        ]
         read_only_fields = fields
 
 

@@ -21,7 +21,7 @@ WITH raised AS (
 ), noted AS (
     INSERT INTO tenants_configchange (revision, mark, is_everything, tenants, projects, keys, limits)
     SELECT number, gen_random_uuid(), %s, %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[] FROM raised
-    ON CONFLICT (revision) DO UPDATE SET mark = excluded.mark, is_everything = true
+    ON CONFLICT (revision) DO UPDATE SET mark = excluded.mark, is_everything = true, raised_with = null
 )
 SELECT number, pg_notify(%s, number::text) FROM raised
 """

@@ -59,7 +59,10 @@ LAST_FIRST: Final = ("-pk",)
 
 
 def entries_of(change: ConfigChange, viewer: User | None) -> QuerySet[AuditEntry]:
-    """The audit entries behind a revision that the person may see, the last one first; None is the platform."""
+    """The audit entries behind a revision that the person may see, the last one first; None is the platform.
+
+    There are none behind one that was raised with a later revision (`raised_with`), which has them all.
+    """
     entries = AuditEntry.objects.across_tenants() if viewer is None else AuditEntry.objects.visible_to(viewer)
     rows = entries.filter(pk__in=_ids_of(change)).select_related("actor", "tenant")
     return rows.order_by(*LAST_FIRST)
@@ -98,12 +101,15 @@ def undo_revision(revision: int | str, *, reason: str, by: User | None) -> list[
     Raises:
         ConfigChange.DoesNotExist: `by` cannot see such a revision.
         PermissionDenied: `by` may not manage gateways, or may not do one of the inverse actions.
-        Conflict: nothing there has an inverse, it has more than 200 actions, somebody has changed the same thing since,
-            or what was there before is no longer possible.
+        Conflict: nothing there has an inverse, it has more than 200 actions, a later revision of the same transaction
+            has them, somebody has changed the same thing since, or what was there before is no longer possible.
     """
     changes = ConfigChange.objects.all() if by is None else ConfigChange.objects.visible_to(by)
     change = changes.get(pk=revision)
     undo_revision.require(by, change)
+    if change.raised_with is not None:
+        message = _("Revision %(last)d was raised with this one and has the actions of both. Undo that one.")
+        raise Conflict(message % {"last": change.raised_with}, code="nothing_to_undo")
     if too_many := why_too_many(change, by):
         raise Conflict(too_many, code="too_many_actions")
     steps = steps_of(entries_of(change, by))

@@ -7,9 +7,18 @@ from django.db.models.functions import Now
 
 # An action may write its audit entry before or after it raises the revision, so this waits for the commit. Until then
 # every entry of the transaction waits for its checkpoint.
+#
+# One transaction may raise several revisions. Writers of the counter take turns, so at the commit the counter still has
+# the last of them. That one gets the entries; the others name it.
 ENTRIES = """
 CREATE FUNCTION config_revision_has_its_entries() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    last bigint := (SELECT number FROM tenants_configrevision WHERE id = 1);
 BEGIN
+    IF NEW.revision < last THEN
+        UPDATE tenants_configchange SET raised_with = last WHERE revision = NEW.revision;
+        RETURN NULL;
+    END IF;
     INSERT INTO tenants_revisionentry (revision, entry_id)
     SELECT NEW.revision, entry_id FROM audit_auditpending
      WHERE transaction_id = pg_current_xact_id()::text::bigint
@@ -53,6 +62,7 @@ class Migration(migrations.Migration):
                 ("projects", ArrayField(models.UUIDField())),
                 ("keys", ArrayField(models.UUIDField())),
                 ("limits", ArrayField(models.UUIDField())),
+                ("raised_with", models.BigIntegerField(null=True)),
             ],
             options={
                 "verbose_name": "configuration revision",

@@ -173,6 +173,9 @@ class ConfigChange(models.Model):
     keys = ArrayField(models.UUIDField())
     # The ids of what the limits are set on.
     limits = ArrayField(models.UUIDField())
+    # The last revision of the same transaction, which has the audit entries of all of them; null for that one itself.
+    # A trigger sets it at commit.
+    raised_with = models.BigIntegerField(null=True)
 
     objects = ConfigChangeQuerySet.as_manager()
 
@@ -185,7 +188,7 @@ class ConfigChange(models.Model):
 
 
 class RevisionEntry(models.Model):
-    """An audit entry of the transaction that raised a revision. A trigger adds it at commit."""
+    """An audit entry of the transaction that raised a revision, its last if it raised several. A trigger adds it."""
 
     id = models.BigAutoField(primary_key=True)
     revision = models.BigIntegerField()

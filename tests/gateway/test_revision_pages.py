@@ -1,5 +1,7 @@
 """A revision of many actions is shown page by page, and who acted only to those who may read the audit log."""
 
+from contextlib import suppress
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection, transaction
@@ -8,6 +10,8 @@ from django.test.utils import CaptureQueriesContext
 import audit
 from accounts.models import User
 from core.errors import Conflict
+from gateway.actions import set_media_hosts, set_region_order
+from gateway.list_settings import MEDIA_HOSTS, REGION_ORDER
 from gateway.revisions_admin import SHOWN
 from gateway.undo import MOST_ACTIONS, entries_of, undo_revision
 from tenants.actions import set_limits
@@ -90,6 +94,50 @@ def test_the_page_shows_every_action_page_by_page(client, operator):
         query = found.partition('"')[0] if found else None
     assert shown == list(range(MANY, 0, -1))
     assert "Later actions" in page
+
+
+def test_what_one_transaction_changed_is_shown_once_by_the_last_of_its_revisions(client, operator):
+    set_media_hosts(["before.example.com"], by=operator)
+    alone = current_revision()
+    with transaction.atomic():
+        set_media_hosts(["a.example.com"], by=operator)
+        with suppress(ValueError), transaction.atomic():
+            set_media_hosts(["never.example.com"], by=operator)
+            raise ValueError
+        set_region_order(["eu"], by=operator)
+        raise_revision(routing=True)
+    first, second, last = alone + 1, alone + 2, alone + 3
+    assert current_revision() == last
+    kept = list(ConfigChange.objects.order_by("revision").values_list("revision", "raised_with"))
+    assert kept[-4:] == [(alone, None), (first, last), (second, last), (last, None)]
+    client.force_login(operator)
+
+    def shown(revision):
+        page = client.get(f"/admin/tenants/configchange/{revision}/change/").content.decode()
+        steps = client.get(f"/api/v1/revisions/{revision}/changes/").json()
+        return page, [step["verb"] for step in steps]
+
+    page, verbs = shown(last)
+    assert verbs == ["gateway.region_order_set", "gateway.media_hosts_set"]
+    assert f"One transaction raised revisions {first} to {last}." in page
+    assert "a.example.com" in page
+    for revision in (first, second):
+        page, verbs = shown(revision)
+        assert verbs == []
+        assert "a.example.com" not in page
+        assert f"/admin/tenants/configchange/{last}/change/" in page
+        assert f"/admin/tenants/configchange/{revision}/undo/" not in page
+        with pytest.raises(Conflict, match=f"Revision {last} was raised with this one"):
+            undo_revision(revision, reason="r", by=operator)
+    page, verbs = shown(alone)
+    assert verbs == ["gateway.media_hosts_set"]
+    assert "One transaction raised" not in page
+    rows = client.get("/admin/tenants/configchange/").content.decode()
+    assert rows.count(f"part of revision {last}") == 2
+    assert rows.count(str(operator.email)) >= 4
+    undo_revision(last, reason="r", by=operator)
+    assert MEDIA_HOSTS.current() == ["before.example.com"]
+    assert REGION_ORDER.current() == []
 
 
 def test_a_place_that_nobody_gave_is_the_first_page(client, operator):
