@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import config_routes
 from benchmarks.figures import Figure, Figures, Row, Table
 from benchmarks.large_tenant import LARGE, Size, open_large
 
@@ -54,6 +55,7 @@ def rows(changes: int) -> Iterator[Row | Figures]:
     yield Row("13", "compile everything", everything.compile, 10_000, prepare=raise_revision)
     yield Figures("13", "everything", everything.figures)
     yield from changed()
+    yield from config_routes.rows()
     yield Figures("13", "console and gateway", lambda: served(changes))
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 from uuid import UUID
 
 from catalog.models import Offer
 from deployments.models import ProviderModel
 from deployments.provider_matching import IN_CATALOG, candidates
+
+
+class _Offer(NamedTuple):
+    """What is compared of an offer."""
+
+    source_key: str
+    region: str
+    prices: dict[str, str]
 
 
 def offer_prices(models: Iterable[ProviderModel]) -> dict[UUID, dict[str, Decimal]]:
@@ -20,9 +29,10 @@ def offer_prices(models: Iterable[ProviderModel]) -> dict[UUID, dict[str, Decima
     matched = [one for one in models if one.model_id is not None]
     if not matched:
         return {}
-    offers: dict[tuple[UUID, str], list[Offer]] = {}
-    for offer in Offer.objects.filter(model__in={one.model_id for one in matched}).order_by("source_key"):
-        offers.setdefault((offer.model_id, offer.provider), []).append(offer)
+    offers: dict[tuple[UUID, str], list[_Offer]] = {}
+    rows = Offer.objects.filter(model__in={one.model_id for one in matched}).order_by("source_key")
+    for model, provider, *rest in rows.values_list("model_id", "provider", "source_key", "region", "prices"):
+        offers.setdefault((model, provider), []).append(_Offer(*rest))
     found = {}
     for one in matched:
         assert one.model_id is not None

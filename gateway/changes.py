@@ -56,12 +56,13 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
         if found is None:
             return None
         since = _Since(after, revision, known_routing)
+        today = None
         try:
-            today = Publishable(todays_routing(), [])
-            sent = Publishing(today, version, is_everything=False, corrects=False)
+            today = todays_routing()
+            sent = Publishing(Publishable(today, []), version, is_everything=False, corrects=False)
             packed = _packed(sent, found, since)
         except NotProved:
-            sent = Publishing(publishable_routing(), version, is_everything=False)
+            sent = Publishing(publishable_routing(today), version, is_everything=False)
             packed = _packed(sent, found, since)
     sent.note(revision)
     return packed

@@ -82,13 +82,13 @@ class Publishing:
             keep_proved(self.routing, revision)
 
 
-def publishable_routing() -> Publishable:
+def publishable_routing(today: ConfigRouting | None = None) -> Publishable:
     """The routes and prices of now as far as they can be proved, and the faults of the rest.
 
-    Raises NotProved if they cannot be compiled and none were proved before.
+    They are read, unless they are `today`. Raises NotProved if they cannot be compiled and none were proved before.
     """
     try:
-        return publishable(todays_routing(), last_proved)
+        return publishable(today or todays_routing(), last_proved)
     except NotProved as fault:
         if (last := last_proved()) is None:
             raise

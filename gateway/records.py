@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, Max, OuterRef, QuerySet, TextField, When
+from django.db.models import Case, Max, OuterRef, QuerySet, TextField, When, prefetch_related_objects
 from django.db.models.functions import Cast
 
 from catalog.models import Grant
@@ -31,6 +31,18 @@ from tenants.models import ApiKey, Project, Tenant
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 2000  # rows
+# Columns of catalog models that configurations do not need. Some are large, and every changed key reads all routes.
+_DETAILS: Final = (
+    "title",
+    "description",
+    "capabilities",
+    "providers",
+    "regions",
+    "source",
+    "imported",
+    "search_text",
+    "search",
+)
 Ids = Collection[UUID] | None  # None: all
 
 
@@ -104,6 +116,9 @@ def routes() -> list[RouteConfig]:
     targets: dict[UUID, list[TargetConfig]] = defaultdict(list)
     sealed = Sealed()
     found_entries = list(entries())
+    # A provider's targets have no addresses of their own.
+    engines = [entry.target for entry in found_entries if entry.target.provider_model is None]
+    prefetch_related_objects(engines, "addresses")
     listed = (entry.target.provider_model for entry in found_entries if entry.weight)
     offers = offer_prices(one for one in listed if one is not None)
     for entry in found_entries:
@@ -111,8 +126,10 @@ def routes() -> list[RouteConfig]:
             targets[entry.route_id].append(config)
     found = []
     fallbacks = RouteFallback.objects.filter(route=OuterRef("pk")).order_by("position")
-    rows = Route.objects.select_related("model", "degrades_to").annotate(
-        fallback_names=ArraySubquery(fallbacks.values("model__name"))
+    rows = (
+        Route.objects.select_related("model", "degrades_to")
+        .defer(*_details("model"), *_details("degrades_to"))
+        .annotate(fallback_names=ArraySubquery(fallbacks.values("model__name")))
     )
     for route in rows.order_by("model__name"):
         own = route.model.mode
@@ -136,17 +153,20 @@ def routes() -> list[RouteConfig]:
 
 
 def entries() -> QuerySet[RouteEntry]:
-    """The entries of all routes in order, with everything that `target_config` reads."""
+    """The entries of all routes in order, with everything that `target_config` reads but the addresses of engines."""
+    engine, listed = "target__deployment__", "target__provider_model__"
     return (
-        RouteEntry.objects.select_related(
-            "target__deployment__cluster",
-            "target__deployment__version__model",
-            "target__provider_model__provider",
-            "target__provider_model__model",
-        )
-        .prefetch_related("target__addresses", "target__provider_model__provider__credentials")
+        RouteEntry.objects.select_related(f"{engine}cluster", f"{engine}version__model", f"{listed}model")
+        .defer(*_details(f"{engine}version__model"), *_details(f"{listed}model"))
+        # Entries share their providers, which are few.
+        .prefetch_related(f"{listed}provider__credentials")
         .order_by("priority", "pk")
     )
+
+
+def _details(path: str) -> Iterator[str]:
+    """The names of `_DETAILS` of the catalog model at `path`."""
+    return (f"{path}__{name}" for name in _DETAILS)
 
 
 def settings_record() -> SettingsConfig:
