@@ -9,7 +9,7 @@ anything from them: see `gateway.proxy.body_bounds`.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -40,7 +40,8 @@ class Body:
     """A JSON object from a client. Changes are kept beside the bytes until `encode` inserts them."""
 
     __slots__ = (
-        "_changes", "_counts", "_is_clear", "_layout", "_members", "_names", "_own", "outline", "raw", "values",
+        "_changes", "_counts", "_is_clear", "_layout", "_members", "_names", "_own", "_writer", "outline", "raw",
+        "values",
     )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
@@ -65,10 +66,11 @@ class Body:
         self._counts: dict[str, int] = {}
         # Values of None remove a member.
         self._changes: dict[str, msgspec.Raw | None] = {}
-        # Where the members stand. None if they are the body when written without spaces, as most clients do: then no
-        # name is there twice or escaped, and nobody need know the places.
+        # Where the members stand. None if they are the body when `_writer` writes them: then no name is there twice or
+        # escaped, and nobody need know the places.
         self._members: list[Member] | None = None
-        if len(raw) <= LARGE and _write(own) == raw:
+        self._writer = _writer_of(raw, own) if len(raw) <= LARGE else None
+        if self._writer is not None:
             self._names = tuple(own)
         else:
             self._names, self._members = find_members(raw, own, MOST_FIELDS + 1)
@@ -174,13 +176,14 @@ class Body:
         changes: dict[str, Any] = {**self._changes, **(last or {})}
         if not changes:
             return self.raw
-        own = self._own
+        own, writer = self._own, self._writer
         if (
-            self._is_clear
+            writer is not None
+            and self._is_clear
             and None not in changes.values()
             and (own.keys() >= changes.keys() or self._are_new(changes))
         ):
-            return _write({**own, **changes})
+            return writer({**own, **changes})
         return self._spliced(
             {name: None if value is None else _write(value) for name, value in changes.items()}
         )
@@ -323,6 +326,22 @@ def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
     """A JSON object with one member replaced or added and everything else unchanged; a new object for None."""
     inner = Body(raw or b"{}")
     return inner.encode({name: value})
+
+
+def _writer_of(raw: bytes, members: dict[str, msgspec.Raw]) -> Callable[[dict[str, Any]], bytes] | None:
+    """What writes these members as they stand in a body; None if its client spaces them in another way."""
+    written = _write(members)
+    if written == raw:
+        return _write
+    # One after each colon, and one after each comma.
+    spaces = 2 * len(members) - 1
+    return _write_spaced if len(written) + spaces == len(raw) and _write_spaced(members) == raw else None
+
+
+def _write_spaced(members: dict[str, Any]) -> bytes:
+    """A JSON object as Python's own library writes it, whose values stay as they are."""
+    written = [b"%b: %b" % (_write(name), _write(value)) for name, value in members.items()]
+    return b"{%b}" % b", ".join(written)
 
 
 @lru_cache(1024)

@@ -175,3 +175,21 @@ def test_escapes_are_taken_out_the_same_wherever_a_large_body_is_cut():
     for lead, run, tail in product(range(65_526, 65_540), range(1, 6), ('"', 'n"', "x", 'n\\"', 'nn\\"', "")):
         raw = b"a" * lead + b"\\" * run + tail.encode() + b"b" * 100
         assert without_escapes(raw) == raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": 1, "b": [1,2]}',
+        b'{"a":1,"b":[1, 2]}',
+        # As long as the first one.
+        b'{"a":1 ,"b" : [1,2]}',
+        b'{ "a":1, "b":[1,2] }',
+        b'{"a": 1,"b": [1,2] }',
+        b'{"a": 1, "b": [1,2]}\n',
+    ],
+)
+def test_a_body_keeps_its_spaces_where_a_value_is_replaced(raw):
+    assert Body(raw).encode({"a": 77}) == raw.replace(b"1", b"77", 1)
+    assert Body(raw).encode({"b": None}).startswith(raw.partition(b"1")[0])
+    assert json.loads(Body(raw).encode({"c": "d"})) == {"a": 1, "b": [1, 2], "c": "d"}
