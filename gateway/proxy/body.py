@@ -1,6 +1,6 @@
 """A client's JSON as sent: read at its top level, changed only where something must change.
 
-Nothing is parsed and rewritten, so large numbers, repeated names, the order and spelling of everything
+No value is parsed and rewritten, so large numbers, repeated names, the order and spelling of everything
 else reach the backend as the client sent them. A field that the gateway reads must appear once, spelled
 exactly: engines differ in which of two fields they use, and some ignore case.
 
