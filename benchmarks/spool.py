@@ -26,6 +26,7 @@ import msgspec
 import uvloop
 
 from gateway.contract import UsageEventReport, UsageReceipt, decode, encode
+from gateway.proxy.kernel_sync import KernelSync
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.spool import Spool
 from gateway.proxy.uploader import Uploader
@@ -90,8 +91,15 @@ class Syncs:
     def __init__(self) -> None:
         self.all = self.longer = 0
         self._sizes: dict[int, int] = {}
-        self._sync = os.fdatasync
+        self._sync, self._begin = os.fdatasync, KernelSync.begin
         os.fdatasync = self._count
+        begin, syncs = self._begin, self
+
+        def count(kernel: KernelSync, descriptor: int) -> None:
+            syncs.all += 1
+            begin(kernel, descriptor)
+
+        setattr(KernelSync, "begin", count)  # noqa: B010
 
     def _count(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
@@ -102,6 +110,7 @@ class Syncs:
 
     def stop(self) -> None:
         os.fdatasync = self._sync
+        setattr(KernelSync, "begin", self._begin)  # noqa: B010
 
 
 class ControlPlane:

@@ -6,6 +6,7 @@ cuts them off.
 """
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ _MOST_AHEAD = 512 * 1024
 
 
 class OpenSegment:
-    """A new segment file. Used by one thread."""
+    """A new segment file. Used by one thread at a time."""
 
     def __init__(self, path: Path, expected: int = 0) -> None:
         """Create the file, which will probably get `expected` bytes. Raises FileExistsError, or another OSError."""
@@ -25,7 +26,7 @@ class OpenSegment:
         self.size = 0
         # Bytes of the file.
         self._room = 0
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, records: bytes) -> bool:
         """Write records behind the others, and sync them. Returns whether the disk had to give space for that.
@@ -40,22 +41,38 @@ class OpenSegment:
         written = 0
         # The zeros may be missing, if the disk is nearly full.
         while written < size:
-            written += os.pwrite(self._descriptor, rest[written:], self.size + written)
-        os.fdatasync(self._descriptor)
+            written += os.pwrite(self.descriptor, rest[written:], self.size + written)
+        os.fdatasync(self.descriptor)
         self._room = max(self._room, self.size + written)
         self.size += size
         return is_longer
 
+    def write_ahead(self, records: bytes) -> bool:
+        """Write records behind the others, into space that is on disk already, and sync nothing. False without space.
+
+        They count once they are synced and `advance` is called; until then `write` begins at the same place. Raises
+        OSError if not all of them were written.
+        """
+        if self.size + len(records) > self._room:
+            return False
+        if os.pwrite(self.descriptor, records, self.size) != len(records):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return True
+
+    def advance(self, size: int) -> None:
+        """Count `size` bytes that were written ahead and are on disk."""
+        self.size += size
+
     def undo(self) -> None:
         """Remove what a failed `write` has left. Raises OSError: then the file has an incomplete tail, so close it."""
-        os.ftruncate(self._descriptor, self.size)
+        os.ftruncate(self.descriptor, self.size)
         self._room = self.size
 
     def close(self) -> bool:
         """Close the file; without records it is deleted. Returns whether it has records."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self.size)
-        os.close(self._descriptor)
+            os.ftruncate(self.descriptor, self.size)
+        os.close(self.descriptor)
         if not self.size:
             with contextlib.suppress(OSError):
                 self.path.unlink()

@@ -1,4 +1,7 @@
-"""Store usage on disk before it counts: append-only segment files, one checksum per record, fsync in groups.
+"""Store usage on disk before it counts: append-only segment files, one checksum per record, synced in groups.
+
+The event loop writes most groups itself, and the kernel syncs them (`gateway.proxy.direct_writes`). A thread writes the
+others: those that need space from the disk, end a segment, or meet an error.
 
 `append` returns after the fsync of its record; records that arrive while the disk is busy share the next
 fsync. A segment is one batch of the uploader. It is deleted only when the control plane has confirmed it, so
@@ -26,7 +29,9 @@ from pathlib import Path
 import structlog
 
 from gateway.contract import MAX_BATCH, Usage, UsageEventReport
+from gateway.proxy.direct_writes import DirectWrites
 from gateway.proxy.disk_reserve import Reserve
+from gateway.proxy.kernel_sync import kernel_sync
 from gateway.proxy.open_segment import OpenSegment
 from gateway.proxy.segments import (
     SUFFIX,
@@ -39,7 +44,7 @@ from gateway.proxy.segments import (
     void_line,
 )
 from gateway.proxy.spool_groups import Groups
-from gateway.proxy.spool_jobs import Begun, Job
+from gateway.proxy.spool_jobs import Begun, Job, SpoolError, beginnings_again
 
 __all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 
@@ -49,10 +54,6 @@ _TICK_SECONDS = 1.0
 # Streams; with more, each is updated less often.
 _COUNTED_PER_TICK = 100
 _LARGEST_SEGMENT = 8 * 1024 * 1024
-
-
-class SpoolError(Exception):
-    """An event could not be written to disk; it stays in memory and is retried."""
 
 
 class Spool:
@@ -68,15 +69,16 @@ class Spool:
         self._closed: deque[Path] = deque()
         # Those of them that an earlier process wrote.
         self._found: set[Path] = set()
-        self._next_number = 1
-        self._is_found = False
-        # Writer thread only.
+        self._next_number, self._is_found = 1, False
+        # To write: what follows is for whoever holds it, the writer thread or `_direct`.
+        self._turn = threading.Lock()
+        self._direct: DirectWrites | None = None
         self._current: OpenSegment | None = None
         self._current_events = 0
         # Bytes of the segment before it.
         self._last_size = 0
         self._unwritten: list[Job] = []
-        # By call id; used by the writer thread only.
+        # By call id.
         self._begun: dict[str, Begun] = {}
         # The writer thread's view.
         self._is_disk_good = True
@@ -106,6 +108,10 @@ class Spool:
             self._find()
         self._look_at_disk()
         self.is_writable = self._is_disk_good
+        sync = kernel_sync()
+        if sync is not None:
+            self._direct = DirectWrites(sync, self._turn, self._written_directly, self._jobs.put)
+            self.groups.directly = self._write_directly
         self._thread.start()
 
     async def append(self, event: UsageEventReport) -> None:
@@ -156,9 +162,14 @@ class Spool:
 
     def close(self) -> None:
         """Write the queue and end the thread. Records that cannot be written are lost, and logged."""
+        self.groups.directly = None
+        if self._direct is not None:
+            self._jobs.put(self._direct.take_over())
         self._jobs.put(self.groups.rest())
         self._jobs.put(None)
         self._thread.join()
+        if self._direct is not None:
+            self._direct.close()
         lost = sum(job.is_event for job in self._unwritten)
         if lost:
             _log.error("usage_lost", events=lost, reason="the spool could not be written until the end")
@@ -210,6 +221,7 @@ class Spool:
 
     def _write_forever(self) -> None:
         """The writer thread: write all waiting records together, then fsync once."""
+        assert self._loop is not None
         is_ending = False
         while not is_ending:
             jobs, is_ending = self._take_jobs()
@@ -219,16 +231,60 @@ class Spool:
                 self._ticks += 1
             elif not jobs and not is_ending:
                 continue
-            writing = [*self._unwritten, *jobs]
-            writing += self._moved(writing, is_tick)
-            error = self._write_jobs([job for job in writing if job.line])
-            self._unwritten = [job for job in writing if job.is_kept] if error else []
-            if error is not None:
-                self._is_disk_good = False
-            elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_growth > _TICK_SECONDS):
-                self._look_at_disk()
-            self._notify(jobs, [] if error else writing, error)
+            with self._turn:
+                outcome = self._write_group(jobs, is_tick=is_tick)
+            # The loop may be closed at the very end. It has its turn when it hears of this.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._report, jobs, *outcome)
         self._checkpoint_current()
+
+    def _write_group(self, jobs: list[Job], *, is_tick: bool) -> tuple[int, OSError | None, bool, bool]:
+        """In the writer thread: write these jobs, and what else is due.
+
+        Returns how many more events are on disk, the error, whether the disk is good, and whether the segment was full.
+        """
+        writing = [*self._unwritten, *jobs]
+        writing += self._moved(writing, is_tick)
+        error = self._write_jobs([job for job in writing if job.line])
+        self._unwritten = [job for job in writing if job.is_kept] if error else []
+        if error is not None:
+            self._is_disk_good = False
+        elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_growth > _TICK_SECONDS):
+            self._look_at_disk()
+        size = self._current.size if self._current else 0
+        is_full = self._current_events >= MAX_BATCH or size >= _LARGEST_SEGMENT
+        is_to_checkpoint = any(not job.line and job.leaves is None for job in jobs)
+        if not error and (is_full or is_to_checkpoint):
+            self._checkpoint_current()
+        written = 0 if error else sum(job.is_event for job in writing)
+        return written, error, self._is_disk_good, is_full
+
+    def _write_directly(self, jobs: list[Job]) -> bool:
+        """In the event loop: write a group, unless it needs more than a write into space that is there."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        current, is_begun = self._current, False
+        try:
+            is_begun = (
+                current is not None
+                and self._direct is not None
+                and not self._unwritten
+                and self._is_disk_good
+                and self._current_events + len(jobs) < MAX_BATCH
+                and all(job.line for job in jobs)
+                and self._direct.begin(jobs, current)
+            )
+        finally:
+            if not is_begun:
+                self._turn.release()
+        return is_begun
+
+    def _written_directly(self, jobs: list[Job]) -> None:
+        """In the event loop: such a group is on disk."""
+        self._note_written(jobs)
+        is_good = self._is_disk_good
+        self._turn.release()
+        self._report(jobs, sum([job.is_event for job in jobs]), None, is_good, False)
 
     def _take_jobs(self) -> tuple[list[Job], bool]:
         try:
@@ -243,14 +299,7 @@ class Spool:
         is_time = is_tick and self._ticks % (len(self._begun) // _COUNTED_PER_TICK + 1) == 0
         if not leaves and not is_time:
             return []
-        written_ids = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
-        moved = []
-        for call_id, begun in self._begun.items():
-            if call_id in written_ids or not (is_time or begun.path in leaves):
-                continue
-            if begun.is_counted_anew() or begun.path in leaves:
-                moved.append(Job(None, begun_line(begun.event), begins=begun))
-        return moved
+        return beginnings_again(self._begun, writing, leaves, is_time=is_time)
 
     def _write_jobs(self, jobs: list[Job]) -> OSError | None:
         """Write and fsync all or nothing; then note which streams are in progress, and where they are written."""
@@ -263,26 +312,18 @@ class Spool:
             self._is_disk_good = False
         if error is not None:
             return error
-        self._current_events += sum(job.is_event for job in jobs)
+        self._note_written(jobs)
+        return None
+
+    def _note_written(self, jobs: list[Job]) -> None:
+        """Count records that are on disk, and note which streams are in progress."""
+        self._current_events += sum([job.is_event for job in jobs])
         for job in jobs:
             if job.begins is not None:
                 job.begins.path = self._current.path if self._current else None
                 self._begun[job.begins.event.call_id] = job.begins
             elif job.ends:
                 self._begun.pop(job.ends, None)
-        return None
-
-    def _notify(self, jobs: list[Job], written: list[Job], error: OSError | None) -> None:
-        size = self._current.size if self._current else 0
-        is_full = self._current_events >= MAX_BATCH or size >= _LARGEST_SEGMENT
-        is_to_checkpoint = any(not job.line and job.leaves is None for job in jobs)
-        if not error and (is_full or is_to_checkpoint):
-            self._checkpoint_current()
-        events = sum(job.is_event for job in written)
-        assert self._loop is not None
-        # The loop may be closed at the very end.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._report, jobs, events, error, self._is_disk_good, is_full)
 
     def _write(self, lines: list[bytes]) -> OSError | None:
         """Append and sync the data. After a failure the file is as before, or abandoned with an incomplete tail."""
@@ -354,13 +395,6 @@ class Spool:
                 20 if is_writable else 40, "spool_writable", is_writable=is_writable, reason=str(error or "")
             )
         for job in jobs:
-            if job.done is None or job.done.done():
-                continue
-            if error is not None and (job.line or job.leaves is not None):
-                job.done.set_exception(SpoolError(f"Usage cannot be recorded: {error.strerror}"))
-                # Marks it as retrieved: perhaps nobody waits anymore.
-                job.done.exception()
-            else:
-                job.done.set_result(None)
+            job.report(error)
         if jobs:
             self.groups.written()

@@ -27,6 +27,8 @@ class Groups:
         self._is_deciding = False
         # While records that came during a write wait for others.
         self._gathering: asyncio.TimerHandle | None = None
+        # Writes a group without the writer; False if it cannot.
+        self.directly: Callable[[list[Job]], bool] | None = None
         # Unknown: others are always likely.
         self.calls_in_progress: Callable[[], int] | None = None
 
@@ -69,4 +71,11 @@ class Groups:
         if not self._waiting:
             return
         self._is_writing = True
-        self._writer.put([self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))])
+        waiting = self._waiting
+        if len(waiting) <= MAX_BATCH:
+            group = list(waiting)
+            waiting.clear()
+        else:
+            group = [waiting.popleft() for _ in range(MAX_BATCH)]
+        if self.directly is None or not self.directly(group):
+            self._writer.put(group)

@@ -8,6 +8,11 @@ from pathlib import Path
 import msgspec
 
 from gateway.contract import Usage, UsageEventReport
+from gateway.proxy.segments import begun_line
+
+
+class SpoolError(Exception):
+    """An event could not be written to disk; it stays in memory and is retried."""
 
 
 @dataclass(slots=True)
@@ -50,3 +55,36 @@ class Job:
     def is_kept(self) -> bool:
         """Whether to retry it if it cannot be written."""
         return bool(self.line) and self.begins is None
+
+    def report(self, error: OSError | None) -> None:
+        """Tell who waits that the group of this job is on disk, or why it is not."""
+        done = self.done
+        if done is None or done.done():
+            return
+        if error is not None and (self.line or self.leaves is not None):
+            done.set_exception(SpoolError(f"Usage cannot be recorded: {error.strerror}"))
+            # Marks it as retrieved: perhaps nobody waits anymore.
+            done.exception()
+        else:
+            done.set_result(None)
+
+
+def beginnings_again(
+    begun: dict[str, Begun], writing: list[Job], leaves: set[Path], *, is_time: bool
+) -> list[Job]:
+    """Jobs that write beginnings again: those in segments to delete, and of streams that have progressed.
+
+    Args:
+        begun: streams in progress, by call id.
+        writing: what is written with them; they are left out if it has them.
+        leaves: segments to delete.
+        is_time: whether to count the streams again.
+    """
+    written_ids = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
+    again = []
+    for call_id, one in begun.items():
+        if call_id in written_ids or not (is_time or one.path in leaves):
+            continue
+        if one.is_counted_anew() or one.path in leaves:
+            again.append(Job(None, begun_line(one.event), begins=one))
+    return again

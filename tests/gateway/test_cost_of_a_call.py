@@ -56,6 +56,13 @@ def test_a_call_that_is_over_is_freed_at_once():
         gc.enable()
 
 
+@pytest.fixture
+def writer_syncs(monkeypatch):
+    """As on a system whose kernel does not sync by itself."""
+    monkeypatch.setattr(spool, "kernel_sync", lambda: None)
+
+
+@pytest.mark.usefixtures("writer_syncs")
 def test_calls_that_end_together_wake_the_writer_once(tmp_path, monkeypatch):
     taken = []
     take = spool.Spool._take_jobs
@@ -79,6 +86,7 @@ def test_calls_that_end_together_wake_the_writer_once(tmp_path, monkeypatch):
     assert [number for number in taken if number] == [20, 10]
 
 
+@pytest.mark.usefixtures("writer_syncs")
 def test_records_that_come_while_the_disk_works_share_the_next_write(tmp_path, monkeypatch):
     sizes = []
     write = spool.Spool._write

@@ -8,9 +8,18 @@ import sys
 import pytest
 
 from gateway.contract import UsageEventReport
+from gateway.proxy import spool as spool_module
 from gateway.proxy.ids import new_call_id, rfc3339
 from gateway.proxy.spool import Spool, SpoolError, read_segment
 from tests.gateway.proxy_fixtures import REPOSITORY, wait_until
+
+
+@pytest.fixture(autouse=True, params=["kernel", "writer"])
+def synced_by(request, monkeypatch):
+    """Each test runs with syncs of the kernel, and then on a system that has none."""
+    if request.param == "writer":
+        monkeypatch.setattr(spool_module, "kernel_sync", lambda: None)
+    return request.param
 
 
 def event(**changes):
@@ -62,7 +71,7 @@ def test_what_was_appended_is_on_disk_at_once(tmp_path):
     assert in_spool(tmp_path, append) == [one]
 
 
-def test_nothing_is_acknowledged_before_it_is_synced(tmp_path):
+def test_nothing_is_acknowledged_before_it_is_synced(tmp_path, synced_by):
     """Seen from outside: strace-free, by letting the sync itself say in which order things happened."""
     program = f"""
 import asyncio, os, sys
@@ -76,6 +85,14 @@ def watched(sync):
         order.append("synced" if is_file else "directory")
     return note
 os.fsync, os.fdatasync = watched(os.fsync), watched(os.fdatasync)
+from gateway.proxy import kernel_sync, spool
+finish = kernel_sync.KernelSync.finish
+def finished(self):
+    finish(self)
+    order.append("synced")
+kernel_sync.KernelSync.finish = finished
+if {synced_by!r} == "writer":
+    spool.kernel_sync = lambda: None
 from tests.gateway.test_proxy_spool import event, in_spool
 async def append(spool):
     for _ in range(3):
@@ -183,6 +200,7 @@ def test_what_a_failed_write_left_is_removed(tmp_path, monkeypatch):
         real(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(spool_module, "kernel_sync", lambda: None)
     events = [event() for _ in range(3)]
 
     async def work(spool):
