@@ -35,9 +35,12 @@ class IdleConnections(dict[Connection, float]):
         """Close those whose time is over, and look again when the next one's is."""
         self._timer = None
         now = loop.time()
-        for connection, until in list(self.items()):
+        over: list[Connection] = []
+        for connection, until in self.items():
             if until > now:
                 self._timer = loop.call_at(until, self._close, loop)
-                return
+                break
+            over.append(connection)
+        for connection in over:
             del self[connection]
             connection.abort()
