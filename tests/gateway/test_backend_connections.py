@@ -244,6 +244,25 @@ def test_every_failure_of_a_connection_is_one_of_ours():
     assert backend.LARGEST_HEAD == 64 * 1024
 
 
+@pytest.mark.parametrize("piece", [b"x", b"HTTP/1.1 102 Processing\r\n\r\n"])
+def test_a_head_that_comes_piece_by_piece_has_no_more_time_than_another(piece):
+    async def drip(reader, writer):
+        writer.write(OK + b"x: " if piece == b"x" else b"")
+        while True:
+            writer.write(piece)
+            await asyncio.sleep(0.05)
+
+    async def live():
+        connections = Connections(Metrics(), most=10)
+        async with Server(drip) as server, connections:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(8) as eight:
+                    await ask(server, connections, seconds=0.5)
+            assert not eight.expired()
+
+    asyncio.run(live())
+
+
 def test_a_failed_connection_says_whether_a_kept_one_may_have_carried_the_call_before():
     """If not, nothing was sent, and our quota at the provider is not touched."""
 

@@ -81,17 +81,18 @@ class BackendConnection(asyncio.Protocol):
             transport.write(head + body)
         else:
             transport.writelines((head, body))
-        self._asked_at = now = self._loop.time()
+        self._asked_at = self._loop.time()
+        # Not anew for each piece of a head: it might come byte by byte.
+        until = self._asked_at + seconds
         try:
             while True:
-                self._timer.set(now + seconds)
+                self._timer.set(until)
                 self._waiter = self._loop.create_future()
                 await self._waiter
                 # The answer's, not the message's: the connection may be the next call's by now.
                 if answer.has_head:
                     return answer
                 answer.require_open()
-                now = self._loop.time()
         except BaseException:
             if self._answer is answer:
                 self.leave()
