@@ -12,7 +12,20 @@ from typing import Any
 from gateway.proxy.alike_events import PIECE, AlikeEvents, Texts
 from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, is_failed_end, may_hold_error
 from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
-from gateway.proxy.event_lines import LINE, is_half, is_json, split_events
+from gateway.proxy.event_lines import (
+    FINISH,
+    LARGEST_EVENT,
+    LINE,
+    LONG_EVENT,
+    USAGE,
+    LongEvent,
+    end_of_texts,
+    is_half,
+    is_json,
+    is_only_usage,
+    parsed,
+    split_events,
+)
 from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
 from gateway.proxy.tool_numbers import ToolNumbers
@@ -28,8 +41,6 @@ from gateway.proxy.whole_answers import (
     written,
 )
 
-_USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
-_FINISH = re.compile(rb'"finish(?:_reason|Reason|_details)"\s*+:\s*+(?!null|""|\{\}|false)')
 _CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _DONE = re.compile(rb"^data:[^\S\n]*\"?\[DONE\]\"?\s*$", re.MULTILINE | re.IGNORECASE)
 _FAILED_EVENT = re.compile(rb"error|fail|exception|abort")
@@ -46,13 +57,12 @@ class StreamTooStrange(Exception):
 class EventStream:
     """Reads one backend's stream; its attributes describe the content so far."""
 
-    _LARGEST_EVENT = 16 * 1024 * 1024
-
     def __init__(self, names: Names, *, hides_usage: bool, choices: int = 1) -> None:
         self._names = names
         self._hides_usage = hides_usage
         self._choices = choices  # requested
         self._rest = b""
+        self._long: LongEvent | None = None
         # The text before the choices in all events.
         self._head = b""
         # Like the last event, if that was a piece of text.
@@ -143,6 +153,10 @@ class EventStream:
         return texts
 
     def _feed(self, data: bytes) -> bytes:
+        if self._long is not None:
+            if not self._long.may_end(data):
+                return b""
+            self._rest, self._long, data = self._long.whole, None, b""
         # What waits is always the beginning of an event, wherever the reads were cut.
         data = (self._rest + data).removeprefix(_BOM)
         if data.find(_BOM) >= 0:
@@ -151,9 +165,9 @@ class EventStream:
             data = data.replace(b"\r", b"\n")
         end = len(data) if data.endswith(b"\n\n") else max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
         if end < 4:
-            if len(data) > self._LARGEST_EVENT:
+            if len(data) > LARGEST_EVENT:
                 raise StreamTooStrange
-            self._rest = data
+            self._rest, self._long = data, LongEvent(data) if len(data) >= LONG_EVENT else None
             return b""
         whole, self._rest = data[:end], data[end:]
         # The first of many shows what the others are like; that of a role alone does not.
@@ -170,14 +184,14 @@ class EventStream:
 
     def end(self) -> bytes:
         """Return the rest at the end of the stream, if a server omits the last empty line. Drops a partial event."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = self._long.whole if self._long is not None else self._rest, b""
         return self._pass_on(rest + b"\n\n") if rest.strip() and not is_half(rest) else b""
 
     def _pass_on(self, events: bytes) -> bytes:
         if self.is_done:
             return self._late(events)
         # Pieces of text that came together with the end of their choice are as quick as without it.
-        if end := _end_of_texts(events):
+        if end := end_of_texts(events):
             passed = self._pass_on(events[:end])
             return passed if self.error is not None else passed + self._pass_on(events[end:])
         count = events.count(b"data:")
@@ -189,8 +203,8 @@ class EventStream:
             and self._choices == 1
             and events.find(b"error") < 0
             and self._holds_no_error(events, count)
-            and (events.find(b'"finish') < 0 or _FINISH.search(events) is None)
-            and not (events.find(b'"usage') >= 0 and _USAGE.search(events))
+            and (events.find(b'"finish') < 0 or FINISH.search(events) is None)
+            and not (events.find(b'"usage') >= 0 and USAGE.search(events))
         ):
             texts = PIECE.findall(events)
             if len(texts) == count:
@@ -229,9 +243,9 @@ class EventStream:
             content = None
             if line.startswith(b"data:"):
                 with contextlib.suppress(ValueError):
-                    content = _parsed(line[5:].strip())
+                    content = parsed(line[5:].strip())
             self._note_usage(content, read_usage(content))
-            if not self._hides_usage and _is_only_usage(content) and self.error is None:
+            if not self._hides_usage and is_only_usage(content) and self.error is None:
                 kept += self._names.in_events(line + b"\n\n")
         return kept
 
@@ -303,7 +317,7 @@ class EventStream:
         self._note_usage(content, reported)
         if data.find(b'"tool_calls"') >= 0:
             event = self._tools.in_event(event, data, content)
-        return b"" if self._hides_usage and _is_only_usage(content) else event
+        return b"" if self._hides_usage and is_only_usage(content) else event
 
     def _count_parsed(self, content: dict[str, Any], event: bytes) -> None:
         choices = content.get("choices")
@@ -376,25 +390,3 @@ def _is_no_error(content: Any, data: bytes) -> bool:
     return isinstance(choices, list) and not any(
         isinstance(one, dict) and (end := end_of(one)) != "stop" and is_failed_end(end) for one in choices
     )
-
-
-def _end_of_texts(events: bytes) -> int:
-    """Where the first event begins that ends a choice or the stream, or reports usage; 0 for none, or the first."""
-    first = events.find(b"[DONE]")
-    if events.find(b'"finish') >= 0 and (found := _FINISH.search(events)):
-        first = found.start() if first < 0 else min(first, found.start())
-    if events.find(b'"usage') >= 0 and (found := _USAGE.search(events)):
-        first = found.start() if first < 0 else min(first, found.start())
-    if first <= 0:
-        return 0
-    end = max(events.rfind(b"\n\n", 0, first) + 2, events.rfind(b"\n\r\n", 0, first) + 3)
-    return end if end > 3 else 0
-
-
-def _is_only_usage(content: Any) -> bool:
-    return isinstance(content, dict) and not content.get("choices") and isinstance(content.get("usage"), dict)
-
-
-def _parsed(data: bytes) -> Any:
-    """An event's JSON; with repeated members if it may report usage. Raises ValueError."""
-    return parse_all(data) if tells_usage(data) else parse(data)

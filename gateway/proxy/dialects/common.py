@@ -10,10 +10,10 @@ import msgspec
 
 from gateway.proxy.body import parse as parse_once
 from gateway.proxy.errors import Refusal, bad_request
+from gateway.proxy.event_lines import LARGEST_EVENT, LONG_EVENT, LongEvent
 from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.whole_answers import dumped, parse
 
-LARGEST_EVENT = 16 * 1024 * 1024  # bytes
 # Levels of a tool's arguments.
 _DEEPEST = 128
 _BOM = b"\xef\xbb\xbf"
@@ -115,6 +115,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._long: LongEvent | None = None
         # The last read ended with a carriage return, whose line feed may follow.
         self._is_cut = False
 
@@ -129,11 +130,15 @@ class EventReader:
         if b"\r" in data:
             self._is_cut = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._long is not None:
+            if not self._long.may_end(data):
+                return []
+            self._rest, self._long, data = self._long.whole, None, b""
         whole = self._rest + data
         if b"\n\n" not in whole:
             if len(whole) > LARGEST_EVENT:
                 raise StreamTooStrange
-            self._rest = whole
+            self._rest, self._long = whole, LongEvent(whole) if len(whole) >= LONG_EVENT else None
             return []
         *events, self._rest = whole.split(b"\n\n")
         return [
@@ -142,7 +147,7 @@ class EventReader:
 
     def end(self) -> list[bytes]:
         """The data of the last event, if a server omits the last empty line."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = self._long.whole if self._long is not None else self._rest, b""
         found = _data_of(rest)
         return [found] if found else []
 
