@@ -77,7 +77,7 @@ def test_page_api_and_file_say_how_much_was_estimated(usage, lab, finance, clien
     tokens = one(f"SELECT {SUM} FROM usage_event WHERE NOT is_exact")
     client.force_login(finance)
     page = client.get(reverse("cost", args=["lab"]), {"month": "2026-10"}).content.decode()
-    assert int(re.search(r'id="estimated" data-tokens="(\d+)"', page)[1]) == tokens
+    assert int(re.search(r'id="estimated"\s+data-tokens="(\d+)"', page)[1]) == tokens
     assert re.search(r"of these, \d+% estimated", page)
 
     api = APIClient()

@@ -161,7 +161,7 @@ def test_a_members_roles_in_many_projects_are_shown_in_pages(client, owner, lab,
     client.force_login(owner)
     page = reverse("member-detail", args=["lab", member.pk])
     first = client.get(page).content.decode()
-    way = re.search(r'rel="next" href="([^"#]+)', first)[1]
+    way = re.search(r'rel="next"\s+href="([^"#]+)', first)[1]
     second = client.get(page + way).content.decode()
     found = [re.findall(r'<th scope="row">([^<]+)</th>', text) for text in (first, second)]
     assert found[0] + found[1] == [one.name for one in projects]

@@ -55,7 +55,7 @@ def names_in(text):
 
 def way(text, rel):
     """The address of the link to the rows before or after; None where there is none."""
-    found = re.search(rf'rel="{rel}" href="([^"]+)"', text)
+    found = re.search(rf'rel="{rel}"\s+href="([^"]+)"', text)
     return unescape(found[1]) if found else None
 
 

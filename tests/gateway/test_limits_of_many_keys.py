@@ -61,15 +61,17 @@ def rows_of(text):
     """What each row of the table is set on, and for which model."""
     table = text.partition("<tbody>")[2].partition("</tbody>")[0]
     return [
-        (unescape(on.strip()), model)
+        (unescape(on.strip()), model.strip())
         for on, model in re.findall(
-            r'<span class="wrap-any">([^<]*)</span>.*?hide-phone">(?:<span[^>]*>)?([^<]*)<', table
+            r'<span class="wrap-any">([^<]*)</span>.*?hide-phone">\s*(?:<span[^>]*>)?([^<]*)<',
+            table,
+            re.DOTALL,
         )
     ]
 
 
 def way(text, rel):
-    found = re.search(rf'rel="{rel}" href="([^"]+)"', text)
+    found = re.search(rf'rel="{rel}"\s+href="([^"]+)"', text)
     return unescape(found[1]).partition("#")[0] if found else None
 
 

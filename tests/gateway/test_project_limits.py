@@ -186,7 +186,8 @@ def test_a_number_below_what_is_used_is_set_after_a_second_look(client, lab, own
     assert answer.status_code == 200
     assert "5,000 used" in answer.content.decode()
     assert limits_of(lab) == {}, "nothing is set before"
-    sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', answer.content.decode()))
+    form = answer.content.decode().partition("<main")[2]
+    sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
     assert sent | {"csrfmiddlewaretoken": ""} == body | {"confirmed": "on", "csrfmiddlewaretoken": ""}
     assert client.post(page, sent).status_code == 302
     assert len(limits_of(lab)) == 2
