@@ -70,9 +70,10 @@ class Scrubber:
 
         `secrets` are texts that we added to the call ourselves.
         """
-        text = text[:_LONGEST_READ]
+        # First: half of a secret would not be recognized.
         for secret in secrets:
             text = text.replace(secret, _MARK)
+        text = text[:_LONGEST_READ]
         text = _PROXY.sub("", _TRACE.sub(" ", text))
         text = _NEVER_SHOWN.sub(" ", text).strip()
         text = _SECRET.sub(_MARK, text)

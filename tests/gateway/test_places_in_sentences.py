@@ -106,3 +106,14 @@ def test_no_sentence_takes_long(unit, length):
     began = time.process_time()
     ATLAS.sentence("The host is " + unit * length)
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("kept", range(1, 30, 4))
+def test_a_secret_that_reaches_beyond_what_is_read_of_a_sentence_is_cut_out_whole(kept):
+    """No pattern knows this one, and the sentence before it shrinks."""
+    secret = "harmlesswordsthatarealongpassword"
+    said = "Wrong key:" + " " * (1190 - kept) + secret
+    shown = Scrubber("own", "https://h.example.com/v1", "public").sentence(said, secrets=(secret,))
+    assert "harm" not in shown
+    assert shown.startswith("Wrong key:")
+    assert "h" not in shown.removeprefix("Wrong key:")
