@@ -23,6 +23,7 @@ from gateway.proxy.messages_calls import put_call_apart
 from gateway.proxy.names import Names
 from gateway.proxy.outgoing import Sent
 from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.passing import Passing
 from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.plans import Plan
 from gateway.proxy.recorded_calls import RecordedCall
@@ -251,13 +252,14 @@ class Call(RecordedCall):
         )
         await self._open_stream(stream, answer, idle_seconds)
         self._state.router.answered(backend)
-        is_ending, until = False, 0.0
+        passing, is_ending, until = Passing(stream, answer, self._request), False, 0.0
         try:
             while stream.may_bring_more:
                 if not is_ending or (stream.goes_on and not stream.is_done):
                     is_ending = stream.is_finished and (stream.is_done or not stream.goes_on)
                     until = loop.time() + (_LAST_WORDS_SECONDS if is_ending else idle_seconds)
-                if not (data := await answer.read(until)):
+                next_data = answer.read(until) if is_ending else passing.read(until, idle_seconds)
+                if not (data := await next_data):
                     break
                 await self._pass_events(stream, stream.feed(data))
         except (TimeoutError, TransportError):

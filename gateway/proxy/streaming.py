@@ -65,7 +65,7 @@ class EventStream:
         self._long: LongEvent | None = None
         # The text before the choices in all events.
         self._head = b""
-        # Like the last event, if that was a piece of text.
+        # Like the last event, if that was a piece of text. None before the first text, and after an end or an error.
         self._alike: AlikeEvents | None = None
         # The indexes of choices, from parsed events.
         self._begun: set[int] = set()
@@ -138,18 +138,21 @@ class EventStream:
             return self._feed(data)
         return texts[0] + self._feed(data[texts[1] :]) if texts[1] < len(data) else texts[0]
 
-    def _texts(self, data: bytes) -> Texts | None:
-        """Count the events at the beginning of `data` that are like the last one; None if there are none."""
-        if self._alike is None or self._finished or self.is_done or self.error is not None:
+    def feed_texts(self, data: bytes) -> bytes | None:
+        """As `feed`, if all of `data` is texts like the last one; else None, and nothing is processed."""
+        alike = self._alike
+        if alike is None or self._rest or (texts := alike.read(data, self.delivered, are_all=True)) is None:
             return None
-        texts = self._alike.read(data)
-        if texts is not None:
-            _, _, events, pieces, size = texts
-            self.delivered.pieces += pieces
-            self.delivered.bytes += size
-            self.delivered.chunks += events
-            # Perhaps another kind of event came after the last of these.
-            self._says_no_end = self._alike.says_no_end
+        self._says_no_end = alike.says_no_end
+        return texts[0]
+
+    def _texts(self, data: bytes) -> Texts | None:
+        """Process the events at the beginning of `data` that are like the last one; None if there are none."""
+        alike = self._alike
+        if alike is None or (texts := alike.read(data, self.delivered)) is None:
+            return None
+        # Perhaps another kind of event came after the last of these.
+        self._says_no_end = alike.says_no_end
         return texts
 
     def _feed(self, data: bytes) -> bytes:
@@ -178,7 +181,7 @@ class EventStream:
                 break
             passed += self._pass_on(whole[:first])
             whole = whole[first:]
-            if self.error is None and (texts := self._texts(whole)) is not None:
+            if (texts := self._texts(whole)) is not None:
                 passed, whole = passed + texts[0], whole[texts[1] :]
         return passed + self._pass_on(whole) if whole and self.error is None else passed
 
@@ -217,13 +220,17 @@ class EventStream:
                 last = events.rfind(b"data:")
                 self._says_no_end = events.find(b'"finish_reason"', last) > 0
                 passed = self._names.in_events(events)
-                self._alike = AlikeEvents.like(events[last:], passed[passed.rfind(b"data:") :])
+                self._alike = None
+                if self.delivered.pieces and not self._finished:
+                    self._alike = AlikeEvents.like(events[last:], passed[passed.rfind(b"data:") :])
                 return passed
         done, late = _DONE.search(events), b""
         if done is not None:
             self.is_done = True
             events, late = events[: done.start()], events[done.end() :]
         events = self._look_into_all(events)
+        if self._finished or self.is_done or self.error is not None:
+            self._alike = None
         return (self._names.in_events(events) if events else b"") + self._late(late)
 
     def _holds_no_error(self, events: bytes, count: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,6 +34,10 @@ class Answer(msgspec.Struct, eq=False):
     pieces: list[bytes] = []
     # Bytes that came since the last read, with those around the body.
     waiting: int = 0
+    # Takes what has come of the body at once, or refuses it; then it waits for the reader. None: all of it waits.
+    take: Callable[[bytes], bool] | None = None
+    # The longest silence after what was taken.
+    silence: float = 0.0
     _is_complete: bool = False
     _error: TransportError | None = None
 
@@ -65,6 +69,20 @@ class Answer(msgspec.Struct, eq=False):
             self._connection.resume()
         self.waiting = 0
         return data
+
+    async def read_past(self, take: Callable[[bytes], bool], until: float, seconds: float) -> bytes:
+        """As `read`, for the first that `take` refuses: what comes is given to it at once, and it must not wait.
+
+        Args:
+            take: returns whether it takes some bytes of the body, all of them or none.
+            until: the time of the loop's clock at which the wait ends if nothing comes.
+            seconds: the longest wait after what `take` took.
+        """
+        self.take, self.silence = take, seconds
+        try:
+            return await self.read(until)
+        finally:
+            self.take = None
 
     async def read_up_to(self, most: int, until: float) -> bytes:
         """Return the first `most` bytes of the body, or what has come of them until a time of the loop's clock."""

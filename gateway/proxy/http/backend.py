@@ -163,6 +163,13 @@ class BackendConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # After the end of the answer, it only costs the connection.
             message.problem = message.problem or f"not HTTP/1.1: {error}"
+        if (
+            answer.take is not None
+            and not (message.is_ended or message.problem)
+            and self._is_taken(answer, answer.take)
+        ):
+            # The reader waits for more.
+            return
         # First: the reader's time limit must not end the connection's own.
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
@@ -284,6 +291,16 @@ class BackendConnection(asyncio.Protocol):
             self._is_tried = True
             # Nobody has taken anything of it.
             self._known = known_answer(data, b"".join(answer.pieces), answer.headers)
+
+    def _is_taken(self, answer: Answer, take: Callable[[bytes], bool]) -> bool:
+        """Give what has come to whoever may take it at once. Returns whether nothing is left for the reader."""
+        arrived = self._arrived
+        if arrived:
+            if answer.waiting or not take(arrived[0] if len(arrived) == 1 else b"".join(arrived)):
+                return False
+            arrived.clear()
+            self._timer.set(self._loop.time() + answer.silence)
+        return True
 
     def _end(self, message: Message) -> None:
         """The answer is complete: keep the connection if nothing speaks against it. Its owner says how long."""
