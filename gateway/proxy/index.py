@@ -104,7 +104,8 @@ class Route:
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
-    only_backend: Backend | None = field(init=False, compare=False)  # None if there are others
+    # None if there are others.
+    only_backend: Backend | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         is_one = list(map(len, self.groups)) == [1]

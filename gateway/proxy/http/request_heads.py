@@ -126,8 +126,16 @@ class RequestHeads:
     ) -> tuple[RequestHead, bytes | None]:
         """The head, and the value of its Content-Length, None without one.
 
-        Raises ValueError for another version than 1.1 or 1.0, and for a target that is not ASCII. Nobody may change
-        `raw` afterwards. The arguments are those of `RequestHead`.
+        Raises ValueError for another version than 1.1 or 1.0, and for a target that is not ASCII.
+
+        Args:
+            method: as it came.
+            url: as it came.
+            version: of HTTP, such as 1.1.
+            raw: the fields as they came; nobody may change them afterwards.
+            size: all bytes of names and values, also those beyond the bounds, which are not kept.
+            count: all fields, also those.
+            is_last: no further request follows on the connection.
         """
         if version not in ("1.1", "1.0"):
             raise ValueError("another version of HTTP")
