@@ -17,7 +17,7 @@ UNFOLD = {
     "LANGUAGES": {"action": reverse_lazy("language")},
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("qm/admin.css")],
+    "STYLES": [lambda request: static("qm/tokens.css"), lambda request: static("qm/admin.css")],
     "DASHBOARD_CALLBACK": "config.admin_home.front_page",
     "SIDEBAR": {"navigation": "config.admin_home.navigation"},
     "COLORS": {

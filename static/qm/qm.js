@@ -23,8 +23,8 @@
 
   // ---- theme
   function toggleTheme() {
-    var theme = root.getAttribute('data-bs-theme') === 'dark' ? 'light' : 'dark';
-    root.setAttribute('data-bs-theme', theme);
+    var theme = root.getAttribute('data-theme') === 'dark' ? 'light' : 'dark';
+    root.setAttribute('data-theme', theme);
     stored(localStorage, 'qm-theme', theme);
     document.dispatchEvent(new Event('qm:theme'));
   }
