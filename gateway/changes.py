@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from gateway import records
+from gateway.apart import Apart
 from gateway.compile import (
     LIMITED,
     Packer,
@@ -52,7 +52,8 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
         changes = changes_between(after, revision)
         if changes is None or len(changes) > MOST_CHANGES:
             return None
-        found = _records_of(changes, version)
+        apart = Apart()
+        found = _records_of(changes, version, apart)
         if found is None:
             return None
         since = _Since(after, revision, known_routing)
@@ -62,9 +63,15 @@ def compile_changes(after: int, state: str, version: int = CONTRACT_VERSION) -> 
             sent = Publishing(Publishable(today, []), version, is_everything=False, corrects=False)
             packed = _packed(sent, found, since)
         except NotProved:
-            sent = Publishing(publishable_routing(today), version, is_everything=False)
-            packed = _packed(sent, found, since)
-    sent.note(revision)
+            sent = Publishing(publishable_routing(version, today), version, is_everything=False)
+            try:
+                packed = _packed(sent, found, since)
+            except NotProved:
+                if version == CONTRACT_VERSION:
+                    raise
+                # There, what each project may use is corrected by itself.
+                return None
+    sent.note(revision, apart.faults)
     return packed
 
 
@@ -97,7 +104,7 @@ def _routes_rule_projects_out(routing: ConfigRouting) -> bool:
     return limits_classes(routing) or Tenant.objects.exclude(regions=[]).exists()
 
 
-def _records_of(changes: Changes, version: int) -> list[ConfigPart] | None:
+def _records_of(changes: Changes, version: int, apart: Apart) -> list[ConfigPart] | None:
     """The current records that `changes` name; None if one of them cannot be named to gateways."""
     rows = ApiKey.objects.across_tenants().filter(pk__in=changes.keys).order_by()
     digests, homes = {}, set()
@@ -116,9 +123,9 @@ def _records_of(changes: Changes, version: int) -> list[ConfigPart] | None:
     owners = Project.objects.across_tenants().filter(pk__in=projects).values_list("tenant_id", flat=True)
     tenants = changes.tenants | set(owners)
 
-    found_tenants = list(records.tenant_records(tenants)) if tenants else []
-    found_projects = list(records.project_records(projects)) if projects else []
-    found_keys = list(records.key_records(changes.keys)) if changes.keys else []
+    found_tenants = list(apart.tenant_records(list(tenants))) if tenants else []
+    found_projects = list(apart.project_records(list(projects))) if projects else []
+    found_keys = list(apart.key_records(list(changes.keys))) if changes.keys else []
     scopes = changes.limits | {UUID(key.key_id) for key in found_keys}
     limits = list(limits_on(scopes)) if scopes else []
     gone = scopes - {UUID(record.scope_id) for record in limits}

@@ -12,6 +12,7 @@ from typing import TypeVar
 from django.db import connection, transaction
 
 from gateway import records
+from gateway.apart import Apart
 from gateway.contract import CONTRACT_VERSION, CONTRACT_VERSIONS, DATA_CLASSES, ConfigSnapshot, encode
 from gateway.contract.signatures import Message
 from gateway.contract.stream import (
@@ -51,13 +52,14 @@ def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
     """
     with one_moment():
         revision = current_revision()
-        sent = Publishing(publishable_routing(), version, is_everything=True)
-        found = sent.records(list(records.tenant_records()), list(records.project_records()))
+        apart = Apart()
+        sent = Publishing(publishable_routing(version), version, is_everything=True)
+        found = sent.records(list(apart.tenant_records()), list(apart.project_records()))
         tenants = {tenant.id: tenant for tenant in found[0]}
         projects = {project.id: project for project in found[1]}
         limits = {record.scope_id: record.configs() for record in limits_on()}
         keys = []
-        for key in records.key_records():
+        for key in apart.key_records():
             project = projects.get(key.project_id)
             resolved = resolve(key, project, tenants.get(project.tenant_id) if project else None, limits)
             if resolved is not None:
@@ -70,7 +72,7 @@ def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
             prices=sent.routing.prices,
             settings=records.settings_record(),
         )
-    sent.note(revision)
+    sent.note(revision, apart.faults)
     return snapshot
 
 
@@ -83,21 +85,22 @@ def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes | Mess
     """
     with one_moment():
         revision = current_revision()
-        sent = Publishing(publishable_routing(), version, is_everything=True)
+        apart = Apart()
+        sent = Publishing(publishable_routing(version), version, is_everything=True)
         packed = Packer(sent)
         state = state_of(mark_of(revision), sent.routing, version)
         yield packed(head_of(revision, state=state), sent.routing)
         # Tenants before projects: what a project may use in version 1 depends on its tenant.
-        for tenants in batches(records.tenant_records()):
+        for tenants in batches(apart.tenant_records()):
             yield packed(ConfigRecords(tenants=tenants))
-        for projects in batches(records.project_records()):
+        for projects in batches(apart.project_records()):
             yield packed(ConfigRecords(projects=projects))
         for limits in batches(limits_on()):
             yield packed(ConfigRecords(limits=limits))
-        for keys in batches(records.key_records()):
+        for keys in batches(apart.key_records()):
             yield packed(ConfigRecords(keys=keys))
         yield packed.message(revision, state=state)
-    sent.note(revision)
+    sent.note(revision, apart.faults)
 
 
 def prove_again() -> bool:

@@ -3,6 +3,7 @@
 A fault in a route must not hold back a revoked key. So a part that the proof refuses (gateway/proof.py) is replaced by
 one that it accepts, never by a wider one:
 
+- A route that gateways of version 1 could not read stays there as it was proved last, or is left out.
 - A route whose targets would get what they may not gets the targets that were proved last (gateway/last_proved.py), as
   far as the rows still have and permit them, with today's addresses and credentials if gateways can read them; else
   none. No model answers in its place that was taken out since.
@@ -67,6 +68,27 @@ def publishable(routing: ConfigRouting, last: Callable[[], ConfigRouting | None]
             routes[model] = _without(routes[model], targets)
 
 
+def readable(found: Publishable, version: int, last: Callable[[], ConfigRouting | None]) -> Publishable:
+    """`found`, with each route that gateways of an older `version` could not read as it was proved last.
+
+    A route that they could not read even so is left out: they then answer that they do not know its model.
+    """
+    faults = Corrector(found.routing, version, is_everything=True).unreadable_routes()
+    if not faults:
+        return found
+    proved = last()
+    known = {route.model: route for route in proved.routes} if proved is not None else {}
+    first = {fault.row["model"] for fault in faults}
+    routes = [
+        _as_last(route, known.get(route.model)) if route.model in first else route
+        for route in found.routing.routes
+    ]
+    held = replace(found.routing, routes=routes)
+    lost = {fault.row["model"] for fault in Corrector(held, version, is_everything=True).unreadable_routes()}
+    held = replace(held, routes=[route for route in routes if route.model not in lost])
+    return Publishable(held, [*found.faults, *faults])
+
+
 def _as_last(route: RouteConfig, last: RouteConfig | None) -> RouteConfig:
     """The route as it was proved last, with what it still has: models, and targets at their addresses of today."""
     if last is None:
@@ -129,6 +151,11 @@ class Corrector(Proof):
         if self._configs:
             self._read_routes()
             self._standing(None)
+        return self._found
+
+    def unreadable_routes(self) -> list[NotProved]:
+        """The faults of the routes that no gateway of the version could read."""
+        self._read_routes()
         return self._found
 
     def corrected(self, part: ConfigPart | v1.ConfigPart) -> ConfigPart | v1.ConfigPart:

@@ -35,7 +35,13 @@ from gateway.contract import (
 )
 from gateway.contract import v1_config as v1
 from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, ProjectRecord, TenantRecord
-from gateway.contract.versions import downgraded_route, may_stand_in, target_of, upgraded_routes
+from gateway.contract.versions import (
+    downgraded_route,
+    is_in_first,
+    may_stand_in,
+    target_of,
+    upgraded_routes,
+)
 from gateway.proxy.index import Route, compile_route
 from tenants.models import Tenant
 
@@ -116,7 +122,7 @@ class Proof:
 
     def take(self, part: ConfigPart | v1.ConfigPart) -> None:
         """Check one part as it is sent. Tenants must come before their projects."""
-        if isinstance(part, ConfigRouting):
+        if isinstance(part, ConfigRouting | v1.ConfigRouting):
             self._read_routes()
         if isinstance(part, ConfigRouting | v1.ConfigRouting) and not self._is_everything:
             self._standing(None)
@@ -236,7 +242,9 @@ class Proof:
 
     def _read_routes(self) -> None:
         """Read each route as gateways do: one that they cannot read would have them refuse the whole message."""
-        for model in self._configs:
+        for model, config in self._configs.items():
+            if self._is_first and not is_in_first(config):
+                continue
             try:
                 self._route(model)
             except NotProved as fault:
@@ -247,7 +255,7 @@ class Proof:
         if model not in self._routes:
             config = self._configs[model]
             if self._is_first:
-                [config] = upgraded_routes([downgraded_route(config)])
+                config = self._in_first(config)
             try:
                 self._routes[model] = compile_route(decode(RouteConfig, encode(config)))
             except ContractError as error:
@@ -255,6 +263,15 @@ class Proof:
                     f"No gateway could read the route of {model}: {error}", model=model
                 ) from error
         return self._routes[model]
+
+    def _in_first(self, config: RouteConfig) -> RouteConfig:
+        """The route as a gateway of version 1 knows it."""
+        try:
+            [known] = upgraded_routes([downgraded_route(config)])
+        except Exception as error:
+            reason = f"Version 1 of the contract cannot say the route of {config.model}: {error!r}"
+            raise NotProved(reason, model=config.model) from error
+        return known
 
     def _load_targets(self, models: set[str]) -> None:
         """Read the facts of the targets of these models, as far as they are not known yet. One query."""

@@ -6,6 +6,8 @@ a revocation. Operators are told what and why.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import DatabaseError
 from django.db.models import Exists, OuterRef
 from msgspec.structs import replace
@@ -16,7 +18,7 @@ from gateway.contract import CONTRACT_VERSION
 from gateway.contract import v1_config as v1
 from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, ProjectRecord, TenantRecord
 from gateway.contract.versions import Downgrade
-from gateway.corrections import Corrector, Publishable, publishable
+from gateway.corrections import Corrector, Publishable, publishable, readable
 from gateway.last_proved import keep_proved, last_proved
 from gateway.prices import prices_of
 from gateway.proof import NotProved, Proof
@@ -48,7 +50,7 @@ class Publishing:
 
     def __call__(self, part: ConfigPart) -> ConfigPart | v1.ConfigPart:
         """The part as gateways get it. Raises NotProved."""
-        sent = part if self._downgrade is None else self._downgrade.part(part)
+        sent = part if self._downgrade is None else self._downgraded(self._downgrade, part)
         self._proves_routes = self._proves_routes or isinstance(part, ConfigRouting)
         try:
             self._proof.take(sent)
@@ -59,6 +61,12 @@ class Publishing:
             sent = self._corrector.corrected(sent)
             self._proof.take(sent)
         return sent
+
+    def _downgraded(self, downgrade: Downgrade, part: ConfigPart) -> v1.ConfigPart:
+        try:
+            return downgrade.part(part)
+        except Exception as error:
+            raise NotProved(f"Version 1 of the contract cannot say a part of it: {error!r}.") from error
 
     def records(
         self, tenants: list[TenantRecord], projects: list[ProjectRecord]
@@ -74,19 +82,27 @@ class Publishing:
         ends = {one.id: one.grant_ends for one in sent.projects}
         return tenants, [replace(one, grant_ends=ends[one.id]) for one in projects]
 
-    def note(self, revision: int) -> None:
-        """Tell operators what could not be proved, and keep the routes if they could. Call it after the transaction."""
-        if self._faults:
-            note_refused(self._faults, revision)
+    def note(self, revision: int, others: Sequence[NotProved] = ()) -> None:
+        """Tell operators what could not be proved, `others` besides, and keep the routes if they could be.
+
+        Call it after the transaction.
+        """
+        if faults := [*self._faults, *others]:
+            note_refused(faults, revision)
         if self._proves_routes and self._are_todays:
             keep_proved(self.routing, revision)
 
 
-def publishable_routing(today: ConfigRouting | None = None) -> Publishable:
-    """The routes and prices of now as far as they can be proved, and the faults of the rest.
+def publishable_routing(version: int, today: ConfigRouting | None = None) -> Publishable:
+    """The routes and prices of now as far as they can be proved for gateways of `version`, and the faults of the rest.
 
     They are read, unless they are `today`. Raises NotProved if they cannot be compiled and none were proved before.
     """
+    found = _publishable_routing(today)
+    return found if version == CONTRACT_VERSION else readable(found, version, last_proved)
+
+
+def _publishable_routing(today: ConfigRouting | None) -> Publishable:
     try:
         return publishable(today or todays_routing(), last_proved)
     except NotProved as fault:

@@ -307,7 +307,12 @@ class Downgrade:
 
 def downgraded_routes(routes: Iterable[RouteConfig]) -> list[v1.RouteConfig]:
     """The routes of models whose own mode version 1 has. Its gateways have no endpoint for the others."""
-    return [downgraded_route(route) for route in routes if route.modes[0] in _FIRST_MODES]
+    return [downgraded_route(route) for route in routes if is_in_first(route)]
+
+
+def is_in_first(route: RouteConfig) -> bool:
+    """Whether version 1 has the route."""
+    return route.modes[0] in _FIRST_MODES
 
 
 def downgraded_route(route: RouteConfig) -> v1.RouteConfig:
