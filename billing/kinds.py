@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 from django.db import models
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Kind(models.TextChoices):
     """Kinds that code refers to by name."""
 
-    REQUEST = "request", _("Requests")
+    REQUEST = "request", pgettext_lazy("kind of usage", "Requests")
     INPUT = "input", _("Input")
     OUTPUT = "output", _("Output")
     CACHE_READ = "cache_read", _("Cached input")

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 _WORDS: Final[dict[str, Promise]] = {
     "requests": gettext_lazy("Calls"),
@@ -14,7 +14,7 @@ _WORDS: Final[dict[str, Promise]] = {
     "error": gettext_lazy("Failed"),
     "cancelled": gettext_lazy("Canceled by the client"),
     "refused": gettext_lazy("Refused"),
-    "tokens": gettext_lazy("Tokens"),
+    "tokens": pgettext_lazy("of models", "Tokens"),
     "active": gettext_lazy("In progress now"),
     "backends_ejected": gettext_lazy("Targets that get no calls now, because they failed"),
 }
