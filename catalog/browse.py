@@ -22,6 +22,7 @@ from accounts.models import User
 from catalog import capabilities
 from catalog.actions.access_requests import raise_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.modes import mode_label
 from catalog.querysets import CatalogModelQuerySet
 from catalog.serving import answered, reach_of, servable_modes, within
 from tenants.models import DataClass, Project, Tenant
@@ -296,4 +297,4 @@ class Browser:
 
 
 def _words(key: str, value: str) -> str:
-    return value.replace("_", " ").capitalize() if key == "mode" else value.replace("_", " ")
+    return mode_label(value) if key == "mode" else value.replace("_", " ")

@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.modes import mode_label
 from tenants.models import DataClass, Project, Tenant
 
 # By model, the highest class of data with which a tenant's calls get an answer. Models that are missing get none.
@@ -119,7 +120,7 @@ def mode_problem(model: CatalogModel) -> str | None:
     if can_be_served(model.mode):
         return None
     return _("The gateway has no endpoint for %(mode)s models yet, so nobody could call %(model)s.") % {
-        "mode": model.mode.replace("_", " "),
+        "mode": mode_label(model.mode).lower(),
         "model": model.title,
     }
 

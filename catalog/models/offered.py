@@ -12,6 +12,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from catalog.modes import mode_label
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.rules import RiskTier
 from catalog.search import SearchLexemes
@@ -95,7 +96,7 @@ class CatalogModel(models.Model):
 
     @property
     def mode_label(self) -> str:
-        return self.mode.replace("_", " ").capitalize()
+        return mode_label(self.mode)
 
     @property
     def summary(self) -> str:
