@@ -16,6 +16,7 @@ from core.context import current_origin
 from core.leaks import NAMES, secret_in, without_secrets
 from core.names import clean_name, show_unseen
 from core.scope import current_scope, platform_scope
+from core.stored_words import in_english
 
 # The package offers these functions, so Django imports this file before it loads models: functions import the model.
 if TYPE_CHECKING:
@@ -124,14 +125,16 @@ def record(
         on_behalf_of=on_behalf_of or capacity.on_behalf_of,
         reason=reason or capacity.reason,
     )
-    columns = _columns(verb, actor, capacity, details, changes)
+    with in_english():
+        columns = _columns(verb, actor, capacity, details, changes)
+        subject_label = str(subject)
     with _room_for(tenant):
         return AuditEntry.objects.create(
             **columns,
             tenant=tenant,
             subject_type=subject._meta.label_lower,
             subject_id=str(subject.pk),
-            subject_label=clean_name(_text(str(subject)), 200),
+            subject_label=clean_name(_text(subject_label), 200),
         )
 
 

@@ -25,8 +25,7 @@ def stop_cost_reports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
     """
     stop_exports(
         Export.objects.in_tenant(tenant).of_kinds(COSTS.name),
-        error=_("Stopped, because %(tenant)s was suspended. Order it again when the tenant is resumed.")
-        % {"tenant": tenant.name},
+        error=f"Stopped, because {tenant.name} was suspended. Order it again when the tenant is resumed.",
     )
 
 

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.utils.translation import gettext as _
-
 from core.encryption import CannotDecrypt, decrypt, encrypt
 
 # The detail of an entry that names the settings of which it does not show that they changed: another certificate, or
@@ -19,7 +17,7 @@ _PURPOSE: Final = "headers of providers in the audit log"
 def shown(name: str, value: Any) -> Any:
     """A value as the audit log keeps it: what a certificate or a header says is not its business."""
     if name == "private_ca":
-        return _("set") if value else ""
+        return "set" if value else ""
     if name == "extra_headers":
         # PostgreSQL keeps them in an order of its own.
         return ", ".join(sorted(value))

@@ -13,7 +13,6 @@ from typing import Any, Final
 import psycopg
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
@@ -78,7 +77,7 @@ def let_audit_files_go(sender: Any, **kwargs: Any) -> None:
     """
     files = Export.objects.across_tenants().of_kinds(*AUDIT_KINDS)
     expire_now(files)
-    stop_exports(files, error=_("Stopped, because a person was erased from the audit log. Order it again."))
+    stop_exports(files, error="Stopped, because a person was erased from the audit log. Order it again.")
 
 
 # Entries without an actor are the platform's, perhaps made while it answered staff.

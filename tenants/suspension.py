@@ -18,7 +18,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
-from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
@@ -222,9 +221,7 @@ class _Found:
         changed = self._update_and_record("access.suspended", mark, user=user, by=by, reason=reason)
         issued = [token.pk for token in self.tokens if token.user_id != user.pk]
         if issued:
-            why = _("The person who issued this token may not create such tokens now: %(why)s") % {
-                "why": reason
-            }
+            why = f"The person who issued this token may not create such tokens now: {reason}"
             tokens = PersonalAccessToken.objects.filter(pk__in=issued)
             tokens.update(suspended_reason=why[:LONGEST_REASON])
         return changed

@@ -55,7 +55,7 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     _forget(user)
     changes = {"source": (was or None, Source.PERSON.value)}
     audit.record("staff_role.given", actor=by, subject=user, changes=changes, role=str(role))
-    _announce(user, _("Their staff roles have changed."), by)
+    _announce(user, "Their staff roles have changed.", by)
 
 
 @action(User, permission="accounts.assign_staff_role", rule=_require_other)
@@ -101,7 +101,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
         user.save(update_fields=["is_staff"])
     _forget(user)
     audit.record("staff_role.taken", actor=by, subject=user, role=str(role))
-    _announce(user, _("Their staff roles have changed."), by)
+    _announce(user, "Their staff roles have changed.", by)
 
 
 def operators_besides(user: User) -> bool:

@@ -23,6 +23,7 @@ from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
 from core.regions import is_allowed
+from core.stored_words import in_english
 from tenants.actions.limits import clean_limits
 from tenants.models import DataClass, Project, Tenant
 from tenants.status import in_active_tenant, lock_tenant_shared
@@ -96,7 +97,8 @@ def raise_access_request(
 
     estimate = monthly_cost(model.name, expected_tokens_per_day)
     facts = facts_of(project, model, data_class, estimate)
-    reviews = rules.needed_reviews(facts)
+    with in_english():
+        reviews = rules.needed_reviews(facts)
     try:
         with transaction.atomic():
             access_request = AccessRequest.objects.create(

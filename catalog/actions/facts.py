@@ -15,6 +15,7 @@ from catalog import rules
 from catalog.actions.access_requests import facts_of
 from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision
 from catalog.prices import lock_prices, monthly_cost
+from core.stored_words import in_english
 
 
 def facts_now(access_request: AccessRequest) -> rules.Facts:
@@ -69,14 +70,17 @@ def renew_facts(
     added: list[Review] = []
     again: list[Review] = []
     if opens_reviews:
-        wanted = {one.track: one for one in rules.wanted_reviews(facts)}
-        added = [
-            _add(access_request, one, before, present) for one in wanted.values() if one.track not in reviews
-        ]
-        for track, review in reviews.items():
-            if reason := _outdated(review, facts):
-                why = f"{wanted[track].reason} {reason}" if track in wanted else reason
-                again.append(_ask_again(review, why))
+        with in_english():
+            wanted = {one.track: one for one in rules.wanted_reviews(facts)}
+            added = [
+                _add(access_request, one, before, present)
+                for one in wanted.values()
+                if one.track not in reviews
+            ]
+            for track, review in reviews.items():
+                if reason := _outdated(review, facts):
+                    why = f"{wanted[track].reason} {reason}" if track in wanted else reason
+                    again.append(_ask_again(review, why))
     if before == present and not added and not again:
         return []
     access_request.facts = present

@@ -39,7 +39,7 @@ def published(entry: AuditEntry) -> Step:
             {kind: Decimal(price) for kind, price in whole.items()},
             valid_from=start + HOUR,
             currency=currency,
-            reason=(_("Undone: %(reason)s") % {"reason": entry.reason})[:_LONGEST_REASON],
+            reason=f"Undone: {entry.reason}"[:_LONGEST_REASON],
             by=by,
         )
 

@@ -254,9 +254,8 @@ def place_member(
     )
     # A mapping handles all tenants of its person together (directory/group_mappings.py).
     if source == Source.PERSON:
-        reason = _("Their role in %(tenant)s is %(role)s now.")
-        words = {"tenant": tenant, "role": Role(role).label.lower()}
-        follow_role(user, tenant, was_holder=before[0] in HOLDERS, reason=reason % words, by=actor)
+        reason = f"Their role in {tenant} is {Role(role).value} now."
+        follow_role(user, tenant, was_holder=before[0] in HOLDERS, reason=reason, by=actor)
     return existing
 
 

@@ -137,7 +137,7 @@ class ServiceAccounts(OwnedKind[User]):
         from tenants.actions.service_accounts import stop
 
         assert row.service_of is not None
-        stop(row, row.service_of, reason=_("The person who answered for it has left."), actor=by)
+        stop(row, row.service_of, reason="The person who answered for it has left.", actor=by)
 
 
 def hand_over_account(account: User, former: str, to: User, *, actor: User | None) -> None:

@@ -91,14 +91,13 @@ def set_project_role(
         existing = None
         take_project_role(member.user, project)
         audit.record("project_role.taken", **said)
-        reason = _("They no longer have a role of their own in %(project)s.") % {"project": project}
+        reason = f"They no longer have a role of their own in {project}."
     else:
         existing, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
             tenant=project.tenant, membership=member, project=project, defaults={"role": role}
         )
         give_project_role(member.user, project, role)
         audit.record("project_role.changed" if before else "project_role.given", role=role, **said)
-        words = {"project": project, "role": Role(role).label.lower()}
-        reason = _("Their role in %(project)s is %(role)s now.") % words
+        reason = f"Their role in {project} is {Role(role).value} now."
     follow_role(member.user, project.tenant, project=project, reason=reason, by=by)
     return existing

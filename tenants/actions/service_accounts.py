@@ -108,7 +108,7 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
     membership = _locked_account(pk, by)
     disable_service_account.require(by, membership)
     account, tenant = membership.user, membership.tenant
-    stop(account, tenant, reason=_("The service account is disabled."), actor=by)
+    stop(account, tenant, reason="The service account is disabled.", actor=by)
     return account
 
 

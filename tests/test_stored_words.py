@@ -1,0 +1,103 @@
+"""What an action stores is in English, whatever language its actor chose: others read it, perhaps years later."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from django.utils.translation import gettext, gettext_lazy, override
+
+import audit
+from audit.models import AuditEntry
+from billing.prices import hour_of, publish_prices
+from billing.suspended import stop_cost_reports
+from catalog.actions import raise_access_request
+from catalog.actions.facts import facts_now, renew_facts
+from catalog.models import Review
+from deployments.provider_audit import shown
+from exports.models import Export
+from privacy.audit_files import let_audit_files_go
+from tenants.actions import change_role, create_service_account, disable_service_account, set_project_role
+from tenants.models import ApiKey, Membership
+from tests.factories import ApiKeyFactory, CatalogModelFactory, staff
+
+
+@pytest.fixture(autouse=True)
+def chinese(db):
+    """Everybody speaks Chinese, and it is translated."""
+    with override("zh-hans"):
+        assert gettext("Language") != "Language"
+        yield
+
+
+def why_suspended(key):
+    reason = ApiKey.objects.across_tenants().get(pk=key.pk).suspended_reason
+    entries = AuditEntry.objects.across_tenants().filter(verb="access.suspended")
+    assert reason.isascii()
+    assert entries.latest("pk").reason.isascii()
+    return reason
+
+
+def test_why_a_key_is_suspended_when_its_owners_role_changes(lab, project, owner, developer):
+    key = ApiKeyFactory(tenant=lab, project=project, owner=developer)
+    change_role(Membership.objects.in_tenant(lab).get(user=developer).pk, "viewer", by=owner)
+    assert why_suspended(key) == f"Their role in {lab} is viewer now."
+
+
+def test_why_a_key_is_suspended_when_a_project_role_changes(lab, project, owner, developer):
+    key = ApiKeyFactory(tenant=lab, project=project, owner=developer)
+    member = Membership.objects.in_tenant(lab).get(user=developer)
+    set_project_role(project.pk, member.pk, "viewer", by=owner)
+    assert why_suspended(key) == f"Their role in {project} is viewer now."
+
+
+def test_why_a_service_accounts_key_is_suspended(lab, project, owner):
+    account = create_service_account(lab, by=owner, name="Nightly", role="developer")
+    key = ApiKeyFactory(tenant=lab, project=project, owner=account)
+    disable_service_account(Membership.objects.in_tenant(lab).get(user=account).pk, by=owner)
+    assert why_suspended(key) == "The service account is disabled."
+
+
+def test_why_the_reviews_of_a_request_are_needed(project, developer):
+    prices = {"input": Decimal(2), "output": Decimal(8)}
+    model = CatalogModelFactory(name="gpt-4.1")
+    publish_prices(
+        model.name,
+        prices,
+        valid_from=hour_of(dt.datetime.now(dt.UTC)) - dt.timedelta(hours=1),
+        reason="t",
+        by=None,
+    )
+    asked = raise_access_request(
+        project, model.name, purpose="a try", expected_tokens_per_day=10, data_class="internal", by=developer
+    )
+    model.risk_tier = "high"
+    model.save()
+    asked.refresh_from_db()
+    renew_facts(asked, facts_now(asked), by=staff("security-reviewer"))
+    reasons = list(Review.objects.across_tenants().values_list("reason", flat=True))
+    assert len(reasons) == 2
+    assert all(map(str.isascii, reasons)), reasons
+    assert all(one["reason"].isascii() for one in asked.rule_trace)
+
+
+def test_what_the_audit_log_says_of_translated_things():
+    person = staff("security-reviewer")
+    role = person.staff_role_assignments.get()
+    entry = audit.record("role.looked_at", actor=None, subject=role, what=gettext_lazy("Language"))
+    assert (entry.subject_label.isascii(), entry.details) == (True, {"what": "Language"})
+    assert shown("private_ca", "a certificate") == "set"
+
+
+@pytest.mark.parametrize("kind", ["costs", "audit_csv"])
+def test_why_a_file_is_not_built(lab, owner, kind):
+    today = dt.date(2026, 11, 1)
+    row = Export.objects.create(tenant=lab, kind=kind, start_day=today, end_day=today, requested_by=owner)
+    if kind == "costs":
+        stop_cost_reports(None, tenant=lab)
+    else:
+        let_audit_files_go(None)
+    row = Export.objects.across_tenants().get(pk=row.pk)
+    assert (row.state, row.error.isascii()) == ("failed", True)
+    assert "Order it again" in row.error
