@@ -44,7 +44,7 @@ class DirectWrites:
             sync: of the kernel.
             turn: to write to the segment.
             written: called with a group that is on disk, before the turn is given back.
-            failed: called with a group that the writer has to write, after the turn is given back.
+            failed: called with a group that the writer has to write, before the turn is given back.
         """
         self._sync = sync
         self._turn = turn
@@ -108,8 +108,9 @@ class DirectWrites:
             return
         if problem is not None:
             self._pause(problem)
-            self._turn.release()
+            # Before the writer can go on: it may be about to end.
             self._failed(jobs)
+            self._turn.release()
             return
         segment.advance(size)
         self._written(jobs)

@@ -75,8 +75,7 @@ class Spool:
         self._direct: DirectWrites | None = None
         self._current: OpenSegment | None = None
         self._current_events = 0
-        # Bytes of the segment before it.
-        self._last_size = 0
+        self._last_size = 0  # bytes of the segment before it
         self._unwritten: list[Job] = []
         # By call id.
         self._begun: dict[str, Begun] = {}
@@ -170,8 +169,7 @@ class Spool:
         self._thread.join()
         if self._direct is not None:
             self._direct.close()
-        lost = sum(job.is_event for job in self._unwritten)
-        if lost:
+        if lost := sum(job.is_event for job in self._unwritten):
             _log.error("usage_lost", events=lost, reason="the spool could not be written until the end")
 
     def _submit(
@@ -223,8 +221,10 @@ class Spool:
         """The writer thread: write all waiting records together, then fsync once."""
         assert self._loop is not None
         is_ending = False
-        while not is_ending:
-            jobs, is_ending = self._take_jobs()
+        # At the end, the loop may still bring a group that the kernel could not sync.
+        while not is_ending or not self._jobs.empty():
+            jobs, is_last = self._take_jobs()
+            is_ending = is_ending or is_last
             is_tick = time.monotonic() - self._last_tick >= _TICK_SECONDS
             if is_tick:
                 self._last_tick = time.monotonic()
@@ -236,7 +236,8 @@ class Spool:
             # The loop may be closed at the very end. It has its turn when it hears of this.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._report, jobs, *outcome)
-        self._checkpoint_current()
+        with self._turn:  # or a group that the event loop writes would be cut off
+            self._checkpoint_current()
 
     def _write_group(self, jobs: list[Job], *, is_tick: bool) -> tuple[int, OSError | None, bool, bool]:
         """In the writer thread: write these jobs, and what else is due.
@@ -391,9 +392,8 @@ class Spool:
             self.arrived.set()
         if self.is_writable != is_writable:
             self.is_writable = is_writable
-            _log.log(
-                20 if is_writable else 40, "spool_writable", is_writable=is_writable, reason=str(error or "")
-            )
+            level, reason = (20 if is_writable else 40), str(error or "")
+            _log.log(level, "spool_writable", is_writable=is_writable, reason=reason)
         for job in jobs:
             job.report(error)
         if jobs:

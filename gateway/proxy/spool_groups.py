@@ -77,5 +77,7 @@ class Groups:
             waiting.clear()
         else:
             group = [waiting.popleft() for _ in range(MAX_BATCH)]
-        if self.directly is None or not self.directly(group):
+        # Another thread may take it away at the end.
+        directly = self.directly
+        if directly is None or not directly(group):
             self._writer.put(group)

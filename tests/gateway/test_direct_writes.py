@@ -4,12 +4,15 @@ import asyncio
 import os
 import select
 import threading
+import time
 
 import pytest
 
 from gateway.proxy import direct_writes, spool
+from gateway.proxy.direct_writes import DirectWrites
 from gateway.proxy.kernel_sync import KernelSync, kernel_sync
 from gateway.proxy.spool import Spool
+from gateway.proxy.spool_jobs import Job
 from tests.gateway.test_proxy_spool import event, in_spool, spooled_ids
 
 
@@ -123,6 +126,59 @@ def test_what_the_kernel_still_syncs_at_the_end_is_the_writers(tmp_path, monkeyp
 
     last = asyncio.run(run())
     assert spooled_ids(tmp_path)[1:] == [last]
+
+
+def test_what_the_kernel_cannot_sync_at_the_very_end_is_written_too(tmp_path, monkeypatch):
+    pause, closing = DirectWrites._pause, []
+
+    async def run():
+        one, last = Spool(tmp_path), event()
+
+        def ends_meanwhile(self, error):
+            pause(self, error)
+            closing.append(threading.Thread(target=one.close))
+            closing[0].start()
+            # Until the writer has taken its last order, and waits for its turn.
+            while one.groups.directly is not None or not one._jobs.empty():
+                time.sleep(0.01)
+            time.sleep(0.1)
+
+        monkeypatch.setattr(DirectWrites, "_pause", ends_meanwhile)
+        one.start()
+        await one.append(event())
+        failing_sync(monkeypatch)
+        async with asyncio.timeout(30):
+            await one.append(last)
+        await asyncio.to_thread(closing[0].join)
+        return last.call_id
+
+    last = asyncio.run(run())
+    assert spooled_ids(tmp_path)[1:] == [last]
+
+
+def test_nothing_is_written_into_a_segment_that_the_ending_writer_closes(tmp_path, monkeypatch):
+    at_its_end, tried = threading.Event(), threading.Event()
+    close = Spool._checkpoint_current
+
+    def slowly(self):
+        at_its_end.set()
+        tried.wait(30)
+        close(self)
+
+    async def run():
+        one = Spool(tmp_path)
+        one.start()
+        await one.append(event())
+        monkeypatch.setattr(Spool, "_checkpoint_current", slowly)
+        closing = asyncio.create_task(asyncio.to_thread(one.close))
+        await asyncio.to_thread(at_its_end.wait, 30)
+        # A step of the loop that had begun before the end.
+        is_begun = one._write_directly([Job(None, b"too late\n")])
+        tried.set()
+        await closing
+        return is_begun
+
+    assert not asyncio.run(run())
 
 
 def test_streams_are_noted_by_whoever_wrote_them(tmp_path, groups):
