@@ -15,6 +15,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -34,7 +35,9 @@ def idempotent(request: Request, action: Callable[[], Response]) -> Response:
     if not key:
         return action()
     if len(key) > LONGEST_KEY:
-        raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
+        raise ValidationError(
+            {"Idempotency-Key": [_("Use at most %(most)d characters.") % {"most": LONGEST_KEY}]}
+        )
     user = signed_in(request)
     # A token bound to one tenant never gets an answer about another tenant.
     where = user.only_tenant_id or ""
@@ -48,7 +51,7 @@ def idempotent(request: Request, action: Callable[[], Response]) -> Response:
         stored = IdempotencyRecord.objects.filter(user=user, key=key).first()
         if stored is not None and stored.digest != digest:
             raise Conflict(
-                "This Idempotency-Key was used with another request. Use a new one.",
+                _("This Idempotency-Key was used with another request. Use a new one."),
                 code="idempotency_key_reused",
             )
         if stored is not None:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.utils.translation import gettext as _
 
 from accounts.roles import PEOPLE_PERMISSIONS
 
@@ -59,7 +60,7 @@ def signed_in(request: HttpRequest | Request) -> User:
     from accounts.models import User
 
     if not isinstance(request.user, User):
-        raise PermissionDenied("Sign in first.")
+        raise PermissionDenied(_("Sign in first."))
     return request.user
 
 
@@ -73,9 +74,18 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
     is_for_people = permission.removeprefix("tenants.") in PEOPLE_PERMISSIONS
     permission = WORDS.get(permission, permission)
     if user.is_service_account and is_for_people:
-        raise PermissionDenied(f"A service account cannot {permission}; a person must.")
-    where = f" in {subject}" if subject is not None else ""
-    raise PermissionDenied(f"Your role does not allow you to {permission}{where}. Ask an owner or admin.")
+        raise PermissionDenied(
+            _("A service account cannot %(permission)s; a person must.") % {"permission": permission}
+        )
+    if subject is None:
+        raise PermissionDenied(
+            _("Your role does not allow you to %(permission)s. Ask an owner or admin.")
+            % {"permission": permission}
+        )
+    raise PermissionDenied(
+        _("Your role does not allow you to %(permission)s in %(place)s. Ask an owner or admin.")
+        % {"permission": permission, "place": subject}
+    )
 
 
 class StaffPermissionBackend(ModelBackend):

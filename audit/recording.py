@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.utils.translation import gettext as _
 
 from core.context import current_origin
 from core.leaks import NAMES, secret_in, without_secrets
@@ -286,7 +287,8 @@ def _plain(value: Any) -> Any:
 def _text(text: str) -> str:
     if kind := secret_in(text):
         raise ValidationError(
-            f"This text contains {kind}, which must stay secret. Remove it from the text, and revoke it.",
+            _("This text contains %(kind)s, which must stay secret. Remove it from the text, and revoke it.")
+            % {"kind": kind},
             code="secret",
         )
     return _storable(text)[:LONGEST_TEXT]

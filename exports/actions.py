@@ -9,6 +9,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
@@ -29,9 +30,11 @@ def queue_export(export: Export, *, by: User, **details: Any) -> Export:
     Raises ValidationError if the days are in the wrong order or the format does not exist.
     """
     if export.end_day < export.start_day:
-        raise ValidationError({"end": "The last day is before the first."})
+        raise ValidationError({"end": _("The last day is before the first.")})
     if export.csv_format not in Export.Format.values:
-        raise ValidationError({"format": f"Choose one of {', '.join(Export.Format.values)}."})
+        raise ValidationError(
+            {"format": _("Choose one of %(formats)s.") % {"formats": ", ".join(Export.Format.values)}}
+        )
     if export.csv_format != Export.Format.PLAIN:
         details["format"] = export.csv_format
     export.requested_by = by
@@ -49,11 +52,11 @@ def _require_file(by: User | None, export: Export) -> None:
     if export.state != Export.State.DONE or not path_of(export).is_file():
         if export.state in (Export.State.DONE, Export.State.EXPIRED):
             raise _expired()
-        raise Conflict("This report is not ready.", code="not_ready")
+        raise Conflict(_("This report is not ready."), code="not_ready")
 
 
 def _expired() -> Conflict:
-    return Conflict("This file has expired. Order the report again.", code="expired")
+    return Conflict(_("This file has expired. Order the report again."), code="expired")
 
 
 @action(

@@ -86,7 +86,7 @@ class ExportAdmin(ReadOnlyAdmin):
         if export is None:
             raise Http404
         if not self.has_view_permission(request, export):
-            raise PermissionDenied("Your role does not let you see exports.")
+            raise PermissionDenied(_("Your role does not let you see exports."))
         return export
 
     @admin.display(description=_("Report"))

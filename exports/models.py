@@ -120,5 +120,8 @@ class Export(TenantOwned):
     def move_to(self, state: str) -> None:
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
-            raise Conflict(f"This report is {self.get_state_display().lower()}; it cannot become {state}.")
+            raise Conflict(
+                _("This report is %(now)s; it cannot become %(state)s.")
+                % {"now": self.get_state_display().lower(), "state": state}
+            )
         self.state = state

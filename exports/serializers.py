@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from core.local_days import end_of_month, read_month
@@ -32,7 +33,7 @@ class ExportPlaceSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if kind_named(attrs["kind"]).is_of_one_tenant and "tenant" not in attrs:
-            raise serializers.ValidationError({"tenant": "Name a tenant."})
+            raise serializers.ValidationError({"tenant": _("Name a tenant.")})
         return attrs
 
 
@@ -66,20 +67,22 @@ class NewExportSerializer(ExportPlaceSerializer):
             try:
                 attrs["start"] = read_month(attrs["period"])
             except ValueError:
-                raise serializers.ValidationError({"period": "Write a month as 2026-10."}) from None
+                raise serializers.ValidationError({"period": _("Write a month as 2026-10.")}) from None
             attrs["end"] = end_of_month(attrs["start"])
         elif "start" not in attrs or "end" not in attrs:
-            raise serializers.ValidationError({"period": "Give a period, or start and end."})
+            raise serializers.ValidationError({"period": _("Give a period, or start and end.")})
         if not (attrs["start"].year >= 1970 and attrs["end"].year <= 9000):
-            raise serializers.ValidationError({"start": "Give years from 1970 to 9000."})
+            raise serializers.ValidationError({"start": _("Give years from 1970 to 9000.")})
         return attrs
 
     def _require_only_filters_of(self, kind: FileKind, attrs: dict[str, Any]) -> None:
         """Raise ValidationError for a filter that `kind` would ignore: the file would be wider than what was asked."""
         if "project" in attrs and not kind.has_projects:
-            raise serializers.ValidationError({"project": "This kind of file has no projects. Leave it out."})
+            raise serializers.ValidationError(
+                {"project": _("This kind of file has no projects. Leave it out.")}
+            )
         if "project" in attrs and "tenant" not in attrs:
-            raise serializers.ValidationError({"project": "Name the tenant of this project, too."})
+            raise serializers.ValidationError({"project": _("Name the tenant of this project, too.")})
         every = {name for other in all_kinds() for name in other.api_fields()}
         if foreign := sorted((every - set(kind.api_fields())) & set(self.initial_data)):
             raise serializers.ValidationError(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -69,7 +70,9 @@ class AuditLogQuerySerializer(StrictSerializer):
         if "after" in attrs and "before" in attrs and attrs["before"] <= attrs["after"]:
             raise serializers.ValidationError(
                 {
-                    "before": "No moment is after `after` and before this one. Leave one out, or give a later one here."
+                    "before": _(
+                        "No moment is after `after` and before this one. Leave one out, or give a later one here."
+                    )
                 }
             )
         return attrs

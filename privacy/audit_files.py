@@ -54,10 +54,10 @@ def ask_for_audit_file(
     """
     ask_for_audit_file.require(by, Export(tenant=tenant, kind=kind))
     if kind not in AUDIT_KINDS:
-        raise ValidationError({"kind": "Choose audit_csv or audit_jsonl."})
+        raise ValidationError({"kind": _("Choose audit_csv or audit_jsonl.")})
     if kind == AUDIT_JSONL.name and csv_format != Format.PLAIN:
         raise ValidationError(
-            {"format": "This format applies only to CSV. Choose audit_csv, or the plain format."}
+            {"format": _("This format applies only to CSV. Choose audit_csv, or the plain format.")}
         )
     export = Export(
         tenant=tenant,

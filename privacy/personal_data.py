@@ -109,9 +109,9 @@ def _held_about(user: User) -> Iterator[tuple[str, Any]]:
 
 def _require_second_person(by: User, person: User) -> None:
     if by.pk == person.pk:
-        raise PermissionDenied("You cannot erase yourself. Ask another operator, who can answer for it.")
+        raise PermissionDenied(_("You cannot erase yourself. Ask another operator, who can answer for it."))
     if person.is_superuser and not by.is_superuser:
-        raise PermissionDenied("Only another administrator can erase an administrator.")
+        raise PermissionDenied(_("Only another administrator can erase an administrator."))
 
 
 def _require_erasable(by: User | None, person: User) -> None:
@@ -258,10 +258,12 @@ def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
 def check_reason(user: User, reason: str) -> None:
     """Raise ValidationError if `reason` is empty or names the person."""
     if not reason.strip():
-        raise ValidationError({"reason": "Give a reason, such as the number of the person's request."})
+        raise ValidationError({"reason": _("Give a reason, such as the number of the person's request.")})
     with platform_scope("whether a reason names a person"):
         if Person.of(user).is_named_in(reason):
-            raise ValidationError({"reason": "Do not name the person: the reason stays after the erasure."})
+            raise ValidationError(
+                {"reason": _("Do not name the person: the reason stays after the erasure.")}
+            )
 
 
 def _keys_of(user: User) -> models.Q:

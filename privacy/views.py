@@ -10,6 +10,7 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
 from accounts.models import User
@@ -125,7 +126,7 @@ def _place(request: HttpRequest) -> dict[str, UUID | None]:
     try:
         return {name: UUID(said) if said else None for name, said in requested_place(request.GET).items()}
     except ValueError:
-        raise BadRequest("This is not a place in the list.") from None
+        raise BadRequest(_("This is not a place in the list.")) from None
 
 
 def _pair(pair: Any) -> tuple[str, str]:

@@ -192,7 +192,7 @@ def lock_new_owner(user: User) -> None:
     Raises PermissionDenied if they are no longer active.
     """
     if not lock_person(user):
-        raise PermissionDenied("Your account is no longer active.")
+        raise PermissionDenied(_("Your account is no longer active."))
     forget_permissions(user)
 
 

@@ -7,6 +7,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -23,7 +24,7 @@ def language_choice(request: HttpRequest) -> HttpResponse:
     """
     language = request.POST.get("language", "")
     if language not in dict(settings.LANGUAGES):
-        raise BadRequest("no such language")
+        raise BadRequest(_("Choose one of the languages in the list."))
     if isinstance(request.user, User):
         choose_language(request.user, language)
     # Unfold's form does not know its page.

@@ -202,7 +202,7 @@ def _named(ids: set[UUID]) -> list[str]:
 
 
 def _taken(name: str) -> Conflict:
-    return Conflict(f"A group named {name} already exists.", code="uniqueness")
+    return Conflict(_("A group named %(name)s already exists.") % {"name": name}, code="uniqueness")
 
 
 def _check(facts: GroupFacts) -> None:

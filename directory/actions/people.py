@@ -229,7 +229,7 @@ def _is_somebody_else(former: User, facts: PersonFacts) -> bool:
 
 
 def _taken(email: str) -> Conflict:
-    return Conflict(f"The userName {email} is taken.", code="uniqueness")
+    return Conflict(_("The userName %(email)s is taken.") % {"email": email}, code="uniqueness")
 
 
 def _shown(facts: PersonFacts) -> str:

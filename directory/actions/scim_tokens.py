@@ -49,9 +49,9 @@ def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[Sc
 
 def _require_renewable(by: User | None, token: ScimToken) -> None:
     if token.revoked_at is not None:
-        raise Conflict("This token is revoked. Issue a new one.")
+        raise Conflict(_("This token is revoked. Issue a new one."))
     if token.confirmed_at is None:
-        raise Conflict("This token still needs a second person. Have it confirmed, or revoke it.")
+        raise Conflict(_("This token still needs a second person. Have it confirmed, or revoke it."))
 
 
 @action(ScimToken, permission="directory.manage_directory", state=_require_renewable)
@@ -76,14 +76,14 @@ def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str
 
 def _require_second_person(by: User, token: ScimToken) -> None:
     if token.made_by_id == by.pk:
-        raise PermissionDenied("You created this token; someone else must confirm it.")
+        raise PermissionDenied(_("You created this token; someone else must confirm it."))
 
 
 def _require_waiting(by: User | None, token: ScimToken) -> None:
     if token.revoked_at is not None or token.expires_at <= now():
-        raise Conflict("This token has expired. Issue a new one.")
+        raise Conflict(_("This token has expired. Issue a new one."))
     if token.confirmed_at is not None:
-        raise Conflict("This token is already confirmed.")
+        raise Conflict(_("This token is already confirmed."))
 
 
 @action(
@@ -119,7 +119,7 @@ def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
 
 def _require_not_revoked(by: User | None, token: ScimToken) -> None:
     if token.revoked_at is not None:
-        raise Conflict("This token is already revoked.")
+        raise Conflict(_("This token is already revoked."))
 
 
 @action(ScimToken, permission="directory.manage_directory", state=_require_not_revoked)

@@ -44,7 +44,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The audit log, narrowed by `?tenant=&person=&action=&object=&start=&end=`."""
         if not self.has_view_permission(request):
-            raise PermissionDenied("Your role does not allow you to read the audit log.")
+            raise PermissionDenied(_("Your role does not allow you to read the audit log."))
         form = StaffAuditLogForm(request.GET, user=signed_in(request))
         for field in form.fields.values():
             is_choice = hasattr(field.widget, "choices")

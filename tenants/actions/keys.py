@@ -61,17 +61,24 @@ def _require_claimable(by: User | None, key: ApiKey) -> None:
     in_active_tenant(by, key)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
-            "This key is already claimed, and its secret is shown only once. If you lost it, revoke the "
-            "key and request a new one.",
+            _(
+                "This key is already claimed, and its secret is shown only once. If you lost it, revoke the "
+                "key and request a new one."
+            ),
             code="already_claimed",
         )
     key.require_move(ApiKey.State.ACTIVE)
     if key.claim_by and key.claim_by <= now():
-        raise Conflict("The time to claim this key has passed. Request access again.", code="claim_expired")
+        raise Conflict(
+            _("The time to claim this key has passed. Request access again."), code="claim_expired"
+        )
     if key.expires_at and key.expires_at <= now():
-        raise Conflict("This key expired before it was claimed. Request access again.", code="expired")
+        raise Conflict(_("This key expired before it was claimed. Request access again."), code="expired")
     if by is not None and key.suspended_at and key.owner_id == by.pk:
-        raise Conflict(f"This key is suspended: {key.suspended_reason}", code="key_suspended")
+        raise Conflict(
+            _("This key is suspended: %(reason)s") % {"reason": key.suspended_reason},
+            code="key_suspended",
+        )
 
 
 @action(ApiKey, permission="tenants.claim_key", on=lambda key: key.project, state=_require_claimable)

@@ -26,14 +26,17 @@ log = structlog.get_logger(__name__)
 
 def _require_other(by: User, person: User) -> None:
     if by.pk == person.pk:
-        raise PermissionDenied("You cannot do this to your own account; another operator can.")
+        raise PermissionDenied(_("You cannot do this to your own account; another operator can."))
     if person.is_superuser and not by.is_superuser:
-        raise PermissionDenied("Only a superuser can deactivate or reactivate a superuser.")
+        raise PermissionDenied(_("Only a superuser can deactivate or reactivate a superuser."))
 
 
 def _require_person(by: User | None, person: User) -> None:
     if person.is_service_account:
-        raise Conflict(f"{person} is a service account. Remove it in its tenant, or revoke its keys there.")
+        raise Conflict(
+            _("%(person)s is a service account. Remove it in its tenant, or revoke its keys there.")
+            % {"person": person}
+        )
 
 
 @action(User, permission="accounts.manage_people", rule=_require_other, state=_require_person)
@@ -87,7 +90,7 @@ def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
 
 def _require_not_erased(by: User | None, person: User) -> None:
     if person.erased_at is not None:
-        raise Conflict("This person was erased. Invite them again.")
+        raise Conflict(_("This person was erased. Invite them again."))
 
 
 @action(User, permission="accounts.manage_people", rule=_require_other, state=_require_not_erased)
@@ -161,5 +164,5 @@ def _lock(user: User, by: User | None) -> User:
     """Return the locked row of `user`. Raises PermissionDenied for a superuser if `by` is the platform (None)."""
     row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if row.is_superuser and by is None:
-        raise PermissionDenied("Only a superuser can deactivate or reactivate a superuser.")
+        raise PermissionDenied(_("Only a superuser can deactivate or reactivate a superuser."))
     return row

@@ -56,7 +56,7 @@ def _is_persons(token: PersonalAccessToken) -> bool:
 
 def _require_no_persons(by: User, token: PersonalAccessToken) -> None:
     if token.user_id != by.pk and _is_persons(token):
-        raise PermissionDenied("People can create tokens only for themselves.")
+        raise PermissionDenied(_("People can create tokens only for themselves."))
 
 
 def _require_active_where_it_leads(by: User | None, token: PersonalAccessToken) -> None:
@@ -107,17 +107,21 @@ def issue_personal_access_token(
     wanted = _scopes_of(owner, tenant, scopes)
     expires_at = now() + life
     if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:
-        raise ValidationError({"expires_at": "A token lives at most a year. Choose an earlier day."})
+        raise ValidationError({"expires_at": _("A token lives at most a year. Choose an earlier day.")})
     name = read_field(
         "name", name, missing="Say what the token is for, in at most 80 characters.", longest=80
     )
     if through is not None:
         _check_not_widened(through, wanted, tenant, expires_at - through.expires_at)
     if not owner.is_active:
-        raise Conflict(f"{owner} is not active and cannot get tokens.", code="not_active")
+        raise Conflict(
+            _("%(owner)s is not active and cannot get tokens.") % {"owner": owner}, code="not_active"
+        )
     if PersonalAccessToken.objects.current().filter(user=owner).count() >= MOST_TOKENS:
         raise Conflict(
-            f"{owner} has {MOST_TOKENS} tokens. First revoke those that nobody uses.", code="too_many_tokens"
+            _("%(owner)s has %(most)d tokens. First revoke those that nobody uses.")
+            % {"owner": owner, "most": MOST_TOKENS},
+            code="too_many_tokens",
         )
 
     secret = new_secret(PERSONAL_TOKEN)
@@ -146,7 +150,7 @@ def issue_personal_access_token(
 
 def _require_not_revoked(by: User | None, token: PersonalAccessToken) -> None:
     if token.revoked_at is not None:
-        raise Conflict("This token is already revoked.", code="already_revoked")
+        raise Conflict(_("This token is already revoked."), code="already_revoked")
 
 
 @action(
@@ -226,10 +230,10 @@ def _tenant_of(owner: User, tenant: Tenant | None) -> Tenant | None:
     """Return the tenant that a new token is bound to. Raises what issue_personal_access_token lists."""
     if owner.service_of is not None:
         if tenant not in (None, owner.service_of):
-            raise ValidationError({"tenant": "A service account's token must be for its own tenant."})
+            raise ValidationError({"tenant": _("A service account's token must be for its own tenant.")})
         return owner.service_of
     if tenant is not None and not owner.memberships.filter(tenant=tenant).exists():
-        raise ValidationError({"tenant": "Choose one of your tenants."})
+        raise ValidationError({"tenant": _("Choose one of your tenants.")})
     return tenant
 
 
@@ -241,12 +245,16 @@ def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None)
         return fitting
     asked = {str(scope) for scope in scopes}
     if not asked:
-        raise ValidationError({"scopes": "Choose at least one scope."})
+        raise ValidationError({"scopes": _("Choose at least one scope.")})
     if unfit := sorted(asked - set(fitting)):
         reason = "Only staff can act for the platform, with a token that is not bound to a tenant."
         known = set(TokenScope.values)
         raise ValidationError(
-            {"scopes": reason if set(unfit) <= known else f"There is no scope {', '.join(unfit)}."}
+            {
+                "scopes": reason
+                if set(unfit) <= known
+                else _("There is no scope %(names)s.") % {"names": ", ".join(unfit)}
+            }
         )
     return [scope for scope in fitting if scope in asked]
 
@@ -255,9 +263,10 @@ def _check_not_widened(through: Bearer, wanted: list[str], tenant: Tenant | None
     """Raise PermissionDenied if a new token would do more, reach further or live longer than `through`."""
     if more := sorted(set(wanted) - set(through.scopes)):
         raise PermissionDenied(
-            f"A token cannot create a token with a scope that it lacks: {', '.join(more)}."
+            _("A token cannot create a token with a scope that it lacks: %(names)s.")
+            % {"names": ", ".join(more)}
         )
     if through.tenant_id is not None and (tenant is None or tenant.pk != through.tenant_id):
-        raise PermissionDenied("A token bound to a tenant cannot create a token for another tenant.")
+        raise PermissionDenied(_("A token bound to a tenant cannot create a token for another tenant."))
     if longer > timedelta(0):
-        raise PermissionDenied("A token cannot create a token that outlives it. Choose an earlier day.")
+        raise PermissionDenied(_("A token cannot create a token that outlives it. Choose an earlier day."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
@@ -84,12 +85,12 @@ class SetLimitsSerializer(StrictSerializer):
         project = self.context["project"]
         found = ApiKey.objects.in_tenant(project.tenant).filter(project=project, pk=pk).first()
         if pk is not None and found is None:
-            raise serializers.ValidationError("This project has no such key.")
+            raise serializers.ValidationError(_("This project has no such key."))
         return found
 
     def validate_model(self, name: str) -> str:
         if name and name not in models_of(self.context["project"]):
-            raise serializers.ValidationError("This project has no key for such a model.")
+            raise serializers.ValidationError(_("This project has no key for such a model."))
         return name
 
 

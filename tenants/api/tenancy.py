@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
@@ -127,7 +128,7 @@ class ChangeProjectSerializer(StrictModelSerializer[Project]):
             members = Membership.objects.in_tenant(self.context["tenant"]).select_related("user")
             member = members.filter(user__email=attrs["owner"]).first()
             if member is None:
-                raise serializers.ValidationError({"owner": ["There is no such member."]})
+                raise serializers.ValidationError({"owner": [_("There is no such member.")]})
             attrs["owner"] = member.user
         return attrs
 

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
@@ -158,7 +159,7 @@ def _own_tenant(user: User, slug: str | None) -> Tenant | None:
         return None
     tenant = Tenant.objects.filter(pk__in=user.own_tenants(), slug=slug).first()
     if tenant is None:
-        raise ValidationError({"tenant": ["You are not a member of such a tenant."]})
+        raise ValidationError({"tenant": [_("You are not a member of such a tenant.")]})
     return tenant
 
 

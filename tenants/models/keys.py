@@ -92,7 +92,8 @@ class ApiKey(TenantOwned):
         """Raise Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
             raise Conflict(
-                f"This key is {self.get_state_display().lower()}; it can no longer become {state}."
+                _("This key is %(now)s; it can no longer become %(state)s.")
+                % {"now": self.get_state_display().lower(), "state": state}
             )
 
     def move_to(self, state: str) -> None:

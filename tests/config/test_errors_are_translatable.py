@@ -12,7 +12,10 @@ ERRORS = {
     "ValidationError", "Conflict", "PermissionDenied", "TooManyRequests", "BadRequest", "UnreadableFile",
     "changed_since",
 }  # fmt: skip
-APPS = ("core", "billing", "catalog", "deployments", "gateway")
+APPS = (
+    "accounts", "audit", "billing", "catalog", "core", "deployments", "directory", "exports", "gateway", "privacy",
+    "tenants",
+)  # fmt: skip
 # The gateway answers in English, and commands are for those who read English logs.
 ENGLISH = {"proxy", "litellm_plugin", "engine", "engine_host", "management", "migrations", "demo"}
 
