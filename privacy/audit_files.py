@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 

@@ -9,6 +9,8 @@ that is migrated once (see databases.py). With CI=true a skipped test is a faile
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +63,14 @@ def pytest_configure(config):
     config.pluginmanager.register(fixtures, "quartermaster-kube")
 
 
+def build_languages() -> None:
+    """Build what Django reads of other languages. In a process of its own: settings are not there yet."""
+    subprocess.run([sys.executable, "-m", "core.languages", "build"], check=True, stdout=subprocess.DEVNULL)
+
+
 def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) -> None:
     """Start what is not given and say in os.environ where it is; `at_the_end` takes what undoes it."""
+    build_languages()
     remove_abandoned_directories()
     directory = _new_directory(Path(tempfile.gettempdir()), at_the_end)
     os.environ[DIRECTORY_VARIABLE] = str(directory)
