@@ -46,14 +46,14 @@ class Trial:
         gateway: where to call.
         console: hears of usage.
         key: of the gateway.
-        secret: the provider's credential, which nobody may see; empty: only the gateway has it.
+        secrets: the provider's credentials, which nobody may see; none: only the gateway has it.
         has_embeddings: whether a model of embeddings is tried too.
     """
 
     gateway: TrialGateway
     console: TrialConsole
     key: str
-    secret: str
+    secrets: list[str]
     has_embeddings: bool
 
     def run(self) -> Iterator[Found]:
@@ -182,12 +182,12 @@ class Trial:
 
     def _secrecy(self, seen: list[bytes]) -> Found:
         name = "credential"
-        if not self.secret:
+        if not self.secrets:
             return Found(name, None, "only the gateway has it, so nobody can look for it here")
-        secret = self.secret.encode()
-        if any(secret in raw for raw in seen):
+        secrets = [secret.encode() for secret in self.secrets]
+        if any(secret in raw for raw in seen for secret in secrets):
             return Found(name, False, "an answer has it")
-        if any(secret in content for content in self.gateway.written()):
+        if any(secret in content for content in self.gateway.written() for secret in secrets):
             return Found(name, False, "the gateway wrote it to its disk or log")
         return Found(name, True, "in no answer, and in no file or log of the gateway")
 

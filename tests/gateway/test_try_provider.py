@@ -2,11 +2,15 @@
 
 import io
 import json
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
 from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
+from deployments.models import ProviderCredential
+from deployments.provider_credentials import clean_credential, row_of
 from tests.factories import ProviderFactory, allow_loopback, credential_of
 from tests.gateway.scripted_backend import ScriptedBackend, chunk, plain
 from tests.secret_scanner import remember
@@ -119,6 +123,19 @@ def test_it_says_what_does_not_hold(provider):
     assert "skipped embeddings: name a model with --embedding-model" in text
     assert "FAILED  credential: an answer has it" in text
     assert "of the checks did not hold." in text
+
+
+def test_while_a_credential_is_rotated_out_the_older_one_is_not_printed(provider, monkeypatch):
+    row = ProviderCredential.objects.get()
+    row.valid_until = now() + timedelta(hours=1)
+    row.save()
+    # The new one is not on this machine, so the gateway calls with the one before.
+    row_of(row.provider, clean_credential("environment", "", "PROVIDER_NOT_HERE")).save()
+    monkeypatch.setitem(CALL["function"], "arguments", json.dumps({"city": KEY}))
+    provider.repeats_key = True
+    text = tried("--model", "gpt-real")
+    assert "weather('[…]')" in text
+    assert "FAILED  credential: an answer has it" in text
 
 
 def test_a_stream_without_an_end_and_a_model_that_is_not_there(provider):

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from core.encryption import CannotDecrypt
 from core.ids import uuid7
 from core.secrets import GATEWAY_TOKEN, digest, new_key_secret, new_secret, visible_prefix
-from deployments.models import Provider
-from deployments.provider_credentials import secret_for_test
+from deployments.models import Provider, ProviderCredential
+from deployments.provider_credentials import credentials_for_gateways
 from deployments.providers.dialects import DIALECTS
 from gateway.contract import (
     ConfigSnapshot,
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         if embedding_model and not (dialect and dialect.takes("embedding")):
             raise CommandError(f"The dialect of {name} has no embeddings. Leave --embedding-model out.")
         try:
-            secret = secret_for_test(provider)
+            secrets = _stored(provider)
         except CannotDecrypt as error:
             raise CommandError(f"The stored credential cannot be decrypted: {error}") from error
         key, token = new_key_secret(), new_secret(GATEWAY_TOKEN)
@@ -71,23 +71,32 @@ class Command(BaseCommand):
             with running_gateway(
                 settings.BASE_DIR, console.url, token, {_WRONG.value: _WRONG_VALUE}
             ) as gateway:
-                for found in Trial(gateway, console, key, secret, bool(embedding_model)).run():
+                for found in Trial(gateway, console, key, secrets, bool(embedding_model)).run():
                     failed += found.holds is False
-                    self._print(found, secret)
+                    self._print(found, secrets)
         except DidNotStart as error:
-            raise CommandError(f"The gateway did not start: {_without(str(error), secret)}") from error
+            raise CommandError(f"The gateway did not start: {_without(str(error), secrets)}") from error
         finally:
             console.close()
         if failed:
             raise CommandError(f"{failed} of the checks did not hold.")
         self.stdout.write("Everything held.")
 
-    def _print(self, found: Found, secret: str) -> None:
-        self.stdout.write(f"{_MARKS[found.holds]} {found.name}: {_without(found.words, secret)}")
+    def _print(self, found: Found, secrets: list[str]) -> None:
+        self.stdout.write(f"{_MARKS[found.holds]} {found.name}: {_without(found.words, secrets)}")
 
 
-def _without(text: str, secret: str) -> str:
-    return text.replace(secret, "[…]") if secret else text
+def _stored(provider: Provider) -> list[str]:
+    """The stored credentials in force. One that is rotated out serves gateways that do not have the new one."""
+    return [
+        one.value for one in credentials_for_gateways(provider) if one.kind == ProviderCredential.Kind.STORED
+    ]
+
+
+def _without(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[…]")
+    return text
 
 
 def _snapshot(provider: Provider, model: str, embedding_model: str, key: str) -> ConfigSnapshot:
