@@ -61,7 +61,7 @@ class SecondFactorGate:
         "login", "logout", "second-factor", "second-factor-confirm", "second-factor-enrol", "second-factor-codes",
         "second-factor-off", "session-list", "session-end", "session-end-all", "password-change",
         "administrator-link", "oidc_authentication_init", "oidc_authentication_callback",
-        "healthz", "readyz", "metrics", "api-schema", "admin:logout", "admin:login",
+        "language", "healthz", "readyz", "metrics", "api-schema", "admin:logout", "admin:login",
     })  # fmt: skip
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -310,6 +310,14 @@ def test_staff_without_one_are_sent_to_set_it_up_before_any_page(client, lab, op
     assert client.post(path).status_code == 302
 
 
+def test_staff_without_one_choose_the_language_in_which_they_set_it_up(client, operator, required):
+    client.force_login(operator)
+    answer = client.post("/language/", {"language": "zh-hans", "next": SET_UP})
+    assert (answer.status_code, answer["Location"]) == (302, SET_UP)
+    operator.refresh_from_db()
+    assert operator.language == "zh-hans"
+
+
 def test_after_setting_it_up_staff_go_on_to_where_they_wanted(client, operator, required, clock):
     client.force_login(operator)
     page = client.get("/admin/accounts/user/", follow=True)
