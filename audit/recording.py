@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection, models
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from core.context import current_origin
 from core.leaks import NAMES, secret_in, without_secrets
@@ -287,9 +287,10 @@ def _plain(value: Any) -> Any:
 def _text(text: str) -> str:
     if kind := secret_in(text):
         raise ValidationError(
-            _("This text contains %(kind)s, which must stay secret. Remove it from the text, and revoke it.")
-            % {"kind": kind},
+            # Not translated here, where the words of the entry are in English.
+            _("This text contains %(kind)s, which must stay secret. Remove it from the text, and revoke it."),
             code="secret",
+            params={"kind": kind},
         )
     return _storable(text)[:LONGEST_TEXT]
 

@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext, gettext_lazy, override
 
 import audit
@@ -15,6 +16,7 @@ from billing.suspended import stop_cost_reports
 from catalog.actions import raise_access_request
 from catalog.actions.facts import facts_now, renew_facts
 from catalog.models import Review
+from core.secrets import new_key_secret
 from deployments.provider_audit import shown
 from exports.models import Export
 from privacy.audit_files import let_audit_files_go
@@ -88,6 +90,12 @@ def test_what_the_audit_log_says_of_translated_things():
     entry = audit.record("role.looked_at", actor=None, subject=role, what=gettext_lazy("Language"))
     assert (entry.subject_label.isascii(), entry.details) == (True, {"what": "Language"})
     assert shown("private_ca", "a certificate") == "set"
+
+
+def test_its_refusal_is_for_whoever_acts(lab):
+    with pytest.raises(ValidationError) as refused:
+        audit.record("tenant.looked_at", actor=None, subject=lab, what=new_key_secret())
+    assert not refused.value.messages[0].isascii()
 
 
 @pytest.mark.parametrize("kind", ["costs", "audit_csv"])
