@@ -25,6 +25,7 @@ from accounts.declared import Action
 from accounts.permissions import signed_in
 from core.errors import Conflict
 from core.form_errors import show_errors
+from core.leaks import without_secrets
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -175,6 +176,10 @@ class Dialog:
     def _ask_again(self, request: HttpRequest, form: DialogForm) -> HttpResponse:
         """The dialog with its errors, from the template and the context of Unfold's decorator."""
         dialog = self._frame["dialog"]
+        # What an action refuses because it is a secret does not come back.
+        form.data = form.data.copy()
+        for name, typed in form.data.lists():
+            form.data.setlist(name, [without_secrets(text) for text in typed])
         context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}
         return render(request, "unfold/helpers/dialog.html", context)
 

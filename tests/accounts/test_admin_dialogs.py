@@ -14,9 +14,11 @@ from unfold.enums import ActionVariant
 from accounts.actions import make_staff
 from accounts.admin.dialogs import SUBMITTED, Dialog, DialogForm
 from accounts.models import StaffRoleAssignment
+from core.secrets import new_key_secret
 from directory.actions.scim_tokens import issue_scim_token, revoke_scim_token
 from tenants.actions import revoke_api_key, suspend_tenant
 from tests.factories import ApiKeyFactory, ProviderFactory, UserFactory, allow_loopback, staff
+from tests.secret_scanner import remember
 
 SENT = {SUBMITTED: "True"}
 
@@ -153,6 +155,17 @@ def test_what_has_no_field_in_the_dialog_stands_above_it(client, operator):
     assert "key-of-1234" not in page
     shown = page.partition('id="dialog-form"')[2]
     assert shown.index("Port 9 is not used for APIs.") < shown.index('name="credential_kind"')
+
+
+def test_a_secret_that_an_action_refuses_does_not_come_back(client, lab, operator):
+    client.force_login(operator)
+    secret = new_key_secret()
+    remember(secret)
+    answer = client.post(f"/admin/tenants/tenant/{lab.pk}/suspend/", SENT | {"reason": f"They lost {secret}"})
+    page = answer.content.decode()
+    assert "which must stay secret" in page
+    assert "They lost qm_" in page
+    assert secret not in page
 
 
 def test_what_ends_a_row_ends_on_the_list(client, operator):
