@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.conf import settings
+from django.core import mail
 from django.utils.translation import get_language
 
 from accounts.actions import choose_language
@@ -112,3 +113,16 @@ def test_mail_goes_out_in_the_language_of_its_recipient(lab, owner, monkeypatch)
         send_invitation(invitation.pk)
     # Text and HTML of each.
     assert spoken == ["zh-hans", "zh-hans", "en", "en"]
+
+
+def test_mail_says_its_language_and_writes_its_dates_in_it(lab, owner):
+    written = {"zh-hans": r"\d{4}年\d+月\d+日 \d\d:\d\d", "en": r"\d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d"}
+    for language, date in written.items():
+        invitation, _secret = invite(lab, UserFactory(language=language).email, "viewer", by=owner)
+        send_invitation(invitation.pk)
+        sent = mail.outbox[-1]
+        page = sent.alternatives[0][0]
+        assert f'<html lang="{language}">' in page
+        assert re.search(date, page)
+        assert re.search(date, sent.body)
+        assert "\n\n\n" not in sent.body.strip()
