@@ -12,6 +12,7 @@ from django.utils.timezone import now
 from prometheus_client import Counter
 
 import audit
+from core.leaks import without_secrets
 from gateway.models import ConfigRefusal
 from gateway.proof import NotProved
 from tenants.revision import raise_revision
@@ -35,7 +36,8 @@ def note_refused(faults: Sequence[NotProved], revision: int) -> ConfigRefusal:
     REFUSED.inc()
     first = faults[0]
     # Queries find them in any order.
-    reasons = sorted(set(map(str, faults)))
+    # The audit log refuses what looks like a secret, as a slug may. That must not hold back the rest.
+    reasons = sorted({without_secrets(str(fault)) for fault in faults})
     for fault in {str(fault): fault for fault in faults[:MOST_LOGGED]}.values():
         log.error("config.refused", revision=revision, reason=str(fault), **fault.row)
     said = " ".join(reasons[:MOST_SAID])
@@ -51,7 +53,12 @@ def note_refused(faults: Sequence[NotProved], revision: int) -> ConfigRefusal:
     row.save(update_fields=["revision", "reason", "refused_at"])
     if is_new:
         audit.record(
-            "configuration.refused", actor=None, subject=row, revision=revision, fault=said, row=first.row
+            "configuration.refused",
+            actor=None,
+            subject=row,
+            revision=revision,
+            fault=said,
+            row={name: without_secrets(value) for name, value in first.row.items()},
         )
     return row
 
