@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.contract import RouteConfig
@@ -12,7 +12,7 @@ from gateway.proxy.endpoint import fit
 from gateway.proxy.errors import Refusal
 from gateway.proxy.index import Route
 from gateway.proxy.media import check_media
-from gateway.proxy.parsed_requests import brings_more, parse_request
+from gateway.proxy.parsed_requests import _any_chat, brings_more, parse_request
 from gateway.proxy.tokens import estimate_prompt
 
 PICTURE = b'[{"type":"image_url","image_url":{"url":"http://inside.example/"}}]'
@@ -163,3 +163,53 @@ def test_usage_is_asked_for_in_every_stream_and_nothing_else_is_changed():
         parsed = chat(TEXT, b',"stream":true' + options)
         assert parsed.body.encode() == b'{"model":"m","messages":[%s],"stream":true%s}' % (TEXT, sent)
         assert parsed.wants_usage is (b"usage" in options)
+
+
+BODIES = (
+    b'{"model":"m","messages":[%s]}' % TEXT,
+    b'{"model": "m", "messages": [{"role": "user", "content": "H\\u00e9 \\ud83d\\ude00"}], "n": 2, "stream": true}',
+    b'{"model":"m","messages":[{"role":"x","content":[{"type":"text","text":"a"}],"name":"b"},{"role":"y"}],'
+    b'"max_tokens":7,"stop":["a"],"seed":1,"response_format":{"type":"json_schema"}}',
+)
+DAMAGE = st.sampled_from([
+    b'"n":2,', b'"N":2,', b'"n":1e0,', b'"\\u006e":3,', b'"stream":false,', b'"\\u0073tream":true,',
+    b'"stream_options":[],', b'"stream_options":{"a":1},', b'"max_tokens":null,', b'"model":"o",',
+    b'"messages":[],', b'"content":"y",', b'"type":"image_url",', b'"image_url":{"url":"http://inside.example/"},',
+    b'"text":1,', b'"tools":[],', b'"user":"u",', b'"cache_salt":"x",', b'"seed":{"cache_salt":1},', b'"audio":{},',
+    b"\xef\xbb\xbf", b"\\ud800", b"\xed\xa0\x80", b"\xff", b"\x00", b"\t", b"\x0c", b"\xc2\xa0", b"NaN", b"1e400",
+    b"99999999999999999999", b"-0", b"1.0", b"null", b",", b":", b"{", b"}", b"[", b"]", b'"', b"\\", b"//", b" x",
+])  # fmt: skip
+
+
+def said_of(read, raw):
+    """What is read from a body, and whether such a call may go on; or why it is refused."""
+    try:
+        parsed = read(raw)
+    except Refusal as refusal:
+        return refusal.status, refusal.code, refusal.param, str(refusal)
+    try:
+        fit_anywhere(parsed)
+        refused = ""
+    except Refusal as refusal:
+        refused = refusal.code
+    return (
+        parsed.model, parsed.is_stream, parsed.wants_usage, parsed.input_estimate, parsed.may_think,
+        parsed.named_output, parsed.choices, parsed.body.encode(), refused,
+    )  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(
+    raw=st.sampled_from(BODIES),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), DAMAGE), max_size=3),
+)
+def test_a_damaged_body_is_read_or_refused_as_if_it_were_looked_at_closely(raw, changes):
+    openings = [place + 1 for place, byte in enumerate(raw) if byte in b"{"]
+    for place, gone, damage in changes:
+        # Most members are damage only where an object begins.
+        at = openings[place % len(openings)] if damage.endswith(b",") else place % (len(raw) + 1)
+        raw = raw[:at] + damage + raw[at if damage.endswith(b",") else at + gone :]
+        openings = [one + 1 for one, byte in enumerate(raw) if byte in b"{"] or [0]
+    assert said_of(lambda body: parse_request(body, "chat"), raw) == said_of(
+        lambda body: _any_chat(Body(body)), raw
+    )
