@@ -7,6 +7,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import StaffRole
@@ -40,6 +41,8 @@ class GroupMapping(Noted):
     objects = GroupMappingQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("group mapping")
+        verbose_name_plural = _("group mappings")
         constraints = [
             UniqueConstraint(
                 fields=["group", "tenant", "staff_role"],
@@ -75,6 +78,8 @@ class DirectoryGroup(models.Model):
     changed_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        verbose_name = _("directory group")
+        verbose_name_plural = _("directory groups")
         constraints = [one_line("display_name", of="directory_group")]
 
     def __str__(self) -> str:
@@ -144,7 +149,8 @@ class ScimToken(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name = "directory token"
+        verbose_name = _("directory token")
+        verbose_name_plural = _("directory tokens")
         permissions = [("manage_directory", "Manage the directory's tokens")]
         constraints = [
             one_line("name", of="scim_token"),
@@ -180,7 +186,8 @@ class FederatedIdentity(Noted):
     person_column = "user_id"
 
     class Meta:
-        verbose_name_plural = "federated identities"
+        verbose_name = _("federated identity")
+        verbose_name_plural = _("federated identities")
         constraints = [UniqueConstraint(fields=["issuer", "subject"], name="federated_identity_once")]
         indexes = [
             Index(

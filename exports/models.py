@@ -90,6 +90,8 @@ class Export(TenantOwned):
     is_final = models.BooleanField(default=False, db_default=False)
 
     class Meta:
+        verbose_name = _("export")
+        verbose_name_plural = _("exports")
         constraints = [
             CheckConstraint(name="export_days_in_order", condition=Q(end_day__gte=F("start_day"))),
             CheckConstraint(name="export_done_has_its_file", condition=~Q(state="done") | _IS_BUILT),

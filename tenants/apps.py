@@ -6,10 +6,12 @@ from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_out
 from django.db import connections
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
+    verbose_name = _("Tenants")
 
     def ready(self) -> None:
         from accounts.signals import staff_roles_changed

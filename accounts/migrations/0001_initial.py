@@ -89,6 +89,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
                 "permissions": [
                     ("erase_person", "Export and erase personal data"),
                     ("manage_people", "Deactivate and reactivate people"),
@@ -212,6 +214,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
+                "verbose_name": "staff role assignment",
+                "verbose_name_plural": "staff role assignments",
                 "permissions": [("assign_staff_role", "Give and take staff roles")],
                 "constraints": [
                     models.UniqueConstraint(name="staff_role_assignment_once", fields=("user", "role")),

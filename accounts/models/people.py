@@ -75,6 +75,8 @@ class User(Noted, AbstractUser):
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
         permissions = [
             ("erase_person", "Export and erase personal data"),
             ("manage_people", "Deactivate and reactivate people"),
@@ -147,6 +149,8 @@ class StaffRoleAssignment(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        verbose_name = _("staff role assignment")
+        verbose_name_plural = _("staff role assignments")
         permissions = [("assign_staff_role", "Give and take staff roles")]
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_role_assignment_once")]
 

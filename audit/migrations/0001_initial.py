@@ -92,6 +92,7 @@ class Migration(migrations.Migration):
                 ("leaf_salts", models.JSONField(null=True, editable=False)),
             ],
             options={
+                "verbose_name": "audit entry",
                 "verbose_name_plural": "audit entries",
                 "indexes": [
                     models.Index(name="audit_of_tenant", fields=["tenant", "-id"]),

@@ -89,7 +89,8 @@ class AuditEntry(TenantOwned):
     leaf_salts = models.JSONField(null=True, editable=False)
 
     class Meta(TenantOwned.Meta):
-        verbose_name_plural = "audit entries"
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
         # Ids grow with time: each list is one scan of one of these (audit/filters.py).
         indexes = [
             Index(fields=["tenant", "-id"], name="audit_of_tenant"),

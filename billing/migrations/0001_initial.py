@@ -99,6 +99,8 @@ PRICES = [
             ("created_at", models.DateTimeField(default=now, editable=False)),
         ],
         options={
+            "verbose_name": "price",
+            "verbose_name_plural": "prices",
             "db_table": "price",
             "permissions": [("publish_price", "Publish prices")],
             "constraints": [
@@ -225,6 +227,8 @@ USAGE_FROM_ELSEWHERE = [
             ("recorded_at", models.DateTimeField(default=now, editable=False)),
         ],
         options={
+            "verbose_name": "quarantined event",
+            "verbose_name_plural": "quarantined events",
             "db_table": "quarantined_event",
             "constraints": [
                 models.UniqueConstraint(

@@ -95,6 +95,8 @@ class Price(models.Model):
     objects = PriceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("price")
+        verbose_name_plural = _("prices")
         db_table = "price"
         permissions = [("publish_price", "Publish prices")]
         constraints = [
@@ -232,6 +234,8 @@ class QuarantinedEvent(BillingOwned):
     recorded_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(BillingOwned.Meta):
+        verbose_name = _("quarantined event")
+        verbose_name_plural = _("quarantined events")
         db_table = "quarantined_event"
         constraints = [
             UniqueConstraint(

@@ -109,6 +109,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "model",
+                "verbose_name_plural": "models",
                 "permissions": [
                     ("publish_model", "Publish or retire a model"),
                 ],
@@ -184,6 +185,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "catalog import",
+                "verbose_name_plural": "catalog imports",
                 "ordering": ["-at"],
             },
         ),

@@ -77,6 +77,8 @@ class Migration(migrations.Migration):
                 ("decided_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "access request",
+                "verbose_name_plural": "access requests",
                 "indexes": [
                     models.Index(name="access_request_newest", fields=["tenant", "-created_at"]),
                 ],
@@ -171,6 +173,8 @@ class Migration(migrations.Migration):
                 ("decided_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "review",
+                "verbose_name_plural": "reviews",
                 "permissions": [
                     ("review_security", "Decide security reviews"),
                     ("review_compliance", "Decide compliance reviews"),
@@ -236,6 +240,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
+                "verbose_name": "grant",
+                "verbose_name_plural": "grants",
                 "indexes": [
                     models.Index(name="grant_project_model", fields=["project", "model"]),
                 ],

@@ -78,6 +78,7 @@ class CatalogModel(models.Model):
 
     class Meta:
         verbose_name = _("model")
+        verbose_name_plural = _("models")
         permissions = [("publish_model", "Publish or retire a model")]
         indexes = [GinIndex(fields=["search"], name="catalog_model_search")]
 
@@ -156,6 +157,8 @@ class CatalogImport(models.Model):
     price_jumps = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
 
     class Meta:
+        verbose_name = _("catalog import")
+        verbose_name_plural = _("catalog imports")
         ordering = ["-at"]
 
     def __str__(self) -> str:

@@ -62,6 +62,8 @@ class AccessRequest(TenantOwned):
     decided_at = models.DateTimeField(null=True)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("access request")
+        verbose_name_plural = _("access requests")
         constraints = [
             CheckConstraint(
                 name="access_request_decided_unless_open",
@@ -133,6 +135,8 @@ class Review(TenantOwned):
     decided_at = models.DateTimeField(null=True)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("review")
+        verbose_name_plural = _("reviews")
         permissions = [
             ("review_security", "Decide security reviews"),
             ("review_compliance", "Decide compliance reviews"),
@@ -238,6 +242,8 @@ class Grant(TenantOwned):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("grant")
+        verbose_name_plural = _("grants")
         constraints = [
             CheckConstraint(name="grant_ends_after_it_begins", condition=Q(valid_until__gt=F("valid_from")))
         ]

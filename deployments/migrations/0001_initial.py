@@ -83,6 +83,10 @@ class Migration(migrations.Migration):
                 ("tested_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
+            options={
+                "verbose_name": "cluster",
+                "verbose_name_plural": "clusters",
+            },
         ),
         migrations.CreateModel(
             "Deployment",
@@ -178,6 +182,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "deployment",
+                "verbose_name_plural": "deployments",
                 "permissions": [("manage_deployment", "Create, scale and delete deployments")],
                 "indexes": [
                     models.Index(

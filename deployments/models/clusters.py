@@ -38,5 +38,9 @@ class Cluster(models.Model):
 
     objects = ClusterQuerySet.as_manager()
 
+    class Meta:
+        verbose_name = _("cluster")
+        verbose_name_plural = _("clusters")
+
     def __str__(self) -> str:
         return self.name

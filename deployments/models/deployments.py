@@ -101,6 +101,8 @@ class Deployment(models.Model):
         target: Target
 
     class Meta:
+        verbose_name = _("deployment")
+        verbose_name_plural = _("deployments")
         permissions = [("manage_deployment", "Create, scale and delete deployments")]
         constraints = [
             CheckConstraint(

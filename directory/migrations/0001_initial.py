@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
                 ("signed_in_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "federated identity",
                 "verbose_name_plural": "federated identities",
                 "indexes": [
                     models.Index(
@@ -127,6 +128,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "directory group",
+                "verbose_name_plural": "directory groups",
                 "constraints": [
                     models.CheckConstraint(
                         name="directory_group_display_name_is_one_line",
@@ -186,6 +189,8 @@ class Migration(migrations.Migration):
                 ("applied_at", models.DateTimeField(null=True, editable=False)),
             ],
             options={
+                "verbose_name": "group mapping",
+                "verbose_name_plural": "group mappings",
                 "constraints": [
                     models.UniqueConstraint(
                         name="group_mapping_once",
@@ -257,6 +262,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "directory token",
+                "verbose_name_plural": "directory tokens",
                 "permissions": [("manage_directory", "Manage the directory's tokens")],
                 "constraints": [
                     models.CheckConstraint(

@@ -107,6 +107,8 @@ class Migration(migrations.Migration):
                 ("is_final", models.BooleanField(db_default=False, default=False)),
             ],
             options={
+                "verbose_name": "export",
+                "verbose_name_plural": "exports",
                 "constraints": [
                     models.CheckConstraint(
                         condition=Q(end_day__gte=models.F("start_day")), name="export_days_in_order"

@@ -132,6 +132,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
+                "verbose_name": "tenant",
+                "verbose_name_plural": "tenants",
                 "ordering": ["name"],
                 "permissions": [
                     ("request_access", "Ask for model access"),
@@ -201,6 +203,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
+                "verbose_name": "project",
+                "verbose_name_plural": "projects",
                 "ordering": ["name"],
                 "permissions": [
                     ("request_access", "Ask for model access"),
@@ -253,6 +257,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
+                "verbose_name": "membership",
+                "verbose_name_plural": "memberships",
                 "constraints": [
                     models.UniqueConstraint(name="membership_one_role_per_tenant", fields=("tenant", "user")),
                     models.UniqueConstraint(name="membership_of_tenant", fields=("tenant", "id")),
@@ -378,6 +384,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "key",
+                "verbose_name_plural": "keys",
                 "indexes": [
                     models.Index(name="api_key_tenant_newest", fields=["tenant", "-created_at"]),
                     models.Index(Collate("name", "C"), name="api_key_name_prefix"),
@@ -439,6 +446,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
+                "verbose_name": "limit",
+                "verbose_name_plural": "limits",
                 "indexes": [
                     models.Index(Collate("model", "C"), name="limit_model_prefix"),
                 ],

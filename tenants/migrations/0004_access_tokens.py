@@ -94,6 +94,8 @@ class Migration(migrations.Migration):
                 ("revoked_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "personal access token",
+                "verbose_name_plural": "personal access tokens",
                 "constraints": [
                     models.CheckConstraint(
                         name="personal_access_token_name_is_one_line", condition=Q(OneLine(models.F("name")))

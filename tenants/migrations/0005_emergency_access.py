@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                 ("remark", LineField(max_length=500, blank=True)),
             ],
             options={
+                "verbose_name": "emergency access",
                 "verbose_name_plural": "emergency accesses",
                 "indexes": [
                     models.Index(name="emergency_access_of_person", fields=["opened_by", "expires_at"]),

@@ -84,6 +84,8 @@ class Migration(migrations.Migration):
                 ("withdrawn_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "tenant closing",
+                "verbose_name_plural": "tenant closings",
                 "constraints": [
                     models.CheckConstraint(
                         name="tenant_closing_reason_is_one_line", condition=Q(OneLine(models.F("reason")))

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from core.ids import uuid7
@@ -49,7 +50,8 @@ class EmergencyAccess(TenantOwned):
     is_open: bool  # by `with_status`
 
     class Meta(TenantOwned.Meta):
-        verbose_name_plural = "emergency accesses"
+        verbose_name = gettext_lazy("emergency access")
+        verbose_name_plural = gettext_lazy("emergency accesses")
         indexes = [Index(fields=["opened_by", "expires_at"], name="emergency_access_of_person")]
         constraints = [
             one_line("reason", of="emergency_access"),

@@ -58,6 +58,7 @@ class ApiKey(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("key")
+        verbose_name_plural = _("keys")
         constraints = [
             CheckConstraint(
                 name="api_key_has_digest_once_claimed",
@@ -125,6 +126,8 @@ class Limit(TenantOwned):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("limit")
+        verbose_name_plural = _("limits")
         constraints = [
             UniqueConstraint(
                 fields=["tenant", "project", "key", "model", "kind"],

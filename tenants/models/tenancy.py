@@ -145,6 +145,8 @@ class Tenant(Noted):
     objects = TenantListQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
         ordering = ["name"]
         constraints = [one_line(name, of="tenant") for name in ("name", "cost_centre", "suspended_reason")]
         # tenants/roles.py assigns these to roles.
@@ -205,6 +207,8 @@ class Project(TenantOwned):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("project")
+        verbose_name_plural = _("projects")
         ordering = ["name"]
         # Checked on the project; see PROJECT_PERMISSIONS in tenants/roles.py.
         permissions = [
@@ -243,6 +247,8 @@ class Membership(TenantOwned):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
         constraints = [
             UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant"),
             UniqueConstraint(fields=["tenant", "id"], name="membership_of_tenant"),
@@ -324,6 +330,8 @@ class TenantClosing(TenantOwned):
     withdrawn_at = models.DateTimeField(null=True)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("tenant closing")
+        verbose_name_plural = _("tenant closings")
         constraints = [
             one_line("reason", of="tenant_closing"),
             UniqueConstraint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from core.ids import uuid7
@@ -43,6 +44,8 @@ class PersonalAccessToken(Noted):
     objects = TokenQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("personal access token")
+        verbose_name_plural = _("personal access tokens")
         constraints = [
             one_line("name", of="personal_access_token"),
             one_line("suspended_reason", of="personal_access_token"),
