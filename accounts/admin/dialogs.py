@@ -156,9 +156,14 @@ class Dialog:
             request: the POST of the dialog.
             form: the valid form of the dialog.
             object_id: primary key of the row; None on a list.
+
+        Raises ValidationError for a primary key that can be none (the answer is 400).
         """
         answers = form.answers()
         row = () if object_id is None else (object_id,)
+        if object_id is not None:
+            # An id that is none is no answer of the form. The request is malformed.
+            admin.opts.pk.to_python(object_id)
         try:
             it = self.call(*row, by=signed_in(request), **answers)
         except Conflict as conflict:

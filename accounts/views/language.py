@@ -27,7 +27,7 @@ def language_choice(request: HttpRequest) -> HttpResponse:
         raise BadRequest(_("Choose one of the languages in the list."))
     if isinstance(request.user, User):
         choose_language(request.user, language)
-    # Unfold's form does not know its page.
+    # The forms do not know their page, whose address may be long.
     back = request.POST.get("next") or request.headers.get("Referer", "")
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
         back = "/"
