@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -90,7 +90,15 @@ def watched_page(
 def accessibility_violations(page: Page, within: str | None = None) -> list[str]:
     """What axe finds against WCAG 2.2 A and AA, one line for each element; `within` what a selector finds."""
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
-    found = Axe().run(page, context=within, options=options).response["violations"]
+    for attempt in range(3):
+        page.wait_for_load_state()
+        try:
+            found = Axe().run(page, context=within, options=options).response["violations"]
+            break
+        except Error:
+            # The browser left the page meanwhile: the click before had just been heard.
+            if attempt == 2:
+                raise
     return [
         f"{violation['id']}: {node['target']} {node['failureSummary']}"
         for violation in found
