@@ -31,8 +31,9 @@ INSERT INTO tenants_tenant (id, slug, name, status, currency, timezone, cost_cen
 SELECT md5('tenant' || t)::uuid, 'tenant-' || t, 'Tenant ' || t, 'active', 'USD', 'UTC', '', 'internal', '{}', '',
        'off', now()
   FROM generate_series(0, %(tenants)s - 1) t;
-INSERT INTO accounts_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
-SELECT md5('user' || u)::uuid, '', false, false, true, now(), 'person-' || u || '@example.com', 'Person ' || u, ''
+INSERT INTO accounts_user
+    (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id, language)
+SELECT md5('user' || u)::uuid, '', false, false, true, now(), 'person-' || u || '@example.com', 'Person ' || u, '', ''
   FROM generate_series(0, %(tenants)s * %(people)s - 1) u;
 """
 

@@ -30,8 +30,9 @@ SELECT w.id AS tenant_id, w.n, m,
             WHEN m <= 40 THEN 'finance' ELSE 'viewer' END AS role
   FROM wanted w, generate_series(1, %(members)s) m;
 
-INSERT INTO accounts_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
-SELECT id, '!', false, false, true, now(), 'person-' || m || '@many-' || n || '.example.com', 'Person ' || m, ''
+INSERT INTO accounts_user
+    (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id, language)
+SELECT id, '!', false, false, true, now(), 'person-' || m || '@many-' || n || '.example.com', 'Person ' || m, '', ''
   FROM people;
 
 INSERT INTO tenants_membership (id, tenant_id, user_id, role, source, created_at)
