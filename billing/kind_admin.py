@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -24,7 +25,7 @@ class DescribeForm(DialogForm):
         widget=UnfoldAdminSelectWidget,
     )
     scale = forms.IntegerField(
-        label=_("Scale"),
+        label=pgettext_lazy("of a number", "Scale"),
         initial=1,
         min_value=1,
         max_value=kind_actions.MOST_UNITS,
