@@ -2,90 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
-from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from core.counting import count_of
-
-# The menu by group: model, label, icon (Material Symbols, which come with Unfold).
-_MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
-    (_("Requests"), [
-        ("catalog.review", _("Review queue"), "checklist"),
-        ("catalog.accessrequest", _("Requests"), "contract"),
-        ("catalog.grant", _("Grants"), "verified_user"),
-        ("tenants.apikey", _("Keys"), "key"),
-        ("tenants.limit", _("Limits"), "speed"),
-    ]),
-    (_("Catalog"), [
-        ("catalog.catalogmodel", _("Models"), "deployed_code"),
-        ("catalog.catalogimport", _("Imports"), "move_to_inbox"),
-    ]),
-    (_("Money"), [
-        ("exports.export", _("Cost reports"), "receipt_long"),
-        ("billing.price", _("Prices"), "sell"),
-        ("billing.usagekind", _("Kinds of usage"), "category"),
-        ("billing.quarantinedevent", _("Calls not billed"), "report"),
-    ]),
-    (_("Platform"), [
-        ("deployments.deployment", _("Deployments"), "rocket_launch"),
-        ("deployments.cluster", _("Clusters"), "dns"),
-        ("deployments.provider", _("Providers"), "cloud"),
-        ("deployments.providermodel", _("Provider models"), "list_alt"),
-        ("deployments.route", _("Routes"), "alt_route"),
-        ("gateway.gateway", _("Gateways"), "router"),
-        ("tenants.configchange", _("Revisions"), "history_toggle_off"),
-        ("gateway.refusedcalls", _("Refused calls"), "block"),
-        ("gateway.signingkey", _("Signing keys"), "signature"),
-    ]),
-    (_("Tenants"), [
-        ("tenants.tenant", _("Tenants"), "apartment"),
-        ("tenants.project", _("Projects"), "folder"),
-        ("tenants.membership", _("Members"), "groups"),
-        ("accounts.user", _("People"), "person"),
-        ("accounts.staffroleassignment", _("Staff"), "badge"),
-        ("tenants.tenantclosing", _("Closings"), "lock"),
-        ("tenants.emergencyaccess", _("Emergency access"), "emergency"),
-        ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
-        ("directory.groupmapping", _("Group mappings"), "rule"),
-        ("directory.federatedidentity", _("Linked accounts"), "link"),
-        ("directory.directorygroup", _("Directory groups"), "group_work"),
-        ("directory.scimtoken", _("Directory tokens"), "sync_lock"),
-        ("audit.auditentry", _("Audit"), "history"),
-    ]),
-]  # fmt: skip
+from core.menu import staff_menu
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The menu: groups with links to lists; each link is visible to people who may open its list."""
-    groups = [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in _MENU]
-    if waiting := count_of(_my_reviews(request)):
-        groups[0]["items"][0]["badge"] = str(waiting)
-    return groups
-
-
-def _item(label: str, title: Any, icon: str) -> dict[str, Any]:
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{label.replace('.', '_')}_changelist"),
-        "permission": _may_look(label),
-    }
-
-
-def _may_look(label: str) -> Callable[[HttpRequest], bool]:
-    def may_look(request: HttpRequest) -> bool:
-        page = admin.site._registry.get(apps.get_model(label))
-        return page is not None and page.has_view_permission(request)
-
-    return may_look
+    """The staff site's menu (core/menu.py) as Unfold wants it."""
+    return [
+        {
+            "title": section.title,
+            "items": [
+                {"title": link.label, "link": link.url, "badge": link.count or ""} for link in section.links
+            ],
+        }
+        for section in staff_menu(request)
+    ]
 
 
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -36,12 +36,24 @@ class Portal:
     tenants: list[Tenant]
     has_more_tenants: bool
     keys_to_claim: int | str
-    can_see_cost: bool
-    can_export: bool
-    can_manage_tokens: bool
-    can_manage: bool
-    can_close: bool
-    can_audit: bool
+    # What the person may do in this tenant ("view_cost").
+    actions: frozenset[str]
+
+    @property
+    def can_see_cost(self) -> bool:
+        return "view_cost" in self.actions
+
+    @property
+    def can_export(self) -> bool:
+        return "export_cost" in self.actions
+
+    @property
+    def can_close(self) -> bool:
+        return "propose_closing" in self.actions
+
+    @property
+    def can_audit(self) -> bool:
+        return "view_audit" in self.actions
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -84,12 +96,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 tenants=tenants,
                 has_more_tenants=len(others) == SWITCHER_SIZE,
                 keys_to_claim=count_of(keys_to_claim),
-                can_see_cost="view_cost" in actions,
-                can_export="export_cost" in actions,
-                can_manage_tokens="manage_tokens" in actions,
-                can_manage="manage_tenant" in actions,
-                can_close="propose_closing" in actions,
-                can_audit="view_audit" in actions,
+                actions=frozenset(actions),
             ),
         }
 

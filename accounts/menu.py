@@ -1,0 +1,12 @@
+"""The entries about people in the staff site's menu (core/menu.py)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from core.menu import TENANTS, StaffEntry
+
+STAFF = [
+    StaffEntry("accounts.user", _("People"), "user", TENANTS, 3),
+    StaffEntry("accounts.staffroleassignment", _("Staff"), "id-badge", TENANTS, 4),
+]

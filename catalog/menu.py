@@ -1,0 +1,40 @@
+"""The catalog's entries in the side menus (core/menu.py)."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from core.counting import count_of
+from core.menu import CATALOG, REQUESTS, WORK, Count, PortalEntry, StaffEntry
+
+
+def _waiting(request: HttpRequest) -> int | str:
+    from catalog.admin.reviews import queue_of
+    from catalog.models import Review
+
+    return count_of(queue_of(request, Review.objects.visible_to(request.user)))
+
+
+PORTAL = [
+    PortalEntry("tenant-home", _("Home"), "home", WORK, 0, key="h"),
+    PortalEntry("model-list", _("Catalog"), "box", WORK, 1, below=["model-detail", "request-new"], key="c"),
+    PortalEntry(
+        "request-list", _("Requests"), "checklist", WORK, 2, below=["request-detail", "request-withdraw"], key="r"
+    ),
+    PortalEntry(
+        "key-list", _("Keys"), "key", WORK, 3, below=["key-claim", "key-revoke"], key="k",
+        count=Count(lambda portal: portal.keys_to_claim, _("to claim")),
+    ),
+]  # fmt: skip
+
+STAFF = [
+    StaffEntry(
+        "catalog.review", _("Review queue"), "checklist", REQUESTS, 0, key="q",
+        count=Count(_waiting, _("wait for you")),
+    ),
+    StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r"),
+    StaffEntry("catalog.grant", _("Grants"), "shield-check", REQUESTS, 2),
+    StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c"),
+    StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 1),
+]  # fmt: skip

@@ -1,0 +1,42 @@
+"""The entries about a tenant and its people in the side menus (core/menu.py)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from core.menu import PLATFORM, REQUESTS, TENANT, TENANTS, PortalEntry, StaffEntry
+
+PORTAL = [
+    PortalEntry(
+        "member-list", _("Members"), "users", TENANT, 0, key="m",
+        below=[
+            "member-detail", "member-role", "member-project-role", "member-remove", "invitation-new",
+            "invitation-resend", "invitation-withdraw", "service-account-new", "service-account-disable",
+            "service-account-enable",
+        ],
+    ),
+    PortalEntry(
+        "project-list", _("Projects"), "folder", TENANT, 1, key="p",
+        below=["project-new", "project-edit", "project-limits", "refused-calls"],
+    ),
+    PortalEntry(
+        "tenant-token-list", _("Tokens"), "lock", TENANT, 2, needs="manage_tokens",
+        below=["tenant-token-new", "tenant-token-revoke"],
+    ),
+    PortalEntry(
+        "tenant-settings", _("Settings"), "adjustments-horizontal", TENANT, 3, needs="manage_tenant",
+        below=["tenant-closing"],
+    ),
+]  # fmt: skip
+
+STAFF = [
+    StaffEntry("tenants.apikey", _("Keys"), "key", REQUESTS, 3, key="k"),
+    StaffEntry("tenants.limit", _("Limits"), "gauge", REQUESTS, 4),
+    StaffEntry("tenants.configchange", _("Revisions"), "history", PLATFORM, 6),
+    StaffEntry("tenants.tenant", _("Tenants"), "building", TENANTS, 0, key="t"),
+    StaffEntry("tenants.project", _("Projects"), "folder", TENANTS, 1),
+    StaffEntry("tenants.membership", _("Members"), "users", TENANTS, 2, key="m"),
+    StaffEntry("tenants.tenantclosing", _("Closings"), "lock", TENANTS, 5),
+    StaffEntry("tenants.emergencyaccess", _("Emergency access"), "urgent", TENANTS, 6),
+    StaffEntry("tenants.personalaccesstoken", _("Tokens"), "key", TENANTS, 7),
+]
