@@ -19,7 +19,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
-from billing.demo_rule import DEMO_TENANTS, DemoRule
+from billing.demo_rule import DEMO_MODELS, DEMO_TENANTS, DemoRule
 from billing.folding import fold_rollups
 from billing.ingest import record_batch
 from billing.models import UsageImport
@@ -116,7 +116,11 @@ class OneProject:
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo's rule (billing/demo_rule.py). Creates missing tenants and projects."""
+    """The demo's rule (billing/demo_rule.py). Creates missing tenants and projects.
+
+    A call belongs to the key that its project had for the model when the usage begins. Without one, as in a demo that
+    was loaded by an earlier release, it belongs to the project's import key.
+    """
 
     until: datetime
     tenant: None = None
@@ -129,11 +133,11 @@ class Demo:
             return []
         moments = [row.moment for row in rows]
         rule = DemoRule(until=self.until, first_moment=min(moments), last_moment=max(moments))
-        keys = {place: import_key(project).pk for place, project in demo_projects().items()}
+        keys = {place: _keys_of(project, rule.start) for place, project in demo_projects().items()}
         records = []
         for row in rows:
             tenant, project, model = rule.place(row)
-            records.append(_record(source, row, keys[tenant, project], model, rule.moment(row)))
+            records.append(_record(source, row, keys[tenant, project][model], model, rule.moment(row)))
         return records
 
 
@@ -224,6 +228,13 @@ def demo_projects() -> dict[tuple[str, str], Project]:
                 slug=slug
             ).first() or create_project(tenant, by=None, slug=slug, name=name, cost_centre=cost_centre)
     return projects
+
+
+def _keys_of(project: Project, begins: datetime) -> dict[str, UUID]:
+    """The keys of a demo's project by model, the oldest of those that were claimed before the usage begins."""
+    claimed = ApiKey.objects.in_tenant(project.tenant).filter(project=project, claimed_at__lt=begins)
+    known = {model: key.pk for key in claimed.order_by("-claimed_at") for model in key.model_names}
+    return {model: known.get(model) or import_key(project).pk for model in DEMO_MODELS}
 
 
 @transaction.atomic

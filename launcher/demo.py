@@ -35,6 +35,7 @@ GATEWAY_OPTIONS = (
     "GATEWAY_CREDENTIALS_DIR",
 )
 PYTHON = sys.executable
+ENGINE = (PYTHON, "-m", "deployments.engine")
 # As config/demo/provider.py routes it.
 OUTSIDE_MODEL = "quartermaster-outside-1"
 
@@ -230,7 +231,7 @@ def _provider(environment: Mapping[str, str]) -> list[Service]:
         return []
     at = urlsplit(environment["DEMO_PROVIDER_URL"])
     engine = Command(
-        (PYTHON, "-m", "deployments.engine", "--port", str(at.port), "--model", OUTSIDE_MODEL),
+        (*ENGINE, "--port", str(at.port), "--model", OUTSIDE_MODEL, "--any-model"),
         {**environment, "ENGINE_API_KEY": environment["DEMO_PROVIDER_KEY"]},
         directory=CHECKOUT,
     )

@@ -27,6 +27,7 @@ from billing.periods import post_cost_lines
 from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
 from catalog.rules import RiskTier
+from config.demo.past import load_past, note_last_use
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
 from config.demo.provider import load_provider
 from core.secrets import digest
@@ -57,11 +58,13 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     say("Catalog: the public price map")
     call_command("import_catalog", prices_from=begins)
     load_demo_model(begins)
+    load_past(begins)
     say("Usage: three real traces, spread over three months")
     for form, name in TRACES:
         call_command(
             "import_usage", settings.BASE_DIR / "billing" / "data" / name, format=form, assign="demo"
         )
+    note_last_use()
     for tenant in Tenant.objects.all():
         post_cost_lines(tenant)
     say("Gateway, cluster and engine")

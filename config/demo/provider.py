@@ -1,4 +1,7 @@
-"""The demo's provider: a second demo engine behind a credential, called as every provider is."""
+"""The demo's provider: a second demo engine behind a credential, called as every provider is.
+
+It serves a model of its own, and those that the demo's projects have used in the past.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Final
 from django.db import transaction
 
 import audit
+from billing.demo_rule import DEMO_MODELS
 from billing.prices import publish_prices
 from catalog.models import CatalogModel
 from catalog.rules import RiskTier
@@ -27,7 +31,7 @@ PROVIDER: Final = "demo-provider"
 
 @transaction.atomic
 def load_provider(valid_from: datetime) -> None:
-    """Add the provider and its model, and route the model there. Safe to repeat; nothing without DEMO_PROVIDER_URL."""
+    """Add the provider and its models, and route them there. Safe to repeat; nothing without DEMO_PROVIDER_URL."""
     url, key = os.environ.get("DEMO_PROVIDER_URL"), os.environ.get("DEMO_PROVIDER_KEY", "")
     if not url:
         return
@@ -53,8 +57,15 @@ def load_provider(valid_from: datetime) -> None:
         provider.base_url = url
         provider.save(update_fields=["base_url"])
         raise_revision(routing=True)
+    _serve(provider, model)
+    for used in CatalogModel.objects.published().filter(name__in=DEMO_MODELS).order_by("name"):
+        _serve(provider, used)
+
+
+def _serve(provider: Provider, model: CatalogModel) -> None:
+    """Route the model to the provider, unless somebody has decided about it since."""
     listed, is_new = ProviderModel.objects.get_or_create(
-        provider=provider, name=OUTSIDE_MODEL, defaults={"is_named_by_hand": True, "mode": "chat"}
+        provider=provider, name=model.name, defaults={"is_named_by_hand": True, "mode": "chat"}
     )
     if is_new:
         match_all([listed], provider.dialect)

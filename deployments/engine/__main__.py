@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0: any free port; the log line says which")
     parser.add_argument("--model", required=True, help="the model name that calls must use")
+    parser.add_argument(
+        "--any-model", action="store_true", help="accept every other name, too, as a provider does"
+    )
     parser.add_argument("--latency-ms", type=int, default=0, help="wait this long before every answer")
     parser.add_argument("--token-ms", type=int, default=0, help="wait this long for every token of an answer")
     parser.add_argument("--fail-rate", type=float, default=0.0, help="share of calls that get 503, 0 to 1")
@@ -35,6 +38,7 @@ def main() -> None:
         die_with_parent()
     options = Options(
         model=given.model,
+        any_model=given.any_model,
         latency_ms=given.latency_ms,
         token_ms=given.token_ms,
         fail_rate=given.fail_rate,

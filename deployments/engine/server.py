@@ -27,10 +27,11 @@ _DEFAULT_MAX_TOKENS = 256
 class Options:
     """How an engine behaves. Times are milliseconds; `fail_rate` is the share of calls that get a 503.
 
-    With an `api_key`, it answers nobody else, as a provider does.
+    With an `api_key`, it answers nobody else, as a provider does. With `any_model`, it answers under every name.
     """
 
     model: str
+    any_model: bool = False
     latency_ms: int = 0
     token_ms: int = 0
     fail_rate: float = 0.0
@@ -111,7 +112,7 @@ class Engine:
         frame = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
-            "model": self.options.model,
+            "model": body["model"],
         }
         if body.get("stream"):
             wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
@@ -152,7 +153,7 @@ class Engine:
                 vector = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
             data.append({"object": "embedding", "index": index, "embedding": vector})
         usage = {"prompt_tokens": total, "total_tokens": total}
-        reply: dict[str, Any] = {"object": "list", "data": data, "model": self.options.model, "usage": usage}
+        reply: dict[str, Any] = {"object": "list", "data": data, "model": body["model"], "usage": usage}
         if fault.kind == "no-usage":
             del reply["usage"]
         self._seen["finished"] += 1
@@ -172,7 +173,8 @@ class Engine:
                 "headers": {name.lower(): value for name, value in request.headers.items()},
                 "body": body,
             }
-        if body.get("model") != self.options.model:
+        name = body.get("model")
+        if name != self.options.model and not (self.options.any_model and isinstance(name, str)):
             raise BadRequest(f"This engine serves only {self.options.model}.", "model", status=404)
         try:
             fault = self.faults.draw(request.headers.get(faults.HEADER))
