@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+
+from core.form_messages import use_our_form_messages
 
 
 class CoreConfig(AppConfig):
     name = "core"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Before any app's models and forms, whose fields take over the messages that they find.
+        use_our_form_messages()
 
     def ready(self) -> None:
         from core.rls import install_policies

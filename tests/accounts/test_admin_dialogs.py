@@ -82,7 +82,7 @@ def test_opening_a_dialog_does_nothing_and_shows_what_it_would(client, operator,
 def test_without_a_reason_the_dialog_comes_back(client, operator, address):
     key, path = address
     client.force_login(operator)
-    assert "This field is required." in client.post(path, SENT).content.decode()
+    assert "Fill in this field." in client.post(path, SENT).content.decode()
     key.refresh_from_db()
     assert key.state == "active"
 

@@ -107,7 +107,7 @@ def test_wrong_questions_are_answered_in_words(client, lab, owner):
     client.force_login(owner)
     text = client.get("/t/lab/audit/?start=2026-02-02&end=2026-01-01").content.decode()
     assert "The last day is before the first" in text
-    assert "Select a valid choice" in client.get("/t/lab/audit/?action=no.such").content.decode()
+    assert "This is not among the choices" in client.get("/t/lab/audit/?action=no.such").content.decode()
     assert client.get("/t/lab/audit/?before=garbage").status_code == 400
     for day in ("0001-01-01", "9999-12-31"):
         assert client.get(f"/t/lab/audit/?start={day}&end={day}").status_code == 200
