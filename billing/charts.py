@@ -1,4 +1,4 @@
-"""The cost chart as a Plotly figure. static/qm/chart.js styles each trace by its `meta`.
+"""The cost chart as a Plotly figure. static/qm/js/charts.js styles each trace by its `meta`.
 
 Nothing computes with the chart's numbers, so they are floats rounded to cents. The hover texts are written here.
 """

@@ -28,7 +28,7 @@ def test_every_template_compiles(path):
 def test_no_template_has_what_the_content_security_policy_refuses(path):
     text = re.sub(r"\{#.*?#\}", "", source(path), flags=re.S)
     assert not re.search(r"\sstyle=", text), "no style attributes: use a class"
-    assert not re.search(r"\son[a-z]+=", text), "no event attributes: use qm.js"
+    assert not re.search(r"\son[a-z]+=", text), "no event attributes: use a module in static/qm/js"
     assert not re.search(r"hx-on|js:|javascript:", text), "htmx must not evaluate script"
     for tag in re.findall(r"<script\b[^>]*>", text):
         assert "src=" in tag or 'type="application/json"' in tag

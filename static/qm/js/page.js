@@ -1,0 +1,12 @@
+// What several behaviors need of the page.
+
+// The sentences that scripts say, translated by the server.
+export const words = JSON.parse(document.getElementById('qm-words')?.textContent || '{}');
+
+// Calls `handle(found, event)` for clicks on or inside an element that `selector` finds.
+export function onClick(selector, handle) {
+  document.addEventListener('click', (event) => {
+    const found = event.target instanceof Element && event.target.closest(selector);
+    if (found) handle(found, event);
+  });
+}
