@@ -8,7 +8,7 @@ import ipaddress
 import uuid
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -61,20 +61,26 @@ class Key:
         return found
 
 
+# An id as it is stored: a UUID, as ours are, as sixteen bytes; any other as it is.
+_Id: TypeAlias = str | bytes
+# The same as a field, for which msgspec knows no such type.
+_IdField: TypeAlias = Any
+
+
 class _StoredKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    key_id: str
+    key_id: _IdField
     prefix: str
-    project_id: str
+    project_id: _IdField
     models: list[str]
     expires_at: int | None
     networks: list[str]
     endpoints: list[str] = []
-    # As `_short` gives it; empty: unknown.
-    person_id: bytes = b""
+    # Empty: unknown.
+    person_id: _IdField = b""
 
 
 class _StoredLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    id: str
+    id: _IdField
     kind: LimitKind
     value: int
     model: str | None
@@ -89,7 +95,7 @@ class _StoredLimits(msgspec.Struct, array_like=True, frozen=True, gc=False):
     limits: list[_StoredLimit]
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
 _decode_key = msgspec.msgpack.Decoder(_StoredKey).decode
 _decode_limits = msgspec.msgpack.Decoder(_StoredLimits).decode
 
@@ -102,7 +108,7 @@ class Records:
     projects: Shards[str, ProjectRecord] = field(default_factory=Shards)
     keys: Shards[bytes, bytes] = field(default_factory=Shards)  # by digest
     # By the id of what they are set on.
-    limits: Shards[bytes, bytes] = field(default_factory=Shards)
+    limits: Shards[_Id, bytes] = field(default_factory=Shards)
     # The default for limits without their own value: most limits share one.
     used_as_of: int | None = None
 
@@ -124,7 +130,7 @@ class Records:
             used_as_of=self.used_as_of if read.used_as_of is None else read.used_as_of,
             limits=[
                 LimitSetting(
-                    id=one.id,
+                    id=_long(one.id),
                     kind=one.kind,
                     value=one.value,
                     model=one.model,
@@ -145,6 +151,7 @@ class RecordsEdit:
         self._keys = base.keys.edit_anew() if anew else base.keys.edit()
         self._limits = base.limits.edit_anew() if anew else base.limits.edit()
         self._used_as_of = None if anew else base.used_as_of
+        self._buffer = bytearray()
         self.gone_limits: set[str] = set()
 
     def take(self, changed: ConfigRecords) -> None:
@@ -156,11 +163,11 @@ class RecordsEdit:
         for key in changed.keys:
             _networks(key.prefix, key.networks)
             digest = bytes.fromhex(key.digest)
-            self._keys[digest] = _encode(
+            self._keys[digest] = self._encoded(
                 (
-                    key.key_id,
+                    _short(key.key_id),
                     key.prefix,
-                    key.project_id,
+                    _short(key.project_id),
                     key.models,
                     key.expires_at,
                     key.networks,
@@ -187,19 +194,25 @@ class RecordsEdit:
             self._used_as_of,
         )
 
+    def _encoded(self, record: tuple[object, ...]) -> bytes:
+        """A record as bytes that take no more room than they need: those of `encode` keep up to a third more."""
+        _encode_into(record, self._buffer)
+        return bytes(self._buffer)
+
     def _set_limits(self, record: LimitsRecord) -> None:
         scope = _short(record.scope_id)
         before = self._limits.get(scope)
         if before:
-            self.gone_limits.update(limit.id for limit in _decode_limits(before).limits)
+            self.gone_limits.update(_long(limit.id) for limit in _decode_limits(before).limits)
         if record.limits:
             limits = [
-                (one.id, one.kind, one.value, one.model, one.is_hard, one.used) for one in record.limits
+                (_short(one.id), one.kind, one.value, one.model, one.is_hard, one.used)
+                for one in record.limits
             ]
             as_of = record.used_as_of
             if self._used_as_of is None:
                 self._used_as_of = as_of
-            self._limits[scope] = _encode(
+            self._limits[scope] = self._encoded(
                 (record.scope, record.time_zone, None if as_of == self._used_as_of else as_of, limits)
             )
         elif before:
@@ -254,14 +267,15 @@ class Keys:
 
     def _read(self, digest: str, stored: bytes) -> Key | None:
         read = _decode_key(stored)
-        project = self.records.projects.get(read.project_id)
+        key_id, project_id = _long(read.key_id), _long(read.project_id)
+        project = self.records.projects.get(project_id)
         tenant = self.records.tenants.get(project.tenant_id) if project else None
-        scopes = (tenant.id, project.id, read.key_id) if project and tenant else ()
+        scopes = (tenant.id, project.id, key_id) if project and tenant else ()
         record = KeyRecord(
             digest=digest,
-            key_id=read.key_id,
+            key_id=key_id,
             prefix=read.prefix,
-            project_id=read.project_id,
+            project_id=project_id,
             models=read.models,
             expires_at=read.expires_at,
             networks=read.networks,
@@ -293,16 +307,20 @@ def _networks(prefix: str, networks: list[str]) -> tuple[Network, ...]:
         raise ContractError(f"Key {prefix} has a network that is not a CIDR range: {error}") from error
 
 
-def _short(scope_id: str) -> bytes:
-    """An id as bytes; a UUID, as ours are, as sixteen bytes."""
-    if len(scope_id) == 36:
+def _short(whole: str) -> _Id:
+    """An id as it is stored."""
+    if len(whole) == 36 and whole[8:24:5] == "----":
+        digits = whole.replace("-", "")
         try:
-            return bytes.fromhex(scope_id.replace("-", ""))
+            short = bytes.fromhex(digits)
         except ValueError:
-            pass
-    return scope_id.encode()
+            return whole
+        # Otherwise it is written in another way, which would be lost.
+        if short.hex() == digits:
+            return short
+    return whole
 
 
-def _long(short: bytes) -> str:
+def _long(short: _Id) -> str:
     """The id that `_short` has shortened."""
-    return str(uuid.UUID(bytes=short)) if len(short) == 16 else short.decode()
+    return short if isinstance(short, str) else str(uuid.UUID(bytes=short))

@@ -115,6 +115,35 @@ def test_a_key_whose_tenant_or_project_is_gone_opens_nothing_and_comes_back_with
     assert models_of(again) == [MODEL]
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        "01890b1c-2d3e-7f40-8a5b-6c7d8e9f0a1d",
+        "01890B1C-2D3E-7F40-8A5B-6C7D8E9F0A1D",
+        "01890b1c2-d3e-7f40-8a5b-6c7d8e9f0a1d",
+        "01890b1c-2d3e-7f40-8a5b- c7d8e9f0a1d",
+        "01890b1c-2d3e-7f40-8a5b-6c7d8e9f0a1g",
+        "a-name-of-16-ch.",
+        "\u00e9",
+    ],
+)
+def test_ids_come_back_as_they_were_sent(one):
+    limit = LimitSetting(id=one, kind="requests_per_minute", value=3)
+    on_key = LimitsRecord(scope="key", scope_id=one, time_zone="UTC", limits=[limit])
+    tenant = TenantRecord(id="tenant", slug="lab")
+    project = ProjectRecord(id=one, slug="p", tenant_id="tenant", grant_ends={MODEL: 2**40})
+    sent = key(0, key_id=one, project_id=one, person_id=one)
+    before = index_of(everything(1))
+    index = index_of(changes(1, tenants=[tenant], projects=[project], keys=[sent], limits=[on_key]), before)
+    config = index.keys.get(digest(SECRETS[0])).config
+    assert (config.key_id, config.project_id, config.person_id) == (one, one, one)
+    # It is found for the project and for the key, which have the same id here.
+    assert {(limit.id, limit.scope_id) for limit in config.limits} == {(one, one)}
+    assert one in index.limit_ids
+    without = LimitsRecord(scope="key", scope_id=one, time_zone="UTC", limits=[])
+    assert one not in index_of(changes(2, limits=[without]), index).limit_ids
+
+
 def test_limits_are_those_of_tenant_project_and_key_for_the_models_that_it_may_call():
     def told(scope, **fields):
         setting = LimitSetting(id=scope, kind="requests_per_minute", value=3, **fields)
