@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-import aiohttp
 import structlog
 from msgspec import UNSET
 
@@ -25,6 +24,7 @@ from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_proof import Verifier
 from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.control import Control
 from gateway.proxy.errors import unavailable, usage_not_recorded
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
@@ -169,7 +169,7 @@ class Background:
                 lease_seconds=settings.limits_lease_seconds,
             )
         headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
-        async with aiohttp.ClientSession(settings.control_url, headers=headers) as control:
+        async with Control(settings.control_url, headers) as control:
             verifier = Verifier(settings.config_keys, settings.gateway_id)
             store = ConfigStore(settings.state_dir / "snapshot.json", verifier)
             reports = ConfigReports(control, settings.gateway_id, self.describe, self.metrics)

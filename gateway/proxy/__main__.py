@@ -16,7 +16,6 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import aiohttp
 import structlog
 import uvloop
 
@@ -28,6 +27,7 @@ from gateway.proxy.config_proof import Verifier
 from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.connections import Connections
+from gateway.proxy.control import Control
 from gateway.proxy.handover import handed_over
 from gateway.proxy.http.server import HttpServer
 from gateway.proxy.intake import BodyBudget
@@ -105,7 +105,7 @@ async def serve(
     headers[REGION_HEADER] = settings.region
     async with (
         Connections(metrics, most=_connections()) as upstream,
-        aiohttp.ClientSession(settings.control_url, headers=headers) as control,
+        Control(settings.control_url, headers) as control,
     ):
         # No single backend gets all connections.
         router = Router(metrics, most_connections=min(MOST_CONNECTIONS, _connections() // 2))

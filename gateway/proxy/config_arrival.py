@@ -4,15 +4,13 @@ import asyncio
 import time
 from typing import BinaryIO
 
-import aiohttp
-
 from gateway.contract.signatures import NONCE_HEADER
 from gateway.contract.stream import ConfigHead, Unpacker
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.control import ControlAnswer
 from gateway.proxy.index import Index
 
-_AT_ONCE = 64 * 1024
 # Seconds of work before a rest: timers cannot measure less than a millisecond.
 _REST_AFTER_SECONDS = 0.002
 
@@ -50,16 +48,16 @@ class Arrival:
         """The builder's index. Raises ContractError if the message was cut off, or makes no sense."""
         return self._builder.index()
 
-    async def read(self, answer: aiohttp.ClientResponse, *, only_changes: bool = False) -> None:
+    async def read(self, answer: ControlAnswer, *, only_changes: bool = False) -> None:
         """Read the lines of an answer as they arrive. Each takes about a millisecond, so calls can run in between.
 
-        With `only_changes`, reading stops at the head of a complete configuration. Raises ContractError and
-        aiohttp.ClientError.
+        With `only_changes`, reading stops at the head of a complete configuration. Raises ContractError,
+        TimeoutError and TransportError.
         """
-        self._builder.proof = self._store.verifier.proof(answer.request_info.headers.get(NONCE_HEADER, ""))
+        self._builder.proof = self._store.verifier.proof(answer.sent.get(NONCE_HEADER, ""))
         unpacker = Unpacker()
         worked_seconds = 0.0
-        async for piece in answer.content.iter_chunked(_AT_ONCE):
+        async for piece in answer.pieces():
             begun_at = time.perf_counter()
             for line in unpacker.feed(piece):
                 self._builder.take(line)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-import aiohttp
 import structlog
 
 from gateway.contract import CONFIG_PATH, REVISION_HEADER, ContractError
@@ -21,6 +20,8 @@ from gateway.proxy.config_proof import new_nonce
 from gateway.proxy.config_refresh import Everything, query_after
 from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.control import Control, ControlAnswer, Patience
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.records import Keys
@@ -29,7 +30,7 @@ from gateway.proxy.vault import Vault
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
 # However slowly an answer comes: 400,000 keys take seconds.
-_LONGEST_ANSWER_SECONDS = 900.0
+_PATIENCE = Patience(900.0, silence=_POLL_SECONDS + 15.0)
 _OLD_NEWS_SECONDS = 2.0
 # Then refetch everything: the ledger's `used` numbers age.
 _CHANGES_ONLY_SECONDS = 6 * 3600.0
@@ -44,14 +45,14 @@ class ConfigClient:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        control: Control,
         store: ConfigStore,
         apply: Callable[[Index], None],
         reports: ConfigReports,
         metrics: Metrics,
         vault: Vault,
     ) -> None:
-        self._session = session
+        self._control = control
         self._vault = vault
         self._store = store
         self._apply = apply
@@ -111,7 +112,7 @@ class ConfigClient:
         while True:
             try:
                 await self._ask_once()
-            except (aiohttp.ClientError, TimeoutError, ContractError, OSError) as error:
+            except (TransportError, TimeoutError, ContractError, OSError) as error:
                 self._metrics.control_up.set(0)
                 if isinstance(error, ContractError):
                     self._reports.note(str(error))
@@ -154,7 +155,7 @@ class ConfigClient:
                 elif newest == str(self._revision):
                     self._confirm_copy()
                 return
-            answer.raise_for_status()
+            answer.require_useful()
             self._has_caught_up = True
             try:
                 if answer.content_type == CONFIG_TYPE:
@@ -167,7 +168,7 @@ class ConfigClient:
                 self._is_confirmed = False
                 raise
 
-    def _require_nothing_newer(self, answer: aiohttp.ClientResponse) -> None:
+    def _require_nothing_newer(self, answer: ControlAnswer) -> None:
         """Raises ContractError if somebody else than the console says so. A doubt ends with the next genuine answer."""
         try:
             self._store.verifier.require_nothing_newer(answer)
@@ -187,12 +188,10 @@ class ConfigClient:
             return query_after(*self._position)
         return query_after(0, wait_seconds=_POLL_SECONDS)
 
-    def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[ControlAnswer]:
         headers = {"accept": f"{CONFIG_TYPE}, application/json", VERSIONS_HEADER: READABLE}
         headers |= {PUBLIC_KEY_HEADER: self._vault.public_key, NONCE_HEADER: new_nonce()}
-        longest, silent = _LONGEST_ANSWER_SECONDS, _POLL_SECONDS + 15
-        timeout = aiohttp.ClientTimeout(total=longest, sock_connect=3, sock_read=silent)
-        return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
+        return self._control.get(CONFIG_PATH, query=question, headers=headers, patience=_PATIENCE)
 
     async def _receive_whole(self, body: bytes) -> None:
         """Process a `ConfigSnapshot`."""
@@ -203,7 +202,7 @@ class ConfigClient:
             await self._keep(lambda: self._store.keep_whole(body))
 
     async def _receive(
-        self, answer: aiohttp.ClientResponse, index: Index | None, followed: tuple[int, str] | None
+        self, answer: ControlAnswer, index: Index | None, followed: tuple[int, str] | None
     ) -> None:
         """Process an answer to a request made while `index` was in force and `followed` was arriving."""
         builder = IndexBuilder(index)
@@ -285,7 +284,7 @@ class ConfigClient:
             try:
                 if await self._refresh_once():
                     return
-            except (aiohttp.ClientError, TimeoutError, ContractError, OSError) as error:
+            except (TransportError, TimeoutError, ContractError, OSError) as error:
                 if isinstance(error, ContractError):
                     self._reports.note(str(error))
                 reason = f"{type(error).__name__}: {error}"

@@ -4,8 +4,6 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 
-import aiohttp
-
 from gateway.contract import REVISION_HEADER, ContractError, decode
 from gateway.contract.signatures import (
     NONCE_HEADER,
@@ -17,6 +15,7 @@ from gateway.contract.signatures import (
     why_not_genuine,
 )
 from gateway.contract.versions import spoken
+from gateway.proxy.control import ControlAnswer
 
 
 class Proof:
@@ -60,7 +59,7 @@ class Verifier:
         """A check of one message: an answer to a request with `nonce`, or a copy from the disk (None)."""
         return Proof(self._pins, self._gateway, nonce)
 
-    def require_nothing_newer(self, answer: aiohttp.ClientResponse) -> None:
+    def require_nothing_newer(self, answer: ControlAnswer) -> None:
         """Raises ContractError unless the console itself said, to this request, that there is nothing newer.
 
         Otherwise whoever is between could keep revocations from this gateway without anybody's notice.
@@ -70,14 +69,12 @@ class Verifier:
         newest = answer.headers.get(REVISION_HEADER, "")
         if not (newest.isascii() and newest.isdigit()):
             raise ContractError("The answer that nothing is newer is refused: it names no revision.")
-        # What the gateway itself asked: a redirect may name a revision that it does not have.
-        asked = answer.history[0].url if answer.history else answer.url
-        message = nothing_newer(spoken(answer.headers), int(newest), int(asked.query["after"]))
+        message = nothing_newer(spoken(answer.headers), int(newest), int(answer.query["after"]))
         try:
             seal = decode(Seal, answer.headers.get(SEAL_HEADER, "null").encode())
         except ContractError:
             seal = None
-        nonce = answer.request_info.headers.get(NONCE_HEADER, "")
+        nonce = answer.sent.get(NONCE_HEADER, "")
         if reason := why_not_genuine(message, seal, self._pins, self._gateway, nonce):
             raise ContractError(f"The answer that nothing is newer is refused: {reason}.")
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-import aiohttp
-
 from gateway.contract import REVISION_HEADER, ContractError
 from gateway.contract.stream import CONFIG_TYPE
 from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.control import ControlAnswer
 from gateway.proxy.index import Index
 
 # The most requests for later changes. Each takes milliseconds.
@@ -40,7 +39,7 @@ class Everything:
 
     def __init__(
         self,
-        get: Callable[[Query], AbstractAsyncContextManager[aiohttp.ClientResponse]],
+        get: Callable[[Query], AbstractAsyncContextManager[ControlAnswer]],
         store: ConfigStore,
         before: Index | None,
         beyond: int,
@@ -62,10 +61,10 @@ class Everything:
     async def fetch(self) -> Index | None:
         """The complete configuration, as new as `position` is now; None if it cannot be brought up to date.
 
-        Raises ContractError and aiohttp.ClientError. Puts nothing in force and writes only a draft to disk.
+        Raises ContractError, TimeoutError and TransportError. Puts nothing in force and writes only a draft to disk.
         """
         async with self._get(query_after(self._beyond)) as answer:
-            answer.raise_for_status()
+            answer.require_useful()
             if answer.status == 204:
                 self._store.verifier.require_nothing_newer(answer)
                 self.newest = answer.headers.get(REVISION_HEADER, "")
@@ -96,7 +95,7 @@ class Everything:
         """`index` with later changes, which are also added to the copy on disk; None if they are unavailable."""
         self.newest = ""
         async with self._get(query_after(index.revision, index.state)) as answer:
-            answer.raise_for_status()
+            answer.require_useful()
             if answer.status == 204:
                 self._store.verifier.require_nothing_newer(answer)
                 self.newest = answer.headers.get(REVISION_HEADER, "")

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-import aiohttp
 import structlog
 
 from gateway.contract import Ack, ack_path, encode, v1_usage
 from gateway.contract.usage import RefusedRevision
+from gateway.proxy.control import Control, Patience
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.metrics import Metrics
 
 _log = structlog.get_logger()
 _ACK_SECONDS = 5.0
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_PATIENCE = Patience(5.0)
 
 
 class ConfigReports:
@@ -21,12 +22,12 @@ class ConfigReports:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        control: Control,
         gateway_id: str,
         describe: Callable[[str, RefusedRevision | None], Ack],
         metrics: Metrics,
     ) -> None:
-        self._session = session
+        self._control = control
         self._gateway_id = gateway_id
         self._describe = describe
         self._metrics = metrics
@@ -69,8 +70,10 @@ class ConfigReports:
     async def _send(self, ack: Ack) -> None:
         body = encode(ack if ack.contract_version > 1 else v1_usage.ack_of(ack))
         try:
-            async with self._session.post(ack_path(self._gateway_id), data=body, timeout=_TIMEOUT) as answer:
-                if answer.status >= 400:
+            async with self._control.post(
+                ack_path(self._gateway_id), data=body, patience=_PATIENCE
+            ) as answer:
+                if answer.status not in (200, 204):
                     _log.warning("ack_refused", status=answer.status)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (TransportError, TimeoutError) as error:
             _log.debug("ack_not_delivered", reason=f"{type(error).__name__}: {error}")

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import aiohttp
 import structlog
 
 from gateway.contract import LimitConfig, encode
@@ -24,6 +23,8 @@ from gateway.contract.refusals import (
     RefusedSample,
     RefusingLimit,
 )
+from gateway.proxy.control import Control, Patience
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.ids import new_call_id
 
 _log = structlog.get_logger()
@@ -35,7 +36,7 @@ _MINUTE = 60
 _MODEL = re.compile(r"[A-Za-z0-9._:/@+-]{1,200}")
 # As keys and tokens of this product begin.
 _SECRET = re.compile(r"qm[a-z]?_", re.IGNORECASE)
-_TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=3)
+_PATIENCE = Patience(10.0)
 # With these answers a batch can never succeed, or nobody reads it.
 _HOPELESS = (400, 404, 405, 413, 422)
 
@@ -153,11 +154,9 @@ def _described(limit: LimitConfig) -> RefusingLimit:
 class RefusalSender:
     """Sends reports. `spoken` is the version of the contract that the control plane speaks now."""
 
-    def __init__(
-        self, refused: RefusedCalls, session: aiohttp.ClientSession, spoken: Callable[[], int]
-    ) -> None:
+    def __init__(self, refused: RefusedCalls, control: Control, spoken: Callable[[], int]) -> None:
         self._refused = refused
-        self._session = session
+        self._control = control
         self._spoken = spoken
 
     async def run(self) -> None:
@@ -182,8 +181,8 @@ class RefusalSender:
     async def _post(self, batch: RefusalBatch) -> int:
         """The status of the answer; 0 without one."""
         try:
-            async with self._session.post(REFUSALS_PATH, data=encode(batch), timeout=_TIMEOUT) as answer:
+            async with self._control.post(REFUSALS_PATH, data=encode(batch), patience=_PATIENCE) as answer:
                 return answer.status
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (TransportError, TimeoutError) as error:
             _log.debug("refusals_not_delivered", reason=f"{type(error).__name__}: {error}")
             return 0

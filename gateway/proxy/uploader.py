@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import orjson
 import structlog
@@ -24,6 +23,8 @@ from gateway.contract import (
 )
 from gateway.contract.versions import VERSION_HEADER
 from gateway.proxy.backoff import Backoff
+from gateway.proxy.control import Control, Patience
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.segments import read_bodies, read_checked_bodies
 from gateway.proxy.spool import Spool, SpoolError, sync_directory
@@ -38,7 +39,7 @@ _PROBLEM = (
     "application/problem+json"
 )
 _VERSION = {VERSION_HEADER: str(USAGE_VERSION)}
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
+_PATIENCE = Patience(30.0)
 
 
 class _Name(msgspec.Struct):
@@ -58,7 +59,7 @@ class Uploader:
     def __init__(
         self,
         spool: Spool,
-        session: aiohttp.ClientSession,
+        control: Control,
         rejected: Path,
         metrics: Metrics,
         spoken: Callable[[], int] = lambda: USAGE_VERSION,
@@ -67,14 +68,14 @@ class Uploader:
 
         Args:
             spool: where usage waits.
-            session: connections to the control plane.
+            control: the control plane.
             rejected: the folder for usage that the control plane never accepts.
             metrics: counts that usage.
             spoken: the version of the contract that the control plane speaks now.
         """
         self._spoken = spoken
         self._spool = spool
-        self._session = session
+        self._control = control
         self._rejected = rejected
         self._metrics = metrics
 
@@ -129,8 +130,8 @@ class Uploader:
         while True:
             try:
                 body, version = self._message(events)
-                async with self._session.post(
-                    USAGE_PATH, data=body, headers=version, timeout=_TIMEOUT
+                async with self._control.post(
+                    USAGE_PATH, data=body, headers=version, patience=_PATIENCE
                 ) as answer:
                     content = await answer.read()
                     if answer.status == 200:
@@ -144,7 +145,7 @@ class Uploader:
                     ):
                         raise Poisoned(f"{answer.status}: {content[:500].decode(errors='replace')}")
                     problem = f"status {answer.status}"
-            except (aiohttp.ClientError, TimeoutError, ContractError) as error:
+            except (TransportError, TimeoutError, ContractError) as error:
                 problem = f"{type(error).__name__}: {error}"
             wait = backoff.next_wait()
             _log.warning(

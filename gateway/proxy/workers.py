@@ -21,12 +21,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import aiohttp
 import structlog
 
 from gateway.contract import CONFIG_PATH
 from gateway.contract.versions import READABLE, VERSIONS_HEADER, spoken
 from gateway.proxy.backoff import Backoff
+from gateway.proxy.control import Control
+from gateway.proxy.http.errors import TransportError
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.segments import SUFFIX
 from gateway.proxy.settings import Settings
@@ -173,7 +174,7 @@ async def send_left_over(settings: Settings) -> None:
     spool = Spool(settings.state_dir / "spool")
     spool.start()
     headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
-    async with aiohttp.ClientSession(settings.control_url, headers=headers) as control:
+    async with Control(settings.control_url, headers) as control:
         sending = asyncio.create_task(_send(spool, control, settings.state_dir / "rejected", metrics))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,19 +186,17 @@ async def send_left_over(settings: Settings) -> None:
     _log.info("left_over_usage_ended", spool_pending=spool.pending)
 
 
-async def _send(spool: Spool, control: aiohttp.ClientSession, rejected: Path, metrics: Metrics) -> None:
+async def _send(spool: Spool, control: Control, rejected: Path, metrics: Metrics) -> None:
     """Send a spool in the version of the contract that the control plane speaks, which is asked first."""
     backoff = Backoff()
     # Beyond every revision, so the answer is short and comes at once.
     nothing = {"after": str(10**17), "wait": "0"}
     while True:
         try:
-            async with control.get(
-                CONFIG_PATH, params=nothing, headers={VERSIONS_HEADER: READABLE}
-            ) as answer:
-                answer.raise_for_status()
+            async with control.get(CONFIG_PATH, query=nothing, headers={VERSIONS_HEADER: READABLE}) as answer:
+                answer.require_useful()
                 version = spoken(answer.headers)
                 break
-        except (aiohttp.ClientError, TimeoutError):
+        except (TransportError, TimeoutError):
             await asyncio.sleep(backoff.next_wait())
     await Uploader(spool, control, rejected, metrics, lambda: version).send_all()

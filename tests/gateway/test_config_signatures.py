@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import uuid
 
-import aiohttp
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,6 +17,7 @@ from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_proof import Verifier
 from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.control import Control
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.settings import SettingsError, read_settings
 from gateway.proxy.vault import Vault
@@ -168,12 +168,12 @@ class Pinned:
     def run(self, scenario):
         async def work():
             headers = {"authorization": f"Bearer {self.control.token}"}
-            async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
+            async with Control(self.control.url, headers) as control:
                 vault, metrics = Vault(self.file.parent, None), Metrics()
                 self.metrics = metrics
-                self.reports = ConfigReports(session, "gw-test", self.describe, metrics)
+                self.reports = ConfigReports(control, "gw-test", self.describe, metrics)
                 store = ConfigStore(self.file, Verifier([pin(OLDER)], "gw-test"))
-                client = ConfigClient(session, store, self.applied.append, self.reports, metrics, vault)
+                client = ConfigClient(control, store, self.applied.append, self.reports, metrics, vault)
                 work = [asyncio.create_task(client.poll()), asyncio.create_task(self.reports.run())]
                 try:
                     await scenario(self)

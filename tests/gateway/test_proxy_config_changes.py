@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -205,13 +204,9 @@ def test_what_can_wait_takes_half_of_the_time(can_wait, tmp_path, monkeypatch):
             time.sleep(0.001)
 
     class Answer:
-        request_info = SimpleNamespace(headers={})
+        sent = {}
 
-        @property
-        def content(self):
-            return self
-
-        async def iter_chunked(self, size):
+        async def pieces(self):
             for part in parts:
                 yield pack([part])
 

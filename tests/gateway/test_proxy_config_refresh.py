@@ -7,7 +7,6 @@ import tempfile
 import threading
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from gateway.contract import Ack, digest
@@ -16,6 +15,7 @@ from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_reports import ConfigReports
 from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.control import Control
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.vault import Vault
 from tests.gateway.config_lines import (
@@ -85,11 +85,11 @@ class Follower:
 
         async def work():
             headers = {"authorization": f"Bearer {self.control.token}"}
-            async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
+            async with Control(self.control.url, headers) as control:
                 vault, metrics = Vault(self.file.parent, None), Metrics()
-                reports = ConfigReports(session, "gw-test", self.describe, metrics)
+                reports = ConfigReports(control, "gw-test", self.describe, metrics)
                 store = ConfigStore(self.file)
-                client = ConfigClient(session, store, self.applied.append, reports, metrics, vault)
+                client = ConfigClient(control, store, self.applied.append, reports, metrics, vault)
                 if again:
                     self.applied.clear()
                     client.load_from_disk()

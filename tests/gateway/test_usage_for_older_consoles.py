@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 
 from gateway.contract import USAGE_PATH, UsageBatch, UsageReceipt, decode, encode, v1_usage
 from gateway.contract.versions import VERSION_HEADER
+from gateway.proxy.control import Control
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.spool import Spool
 from gateway.proxy.uploader import Uploader
@@ -34,8 +35,8 @@ def sent(tmp_path, *events, spoken, damage=lambda written: written):
         spool = Spool(tmp_path / "spool")
         spool.start()
         try:
-            async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
-                uploader = Uploader(spool, session, tmp_path / "rejected", Metrics(), spoken)
+            async with Control(f"http://127.0.0.1:{runner.addresses[0][1]}", {}) as control:
+                uploader = Uploader(spool, control, tmp_path / "rejected", Metrics(), spoken)
                 for one in events:
                     await spool.append(one)
                 await spool.checkpoint()
