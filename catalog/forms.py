@@ -132,7 +132,7 @@ class AccessRequestForm(forms.Form):
 class DecisionForm(ShowsErrorsOfHiddenFields, forms.Form):
     """A reviewer's verdict. A rejection requires a comment; the action checks this."""
 
-    verdict = forms.ChoiceField(choices=ReviewDecision.Verdict.choices)
+    verdict = forms.ChoiceField(label=_("Decision"), choices=ReviewDecision.Verdict.choices)
     # The facts that the page shows.
     seen = forms.JSONField(
         required=False,
@@ -141,7 +141,7 @@ class DecisionForm(ShowsErrorsOfHiddenFields, forms.Form):
             "invalid": _("The form does not say which facts it was made for. Open the page again.")
         },
     )
-    comment = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)
+    comment = forms.CharField(label=_("Comment"), max_length=2000, required=False, widget=forms.Textarea)
 
 
 class ClaimForm(forms.Form):

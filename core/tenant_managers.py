@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Proto
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models.manager import BaseManager
+from django.utils.translation import gettext_lazy as _
 
 from core.principals import Principal
 from core.reading import Noted, note_tenant
@@ -98,7 +99,7 @@ class TenantOwned(Noted):
     queryset_class: ClassVar[type[TenantQuerySet[Self]]] = TenantQuerySet
     visible_to_staff: ClassVar[frozenset[str]] = SEE_ALL_ROWS
 
-    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT)
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"))
 
     # Django uses the first manager itself: in the admin, for uniqueness and for reverse relations.
     unscoped = models.Manager()

@@ -22,6 +22,8 @@ from deployments.generation_field import GenerationField
 from deployments.models import Route
 from deployments.models.routes import MOST_FIRST_TOKEN_MS
 
+_STICKY = Route._meta.get_field("is_sticky")
+
 
 class HandlingForm(ShowsErrorsOfHiddenFields, forms.ModelForm):  # type: ignore[type-arg]
     """All settings of how the calls of a route are handled."""
@@ -29,7 +31,10 @@ class HandlingForm(ShowsErrorsOfHiddenFields, forms.ModelForm):  # type: ignore[
     generation = GenerationField()
     # Not a check box: a page that is older than a field sends neither.
     is_sticky = forms.TypedChoiceField(
-        choices=[("False", _("No")), ("True", _("Yes"))], coerce=lambda chosen: chosen == "True"
+        label=capfirst(_STICKY.verbose_name),
+        help_text=_STICKY.help_text,
+        choices=[("False", _("No")), ("True", _("Yes"))],
+        coerce=lambda chosen: chosen == "True",
     )
 
     class Meta:
@@ -39,11 +44,6 @@ class HandlingForm(ShowsErrorsOfHiddenFields, forms.ModelForm):  # type: ignore[
     def __init__(self, data: Any = None, *, route: Route) -> None:
         super().__init__(data, instance=route)
         self.fields["generation"].initial = route.generation
-        column = Route._meta.get_field("is_sticky")
-        self.fields["is_sticky"].label, self.fields["is_sticky"].help_text = (
-            capfirst(column.verbose_name),
-            column.help_text,
-        )
         style(self, *Route.HANDLING)
 
     def wanted(self) -> dict[str, Any]:

@@ -28,15 +28,15 @@ class GroupMapping(Noted):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    group = NameField(max_length=200)
+    group = NameField(_("group"), max_length=200)
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_mappings")
-    role = models.CharField(max_length=10, choices=Role, blank=True)
-    staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
+    role = models.CharField(_("role"), max_length=10, choices=Role, blank=True)
+    staff_role = models.CharField(_("staff role"), max_length=30, choices=StaffRole, blank=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
     # When everyone it concerns had been checked.
-    applied_at = models.DateTimeField(null=True, editable=False)
+    applied_at = models.DateTimeField(_("applied"), null=True, editable=False)
 
     objects = GroupMappingQuerySet.as_manager()
 
@@ -71,11 +71,11 @@ class DirectoryGroup(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # As the directory writes it.
-    display_name = models.CharField(max_length=200, unique=True)
-    external_id = models.CharField(max_length=200, blank=True, db_index=True)
+    display_name = models.CharField(_("display name"), max_length=200, unique=True)
+    external_id = models.CharField(_("external ID"), max_length=200, blank=True, db_index=True)
     members = models.ManyToManyField(User, related_name="directory_groups", blank=True)
-    created_at = models.DateTimeField(default=now, editable=False)
-    changed_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+    changed_at = models.DateTimeField(_("changed at"), default=now, editable=False)
 
     class Meta:
         verbose_name = _("directory group")
@@ -135,18 +135,24 @@ class ScimToken(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = NameField(max_length=80)
-    prefix = models.CharField(max_length=12)
+    name = NameField(_("name"), max_length=80)
+    prefix = models.CharField(_("token begins with"), max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
     # Null: issued by the platform, or by an administrator who was alone.
-    made_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
-    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
-    confirmed_at = models.DateTimeField(null=True, editable=False)
-    replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", editable=False)
-    expires_at = models.DateTimeField()
-    last_used_at = models.DateTimeField(null=True)
-    revoked_at = models.DateTimeField(null=True)
+    made_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("created by"), null=True, related_name="+", editable=False
+    )
+    confirmed_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("confirmed by"), null=True, related_name="+", editable=False
+    )
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, editable=False)
+    replaces = models.ForeignKey(
+        "self", models.PROTECT, verbose_name=_("replaces"), null=True, related_name="+", editable=False
+    )
+    expires_at = models.DateTimeField(_("expires"))
+    last_used_at = models.DateTimeField(_("last used"), null=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
 
     class Meta:
         verbose_name = _("directory token")
@@ -170,18 +176,20 @@ class FederatedIdentity(Noted):
     """A person as their OpenID provider knows them: (issuer, subject) never changes, but an address can."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="identities")
-    issuer = models.CharField(max_length=300)
-    subject = models.CharField(max_length=255)
-    groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
-    checked_at = models.DateTimeField(null=True)
+    user = models.ForeignKey(User, models.CASCADE, verbose_name=_("user"), related_name="identities")
+    issuer = models.CharField(_("issuer"), max_length=300)
+    subject = models.CharField(_("subject"), max_length=255)
+    groups = ArrayField(
+        models.CharField(max_length=200), verbose_name=_("groups"), default=list
+    )  # as of `checked_at`
+    checked_at = models.DateTimeField(_("checked"), null=True)
     # When a worker started to ask the provider.
     claimed_at = models.DateTimeField(null=True, editable=False)
     # When the provider stopped vouching for them.
-    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_at = models.DateTimeField(_("refused"), null=True, editable=False)
     # Encrypted; for the periodic check.
     refresh_token = models.BinaryField(null=True, editable=False)
-    signed_in_at = models.DateTimeField(null=True)
+    signed_in_at = models.DateTimeField(_("signed in"), null=True)
 
     person_column = "user_id"
 

@@ -51,9 +51,9 @@ class Export(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(  # type: ignore[assignment]  # null: of all tenants, for auditors
-        Tenant, models.PROTECT, null=True, blank=True, related_name="+"
+        Tenant, models.PROTECT, verbose_name=_("tenant"), null=True, blank=True, related_name="+"
     )
-    kind = models.CharField(max_length=12, choices=kinds.choices)
+    kind = models.CharField(_("kind"), max_length=12, choices=kinds.choices)
     # How a CSV file is written; docs/billing.md.
     csv_format = models.CharField(
         max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
@@ -68,24 +68,26 @@ class Export(TenantOwned):
         editable=False,
         db_default=models.Value([], ArrayField(models.UUIDField())),
     )
-    start_day = models.DateField()
-    end_day = models.DateField()  # included
-    project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="+")  # null: all
-    requested_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
+    start_day = models.DateField(_("first day"))
+    end_day = models.DateField(_("last day"))  # included
+    project = models.ForeignKey(
+        Project, models.PROTECT, verbose_name=_("project"), null=True, blank=True, related_name="+"
+    )  # null: all
+    requested_by = models.ForeignKey(User, models.PROTECT, verbose_name=_("requested by"), related_name="+")
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.QUEUED)
     rows_done = models.BigIntegerField(default=0)
-    rows_total = models.BigIntegerField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField(default=now, editable=False)
+    rows_total = models.BigIntegerField(_("rows"), null=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
     heartbeat_at = models.DateTimeField(null=True)  # while building
-    finished_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    expires_at = models.DateTimeField(_("expires"), null=True)
     currency = models.CharField(max_length=3, blank=True)
     # Sum of the file's amounts.
     total = models.DecimalField(max_digits=38, decimal_places=14, null=True)
-    size_bytes = models.BigIntegerField(null=True)
-    sha256 = models.CharField(max_length=64, blank=True)
-    error = models.CharField(max_length=500, blank=True)
+    size_bytes = models.BigIntegerField(_("size in bytes"), null=True)
+    sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
+    error = models.CharField(_("error"), max_length=500, blank=True)
     # True for an export of a closing tenant, whose file is kept.
     is_final = models.BooleanField(default=False, db_default=False)
 

@@ -146,7 +146,7 @@ class RoleForm(forms.Form):
     """Another role for a member. `confirmed` is set once the person who decides has seen the impact."""
 
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, widget=forms.RadioSelect)
-    confirmed = forms.BooleanField(required=False)
+    confirmed = forms.BooleanField(label=_("Confirmed"), required=False)
 
 
 class ProjectRoleForm(forms.Form):
@@ -154,10 +154,11 @@ class ProjectRoleForm(forms.Form):
 
     project = PickField(Project, by="slug", label=_("Project"), empty_label=None)
     role = forms.ChoiceField(
+        label=_("Role"),
         choices=[("", _("Tenant role")), *PROJECT_ROLE_CHOICES],
         required=False,
     )
-    confirmed = forms.BooleanField(required=False)
+    confirmed = forms.BooleanField(label=_("Confirmed"), required=False)
 
     def __init__(
         self,

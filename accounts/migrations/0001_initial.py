@@ -186,7 +186,10 @@ class Migration(migrations.Migration):
                 (
                     "user",
                     models.ForeignKey(
-                        settings.AUTH_USER_MODEL, models.CASCADE, related_name="staff_role_assignments"
+                        settings.AUTH_USER_MODEL,
+                        models.CASCADE,
+                        related_name="staff_role_assignments",
+                        verbose_name="user",
                     ),
                 ),
                 (
@@ -201,6 +204,7 @@ class Migration(migrations.Migration):
                             ("controller", "Controller"),
                             ("auditor", "Auditor"),
                         ],
+                        verbose_name="role",
                     ),
                 ),
                 (
@@ -209,9 +213,10 @@ class Migration(migrations.Migration):
                         max_length=6,
                         default="person",
                         choices=[("person", "Given by a person"), ("group", "Given by a group mapping")],
+                        verbose_name="source",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "staff role assignment",

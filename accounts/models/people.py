@@ -143,10 +143,12 @@ class StaffRoleAssignment(models.Model):
     """A person's staff role and its source; the group of that name holds the permissions."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="staff_role_assignments")
-    role = models.CharField(max_length=30, choices=StaffRole)
-    source = models.CharField(max_length=6, choices=Source, default=Source.PERSON)
-    created_at = models.DateTimeField(default=now, editable=False)
+    user = models.ForeignKey(
+        User, models.CASCADE, verbose_name=_("user"), related_name="staff_role_assignments"
+    )
+    role = models.CharField(_("role"), max_length=30, choices=StaffRole)
+    source = models.CharField(_("source"), max_length=6, choices=Source, default=Source.PERSON)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta:
         verbose_name = _("staff role assignment")

@@ -17,6 +17,7 @@ from django.shortcuts import redirect
 from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
@@ -41,7 +42,9 @@ class TypedAddress(UsernameField):
 class SignInForm(AuthenticationForm):
     """Address and password. A text that is not an address matches nobody, and counts as a failure like any other."""
 
-    username = TypedAddress(widget=forms.TextInput(attrs={"autofocus": True}))
+    username = TypedAddress(
+        label=gettext_lazy("E-mail address"), widget=forms.TextInput(attrs={"autofocus": True})
+    )
 
 
 @method_decorator(never_cache, name="dispatch")

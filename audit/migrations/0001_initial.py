@@ -42,17 +42,27 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
-                        "tenants.tenant", models.PROTECT, null=True, related_name="+", db_index=False
+                        "tenants.tenant",
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        db_index=False,
+                        verbose_name="tenant",
                     ),
                 ),
-                ("at", models.DateTimeField(db_default=ClockTime(), editable=False)),
+                ("at", models.DateTimeField(db_default=ClockTime(), editable=False, verbose_name="time")),
                 (
                     "actor",
                     models.ForeignKey(
-                        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        db_index=False,
+                        verbose_name="actor",
                     ),
                 ),
-                ("actor_label", models.CharField(max_length=254)),
+                ("actor_label", models.CharField(max_length=254, verbose_name="actor")),
                 (
                     "acting_as",
                     models.CharField(
@@ -68,26 +78,49 @@ class Migration(migrations.Migration):
                             ("directory", "Directory"),
                             ("platform", "Platform"),
                         ],
+                        verbose_name="acting as",
                     ),
                 ),
                 (
                     "on_behalf_of",
                     models.ForeignKey(
-                        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        db_index=False,
+                        verbose_name="on behalf of",
                     ),
                 ),
-                ("on_behalf_of_label", models.CharField(max_length=254, blank=True, db_default="")),
-                ("reason", models.CharField(max_length=1000, blank=True, db_default="")),
-                ("verb", models.CharField(max_length=80)),
-                ("subject_type", models.CharField(max_length=80)),
-                ("subject_id", models.CharField(max_length=64)),
-                ("subject_label", models.CharField(max_length=200)),
-                ("details", models.JSONField(default=dict)),
-                ("changes", models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))),
-                ("request_id", models.CharField(max_length=64, blank=True)),
-                ("trace_id", models.CharField(max_length=32, blank=True, db_default="")),
-                ("address", models.GenericIPAddressField(null=True)),
-                ("user_agent", models.CharField(max_length=300, blank=True)),
+                (
+                    "on_behalf_of_label",
+                    models.CharField(max_length=254, blank=True, db_default="", verbose_name="on behalf of"),
+                ),
+                (
+                    "reason",
+                    models.CharField(max_length=1000, blank=True, db_default="", verbose_name="reason"),
+                ),
+                ("verb", models.CharField(max_length=80, verbose_name="action")),
+                ("subject_type", models.CharField(max_length=80, verbose_name="subject type")),
+                ("subject_id", models.CharField(max_length=64, verbose_name="subject ID")),
+                ("subject_label", models.CharField(max_length=200, verbose_name="subject")),
+                ("details", models.JSONField(default=dict, verbose_name="details")),
+                (
+                    "changes",
+                    models.JSONField(
+                        default=dict, db_default=models.Value({}, models.JSONField()), verbose_name="changes"
+                    ),
+                ),
+                ("request_id", models.CharField(max_length=64, blank=True, verbose_name="request ID")),
+                (
+                    "trace_id",
+                    models.CharField(max_length=32, blank=True, db_default="", verbose_name="trace ID"),
+                ),
+                ("address", models.GenericIPAddressField(null=True, verbose_name="IP address")),
+                (
+                    "user_agent",
+                    models.CharField(max_length=300, blank=True, verbose_name="browser or program"),
+                ),
                 ("salt", models.BinaryField(db_default=NewSalt())),
                 ("leaf_salts", models.JSONField(null=True, editable=False)),
             ],
@@ -167,7 +200,7 @@ class Migration(migrations.Migration):
             "StaffRead",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 ("person", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
                 ("hour", models.DateTimeField()),
                 ("kinds", ArrayField(models.CharField(max_length=120))),

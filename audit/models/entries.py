@@ -57,32 +57,47 @@ class AuditEntry(TenantOwned):
 
     id = models.UUIDField(primary_key=True, db_default=NewEntryId(), editable=False)
     tenant = models.ForeignKey(  # type: ignore[assignment]
-        "tenants.Tenant", models.PROTECT, null=True, related_name="+", db_index=False
+        "tenants.Tenant",
+        models.PROTECT,
+        verbose_name=_("tenant"),
+        null=True,
+        related_name="+",
+        db_index=False,
     )
-    at = models.DateTimeField(db_default=ClockTime(), editable=False)
+    at = models.DateTimeField(_("time"), db_default=ClockTime(), editable=False)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        verbose_name=_("actor"),
+        null=True,
+        related_name="+",
+        db_index=False,
     )
-    actor_label = models.CharField(max_length=254)
+    actor_label = models.CharField(_("actor"), max_length=254)
     # Empty in entries from before we recorded it.
-    acting_as = models.CharField(max_length=20, choices=ActingAs, blank=True, db_default="")
+    acting_as = models.CharField(_("acting as"), max_length=20, choices=ActingAs, blank=True, db_default="")
     on_behalf_of = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        verbose_name=_("on behalf of"),
+        null=True,
+        related_name="+",
+        db_index=False,
     )
-    on_behalf_of_label = models.CharField(max_length=254, blank=True, db_default="")
-    reason = models.CharField(max_length=1000, blank=True, db_default="")
-    verb = models.CharField(max_length=80)
-    subject_type = models.CharField(max_length=80)
-    subject_id = models.CharField(max_length=64)
-    subject_label = models.CharField(max_length=200)
+    on_behalf_of_label = models.CharField(_("on behalf of"), max_length=254, blank=True, db_default="")
+    reason = models.CharField(_("reason"), max_length=1000, blank=True, db_default="")
+    verb = models.CharField(_("action"), max_length=80)
+    subject_type = models.CharField(_("subject type"), max_length=80)
+    subject_id = models.CharField(_("subject ID"), max_length=64)
+    subject_label = models.CharField(_("subject"), max_length=200)
     # {name: fact}: further facts of the action, such as {"prefix": "qm_x7Jf…"}.
-    details = models.JSONField(default=dict)
+    details = models.JSONField(_("details"), default=dict)
     # {field: [before, after]}
-    changes = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
-    request_id = models.CharField(max_length=64, blank=True)
-    trace_id = models.CharField(max_length=32, blank=True, db_default="")  # W3C trace context
-    address = models.GenericIPAddressField(null=True)
-    user_agent = models.CharField(max_length=300, blank=True)
+    changes = models.JSONField(_("changes"), default=dict, db_default=models.Value({}, models.JSONField()))
+    request_id = models.CharField(_("request ID"), max_length=64, blank=True)
+    trace_id = models.CharField(_("trace ID"), max_length=32, blank=True, db_default="")  # W3C trace context
+    address = models.GenericIPAddressField(_("IP address"), null=True)
+    user_agent = models.CharField(_("browser or program"), max_length=300, blank=True)
     # Empty after words were erased.
     salt = models.BinaryField(db_default=NewSalt(), editable=False)
     # The salts of the remaining words, after words were erased.

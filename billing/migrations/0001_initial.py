@@ -37,7 +37,7 @@ KINDS = [
             ("needs_price", models.BooleanField(default=True, verbose_name="needs a price")),
             ("is_known", models.BooleanField(default=True, verbose_name="described")),
             ("place", models.DecimalField(decimal_places=0, editable=False, max_digits=1000)),
-            ("created_at", models.DateTimeField(default=now, editable=False)),
+            ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
         ],
         options={
             "db_table": "usage_kind",
@@ -73,7 +73,7 @@ PRICES = [
         fields=[
             ("id", models.AutoField(primary_key=True, serialize=False)),
             ("model", models.ForeignKey("billing.billedmodel", models.PROTECT, related_name="skus")),
-            ("kind", models.CharField(max_length=40)),
+            ("kind", models.CharField(max_length=40, verbose_name="kind")),
         ],
         options={
             "db_table": "sku",
@@ -86,17 +86,31 @@ PRICES = [
         name="Price",
         fields=[
             ("id", models.UUIDField(default=uuid7, editable=False, primary_key=True, serialize=False)),
-            ("sku", models.ForeignKey("billing.sku", models.PROTECT, related_name="prices")),
-            ("valid", DateTimeRangeField()),
-            ("per_million", models.DecimalField(decimal_places=8, max_digits=18)),
-            ("currency", models.CharField(max_length=3)),
-            ("same_as", models.CharField(max_length=40, null=True)),
-            ("reason", models.CharField(max_length=300)),
+            (
+                "sku",
+                models.ForeignKey(
+                    "billing.sku",
+                    models.PROTECT,
+                    related_name="prices",
+                    verbose_name="model and kind of usage",
+                ),
+            ),
+            ("valid", DateTimeRangeField(verbose_name="valid for")),
+            ("per_million", models.DecimalField(decimal_places=8, max_digits=18, verbose_name="per million")),
+            ("currency", models.CharField(max_length=3, verbose_name="currency")),
+            ("same_as", models.CharField(max_length=40, null=True, verbose_name="same price as")),
+            ("reason", models.CharField(max_length=300, verbose_name="reason")),
             (
                 "created_by",
-                models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
+                models.ForeignKey(
+                    settings.AUTH_USER_MODEL,
+                    models.PROTECT,
+                    null=True,
+                    related_name="+",
+                    verbose_name="created by",
+                ),
             ),
-            ("created_at", models.DateTimeField(default=now, editable=False)),
+            ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
         ],
         options={
             "verbose_name": "price",
@@ -119,7 +133,11 @@ PERIODS_AND_LINES = [
             (
                 "tenant",
                 models.ForeignKey(
-                    "tenants.tenant", models.PROTECT, db_index=False, related_name="billing_periods"
+                    "tenants.tenant",
+                    models.PROTECT,
+                    db_index=False,
+                    related_name="billing_periods",
+                    verbose_name="tenant",
                 ),
             ),
             ("month", models.DateField()),
@@ -208,9 +226,14 @@ USAGE_FROM_ELSEWHERE = [
         name="QuarantinedEvent",
         fields=[
             ("id", models.UUIDField(default=uuid7, editable=False, primary_key=True, serialize=False)),
-            ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, null=True, related_name="+")),
-            ("source", models.CharField(max_length=40)),
-            ("event_id", models.CharField(max_length=200)),
+            (
+                "tenant",
+                models.ForeignKey(
+                    "tenants.tenant", models.PROTECT, null=True, related_name="+", verbose_name="tenant"
+                ),
+            ),
+            ("source", models.CharField(max_length=40, verbose_name="source")),
+            ("event_id", models.CharField(max_length=200, verbose_name="event ID")),
             (
                 "reason",
                 models.CharField(
@@ -220,11 +243,12 @@ USAGE_FROM_ELSEWHERE = [
                         ("malformed", "Malformed"),
                     ],
                     max_length=20,
+                    verbose_name="reason",
                 ),
             ),
-            ("payload", models.JSONField()),
+            ("payload", models.JSONField(verbose_name="content")),
             ("payload_sha", models.BinaryField()),
-            ("recorded_at", models.DateTimeField(default=now, editable=False)),
+            ("recorded_at", models.DateTimeField(default=now, editable=False, verbose_name="recorded")),
         ],
         options={
             "verbose_name": "quarantined event",

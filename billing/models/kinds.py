@@ -33,7 +33,7 @@ class UsageKind(models.Model):
     is_known = models.BooleanField(_("described"), default=True)
     # 10^(16·(id − 1)): where its count is in packed usage.
     place = models.DecimalField(max_digits=1000, decimal_places=0, editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta:
         db_table = "usage_kind"

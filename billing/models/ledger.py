@@ -63,7 +63,7 @@ class Sku(models.Model):
     id = models.AutoField(primary_key=True)
     model = models.ForeignKey(BilledModel, models.PROTECT, related_name="skus")
     # The name of a UsageKind.
-    kind = models.CharField(max_length=40)
+    kind = models.CharField(_("kind"), max_length=40)
 
     class Meta:
         db_table = "sku"
@@ -81,16 +81,20 @@ class Price(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    sku = models.ForeignKey(Sku, models.PROTECT, related_name="prices")
+    sku = models.ForeignKey(
+        Sku, models.PROTECT, verbose_name=_("model and kind of usage"), related_name="prices"
+    )
     # [from, until); the price in force has no end.
-    valid = DateTimeRangeField()
-    per_million = models.DecimalField(max_digits=18, decimal_places=8)
-    currency = models.CharField(max_length=3)
+    valid = DateTimeRangeField(_("valid for"))
+    per_million = models.DecimalField(_("per million"), max_digits=18, decimal_places=8)
+    currency = models.CharField(_("currency"), max_length=3)
     # The kind whose price this price copies.
-    same_as = models.CharField(max_length=40, null=True)
-    reason = models.CharField(max_length=300)
-    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the platform
-    created_at = models.DateTimeField(default=now, editable=False)
+    same_as = models.CharField(_("same price as"), max_length=40, null=True)
+    reason = models.CharField(_("reason"), max_length=300)
+    created_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("created by"), null=True, related_name="+"
+    )  # null: the platform
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     objects = PriceQuerySet.as_manager()
 
@@ -224,14 +228,14 @@ class QuarantinedEvent(BillingOwned):
         MALFORMED = "malformed", _("Malformed")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")  # type: ignore[assignment]
-    source = models.CharField(max_length=40)
-    event_id = models.CharField(max_length=200)
-    reason = models.CharField(max_length=20, choices=Reason)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, verbose_name=_("tenant"), null=True, related_name="+")  # type: ignore[assignment]
+    source = models.CharField(_("source"), max_length=40)
+    event_id = models.CharField(_("event ID"), max_length=200)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason)
     # The event as the source sent it: the fields of UsageRecord, or whatever it sent instead.
-    payload = models.JSONField()
+    payload = models.JSONField(_("content"))
     payload_sha = models.BinaryField()
-    recorded_at = models.DateTimeField(default=now, editable=False)
+    recorded_at = models.DateTimeField(_("recorded"), default=now, editable=False)
 
     class Meta(BillingOwned.Meta):
         verbose_name = _("quarantined event")
@@ -255,7 +259,9 @@ class BillingPeriod(BillingOwned):
         CLOSED = "closed", _("Closed")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="billing_periods")
+    tenant = models.ForeignKey(
+        Tenant, models.PROTECT, verbose_name=_("tenant"), db_index=False, related_name="billing_periods"
+    )
     month = models.DateField()  # its first day
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     # The last day whose cost lines are posted.

@@ -21,20 +21,35 @@ class Migration(migrations.Migration):
             "AccessRequest",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 (
                     "project",
-                    models.ForeignKey("tenants.project", models.PROTECT, related_name="access_requests"),
+                    models.ForeignKey(
+                        "tenants.project",
+                        models.PROTECT,
+                        related_name="access_requests",
+                        verbose_name="project",
+                    ),
                 ),
                 (
                     "model",
-                    models.ForeignKey("catalog.catalogmodel", models.PROTECT, related_name="access_requests"),
+                    models.ForeignKey(
+                        "catalog.catalogmodel",
+                        models.PROTECT,
+                        related_name="access_requests",
+                        verbose_name="model",
+                    ),
                 ),
                 (
                     "requested_by",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        related_name="+",
+                        verbose_name="requested by",
+                    ),
                 ),
-                ("purpose", models.TextField(max_length=2000)),
+                ("purpose", models.TextField(max_length=2000, verbose_name="purpose")),
                 (
                     "data_class",
                     models.CharField(
@@ -45,20 +60,33 @@ class Migration(migrations.Migration):
                             ("confidential", "Confidential"),
                             ("restricted", "Restricted"),
                         ],
+                        verbose_name="data class",
                     ),
                 ),
-                ("expected_tokens_per_day", models.BigIntegerField(validators=[MinValueValidator(1)])),
-                ("limits", models.JSONField(default=dict)),
+                (
+                    "expected_tokens_per_day",
+                    models.BigIntegerField(
+                        validators=[MinValueValidator(1)], verbose_name="expected tokens per day"
+                    ),
+                ),
+                ("limits", models.JSONField(default=dict, verbose_name="limits")),
                 (
                     "duration_days",
                     models.PositiveIntegerField(
-                        default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
+                        default=365,
+                        validators=[MinValueValidator(1), MaxValueValidator(730)],
+                        verbose_name="duration in days",
                     ),
                 ),
-                ("expected_monthly_cost", models.DecimalField(null=True, max_digits=20, decimal_places=8)),
-                ("currency", models.CharField(max_length=3, default="USD")),
-                ("rule_version", models.CharField(max_length=40)),
-                ("rule_trace", models.JSONField(default=list)),
+                (
+                    "expected_monthly_cost",
+                    models.DecimalField(
+                        null=True, max_digits=20, decimal_places=8, verbose_name="expected monthly cost"
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3, default="USD", verbose_name="currency")),
+                ("rule_version", models.CharField(max_length=40, verbose_name="version of the rules")),
+                ("rule_trace", models.JSONField(default=list, verbose_name="rules applied")),
                 ("facts", models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))),
                 (
                     "state",
@@ -71,10 +99,11 @@ class Migration(migrations.Migration):
                             ("rejected", "Rejected"),
                             ("withdrawn", "Withdrawn"),
                         ],
+                        verbose_name="state",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
-                ("decided_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
+                ("decided_at", models.DateTimeField(null=True, verbose_name="decided")),
             ],
             options={
                 "verbose_name": "access request",
@@ -104,12 +133,17 @@ class Migration(migrations.Migration):
             "RequestDelegate",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 (
                     "access_request",
                     models.ForeignKey("catalog.accessrequest", models.PROTECT, related_name="delegates"),
                 ),
-                ("person", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
+                (
+                    "person",
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name="person"
+                    ),
+                ),
                 (
                     "capacity",
                     models.CharField(
@@ -121,9 +155,10 @@ class Migration(migrations.Migration):
                             ("staff", "Could create its tokens, as staff"),
                             ("emergency", "Had emergency access to the tenant"),
                         ],
+                        verbose_name="capacity",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "delegate",
@@ -139,22 +174,33 @@ class Migration(migrations.Migration):
             "Review",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 (
                     "access_request",
-                    models.ForeignKey("catalog.accessrequest", models.CASCADE, related_name="reviews"),
+                    models.ForeignKey(
+                        "catalog.accessrequest",
+                        models.CASCADE,
+                        related_name="reviews",
+                        verbose_name="access request",
+                    ),
                 ),
                 (
                     "track",
                     models.CharField(
                         max_length=12,
                         choices=[("security", "Security"), ("compliance", "Compliance"), ("cost", "Cost")],
+                        verbose_name="track",
                     ),
                 ),
-                ("reason", models.CharField(max_length=300)),
-                ("quorum", models.PositiveSmallIntegerField(default=1)),
-                ("round", models.PositiveSmallIntegerField(default=1, db_default=1)),
-                ("opened_by_facts", models.BooleanField(default=False, db_default=False)),
+                ("reason", models.CharField(max_length=300, verbose_name="reason")),
+                ("quorum", models.PositiveSmallIntegerField(default=1, verbose_name="approvals needed")),
+                ("round", models.PositiveSmallIntegerField(default=1, db_default=1, verbose_name="round")),
+                (
+                    "opened_by_facts",
+                    models.BooleanField(
+                        default=False, db_default=False, verbose_name="opened by changed facts"
+                    ),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -166,11 +212,12 @@ class Migration(migrations.Migration):
                             ("rejected", "Rejected"),
                             ("cancelled", "Not needed"),
                         ],
+                        verbose_name="state",
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
-                ("due_at", models.DateTimeField()),
-                ("decided_at", models.DateTimeField(null=True)),
+                ("due_at", models.DateTimeField(verbose_name="due")),
+                ("decided_at", models.DateTimeField(null=True, verbose_name="decided")),
             ],
             options={
                 "verbose_name": "review",
@@ -198,7 +245,7 @@ class Migration(migrations.Migration):
             "ReviewDecision",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 ("review", models.ForeignKey("catalog.review", models.CASCADE, related_name="decisions")),
                 ("reviewer", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
                 (
@@ -226,17 +273,37 @@ class Migration(migrations.Migration):
             "Grant",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
-                ("project", models.ForeignKey("tenants.project", models.PROTECT, related_name="grants")),
-                ("model", models.ForeignKey("catalog.catalogmodel", models.PROTECT, related_name="grants")),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
+                (
+                    "project",
+                    models.ForeignKey(
+                        "tenants.project", models.PROTECT, related_name="grants", verbose_name="project"
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        "catalog.catalogmodel", models.PROTECT, related_name="grants", verbose_name="model"
+                    ),
+                ),
                 (
                     "access_request",
-                    models.OneToOneField("catalog.accessrequest", models.PROTECT, related_name="grant"),
+                    models.OneToOneField(
+                        "catalog.accessrequest",
+                        models.PROTECT,
+                        related_name="grant",
+                        verbose_name="access request",
+                    ),
                 ),
-                ("key", models.ForeignKey("tenants.apikey", models.PROTECT, related_name="grants")),
-                ("valid_from", models.DateTimeField(default=now)),
-                ("valid_until", models.DateTimeField()),
-                ("revoked_at", models.DateTimeField(null=True)),
+                (
+                    "key",
+                    models.ForeignKey(
+                        "tenants.apikey", models.PROTECT, related_name="grants", verbose_name="key"
+                    ),
+                ),
+                ("valid_from", models.DateTimeField(default=now, verbose_name="valid from")),
+                ("valid_until", models.DateTimeField(verbose_name="valid until")),
+                ("revoked_at", models.DateTimeField(null=True, verbose_name="revoked at")),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={

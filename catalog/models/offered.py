@@ -39,30 +39,32 @@ class CatalogModel(models.Model):
         VENDOR = "vendor", _("vendor-hosted")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=120, unique=True, validators=[PUBLIC_NAME])
-    title = models.CharField(max_length=160)
-    maker = models.CharField(max_length=80, blank=True)  # who made the weights
-    description = models.TextField(blank=True)
+    name = models.CharField(_("name"), max_length=120, unique=True, validators=[PUBLIC_NAME])
+    title = models.CharField(_("display name"), max_length=160)
+    maker = models.CharField(_("maker"), max_length=80, blank=True)  # who made the weights
+    description = models.TextField(_("description"), blank=True)
     # Chat, embedding, rerank, …, as named in the price map.
-    mode = models.CharField(max_length=40)
-    context_tokens = models.BigIntegerField(null=True)
-    max_output_tokens = models.BigIntegerField(null=True)
+    mode = models.CharField(_("kind"), max_length=40)
+    context_tokens = models.BigIntegerField(_("context in tokens"), null=True)
+    max_output_tokens = models.BigIntegerField(_("longest output in tokens"), null=True)
     # {"function_calling": true}; an absent flag is unknown.
-    capabilities = models.JSONField(default=dict)
+    capabilities = models.JSONField(_("capabilities"), default=dict)
     # Providers of its offers, for facets.
-    providers = ArrayField(models.CharField(max_length=60), default=list)
-    regions = ArrayField(models.CharField(max_length=60), default=list)
-    hosting = models.CharField(max_length=10, choices=Hosting, default=Hosting.VENDOR)
-    lifecycle = models.CharField(max_length=12, choices=Lifecycle, default=Lifecycle.DRAFT)
-    deprecation_date = models.DateField(null=True)
-    risk_tier = models.CharField(max_length=10, choices=RiskTier, default=RiskTier.MODERATE)
-    highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
+    providers = ArrayField(models.CharField(max_length=60), verbose_name=_("providers"), default=list)
+    regions = ArrayField(models.CharField(max_length=60), verbose_name=_("regions"), default=list)
+    hosting = models.CharField(_("hosting"), max_length=10, choices=Hosting, default=Hosting.VENDOR)
+    lifecycle = models.CharField(_("lifecycle"), max_length=12, choices=Lifecycle, default=Lifecycle.DRAFT)
+    deprecation_date = models.DateField(_("deprecation date"), null=True)
+    risk_tier = models.CharField(_("risk tier"), max_length=10, choices=RiskTier, default=RiskTier.MODERATE)
+    highest_data_class = models.CharField(
+        _("highest data class"), max_length=12, choices=DataClass, default=DataClass.INTERNAL
+    )
     # Source of the facts.
-    source = models.CharField(max_length=120, blank=True)
+    source = models.CharField(_("source"), max_length=120, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
-    updated_at = models.DateTimeField(default=now)
+    updated_at = models.DateTimeField(_("updated"), default=now)
     # Number of places that offer it now, without variants.
-    offer_count = models.PositiveIntegerField(default=0)
+    offer_count = models.PositiveIntegerField(_("offers"), default=0)
     # Only for sorting. Calls are billed at billing's list price.
     list_input_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
     # The values that the import last wrote to fields that people edit.
@@ -115,19 +117,19 @@ class Offer(models.Model):
     model = models.ForeignKey(CatalogModel, models.CASCADE, related_name="offers")
     source = models.CharField(max_length=120)
     # The entry's own name in the source.
-    source_key = models.CharField(max_length=200)
-    provider = models.CharField(max_length=60)
-    region = models.CharField(max_length=60, blank=True)
+    source_key = models.CharField(_("key in the source"), max_length=200)
+    provider = models.CharField(_("provider"), max_length=60)
+    region = models.CharField(_("region"), max_length=60, blank=True)
     # {"input": "2.50000000"} US dollars per million, as strings.
-    prices = models.JSONField(default=dict)
+    prices = models.JSONField(_("prices"), default=dict)
     # The other facts that the source states, under our names.
     facts = models.JSONField(default=dict)
     source_url = models.URLField(max_length=500, blank=True)
-    deprecation_date = models.DateField(null=True)
+    deprecation_date = models.DateField(_("deprecation date"), null=True)
     # SHA-256 of the entry. The import uses it to skip unchanged entries.
     digest = models.CharField(max_length=64)
     # True if its prices are the model's list prices.
-    is_primary = models.BooleanField(default=False)
+    is_primary = models.BooleanField(_("primary"), default=False)
 
     class Meta:
         constraints = [
@@ -143,18 +145,22 @@ class CatalogImport(models.Model):
     """One run of an import: its file, the changes, and the reasons for rejected entries."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    source = models.CharField(max_length=120)
-    file_name = models.CharField(max_length=200)
+    source = models.CharField(_("source"), max_length=120)
+    file_name = models.CharField(_("file name"), max_length=200)
     # SHA-256 of the file's text.
-    digest = models.CharField(max_length=64)
-    at = models.DateTimeField(default=now, editable=False)
-    by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the command line
+    digest = models.CharField(_("digest"), max_length=64)
+    at = models.DateTimeField(_("time"), default=now, editable=False)
+    by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("imported by"), null=True, related_name="+"
+    )  # null: the command line
     # {"added": 12, "unchanged": 4500, …}: numbers of the report.
-    counts = models.JSONField(default=dict)
+    counts = models.JSONField(_("numbers"), default=dict)
     # {key: reason}
-    refused = models.JSONField(default=dict)
+    refused = models.JSONField(_("refused entries"), default=dict)
     # {key: what jumped}
-    price_jumps = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    price_jumps = models.JSONField(
+        _("price jumps"), default=dict, db_default=models.Value({}, models.JSONField())
+    )
 
     class Meta:
         verbose_name = _("catalog import")
@@ -170,20 +176,20 @@ class ModelVersion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="versions")
-    version = models.CharField(max_length=60)
+    version = models.CharField(_("version"), max_length=60)
     # Its name in the engine.
-    upstream_name = models.CharField(max_length=200)
+    upstream_name = models.CharField(_("upstream name"), max_length=200)
     # "sha256:…" of the weights' manifest.
-    digest = models.CharField(max_length=80, blank=True)
-    precision = models.CharField(max_length=20, blank=True)  # bf16, fp8, …
+    digest = models.CharField(_("digest"), max_length=80, blank=True)
+    precision = models.CharField(_("precision"), max_length=20, blank=True)  # bf16, fp8, …
     gpus_per_replica = models.PositiveIntegerField(default=0)
     memory = models.CharField(max_length=20, default="512Mi")
-    image = models.CharField(max_length=300)
+    image = models.CharField(_("image"), max_length=300)
     # In addition to its model's mode.
     endpoints = ArrayField(models.CharField(max_length=20), default=list, blank=True)
     # May hold {port} and {model}
     command = ArrayField(models.CharField(max_length=300), default=list)
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta:
         constraints = [UniqueConstraint(fields=["model", "version"], name="model_version_unique")]

@@ -37,29 +37,37 @@ class AccessRequest(TenantOwned):
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, models.PROTECT, related_name="access_requests")
-    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="access_requests")
-    requested_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    purpose = models.TextField(max_length=2000)
-    data_class = models.CharField(max_length=12, choices=DataClass)
-    expected_tokens_per_day = models.BigIntegerField(validators=[MinValueValidator(1)])
+    project = models.ForeignKey(
+        Project, models.PROTECT, verbose_name=_("project"), related_name="access_requests"
+    )
+    model = models.ForeignKey(
+        CatalogModel, models.PROTECT, verbose_name=_("model"), related_name="access_requests"
+    )
+    requested_by = models.ForeignKey(User, models.PROTECT, verbose_name=_("requested by"), related_name="+")
+    purpose = models.TextField(_("purpose"), max_length=2000)
+    data_class = models.CharField(_("data class"), max_length=12, choices=DataClass)
+    expected_tokens_per_day = models.BigIntegerField(
+        _("expected tokens per day"), validators=[MinValueValidator(1)]
+    )
     # {"requests_per_minute": "3"}: kinds of tenants.Limit, as strings.
-    limits = models.JSONField(default=dict)
+    limits = models.JSONField(_("limits"), default=dict)
     duration_days = models.PositiveIntegerField(
-        default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
+        _("duration in days"), default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
     )
     # Null: the model has no price.
-    expected_monthly_cost = models.DecimalField(max_digits=20, decimal_places=8, null=True)
-    currency = models.CharField(max_length=3, default="USD")
+    expected_monthly_cost = models.DecimalField(
+        _("expected monthly cost"), max_digits=20, decimal_places=8, null=True
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
     # The version of the rules that chose the tracks.
-    rule_version = models.CharField(max_length=40)
+    rule_version = models.CharField(_("version of the rules"), max_length=40)
     # [{"track": "cost", "reason": "…"}]
-    rule_trace = models.JSONField(default=list)
+    rule_trace = models.JSONField(_("rules applied"), default=list)
     # The facts that the rules last considered.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
-    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
-    created_at = models.DateTimeField(default=now, editable=False)
-    decided_at = models.DateTimeField(null=True)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+    decided_at = models.DateTimeField(_("decided"), null=True)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("access request")
@@ -121,18 +129,20 @@ class Review(TenantOwned):
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    access_request = models.ForeignKey(AccessRequest, models.CASCADE, related_name="reviews")
-    track = models.CharField(max_length=12, choices=Track)
-    reason = models.CharField(max_length=300)  # the rule's sentence
-    quorum = models.PositiveSmallIntegerField(default=1)
+    access_request = models.ForeignKey(
+        AccessRequest, models.CASCADE, verbose_name=_("access request"), related_name="reviews"
+    )
+    track = models.CharField(_("track"), max_length=12, choices=Track)
+    reason = models.CharField(_("reason"), max_length=300)  # the rule's sentence
+    quorum = models.PositiveSmallIntegerField(_("approvals needed"), default=1)
     # Decisions of earlier rounds do not count.
-    round = models.PositiveSmallIntegerField(default=1, db_default=1)
+    round = models.PositiveSmallIntegerField(_("round"), default=1, db_default=1)
     # True if a change of facts after the request opened the review, or opened it again.
-    opened_by_facts = models.BooleanField(default=False, db_default=False)
-    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    opened_by_facts = models.BooleanField(_("opened by changed facts"), default=False, db_default=False)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
-    due_at = models.DateTimeField()
-    decided_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(_("due"))
+    decided_at = models.DateTimeField(_("decided"), null=True)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("review")
@@ -210,9 +220,9 @@ class RequestDelegate(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="delegates")
-    person = models.ForeignKey(User, models.PROTECT, related_name="+")
-    capacity = models.CharField(max_length=12, choices=Capacity)
-    created_at = models.DateTimeField(default=now, editable=False)
+    person = models.ForeignKey(User, models.PROTECT, verbose_name=_("person"), related_name="+")
+    capacity = models.CharField(_("capacity"), max_length=12, choices=Capacity)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("delegate")
@@ -231,14 +241,16 @@ class Grant(TenantOwned):
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, models.PROTECT, related_name="grants")
-    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="grants")
-    access_request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant")
+    project = models.ForeignKey(Project, models.PROTECT, verbose_name=_("project"), related_name="grants")
+    model = models.ForeignKey(CatalogModel, models.PROTECT, verbose_name=_("model"), related_name="grants")
+    access_request = models.OneToOneField(
+        AccessRequest, models.PROTECT, verbose_name=_("access request"), related_name="grant"
+    )
     # The key that was made with the grant, to be claimed.
-    key = models.ForeignKey(ApiKey, models.PROTECT, related_name="grants")
-    valid_from = models.DateTimeField(default=now)
-    valid_until = models.DateTimeField()
-    revoked_at = models.DateTimeField(null=True)
+    key = models.ForeignKey(ApiKey, models.PROTECT, verbose_name=_("key"), related_name="grants")
+    valid_from = models.DateTimeField(_("valid from"), default=now)
+    valid_until = models.DateTimeField(_("valid until"))
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):

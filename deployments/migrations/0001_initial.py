@@ -56,11 +56,13 @@ class Migration(migrations.Migration):
             "Cluster",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("name", models.SlugField(max_length=60, unique=True)),
+                ("name", models.SlugField(max_length=60, unique=True, verbose_name="name")),
                 (
                     "driver",
                     models.CharField(
-                        max_length=12, choices=[("local", "Local processes"), ("kubernetes", "Kubernetes")]
+                        max_length=12,
+                        choices=[("local", "Local processes"), ("kubernetes", "Kubernetes")],
+                        verbose_name="driver",
                     ),
                 ),
                 (
@@ -74,14 +76,18 @@ class Migration(migrations.Migration):
                                 "A DNS label: lower-case letters, digits, hyphens.",
                             )
                         ],
+                        verbose_name="namespace",
                     ),
                 ),
-                ("kubeconfig_path", models.CharField(max_length=300, blank=True)),
-                ("region", models.CharField(max_length=60, blank=True)),
-                ("version", models.CharField(max_length=100, blank=True)),
+                (
+                    "kubeconfig_path",
+                    models.CharField(max_length=300, blank=True, verbose_name="path of the kubeconfig"),
+                ),
+                ("region", models.CharField(max_length=60, blank=True, verbose_name="region")),
+                ("version", models.CharField(max_length=100, blank=True, verbose_name="version")),
                 ("resources", models.JSONField(blank=True, default=dict)),
-                ("tested_at", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("tested_at", models.DateTimeField(blank=True, null=True, verbose_name="tested")),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "cluster",
@@ -102,20 +108,34 @@ class Migration(migrations.Migration):
                                 "A DNS label: lower-case letters, digits, hyphens.",
                             )
                         ],
+                        verbose_name="name",
                     ),
                 ),
                 (
                     "version",
-                    models.ForeignKey("catalog.modelversion", models.PROTECT, related_name="deployments"),
+                    models.ForeignKey(
+                        "catalog.modelversion",
+                        models.PROTECT,
+                        related_name="deployments",
+                        verbose_name="version",
+                    ),
                 ),
                 (
                     "cluster",
-                    models.ForeignKey("deployments.cluster", models.PROTECT, related_name="deployments"),
+                    models.ForeignKey(
+                        "deployments.cluster",
+                        models.PROTECT,
+                        related_name="deployments",
+                        verbose_name="cluster",
+                    ),
                 ),
-                ("replicas", models.PositiveIntegerField(default=1)),
-                ("generation", models.BigIntegerField(default=1)),
+                ("replicas", models.PositiveIntegerField(default=1, verbose_name="replicas")),
+                ("generation", models.BigIntegerField(default=1, verbose_name="generation")),
                 ("is_deleted", models.BooleanField(default=False)),
-                ("observed_generation", models.BigIntegerField(default=0)),
+                (
+                    "observed_generation",
+                    models.BigIntegerField(default=0, verbose_name="observed generation"),
+                ),
                 ("ready_replicas", models.PositiveIntegerField(default=0)),
                 (
                     "state",
@@ -129,10 +149,11 @@ class Migration(migrations.Migration):
                             ("down", "Down"),
                             ("deleted", "Deleted"),
                         ],
+                        verbose_name="state",
                     ),
                 ),
                 ("conditions", models.JSONField(blank=True, default=list)),
-                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("observed_at", models.DateTimeField(blank=True, null=True, verbose_name="observed")),
                 ("drift", models.CharField(max_length=600, blank=True)),
                 ("drift_at", models.DateTimeField(blank=True, null=True)),
                 ("next_look_at", models.DateTimeField(default=now)),

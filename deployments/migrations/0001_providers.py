@@ -274,7 +274,10 @@ class Migration(migrations.Migration):
                 (
                     "provider",
                     models.ForeignKey(
-                        on_delete=models.CASCADE, related_name="credentials", to="deployments.provider"
+                        on_delete=models.CASCADE,
+                        related_name="credentials",
+                        to="deployments.provider",
+                        verbose_name="provider",
                     ),
                 ),
             ],
@@ -358,7 +361,10 @@ class Migration(migrations.Migration):
                 (
                     "provider",
                     models.ForeignKey(
-                        on_delete=models.CASCADE, related_name="models", to="deployments.provider"
+                        on_delete=models.CASCADE,
+                        related_name="models",
+                        to="deployments.provider",
+                        verbose_name="provider",
                     ),
                 ),
             ],

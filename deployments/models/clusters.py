@@ -23,18 +23,20 @@ class Cluster(models.Model):
         KUBERNETES = "kubernetes", _("Kubernetes")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.SlugField(max_length=60, unique=True)
-    driver = models.CharField(max_length=12, choices=Driver)
-    namespace = models.CharField(max_length=63, default="quartermaster", validators=[DNS_LABEL])
+    name = models.SlugField(_("name"), max_length=60, unique=True)
+    driver = models.CharField(_("driver"), max_length=12, choices=Driver)
+    namespace = models.CharField(
+        _("namespace"), max_length=63, default="quartermaster", validators=[DNS_LABEL]
+    )
     # A path on the worker; empty: in-cluster account.
-    kubeconfig_path = models.CharField(max_length=300, blank=True)
-    region = models.CharField(max_length=60, blank=True)
+    kubeconfig_path = models.CharField(_("path of the kubeconfig"), max_length=300, blank=True)
+    region = models.CharField(_("region"), max_length=60, blank=True)
     # The version it reported when it was last tested.
-    version = models.CharField(max_length=100, blank=True)
+    version = models.CharField(_("version"), max_length=100, blank=True)
     # Extended resources at that time: {"nvidia.com/gpu": "16"}
     resources = models.JSONField(default=dict, blank=True)
-    tested_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(default=now, editable=False)
+    tested_at = models.DateTimeField(_("tested"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     objects = ClusterQuerySet.as_manager()
 

@@ -52,21 +52,25 @@ class Deployment(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Free again once the deployment is deleted.
-    name = models.CharField(max_length=53, validators=[DNS_LABEL])
-    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
-    cluster = models.ForeignKey(Cluster, models.PROTECT, related_name="deployments")
-    replicas = models.PositiveIntegerField(default=1)
+    name = models.CharField(_("name"), max_length=53, validators=[DNS_LABEL])
+    version = models.ForeignKey(
+        ModelVersion, models.PROTECT, verbose_name=_("version"), related_name="deployments"
+    )
+    cluster = models.ForeignKey(
+        Cluster, models.PROTECT, verbose_name=_("cluster"), related_name="deployments"
+    )
+    replicas = models.PositiveIntegerField(_("replicas"), default=1)
     # Grows with every change of the desired state.
-    generation = models.BigIntegerField(default=1)
+    generation = models.BigIntegerField(_("generation"), default=1)
     # To be deleted; the row stays for history.
     is_deleted = models.BooleanField(default=False)
 
-    observed_generation = models.BigIntegerField(default=0)
+    observed_generation = models.BigIntegerField(_("observed generation"), default=0)
     ready_replicas = models.PositiveIntegerField(default=0)
-    state = models.CharField(max_length=10, choices=State, default=State.STARTING)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.STARTING)
     # [{"type", "status", "reason", "message"}], from the cluster.
     conditions = models.JSONField(default=list, blank=True)
-    observed_at = models.DateTimeField(null=True, blank=True)
+    observed_at = models.DateTimeField(_("observed"), null=True, blank=True)
     # What someone changed in the cluster and we put back.
     drift = models.CharField(max_length=600, blank=True)
     drift_at = models.DateTimeField(null=True, blank=True)  # when, the last time

@@ -29,8 +29,13 @@ LONGEST_TIMEOUT_SECONDS = 3_600
 
 
 def dialect_choices() -> list[tuple[str, str]]:
-    """The dialects by slug, for forms and checks."""
-    return [(slug, dialect.label) for slug, dialect in DIALECTS.items()]
+    """The dialects by slug, for forms and checks. Most are called by a name, the same in every language."""
+    words = {
+        "azure": _("Azure OpenAI, by deployment"),
+        "litellm": _("LiteLLM proxy"),
+        "openai_compatible": _("Other, compatible with OpenAI"),
+    }
+    return [(slug, str(words.get(slug, dialect.label))) for slug, dialect in DIALECTS.items()]
 
 
 def _seconds(default: int, label: object, help_text: object) -> models.PositiveIntegerField[int, int]:
@@ -193,7 +198,9 @@ class ProviderCredential(models.Model):
         VARIABLE = "environment", _("An environment variable of the gateways")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    provider = models.ForeignKey(Provider, models.CASCADE, related_name="credentials")
+    provider = models.ForeignKey(
+        Provider, models.CASCADE, verbose_name=_("provider"), related_name="credentials"
+    )
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     # Encrypted for the purpose in deployments/provider_credentials.py. Erased once the credential has ended.
     ciphertext = models.BinaryField(null=True, editable=False)
@@ -256,7 +263,7 @@ class ProviderModel(models.Model):
         PERSON = "person", _("a person")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    provider = models.ForeignKey(Provider, models.CASCADE, related_name="models")
+    provider = models.ForeignKey(Provider, models.CASCADE, verbose_name=_("provider"), related_name="models")
     # As calls to the provider name it; for Azure the name of the deployment.
     name = models.CharField(_("name at the provider"), max_length=200)
     # Of the catalog's modes. Empty: not known.

@@ -26,16 +26,21 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 (
                     "user",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="identities"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.CASCADE,
+                        related_name="identities",
+                        verbose_name="user",
+                    ),
                 ),
-                ("issuer", models.CharField(max_length=300)),
-                ("subject", models.CharField(max_length=255)),
-                ("groups", ArrayField(models.CharField(max_length=200), default=list)),
-                ("checked_at", models.DateTimeField(null=True)),
+                ("issuer", models.CharField(max_length=300, verbose_name="issuer")),
+                ("subject", models.CharField(max_length=255, verbose_name="subject")),
+                ("groups", ArrayField(models.CharField(max_length=200), default=list, verbose_name="groups")),
+                ("checked_at", models.DateTimeField(null=True, verbose_name="checked")),
                 ("claimed_at", models.DateTimeField(null=True, editable=False)),
-                ("refused_at", models.DateTimeField(null=True, editable=False)),
+                ("refused_at", models.DateTimeField(null=True, editable=False, verbose_name="refused")),
                 ("refresh_token", models.BinaryField(null=True)),
-                ("signed_in_at", models.DateTimeField(null=True)),
+                ("signed_in_at", models.DateTimeField(null=True, verbose_name="signed in")),
             ],
             options={
                 "verbose_name": "federated identity",
@@ -116,10 +121,13 @@ class Migration(migrations.Migration):
             "DirectoryGroup",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("display_name", models.CharField(max_length=200, unique=True)),
-                ("external_id", models.CharField(max_length=200, blank=True, db_index=True)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
-                ("changed_at", models.DateTimeField(default=now, editable=False)),
+                ("display_name", models.CharField(max_length=200, unique=True, verbose_name="display name")),
+                (
+                    "external_id",
+                    models.CharField(max_length=200, blank=True, db_index=True, verbose_name="external ID"),
+                ),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
+                ("changed_at", models.DateTimeField(default=now, editable=False, verbose_name="changed at")),
                 (
                     "members",
                     models.ManyToManyField(
@@ -142,7 +150,7 @@ class Migration(migrations.Migration):
             "GroupMapping",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("group", NameField(max_length=200)),
+                ("group", NameField(max_length=200, verbose_name="group")),
                 (
                     "tenant",
                     models.ForeignKey(
@@ -161,6 +169,7 @@ class Migration(migrations.Migration):
                             ("finance", "Finance"),
                             ("viewer", "Viewer"),
                         ],
+                        verbose_name="role",
                     ),
                 ),
                 (
@@ -176,6 +185,7 @@ class Migration(migrations.Migration):
                             ("controller", "Controller"),
                             ("auditor", "Auditor"),
                         ],
+                        verbose_name="staff role",
                     ),
                 ),
                 (
@@ -184,9 +194,9 @@ class Migration(migrations.Migration):
                         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
                 ("ended_at", models.DateTimeField(null=True, editable=False)),
-                ("applied_at", models.DateTimeField(null=True, editable=False)),
+                ("applied_at", models.DateTimeField(null=True, editable=False, verbose_name="applied")),
             ],
             options={
                 "verbose_name": "group mapping",
@@ -233,32 +243,47 @@ class Migration(migrations.Migration):
             "ScimToken",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("name", NameField(max_length=80)),
-                ("prefix", models.CharField(max_length=12)),
+                ("name", NameField(max_length=80, verbose_name="name")),
+                ("prefix", models.CharField(max_length=12, verbose_name="token begins with")),
                 ("digest", models.CharField(max_length=64, unique=True, editable=False)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
                 (
                     "made_by",
                     models.ForeignKey(
-                        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        editable=False,
+                        related_name="+",
+                        verbose_name="created by",
                     ),
                 ),
                 (
                     "confirmed_by",
                     models.ForeignKey(
-                        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        editable=False,
+                        related_name="+",
+                        verbose_name="confirmed by",
                     ),
                 ),
-                ("confirmed_at", models.DateTimeField(null=True, editable=False)),
+                ("confirmed_at", models.DateTimeField(null=True, editable=False, verbose_name="confirmed")),
                 (
                     "replaces",
                     models.ForeignKey(
-                        "directory.scimtoken", models.PROTECT, null=True, editable=False, related_name="+"
+                        "directory.scimtoken",
+                        models.PROTECT,
+                        null=True,
+                        editable=False,
+                        related_name="+",
+                        verbose_name="replaces",
                     ),
                 ),
-                ("expires_at", models.DateTimeField()),
-                ("last_used_at", models.DateTimeField(null=True)),
-                ("revoked_at", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
+                ("last_used_at", models.DateTimeField(null=True, verbose_name="last used")),
+                ("revoked_at", models.DateTimeField(null=True, verbose_name="revoked at")),
             ],
             options={
                 "verbose_name": "directory token",

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             "Tenant",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("slug", models.SlugField(max_length=60, unique=True)),
+                ("slug", models.SlugField(max_length=60, unique=True, verbose_name="identifier")),
                 ("name", NameField("Name", max_length=120)),
                 ("name_skeleton", SkeletonField(max_length=600, unique=True, null=True, editable=False)),
                 (
@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                         max_length=10,
                         default="active",
                         choices=[("active", "Active"), ("suspended", "Suspended"), ("closed", "Closed")],
+                        verbose_name="status",
                     ),
                 ),
                 (
@@ -127,9 +128,19 @@ class Migration(migrations.Migration):
                         "header.",
                     ),
                 ),
-                ("suspended_at", models.DateTimeField(blank=True, null=True, editable=False)),
-                ("suspended_reason", LineField(max_length=500, blank=True, editable=False)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                (
+                    "suspended_at",
+                    models.DateTimeField(
+                        blank=True, null=True, editable=False, verbose_name="suspended since"
+                    ),
+                ),
+                (
+                    "suspended_reason",
+                    LineField(
+                        max_length=500, blank=True, editable=False, verbose_name="reason of the suspension"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "tenant",
@@ -175,7 +186,7 @@ class Migration(migrations.Migration):
             "Project",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 (
                     "slug",
                     models.SlugField(
@@ -200,7 +211,7 @@ class Migration(migrations.Migration):
                         related_name="+",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "project",
@@ -234,16 +245,27 @@ class Migration(migrations.Migration):
             "Membership",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, related_name="memberships")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        "tenants.tenant", models.PROTECT, related_name="memberships", verbose_name="tenant"
+                    ),
+                ),
                 (
                     "user",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.CASCADE,
+                        related_name="memberships",
+                        verbose_name="user",
+                    ),
                 ),
                 (
                     "role",
                     models.CharField(
                         max_length=10,
                         choices=ROLES,
+                        verbose_name="role",
                     ),
                 ),
                 (
@@ -254,7 +276,7 @@ class Migration(migrations.Migration):
                         choices=[("person", "Given by a person"), ("group", "Given by a group mapping")],
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "membership",
@@ -270,7 +292,7 @@ class Migration(migrations.Migration):
             "ProjectRole",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 (
                     "membership",
                     models.ForeignKey("tenants.membership", models.CASCADE, related_name="project_roles"),
@@ -297,7 +319,7 @@ class Migration(migrations.Migration):
             "Invitation",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 ("email", AddressField(max_length=254)),
                 (
                     "role",
@@ -342,11 +364,27 @@ class Migration(migrations.Migration):
             "ApiKey",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
-                ("project", models.ForeignKey("tenants.project", models.PROTECT, related_name="keys")),
-                ("name", NameField(max_length=80)),
-                ("model_names", ArrayField(models.CharField(max_length=120), default=list)),
-                ("networks", ArrayField(models.CharField(max_length=43), blank=True, default=list)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
+                (
+                    "project",
+                    models.ForeignKey(
+                        "tenants.project", models.PROTECT, related_name="keys", verbose_name="project"
+                    ),
+                ),
+                ("name", NameField(max_length=80, verbose_name="name")),
+                (
+                    "model_names",
+                    ArrayField(models.CharField(max_length=120), default=list, verbose_name="models"),
+                ),
+                (
+                    "networks",
+                    ArrayField(
+                        models.CharField(max_length=43),
+                        blank=True,
+                        default=list,
+                        verbose_name="allowed networks",
+                    ),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -357,30 +395,52 @@ class Migration(migrations.Migration):
                             ("active", "Active"),
                             ("revoked", "Revoked"),
                         ],
+                        verbose_name="state",
                     ),
                 ),
-                ("prefix", models.CharField(max_length=12, blank=True)),
+                ("prefix", models.CharField(max_length=12, blank=True, verbose_name="key begins with")),
                 ("digest", models.CharField(max_length=64, unique=True, null=True, editable=False)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
                 (
                     "created_for",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        verbose_name="created for",
+                    ),
                 ),
-                ("claim_by", models.DateTimeField(null=True)),
-                ("claimed_at", models.DateTimeField(null=True)),
+                ("claim_by", models.DateTimeField(null=True, verbose_name="claim by")),
+                ("claimed_at", models.DateTimeField(null=True, verbose_name="claimed")),
                 (
                     "claimed_by",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        verbose_name="claimed by",
+                    ),
                 ),
-                ("expires_at", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(null=True, verbose_name="expires")),
                 (
                     "owner",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        verbose_name="owner",
+                    ),
                 ),
-                ("suspended_at", models.DateTimeField(null=True)),
-                ("suspended_reason", LineField(max_length=200, blank=True)),
-                ("revoked_at", models.DateTimeField(null=True)),
-                ("last_used_at", models.DateTimeField(null=True)),
+                ("suspended_at", models.DateTimeField(null=True, verbose_name="suspended since")),
+                (
+                    "suspended_reason",
+                    LineField(max_length=200, blank=True, verbose_name="reason of the suspension"),
+                ),
+                ("revoked_at", models.DateTimeField(null=True, verbose_name="revoked at")),
+                ("last_used_at", models.DateTimeField(null=True, verbose_name="last used")),
             ],
             options={
                 "verbose_name": "key",
@@ -413,20 +473,30 @@ class Migration(migrations.Migration):
             "Limit",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
                 (
                     "project",
                     models.ForeignKey(
-                        "tenants.project", models.CASCADE, blank=True, null=True, related_name="limits"
+                        "tenants.project",
+                        models.CASCADE,
+                        blank=True,
+                        null=True,
+                        related_name="limits",
+                        verbose_name="project",
                     ),
                 ),
                 (
                     "key",
                     models.ForeignKey(
-                        "tenants.apikey", models.CASCADE, blank=True, null=True, related_name="limits"
+                        "tenants.apikey",
+                        models.CASCADE,
+                        blank=True,
+                        null=True,
+                        related_name="limits",
+                        verbose_name="key",
                     ),
                 ),
-                ("model", models.CharField(max_length=120, blank=True)),
+                ("model", models.CharField(max_length=120, blank=True, verbose_name="model")),
                 (
                     "kind",
                     models.CharField(
@@ -439,11 +509,12 @@ class Migration(migrations.Migration):
                             ("tokens_per_month", "Tokens per month"),
                             ("money_per_month", "Money per month"),
                         ],
+                        verbose_name="kind",
                     ),
                 ),
-                ("value", models.DecimalField(max_digits=20, decimal_places=8)),
-                ("is_hard", models.BooleanField(default=True)),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("value", models.DecimalField(max_digits=20, decimal_places=8, verbose_name="value")),
+                ("is_hard", models.BooleanField(default=True, verbose_name="hard limit")),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
             ],
             options={
                 "verbose_name": "limit",

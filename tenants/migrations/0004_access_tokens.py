@@ -49,14 +49,24 @@ class Migration(migrations.Migration):
             "PersonalAccessToken",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("user", models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens", verbose_name="user"
+                    ),
+                ),
                 (
                     "tenant",
                     models.ForeignKey(
-                        "tenants.tenant", models.PROTECT, blank=True, null=True, related_name="+"
+                        "tenants.tenant",
+                        models.PROTECT,
+                        blank=True,
+                        null=True,
+                        related_name="+",
+                        verbose_name="tenant",
                     ),
                 ),
-                ("name", NameField(max_length=80)),
+                ("name", NameField(max_length=80, verbose_name="name")),
                 (
                     "scopes",
                     ArrayField(
@@ -72,9 +82,10 @@ class Migration(migrations.Migration):
                             ],
                         ),
                         default=list,
+                        verbose_name="scopes",
                     ),
                 ),
-                ("prefix", models.CharField(max_length=12)),
+                ("prefix", models.CharField(max_length=12, verbose_name="token begins with")),
                 ("digest", models.CharField(max_length=64, unique=True, editable=False)),
                 (
                     "issued_by",
@@ -84,14 +95,18 @@ class Migration(migrations.Migration):
                         null=True,
                         editable=False,
                         related_name="issued_tokens",
+                        verbose_name="issued by",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=now, editable=False)),
-                ("expires_at", models.DateTimeField()),
-                ("last_used_at", models.DateTimeField(null=True)),
-                ("suspended_at", models.DateTimeField(null=True)),
-                ("suspended_reason", LineField(max_length=200, blank=True)),
-                ("revoked_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
+                ("last_used_at", models.DateTimeField(null=True, verbose_name="last used")),
+                ("suspended_at", models.DateTimeField(null=True, verbose_name="suspended since")),
+                (
+                    "suspended_reason",
+                    LineField(max_length=200, blank=True, verbose_name="reason of the suspension"),
+                ),
+                ("revoked_at", models.DateTimeField(null=True, verbose_name="revoked at")),
             ],
             options={
                 "verbose_name": "personal access token",

@@ -22,21 +22,32 @@ class Migration(migrations.Migration):
             "EmergencyAccess",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
-                ("opened_by", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
-                ("reason", LineField(max_length=500)),
-                ("opened_at", models.DateTimeField(default=now, editable=False)),
-                ("expires_at", models.DateTimeField()),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
+                (
+                    "opened_by",
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name="opened by"
+                    ),
+                ),
+                ("reason", LineField(max_length=500, verbose_name="reason")),
+                ("opened_at", models.DateTimeField(default=now, editable=False, verbose_name="opened")),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
                 ("session_digest", models.CharField(max_length=64, editable=False)),
-                ("ended_at", models.DateTimeField(null=True)),
-                ("mailed_at", models.DateTimeField(null=True)),
-                ("mail_problem", models.CharField(max_length=200, blank=True)),
+                ("ended_at", models.DateTimeField(null=True, verbose_name="ended")),
+                ("mailed_at", models.DateTimeField(null=True, verbose_name="e-mailed")),
+                ("mail_problem", models.CharField(max_length=200, blank=True, verbose_name="e-mail problem")),
                 (
                     "reviewed_by",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        verbose_name="reviewed by",
+                    ),
                 ),
-                ("reviewed_at", models.DateTimeField(null=True)),
-                ("remark", LineField(max_length=500, blank=True)),
+                ("reviewed_at", models.DateTimeField(null=True, verbose_name="reviewed")),
+                ("remark", LineField(max_length=500, blank=True, verbose_name="remark")),
             ],
             options={
                 "verbose_name": "emergency access",

@@ -67,21 +67,29 @@ class Migration(migrations.Migration):
             "TenantClosing",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
-                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
-                ("reason", LineField(max_length=500)),
-                ("export_id", models.UUIDField()),
-                ("export_sha256", models.CharField(max_length=64)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT, verbose_name="tenant")),
+                ("reason", LineField(max_length=500, verbose_name="reason")),
+                ("export_id", models.UUIDField(verbose_name="export ID")),
+                ("export_sha256", models.CharField(max_length=64, verbose_name="SHA-256 of the export")),
                 (
                     "proposed_by",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name="proposed by"
+                    ),
                 ),
-                ("proposed_at", models.DateTimeField(default=now, editable=False)),
+                ("proposed_at", models.DateTimeField(default=now, editable=False, verbose_name="proposed")),
                 (
                     "confirmed_by",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        null=True,
+                        related_name="+",
+                        verbose_name="confirmed by",
+                    ),
                 ),
-                ("confirmed_at", models.DateTimeField(null=True)),
-                ("withdrawn_at", models.DateTimeField(null=True)),
+                ("confirmed_at", models.DateTimeField(null=True, verbose_name="confirmed")),
+                ("withdrawn_at", models.DateTimeField(null=True, verbose_name="withdrawn")),
             ],
             options={
                 "verbose_name": "tenant closing",

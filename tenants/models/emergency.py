@@ -30,22 +30,26 @@ class EmergencyAccess(TenantOwned):
     queryset_class = EmergencyAccessQuerySet["EmergencyAccess"]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    opened_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    reason = LineField(max_length=500)
-    opened_at = models.DateTimeField(default=now, editable=False)
-    expires_at = models.DateTimeField()
+    opened_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=gettext_lazy("opened by"), related_name="+"
+    )
+    reason = LineField(gettext_lazy("reason"), max_length=500)
+    opened_at = models.DateTimeField(gettext_lazy("opened"), default=now, editable=False)
+    expires_at = models.DateTimeField(gettext_lazy("expires"))
     # The browser session that opened it.
     session_digest = models.CharField(max_length=64, editable=False)
     # When somebody ended it, by hand or by signing out.
-    ended_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(gettext_lazy("ended"), null=True)
     # When the mail to the owners was claimed for sending.
-    mailed_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(gettext_lazy("e-mailed"), null=True)
     # Why the mail could not be sent.
-    mail_problem = models.CharField(max_length=200, blank=True)
-    reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
-    reviewed_at = models.DateTimeField(null=True)
+    mail_problem = models.CharField(gettext_lazy("e-mail problem"), max_length=200, blank=True)
+    reviewed_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=gettext_lazy("reviewed by"), null=True, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(gettext_lazy("reviewed"), null=True)
     # What the reviewer found.
-    remark = LineField(max_length=500, blank=True)
+    remark = LineField(gettext_lazy("remark"), max_length=500, blank=True)
 
     is_open: bool  # by `with_status`
 

@@ -36,25 +36,35 @@ class ApiKey(TenantOwned):
     queryset_class = ApiKeyQuerySet["ApiKey"]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, models.PROTECT, related_name="keys")
-    name = NameField(max_length=80)
-    model_names = ArrayField(models.CharField(max_length=120), default=list)  # a grant must agree
-    networks = ArrayField(models.CharField(max_length=43), default=list, blank=True)  # CIDR; empty: anywhere
-    state = models.CharField(max_length=10, choices=State, default=State.CLAIMABLE)
-    prefix = models.CharField(max_length=12, blank=True)
+    project = models.ForeignKey(Project, models.PROTECT, verbose_name=_("project"), related_name="keys")
+    name = NameField(_("name"), max_length=80)
+    model_names = ArrayField(
+        models.CharField(max_length=120), verbose_name=_("models"), default=list
+    )  # a grant must agree
+    networks = ArrayField(
+        models.CharField(max_length=43), verbose_name=_("allowed networks"), default=list, blank=True
+    )  # CIDR; empty: anywhere
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.CLAIMABLE)
+    prefix = models.CharField(_("key begins with"), max_length=12, blank=True)
     digest = models.CharField(max_length=64, unique=True, null=True, editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
-    created_for = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who may expect it
-    claim_by = models.DateTimeField(null=True)
-    claimed_at = models.DateTimeField(null=True)
-    claimed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
-    expires_at = models.DateTimeField(null=True)
-    owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who answers for it
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+    created_for = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("created for"), null=True, related_name="+"
+    )  # who may expect it
+    claim_by = models.DateTimeField(_("claim by"), null=True)
+    claimed_at = models.DateTimeField(_("claimed"), null=True)
+    claimed_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("claimed by"), null=True, related_name="+"
+    )
+    expires_at = models.DateTimeField(_("expires"), null=True)
+    owner = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("owner"), null=True, related_name="+"
+    )  # who answers for it
     # Set when its owner lost the access it depends on; the suspension can be lifted.
-    suspended_at = models.DateTimeField(null=True)
-    suspended_reason = LineField(max_length=200, blank=True)
-    revoked_at = models.DateTimeField(null=True)
-    last_used_at = models.DateTimeField(null=True)
+    suspended_at = models.DateTimeField(_("suspended since"), null=True)
+    suspended_reason = LineField(_("reason of the suspension"), max_length=200, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("key")
@@ -115,15 +125,19 @@ class Limit(TenantOwned):
         MONEY_PER_MONTH = "money_per_month", _("Money per month")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="limits")
-    key = models.ForeignKey(ApiKey, models.CASCADE, null=True, blank=True, related_name="limits")
+    project = models.ForeignKey(
+        Project, models.CASCADE, verbose_name=_("project"), null=True, blank=True, related_name="limits"
+    )
+    key = models.ForeignKey(
+        ApiKey, models.CASCADE, verbose_name=_("key"), null=True, blank=True, related_name="limits"
+    )
     # Public name; empty means all models together.
-    model = models.CharField(max_length=120, blank=True)
-    kind = models.CharField(max_length=20, choices=Kind)
+    model = models.CharField(_("model"), max_length=120, blank=True)
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # Money in the tenant's currency for limits in money, else a count.
-    value = models.DecimalField(max_digits=20, decimal_places=8)
-    is_hard = models.BooleanField(default=True)
-    created_at = models.DateTimeField(default=now, editable=False)
+    value = models.DecimalField(_("value"), max_digits=20, decimal_places=8)
+    is_hard = models.BooleanField(_("hard limit"), default=True)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("limit")

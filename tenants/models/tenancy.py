@@ -73,11 +73,11 @@ class Tenant(Noted):
         CLOSED = "closed", _("Closed")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    slug = models.SlugField(unique=True, max_length=60)
+    slug = models.SlugField(_("identifier"), unique=True, max_length=60)
     name = NameField(_("Name"), max_length=120)
     # Unique, so that no two names look alike.
     name_skeleton = SkeletonField(max_length=600, unique=True, null=True, editable=False)
-    status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.ACTIVE)
     currency = models.CharField(
         _("Billing currency"),
         max_length=3,
@@ -138,9 +138,9 @@ class Tenant(Noted):
             "are granted to the project. Each such answer says so in a header."
         ),
     )
-    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
-    suspended_reason = LineField(max_length=500, blank=True, editable=False)
-    created_at = models.DateTimeField(default=now, editable=False)
+    suspended_at = models.DateTimeField(_("suspended since"), null=True, blank=True, editable=False)
+    suspended_reason = LineField(_("reason of the suspension"), max_length=500, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     objects = TenantListQuerySet.as_manager()
 
@@ -204,7 +204,7 @@ class Project(TenantOwned):
     owner = models.ForeignKey(
         User, models.PROTECT, verbose_name=_("Owner"), null=True, blank=True, related_name="+"
     )
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("project")
@@ -240,11 +240,11 @@ class Membership(TenantOwned):
     """A user's role in a tenant. Its permissions come from the tenant's group for that role."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="memberships")
-    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=10, choices=Role)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, verbose_name=_("tenant"), related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, verbose_name=_("user"), related_name="memberships")
+    role = models.CharField(_("role"), max_length=10, choices=Role)
     source = models.CharField(max_length=6, choices=Source, default=Source.PERSON)
-    created_at = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("membership")
@@ -319,15 +319,17 @@ class TenantClosing(TenantOwned):
     """The proposal to close a tenant with its final export. Another person confirms it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    reason = LineField(max_length=500)
+    reason = LineField(_("reason"), max_length=500)
     # The final export, a row of billing.
-    export_id = models.UUIDField()
-    export_sha256 = models.CharField(max_length=64)
-    proposed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    proposed_at = models.DateTimeField(default=now, editable=False)
-    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
-    confirmed_at = models.DateTimeField(null=True)
-    withdrawn_at = models.DateTimeField(null=True)
+    export_id = models.UUIDField(_("export ID"))
+    export_sha256 = models.CharField(_("SHA-256 of the export"), max_length=64)
+    proposed_by = models.ForeignKey(User, models.PROTECT, verbose_name=_("proposed by"), related_name="+")
+    proposed_at = models.DateTimeField(_("proposed"), default=now, editable=False)
+    confirmed_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("confirmed by"), null=True, related_name="+"
+    )
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("tenant closing")

@@ -22,23 +22,32 @@ class PersonalAccessToken(Noted):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
-    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="+")
-    name = NameField(max_length=80)
-    scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
-    prefix = models.CharField(max_length=12)
+    user = models.ForeignKey(User, models.CASCADE, verbose_name=_("user"), related_name="tokens")
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), null=True, blank=True, related_name="+"
+    )
+    name = NameField(_("name"), max_length=80)
+    scopes = ArrayField(
+        models.CharField(max_length=20, choices=TokenScope), verbose_name=_("scopes"), default=list
+    )
+    prefix = models.CharField(_("token begins with"), max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     # The person who saw its secret; null means unknown.
     issued_by = models.ForeignKey(
-        User, models.PROTECT, null=True, related_name="issued_tokens", editable=False
+        User,
+        models.PROTECT,
+        verbose_name=_("issued by"),
+        null=True,
+        related_name="issued_tokens",
+        editable=False,
     )
-    created_at = models.DateTimeField(default=now, editable=False)
-    expires_at = models.DateTimeField()
-    last_used_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+    expires_at = models.DateTimeField(_("expires"))
+    last_used_at = models.DateTimeField(_("last used"), null=True)
     # Set when its owner lost the access it depends on; the suspension can be lifted.
-    suspended_at = models.DateTimeField(null=True)
-    suspended_reason = LineField(max_length=200, blank=True)
-    revoked_at = models.DateTimeField(null=True)
+    suspended_at = models.DateTimeField(_("suspended since"), null=True)
+    suspended_reason = LineField(_("reason of the suspension"), max_length=200, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
 
     person_column = "user_id"
     objects = TokenQuerySet.as_manager()
