@@ -175,10 +175,3 @@ def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
     if viewer.is_staff:
         return False
     return entry.actor is None or entry.acting_as in ("staff", "emergency_access") or entry.actor.is_staff
-
-
-def action_in_words(verb: str) -> str:
-    """Turn "api_key.claimed" into words for people: "API key claimed"."""
-    noun, _, past = verb.partition(".")
-    words = f"{noun} {past}".replace("_", " ").strip()
-    return (words[:1].upper() + words[1:]).replace("Api key", "API key")

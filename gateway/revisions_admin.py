@@ -18,7 +18,7 @@ from accounts.admin.base import link
 from accounts.admin.dialogs import Dialog, ReasonForm
 from accounts.models import User
 from accounts.permissions import signed_in
-from audit.filters import action_in_words
+from audit.action_words import action_in_words
 from audit.models import AuditEntry
 from core.keyset import KeysetPage, keyset_page
 from gateway.models import Gateway

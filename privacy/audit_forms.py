@@ -12,7 +12,8 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from audit.filters import NOBODY, EntryFilter, action_in_words, actions_in_log
+from audit.action_words import action_in_words
+from audit.filters import NOBODY, EntryFilter, actions_in_log
 from audit.models import AuditEntry
 from core.addresses import address_or_none
 from core.local_days import start_of_day

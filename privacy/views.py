@@ -7,15 +7,20 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.core.exceptions import BadRequest
+from django.apps import apps
+from django.core.exceptions import BadRequest, FieldDoesNotExist
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from audit.filters import Page, action_in_words, find_entries, hides_origin
+from audit.action_words import action_in_words
+from audit.filters import Page, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
 from core.keyset import requested_place
@@ -103,8 +108,8 @@ def entry_context(entry: AuditEntry, viewer: User) -> dict[str, Any]:
 
 
 def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
-    """(field, before, after) for every changed field."""
-    return [(field, *_pair(pair)) for field, pair in sorted(entry.changes.items())]
+    """(field, before, after) for every changed field, by the name that forms and pages give it."""
+    return [(_field_of(entry, field), *_pair(pair)) for field, pair in sorted(entry.changes.items())]
 
 
 def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
@@ -112,7 +117,7 @@ def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
     extras = {
         "action": action_in_words(entry.verb),
         "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",
-        "object_kind": entry.subject_type.rpartition(".")[2],
+        "object_kind": _kind_of(entry),
         "hides_origin": hides_origin(entry, viewer),
     }
     for name, value in extras.items():
@@ -120,6 +125,29 @@ def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
     if extras["hides_origin"]:
         entry.address, entry.user_agent = None, ""
     return entry
+
+
+def _model_of(entry: AuditEntry) -> type[Model] | None:
+    try:
+        return apps.get_model(entry.subject_type)
+    except (LookupError, ValueError):
+        # Of a former release.
+        return None
+
+
+def _kind_of(entry: AuditEntry) -> str:
+    model = _model_of(entry)
+    return entry.subject_type.rpartition(".")[2] if model is None else str(model._meta.verbose_name)
+
+
+def _field_of(entry: AuditEntry, name: str) -> str:
+    """What a changed field is called; its name in the code if it is none of the model's, or has no name for people."""
+    model = _model_of(entry)
+    try:
+        label = getattr(model and model._meta.get_field(name), "verbose_name", None)
+    except FieldDoesNotExist:
+        return name
+    return capfirst(str(label)) if isinstance(label, Promise) else name
 
 
 def _place(request: HttpRequest) -> dict[str, UUID | None]:
@@ -138,7 +166,7 @@ def _shown(value: Any) -> str:
     if value is None or value == "":
         return "—"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_shown(inner)}" for name, inner in value.items()) or "—"
     if isinstance(value, list):

@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                 ("precision", models.CharField(max_length=20, blank=True, verbose_name="precision")),
                 ("gpus_per_replica", models.PositiveIntegerField(default=0)),
                 ("memory", models.CharField(max_length=20, default="512Mi")),
-                ("image", models.CharField(max_length=300, verbose_name="image")),
+                ("image", models.CharField(max_length=300, verbose_name="container image")),
                 ("endpoints", ArrayField(models.CharField(max_length=20), blank=True, default=list)),
                 ("command", ArrayField(models.CharField(max_length=300), default=list)),
                 ("created_at", models.DateTimeField(default=now, editable=False, verbose_name="created")),

@@ -184,7 +184,7 @@ class ModelVersion(models.Model):
     precision = models.CharField(_("precision"), max_length=20, blank=True)  # bf16, fp8, …
     gpus_per_replica = models.PositiveIntegerField(default=0)
     memory = models.CharField(max_length=20, default="512Mi")
-    image = models.CharField(_("image"), max_length=300)
+    image = models.CharField(_("container image"), max_length=300)
     # In addition to its model's mode.
     endpoints = ArrayField(models.CharField(max_length=20), default=list, blank=True)
     # May hold {port} and {model}

@@ -23,6 +23,7 @@ from django.views.generic import DetailView, FormView, TemplateView
 from accounts.models import User
 from accounts.permissions import signed_in
 from core.choices import PickField, offer
+from core.dates import exactly
 from core.form_errors import show_errors
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
@@ -329,15 +330,12 @@ def _row(token: PersonalAccessToken, revoke_url: str) -> TokenRow:
 
 def facts_of(token: PersonalAccessToken) -> list[Fact]:
     """Return what a person should know before they revoke the token."""
-    last_used = (
-        f"{token.last_used_at:%-d %b %Y, %H:%M} UTC" if token.last_used_at is not None else gettext("never")
-    )
     return [
         Fact(_("Belongs to"), str(token.user)),
         Fact(_("Issued by"), str(token.issued_by or gettext("not noted"))),
         Fact(_("Opens"), token.tenant.name if token.tenant else _("All tenants of its owner")),
         Fact(_("Scopes"), ", ".join(token.scopes)),
-        Fact(_("Last used"), last_used),
+        Fact(_("Last used"), exactly(token.last_used_at) if token.last_used_at else gettext("never")),
     ]
 
 
