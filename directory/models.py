@@ -179,9 +179,8 @@ class FederatedIdentity(Noted):
     user = models.ForeignKey(User, models.CASCADE, verbose_name=_("user"), related_name="identities")
     issuer = models.CharField(_("issuer"), max_length=300)
     subject = models.CharField(_("subject"), max_length=255)
-    groups = ArrayField(
-        models.CharField(max_length=200), verbose_name=_("groups"), default=list
-    )  # as of `checked_at`
+    # As of `checked_at`.
+    groups = ArrayField(models.CharField(max_length=200), verbose_name=_("groups"), default=list)
     checked_at = models.DateTimeField(_("checked"), null=True)
     # When a worker started to ask the provider.
     claimed_at = models.DateTimeField(null=True, editable=False)

@@ -70,9 +70,10 @@ class Export(TenantOwned):
     )
     start_day = models.DateField(_("first day"))
     end_day = models.DateField(_("last day"))  # included
+    # Null: all.
     project = models.ForeignKey(
         Project, models.PROTECT, verbose_name=_("project"), null=True, blank=True, related_name="+"
-    )  # null: all
+    )
     requested_by = models.ForeignKey(User, models.PROTECT, verbose_name=_("requested by"), related_name="+")
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.QUEUED)
     rows_done = models.BigIntegerField(default=0)

@@ -91,9 +91,10 @@ class Price(models.Model):
     # The kind whose price this price copies.
     same_as = models.CharField(_("same price as"), max_length=40, null=True)
     reason = models.CharField(_("reason"), max_length=300)
+    # Null: the platform.
     created_by = models.ForeignKey(
         User, models.PROTECT, verbose_name=_("created by"), null=True, related_name="+"
-    )  # null: the platform
+    )
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     objects = PriceQuerySet.as_manager()

@@ -150,9 +150,8 @@ class CatalogImport(models.Model):
     # SHA-256 of the file's text.
     digest = models.CharField(_("digest"), max_length=64)
     at = models.DateTimeField(_("time"), default=now, editable=False)
-    by = models.ForeignKey(
-        User, models.PROTECT, verbose_name=_("imported by"), null=True, related_name="+"
-    )  # null: the command line
+    # Null: the command line.
+    by = models.ForeignKey(User, models.PROTECT, verbose_name=_("imported by"), null=True, related_name="+")
     # {"added": 12, "unchanged": 4500, …}: numbers of the report.
     counts = models.JSONField(_("numbers"), default=dict)
     # {key: reason}

@@ -38,28 +38,28 @@ class ApiKey(TenantOwned):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, models.PROTECT, verbose_name=_("project"), related_name="keys")
     name = NameField(_("name"), max_length=80)
-    model_names = ArrayField(
-        models.CharField(max_length=120), verbose_name=_("models"), default=list
-    )  # a grant must agree
+    # A grant must agree.
+    model_names = ArrayField(models.CharField(max_length=120), verbose_name=_("models"), default=list)
+    # CIDR; empty: anywhere.
     networks = ArrayField(
         models.CharField(max_length=43), verbose_name=_("allowed networks"), default=list, blank=True
-    )  # CIDR; empty: anywhere
+    )
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.CLAIMABLE)
     prefix = models.CharField(_("key begins with"), max_length=12, blank=True)
     digest = models.CharField(max_length=64, unique=True, null=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
+    # Who may expect it.
     created_for = models.ForeignKey(
         User, models.PROTECT, verbose_name=_("created for"), null=True, related_name="+"
-    )  # who may expect it
+    )
     claim_by = models.DateTimeField(_("claim by"), null=True)
     claimed_at = models.DateTimeField(_("claimed"), null=True)
     claimed_by = models.ForeignKey(
         User, models.PROTECT, verbose_name=_("claimed by"), null=True, related_name="+"
     )
     expires_at = models.DateTimeField(_("expires"), null=True)
-    owner = models.ForeignKey(
-        User, models.PROTECT, verbose_name=_("owner"), null=True, related_name="+"
-    )  # who answers for it
+    # Who answers for it.
+    owner = models.ForeignKey(User, models.PROTECT, verbose_name=_("owner"), null=True, related_name="+")
     # Set when its owner lost the access it depends on; the suspension can be lifted.
     suspended_at = models.DateTimeField(_("suspended since"), null=True)
     suspended_reason = LineField(_("reason of the suspension"), max_length=200, blank=True)
