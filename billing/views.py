@@ -62,14 +62,16 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
-        project = self.chosen_project(context["projects"])
+        # The report names all of them, also to controllers, who see no other pages of projects.
+        projects = Project.objects.in_tenant(self.tenant)
+        project = self.chosen_project(projects)
         if self.request.GET.get("month") == YEAR:
             report, shown, value = self.of_a_year(project)
         else:
             report, shown, value = self.of_a_month(project)
         return (
             context
-            | self.scope(value, project, context["projects"], report)
+            | self.scope(value, project, projects, report)
             | vars(figures_of(report))
             | vars(
                 tables_of(
@@ -167,7 +169,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         Args:
             month: the `month` parameter of the address.
             project: the project in the address; None: all.
-            projects: projects that the person may see.
+            projects: the tenant's.
             report: the report of the page.
         """
         count = projects.count()

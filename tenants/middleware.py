@@ -8,7 +8,6 @@ import structlog
 from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 
 from accounts.sessions import digest_of_session, session_has_second_factor
 from core.client_address import client_address
@@ -18,7 +17,7 @@ from core.errors import Conflict, TooManyRequests
 from core.scope import NOBODY, scoped
 from tenants.emergency import within_emergency
 from tenants.request_scope import enter_scope_of
-from tenants.views.errors import invalid, page_not_found, too_many_requests
+from tenants.views.errors import conflict, invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
 # These paths identify the caller themselves.
@@ -111,4 +110,4 @@ def _conflict(request: HttpRequest, error: Conflict) -> HttpResponse:
     if match is not None and match.app_name == "admin" and request.headers.get("HX-Request"):
         messages.error(request, error.message)
         return HttpResponse(status=409, headers={"HX-Refresh": "true"})
-    return render(request, "409.html", {"message": error.message}, status=409)
+    return conflict(request, error)

@@ -1,18 +1,35 @@
-"""Pages for errors. Below /api/ the same content is a problem document (RFC 9457)."""
+"""Pages for errors. Below /api/ the same content is a problem document (RFC 9457).
+
+Signed-in people keep the shell of the site where the error occurred: its menu is the way on. If it cannot be rendered,
+the page does without, so it needs neither a database nor a tenant.
+"""
 
 from __future__ import annotations
 
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+import sys
+from typing import Any
 
+import structlog
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from accounts.models import User
 from core.context import current_origin
-from core.errors import TooManyRequests
+from core.errors import Conflict, TooManyRequests
 from core.problems import CODES, plain_problem
+from core.scope import NOBODY, scoped
+from tenants.request_scope import enter_scope_of, enter_tenant
+from tenants.views.header import slug_in
+from tenants.views.mixins import tenant_context, tenant_of
+
+log = structlog.get_logger(__name__)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 400, "The console could not read this request.")
+    return _answer(request, 400, _("The console could not read this request."))
 
 
 def invalid(request: HttpRequest, exception: ValidationError) -> HttpResponse:
@@ -20,11 +37,15 @@ def invalid(request: HttpRequest, exception: ValidationError) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, str(exception) or "Your role does not allow this.")
+    return _answer(request, 403, str(exception) or _("Your role does not allow this."))
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404, "There is no such thing, or you may not know of it.")
+    return _answer(request, 404, _("There is no such thing, or you may not know of it."))
+
+
+def conflict(request: HttpRequest, error: Conflict) -> HttpResponse:
+    return _page(request, 409, {"message": error.message})
 
 
 def too_many_requests(request: HttpRequest, error: TooManyRequests) -> HttpResponse:
@@ -35,7 +56,7 @@ def too_many_requests(request: HttpRequest, error: TooManyRequests) -> HttpRespo
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return _answer(
-        request, 500, "Something went wrong on our side. Check whether it was done before you try again."
+        request, 500, _("Something went wrong on our side. Check whether it was done before you try again.")
     )
 
 
@@ -43,4 +64,41 @@ def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse:
     reference = current_origin.get().request_id
     if request.path.startswith(("/api/", "/internal/")):
         return plain_problem(status, message, code=CODES.get(status, "error"))
-    return render(request, f"{status}.html", {"message": message, "reference": reference}, status=status)
+    return _page(request, status, {"message": message, "reference": reference})
+
+
+def _page(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
+    template = f"{status}.html"
+    # A database that has just failed is not asked again.
+    if not isinstance(sys.exception(), DatabaseError):
+        try:
+            with scoped(NOBODY):
+                shell = _shell_of(request)
+                if shell:
+                    return render(request, template, context | shell, status=status)
+        except Http404:
+            # No tenant that this person may know of: the page does not tell which of the two.
+            pass
+        except Exception:
+            log.exception("error_page_without_shell", status=status)
+    return render(request, template, context, status=status)
+
+
+def _shell_of(request: HttpRequest) -> dict[str, Any]:
+    """Enter the person's scope, and return the context of the shell around the page; empty if none fits.
+
+    htmx takes only the error from the page.
+    """
+    # Requests for another host are rejected before the user is known.
+    user = getattr(request, "user", None)
+    if request.headers.get("HX-Request") == "true" or not isinstance(user, User) or not user.is_active:
+        return {}
+    if request.path_info.startswith("/admin/"):
+        enter_scope_of(user)
+        return {"error_layout": "shell.html"} if user.is_staff else {}
+    if slug := slug_in(request.path_info):
+        enter_scope_of(user, page_of=slug)
+        tenant = tenant_of(user, slug)
+        enter_tenant(user, tenant)
+        return {"error_layout": "base.html", **tenant_context(user, tenant)}
+    return {}

@@ -45,7 +45,7 @@ def header_of(request: HttpRequest) -> Header | None:
         if not isinstance(user, User) or not user.is_active:
             return None
         with scoped(person_scope(user.pk, [])):
-            return _header(user, _slug_in(request.path_info))
+            return _header(user, slug_in(request.path_info))
     except DatabaseError:
         # This may be the page that reports the database error.
         return None
@@ -64,6 +64,7 @@ def _header(user: User, slug: str) -> Header:
     )
 
 
-def _slug_in(path: str) -> str:
+def slug_in(path: str) -> str:
+    """The tenant's slug in the path of one of its pages, whether there is such a tenant or not; else empty."""
     parts = path.split("/", 3)
     return parts[2] if len(parts) > 3 and parts[1] == "t" else ""

@@ -10,11 +10,14 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.generic.base import ContextMixin, View
 
 from accounts.entry_points import SubjectMixin
 from accounts.models import User
 from accounts.permissions import require, signed_in
+from accounts.roles import StaffRole
 from core.counting import count_of
 from core.reading import note_page_of
 from core.scope import platform_scope
@@ -63,7 +66,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if isinstance(request.user, User):
-            self.tenant = _tenant_of(request.user, kwargs["tenant"])
+            self.tenant = tenant_of(request.user, kwargs["tenant"])
             enter_tenant(request.user, self.tenant)
             note_page_of(self.tenant.pk)
         return super().dispatch(request, *args, **kwargs)
@@ -78,30 +81,48 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        user = self.request.user
-        others = list(Tenant.objects.visible_to(user).exclude(pk=self.tenant.pk)[:SWITCHER_SIZE])
-        tenants = [self.tenant, *others[: SWITCHER_SIZE - 1]]
-        actions = permissions_in(user, self.tenant)
-        claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
-        keys_to_claim = claimable.filter(
-            project__in=projects_where(user, claim_api_key.permission, self.tenant)
-        )
-        return super().get_context_data(**kwargs) | {
-            "tenant": self.tenant,
-            "tenants": tenants,
-            "projects": Project.objects.visible_to(user).in_tenant(self.tenant),
-            "currency": self.tenant.currency,
-            "emergency": emergency_of(user),
-            "portal": Portal(
-                tenants=tenants,
-                has_more_tenants=len(others) == SWITCHER_SIZE,
-                keys_to_claim=count_of(keys_to_claim),
-                actions=frozenset(actions),
-            ),
-        }
+        return super().get_context_data(**kwargs) | tenant_context(signed_in(self.request), self.tenant)
 
 
-def _tenant_of(user: User, slug: str) -> Tenant:
+def tenant_context(user: User, tenant: Tenant) -> dict[str, Any]:
+    """What every page of a tenant passes to its shell. The request is in the scope of the tenant."""
+    others = list(Tenant.objects.visible_to(user).exclude(pk=tenant.pk)[:SWITCHER_SIZE])
+    tenants = [tenant, *others[: SWITCHER_SIZE - 1]]
+    claimable = ApiKey.objects.visible_to(user).in_tenant(tenant).claimable()
+    keys_to_claim = claimable.filter(project__in=projects_where(user, claim_api_key.permission, tenant))
+    return {
+        "tenant": tenant,
+        "tenants": tenants,
+        "projects": Project.objects.visible_to(user).in_tenant(tenant),
+        "currency": tenant.currency,
+        "emergency": emergency_of(user),
+        "portal": Portal(
+            tenants=tenants,
+            has_more_tenants=len(others) == SWITCHER_SIZE,
+            keys_to_claim=count_of(keys_to_claim),
+            actions=frozenset(permissions_in(user, tenant)),
+        ),
+    }
+
+
+def not_shown(user: User, tenant: Tenant, model: Any) -> str:
+    """Why `user` sees none of the tenant's rows of `model`, and who sees them. Empty for all who do.
+
+    Only staff open pages of tenants to which they do not belong. `components/empty.html` says it instead of "none".
+    """
+    seeing = getattr(model, "visible_to_staff", None)
+    if seeing is None or user.is_superuser or user.staff_roles & seeing or not user.staff_roles:
+        return ""
+    if user.own_tenants().filter(tenant=tenant).exists():
+        return ""
+    roles = sorted(str(StaffRole(role).label) for role in seeing)
+    return _(
+        "Your role does not show whether there are any. Members of %(tenant)s see them, and these staff roles: "
+        "%(roles)s. If your work needs them, ask an operator for such a role."
+    ) % {"tenant": tenant.name, "roles": pgettext("between two of a list", ", ").join(roles)}
+
+
+def tenant_of(user: User, slug: str) -> Tenant:
     """Return the tenant, or 404. Members see it by membership. Staff see every tenant, and this is logged."""
     if user.is_superuser or user.staff_roles:
         with platform_scope(f"staff open a page of {slug}"):
@@ -124,6 +145,10 @@ class TenantScopedMixin(SubjectMixin, TenantPageMixin, Generic[Rows]):
     """
 
     model: Any
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        hidden = not_shown(signed_in(self.request), self.tenant, self.model)
+        return super().get_context_data(**kwargs) | {"not_shown": hidden}
 
     def get_queryset(self) -> Rows:
         rows: Rows = self.model.objects.visible_to(self.request.user).in_tenant(self.tenant)

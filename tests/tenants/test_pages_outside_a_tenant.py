@@ -84,6 +84,7 @@ def test_a_broken_page_has_its_head_and_needs_no_database_for_it(client, lab, de
         raise DatabaseError("away")
 
     monkeypatch.setattr("tenants.views.header._header", away)
+    monkeypatch.setattr("tenants.views.errors.tenant_of", away)
     answer = client.get("/t/lab/projects/")
     assert answer.status_code == 500
     assert "Something went wrong on our side" in answer.content.decode()
