@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
-from django.forms import BaseForm, Select
+from django.forms import BaseForm, Media, Select
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -29,7 +29,11 @@ WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
 class ReadOnly:
-    """No page adds, edits or deletes rows; only actions change state."""
+    """No page adds, edits or deletes rows; only actions change state. None loads the scripts of Django's admin."""
+
+    @property
+    def media(self) -> Media:
+        return Media()
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -54,6 +58,8 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
     actions = None
     # Expressions by name, which `get_ordering` sorts by besides the row's own columns.
     sort_columns: Mapping[str, Any] = {}
+    # The column, a `display` with labels, that stands beside the row's name on its page: its state.
+    page_badge = ""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Forbid URL filters on columns that no page shows: they would reveal a digest one character at a time.

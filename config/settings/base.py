@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.constants import NONCE, SELF
 
 from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_rates, env_seconds
 from config.logging import configure_logging
@@ -64,7 +64,6 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.security_headers.SecurityHeadersMiddleware",
     "csp.middleware.CSPMiddleware",
-    "config.admin.relax_policy_for_admin",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -232,21 +231,17 @@ PERMISSIONS_POLICY = dict.fromkeys(
     ),
     "",
 ) | {"clipboard-write": "self", "fullscreen": "self"}
-_POLICY = {
-    "default-src": [SELF],
-    "script-src": [SELF, NONCE],
-    "style-src": [SELF, NONCE],
-    "img-src": [SELF, "data:"],
-    "object-src": ["'none'"],
-    "base-uri": [SELF],
-    "form-action": [SELF],
-    "frame-ancestors": ["'none'"],
-}
-CONTENT_SECURITY_POLICY = {"DIRECTIVES": _POLICY}
-# Unfold evaluates Alpine expressions and writes style attributes: config.admin relaxes the policy for it alone.
-ADMIN_CONTENT_SECURITY_POLICY = _POLICY | {
-    "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
-    "style-src": [SELF, UNSAFE_INLINE],
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "object-src": ["'none'"],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": ["'none'"],
+    }
 }
 
 # Language, time, files

@@ -154,12 +154,6 @@ def problems_of(page, seen, within=None):
     return problems
 
 
-def show_buttons(page):
-    """On a phone the buttons of a page's head are behind one."""
-    if (more := page.get_by_role("link", name="more_horiz")).is_visible():
-        more.click()
-
-
 @LOOKS
 def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width):
     found = {}
@@ -176,7 +170,6 @@ def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
     with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
         for path, *menu, button in DIALOGS:
             page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
-            show_buttons(page)
             for name in menu:
                 page.locator("summary", has_text=name).click()
             # An icon's word may come first.
@@ -248,8 +241,7 @@ def stops_without_a_ring(page):
 def test_the_menu_in_the_head_of_a_page_is_reached_by_the_keyboard(browser, house, rows, theme, width):
     with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
         page.goto(f"{house.stack.console}/admin/deployments/provider/{rows['provider']}/change/")
-        show_buttons(page)
-        menu, disable = page.locator(".qm-more > summary"), page.get_by_role("link", name="Disable")
+        menu, disable = page.locator(".qm-head summary"), page.get_by_role("link", name="Disable")
         expect(disable).to_be_hidden()
         page.get_by_role("link", name="Route", exact=True).focus()
         page.keyboard.press("Tab")
@@ -267,14 +259,14 @@ def test_the_menu_in_the_head_of_a_page_is_reached_by_the_keyboard(browser, hous
 
 
 @LOOKS
-def test_the_trail_in_the_head_of_a_route_is_whole(browser, house, theme, width):
+def test_the_name_in_the_head_of_a_route_is_whole(browser, house, theme, width):
     name = f"meta-llama/llama-3.3-70b-instruct-{theme}"
     route = route_of(CatalogModelFactory(name=name))
     with house.visit(browser, "operator", theme=theme, width=width) as (page, _):
         page.goto(f"{house.stack.console}/admin/deployments/route/{route.pk}/change/")
-        trail = page.locator("#header-inner h1")
-        expect(trail).to_contain_text(name)
-        cut = trail.evaluate(
+        title = page.locator("h1")
+        expect(title).to_have_text(name)
+        cut = title.evaluate(
             "it => [it, ...it.querySelectorAll('*')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
         )
         assert cut == 0

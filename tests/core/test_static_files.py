@@ -11,7 +11,6 @@ from django.urls import get_resolver
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.html"))
-PORTAL = [path for path in TEMPLATES if path.parts[0] not in ("admin", "unfold")]
 VENDOR = ROOT / "static" / "vendor"
 
 
@@ -24,7 +23,7 @@ def test_every_template_compiles(path):
     get_template(str(path))
 
 
-@pytest.mark.parametrize("path", PORTAL, ids=str)
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
 def test_no_template_has_what_the_content_security_policy_refuses(path):
     text = re.sub(r"\{#.*?#\}", "", source(path), flags=re.S)
     assert not re.search(r"\sstyle=", text), "no style attributes: use a class"
@@ -38,7 +37,7 @@ def test_no_template_has_what_the_content_security_policy_refuses(path):
 
 def test_the_icon_sprite_holds_every_icon_that_pages_use():
     held = set(re.findall(r'id="i-([a-z0-9-]+)"', (ROOT / "static/img/icons.svg").read_text()))
-    code = [source(path) for path in PORTAL]
+    code = [source(path) for path in TEMPLATES]
     code += [
         path.read_text() for app in ("tenants", "billing", "catalog") for path in (ROOT / app).rglob("*.py")
     ]
@@ -64,7 +63,7 @@ def test_every_address_a_template_names_exists():
     known = {name for name in resolver.reverse_dict if isinstance(name, str)}
     spaces = set(resolver.namespace_dict)
     named = {
-        name for path in PORTAL for name in re.findall(r"\{% url ['\"]([a-z0-9:_-]+)['\"]", source(path))
+        name for path in TEMPLATES for name in re.findall(r"\{% url ['\"]([a-z0-9:_-]+)['\"]", source(path))
     }
     # Only where an identity provider is configured.
     named -= {"oidc_authentication_init"}

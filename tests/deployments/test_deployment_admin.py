@@ -43,7 +43,8 @@ def page(desk, name, *args):
 
 def test_what_is_not_done_daily_is_in_the_menu_of_the_page(desk, deployment):
     text = page(desk, "deployments_deployment_change", deployment.pk)
-    head, menu = text.index('class="qm-more"'), text.index("</details>")
+    head = text.index('qm-more"')
+    menu = text.index("</details>", head)
     for path, is_in_menu in (("scale", False), ("dedicate", False), ("controls", False), ("remove", True)):
         at = text.index(f"/admin/deployments/deployment/{deployment.pk}/{path}/")
         assert (head < at < menu) is is_in_menu, path

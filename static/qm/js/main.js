@@ -6,6 +6,7 @@ import './dialogs.js';
 import './drafts.js';
 import './fields.js';
 import './menus.js';
+import './parts.js';
 import './scrolling.js';
 import './secrets.js';
 import './segments.js';

@@ -1,0 +1,129 @@
+"""What the shell says about a page of the staff site: its title, its state, and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from unfold.utils import display_for_label
+
+from core.menu import staff_entries
+
+register = template.Library()
+
+# Unfold's words for looks, and the portal's classes.
+_BADGES = {"info": "info", "primary": "info", "danger": "bad", "warning": "warn", "success": "ok"}
+_BUTTONS = {
+    "default": "btn-plain",
+    "secondary": "btn-plain",
+    "ghost": "btn-quiet",
+    "danger": "btn-danger-fill",
+}
+
+
+@dataclass(frozen=True)
+class Crumb:
+    """A page above this one."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class StaffPage:
+    """A page of the staff site. `crumbs` lead to it; the front page has none."""
+
+    title: str
+    crumbs: tuple[Crumb, ...]
+
+
+@register.simple_tag(takes_context=True)
+def staff_page(context: Mapping[str, Any]) -> StaffPage:
+    """Return the page's title and crumbs, from what the views of Django's admin put into `context`.
+
+    A list is called as in the menu, a row's page by the row, and a form "New …"; other pages have a `title`.
+    """
+    opts = context.get("opts")
+    if opts is None and "app_label" not in context:
+        return StaffPage(str(context.get("title") or _("Operations")), ())
+    title = _title(context, opts)
+    return StaffPage(title, tuple(crumb for crumb in _crumbs(context, opts) if crumb.label != title))
+
+
+@register.simple_tag(takes_context=True)
+def staff_badge(context: Mapping[str, Any]) -> str:
+    """Return the state of the row whose page it is, as a badge: what the admin class calls `page_badge`."""
+    form, row = context.get("adminform"), context.get("original")
+    if form is None or row is None:
+        return ""
+    name = getattr(form.model_admin, "page_badge", "")
+    if not name:
+        return ""
+    column = getattr(form.model_admin, name)
+    return str(display_for_label(column(row), "", column.label))
+
+
+@register.filter
+def badge_kind(variant: object) -> str:
+    """Return the class of a badge that Unfold calls "danger", "success" and so on; a plain badge has none."""
+    return _BADGES.get(str(variant), "")
+
+
+@register.filter
+def button_look(variant: object) -> str:
+    """Return the class of a button by Unfold's word for it; one without a word is the next step of the page."""
+    return _BUTTONS.get(str(variant), "btn-primary")
+
+
+def _title(context: Mapping[str, Any], opts: Any) -> str:
+    row = _row(context)
+    if context.get("cl"):
+        return _name_of_list(opts)
+    if "deleted_objects" in context:
+        return _("Delete %(name)s?") % {"name": row}
+    if "action_list" in context:
+        return _("History of %(name)s") % {"name": row}
+    if context.get("add"):
+        return _("New %(name)s") % {"name": opts.verbose_name}
+    if "adminform" in context:
+        return str(row)
+    if "app_list" in context and opts is None:
+        return str(apps.get_app_config(context["app_label"]).verbose_name)
+    return str(context.get("title") or "")
+
+
+def _crumbs(context: Mapping[str, Any], opts: Any) -> Iterator[Crumb]:
+    yield Crumb(_("Operations"), reverse("admin:index"))
+    if opts is None or context.get("cl"):
+        return
+    pages = f"admin:{opts.app_label}_{opts.model_name}"
+    if _may_open(context["request"], opts):
+        yield Crumb(_name_of_list(opts), reverse(f"{pages}_changelist"))
+    row = _row(context)
+    if row is not None and "adminform" not in context:
+        yield Crumb(str(row), reverse(f"{pages}_change", args=[quote(row.pk)]))
+
+
+def _row(context: Mapping[str, Any]) -> Model | None:
+    row = context.get("original") or context.get("object")
+    return row if isinstance(row, Model) else None
+
+
+def _name_of_list(opts: Any) -> str:
+    names = {entry.model: entry.label for entry in staff_entries()}
+    return str(names.get(opts.label_lower) or capfirst(opts.verbose_name_plural))
+
+
+def _may_open(request: HttpRequest, opts: Any) -> bool:
+    page = admin.site._registry.get(opts.model)
+    return page is not None and page.has_view_permission(request)
