@@ -17,6 +17,9 @@ class CoreConfig(AppConfig):
         use_our_form_messages()
 
     def ready(self) -> None:
+        from core.home import discover
         from core.rls import install_policies
+
+        discover()
 
         post_migrate.connect(install_policies, sender=self)

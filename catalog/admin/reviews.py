@@ -31,6 +31,7 @@ from catalog.models import (
     RequestDelegate,
     Review,
 )
+from catalog.review_queue import waiting_for
 from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
@@ -45,11 +46,8 @@ QUEUES = {
 
 
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
-    """The reviews that wait for this person: open, on their tracks, and allowed by four eyes."""
-    me = signed_in(request).pk
-    barred = RequestDelegate.unscoped.filter(person=me).values("access_request")
-    open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_decided_by(signed_in(request)))
-    return open_reviews.exclude(access_request__requested_by=me).exclude(access_request__in=barred)
+    """The reviews that wait for this person (catalog/review_queue.py)."""
+    return waiting_for(signed_in(request), reviews)
 
 
 class QueueFilter(admin.SimpleListFilter):

@@ -54,7 +54,7 @@ def test_every_entry_of_the_menu_leads_somewhere(client):
 
 @pytest.mark.django_db
 def test_a_reviewer_reads_how_many_reviews_wait_and_how_many_are_late(client, security_reviewer, lab):
-    assert "Nothing needs your attention." in front_of(client, security_reviewer)
+    assert "Nothing needs you." in front_of(client, security_reviewer)
     for late in (True, False):
         review = ReviewFactory(tenant=lab, access_request=AccessRequestFactory(tenant=lab))
         if late:

@@ -1,0 +1,110 @@
+"""Blocks of the catalog on home pages: the reviews that wait for a reviewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import Count, Q
+from django.urls import reverse
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from catalog import rules
+from catalog.models import Review, ReviewDecision
+from catalog.review_queue import waiting_for
+from core.counting import count_of, number_of
+from core.home import Content, Need, Reader, Site, home_block
+
+MOST_ROWS: Final = 6
+SOON: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class ReviewLine:
+    """A review that waits, with the link to where it is decided."""
+
+    title: str
+    track: str
+    tenant: str
+    due_at: datetime
+    is_late: bool
+    url: str
+
+
+@dataclass(frozen=True)
+class ReviewQueue:
+    """What waits for a reviewer, and what they decided in the last seven days."""
+
+    waiting: int | str
+    overdue: int | str
+    soon: int | str
+    approved: int
+    rejected: int
+    rows: list[ReviewLine]
+
+    @property
+    def decided(self) -> int:
+        return self.approved + self.rejected
+
+
+@home_block(
+    Site.STAFF,
+    order=10,
+    permissions=[track.permission for track in rules.TRACKS.values()],
+    template="catalog/home/_reviews.html",
+)
+def review_queue(reader: Reader) -> Content:
+    """The reader's own queue, the oldest first. Counts stop at 99, so that a long queue costs no more."""
+    moment = now()
+    mine = waiting_for(reader.user, Review.objects.visible_to(reader.user))
+    first = mine.select_related("tenant", "access_request__model", "access_request__project")
+    rows = [
+        ReviewLine(
+            title=str(review.access_request),
+            track=review.get_track_display(),
+            tenant=review.tenant.name,
+            due_at=review.due_at,
+            is_late=review.due_at < moment,
+            url=reverse("admin:catalog_review_change", args=[review.pk]),
+        )
+        for review in first.order_by("due_at", "pk")[:MOST_ROWS]
+    ]
+    decided = (
+        ReviewDecision.objects.visible_to(reader.user)
+        .filter(reviewer=reader.user, at__gte=moment - timedelta(days=7))
+        .aggregate(
+            approved=Count("pk", filter=Q(verdict=ReviewDecision.Verdict.APPROVE)),
+            rejected=Count("pk", filter=Q(verdict=ReviewDecision.Verdict.REJECT)),
+        )
+    )
+    queue = ReviewQueue(
+        waiting=count_of(mine),
+        overdue=count_of(mine.filter(due_at__lt=moment)),
+        soon=count_of(mine.filter(due_at__gte=moment, due_at__lt=moment + SOON)),
+        rows=rows,
+        **decided,
+    )
+    return Content(queue, _reviews_needed(queue))
+
+
+def _reviews_needed(queue: ReviewQueue) -> list[Need]:
+    if not queue.rows:
+        return []
+    text = ngettext("%(n)s review waits for you", "%(n)s reviews wait for you", number_of(queue.waiting))
+    note = ""
+    if queue.overdue:
+        late = ngettext("%(n)s is overdue", "%(n)s are overdue", number_of(queue.overdue))
+        note = late % {"n": queue.overdue}
+    return [
+        Need(
+            text=text % {"n": queue.waiting},
+            note=note,
+            url=queue.rows[0].url,
+            action=_("Review the oldest"),
+            icon_name="checklist",
+            is_late=bool(queue.overdue),
+        )
+    ]
