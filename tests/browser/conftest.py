@@ -91,9 +91,10 @@ class House:
             page.goto(
                 f"{self.stack.console}/{'login/' if role in TENANT_ROLES else 'admin/login/?next=/admin/'}"
             )
-            page.get_by_label("E-mail address").fill(self.people[role].email)
-            page.get_by_label("Password").fill(PASSWORD)
-            page.get_by_role("button", name="Sign in").or_(page.get_by_role("button", name="Log in")).click()
+            # In any language.
+            page.locator("input[name=username]").fill(self.people[role].email)
+            page.locator("input[name=password]").fill(PASSWORD)
+            page.locator("input[name=password]").press("Enter")
             page.wait_for_url(lambda address: "login" not in address)
             yield page, seen
             assert seen.complaints == []

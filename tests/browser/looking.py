@@ -28,6 +28,14 @@ ARGUMENTS = [
 ]
 PHONE, DESKTOP = (390, 844), (1360, 860)
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# That everything is in a landmark, that landmarks can be told apart, and that a name begins with what is seen: rules
+# that axe knows beside WCAG's tags, or tries out.
+MORE_RULES = [
+    "region", "bypass", "skip-link", "page-has-heading-one", "heading-order", "label-content-name-mismatch",
+    "landmark-banner-is-top-level", "landmark-complementary-is-top-level", "landmark-contentinfo-is-top-level",
+    "landmark-main-is-top-level", "landmark-no-duplicate-banner", "landmark-no-duplicate-contentinfo",
+    "landmark-no-duplicate-main", "landmark-one-main", "landmark-unique",
+]  # fmt: skip
 
 
 @dataclass
@@ -59,12 +67,14 @@ def watched_page(
     width: int = DESKTOP[0],
     height: int = DESKTOP[1],
     script: bool = True,
+    locale: str = "en",
 ) -> Iterator[tuple[Page, Seen]]:
     """A page of a fresh visitor that writes down every complaint and every request that leaves `origin`."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=theme,
         java_script_enabled=script,
+        locale=locale,
         reduced_motion="reduce",
     )
     page, seen = context.new_page(), Seen()
@@ -88,8 +98,12 @@ def watched_page(
 
 
 def accessibility_violations(page: Page, within: str | None = None) -> list[str]:
-    """What axe finds against WCAG 2.2 A and AA, one line for each element; `within` what a selector finds."""
-    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    """What axe finds against WCAG 2.2 A and AA and `MORE_RULES`, one line for each element; `within` a selector's."""
+    options = {
+        "runOnly": {"type": "tag", "values": RULES},
+        "rules": {rule: {"enabled": True} for rule in MORE_RULES},
+        "resultTypes": ["violations"],
+    }
     for attempt in range(3):
         page.wait_for_load_state()
         try:

@@ -23,6 +23,8 @@ from tests.factories import ApiKeyFactory, CatalogModelFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
+# As the browser asks for it, and as the page says it.
+LANGUAGES = {"en": "en", "zh-CN": "zh-hans"}
 LONG_NAME = "a-model-whose-name-is-as-long-as-names-of-models-ever-become"
 LONG_TITLE = "A Model Whose Title Is As Long As Titles Of Models Ever Become"
 
@@ -85,13 +87,14 @@ def decide(house, access_request, verdict, comment):
         )
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 390)])
-def test_no_page_hinders_anybody(browser, house, paths, theme, width):
+@pytest.mark.parametrize(("theme", "width", "locale"), [("light", 1360, "en"), ("dark", 390, "zh-CN")])
+def test_no_page_hinders_anybody(browser, house, paths, theme, width, locale):
     """WCAG 2.2 A and AA by axe, no sideways scroll; the console, CSP included, stays silent."""
     found = {}
-    with house.visit(browser, "owner", theme=theme, width=width) as (page, seen):
+    with house.visit(browser, "owner", theme=theme, width=width, locale=locale) as (page, seen):
         for path in paths:
             page.goto(house.home + path)
+            assert page.locator("html").get_attribute("lang") == LANGUAGES[locale]
             if path.endswith("#request"):
                 expect(page.get_by_role("dialog")).to_be_visible()
             problems = accessibility_violations(page)
