@@ -1,8 +1,24 @@
-// Keys that work while nobody types: `/` searches, `g` and a letter goes somewhere, `?` lists them.
+// Keys that work while nobody types: `/` searches, `n` takes the next step, `g` and a letter goes somewhere, `?` lists them.
 import { openDialog } from './dialogs.js';
 
 const SECOND_KEY_MS = 1500;
+// The one filled button of a view is its next step; in a list without one, its first row is.
+const NEXT_STEPS = ['.btn-primary', '#results :is(h2, th) a', '#result_list :is(th, td) a'];
+const EMPTY_FIELD = ':is(input, select, textarea):invalid';
 let waitingSince = -Infinity;
+
+// This key sends nothing and confirms nothing: where a form waits to be sent, the first field without an answer gets the
+// cursor, and a button that says something for the person gets the focus.
+function takeNextStep() {
+  const place = document.querySelector('dialog[open]') || document.querySelector('main');
+  const steps = NEXT_STEPS.flatMap((selector) => [...place.querySelectorAll(selector)]);
+  const step = steps.find((element) => element.checkVisibility());
+  if (step?.matches('a:not([data-secret-stored]), button[type=button]')) step.click();
+  else if (step) {
+    const fields = [...(step.form?.elements || [])];
+    (fields.find((field) => field.matches(EMPTY_FIELD)) || fields.find((field) => field.matches('textarea')) || step).focus();
+  }
+}
 
 document.addEventListener('keydown', (event) => {
   const isTyping = event.target.matches?.('input, textarea, select, [contenteditable]');
@@ -17,5 +33,8 @@ document.addEventListener('keydown', (event) => {
   else if (event.timeStamp - waitingSince < SECOND_KEY_MS) {
     waitingSince = -Infinity;
     document.querySelector(`[data-go="${CSS.escape(event.key)}"]`)?.click();
+  } else if (event.key === 'n') {
+    event.preventDefault();
+    takeNextStep();
   }
 });
