@@ -18,6 +18,7 @@ from django.forms.widgets import Input
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import now
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -306,6 +307,12 @@ def when(value: datetime | None) -> str:
         exactly(value),
         ago(value),
     )
+
+
+@register.simple_tag
+def right_now() -> str:
+    """The moment at which the page is made, with its zone: for sheets of paper, which do not say how old they are."""
+    return exactly(now())
 
 
 @register.simple_tag
