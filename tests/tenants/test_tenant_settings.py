@@ -72,7 +72,7 @@ def test_others_do_not(client, lab, role):
         ("timezone", "localtime", "IANA name"),
         ("timezone", "Factory", "IANA name"),
         ("currency", "EURO", "3 characters"),
-        ("currency", "E1R", "valid value"),
+        ("currency", "E1R", "required form"),
         ("regions", "eu; drop", "eu-west-1, not"),
         ("name", "", "required"),
     ],
