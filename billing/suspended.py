@@ -14,6 +14,7 @@ from billing.costs import today_of
 from billing.models import RollupHour
 from exports.actions import stop_exports
 from exports.models import Export
+from exports.stored_sentences import TENANT_WAS_SUSPENDED
 from tenants.models import Tenant
 from tenants.signals import Impact
 
@@ -25,7 +26,7 @@ def stop_cost_reports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
     """
     stop_exports(
         Export.objects.in_tenant(tenant).of_kinds(COSTS.name),
-        error=f"Stopped, because {tenant.name} was suspended. Order it again when the tenant is resumed.",
+        error=TENANT_WAS_SUSPENDED(tenant=tenant.name),
     )
 
 

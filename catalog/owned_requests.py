@@ -14,6 +14,7 @@ from catalog.actions.access_requests import withdraw_locked_request
 from catalog.models import AccessRequest
 from tenants.actions.owned_resources import OwnedKind, OwnedResource
 from tenants.models import Tenant
+from tenants.stored_sentences import IS_NO_LONGER_A_MEMBER
 
 
 class OpenRequests(OwnedKind[AccessRequest]):
@@ -38,4 +39,4 @@ class OpenRequests(OwnedKind[AccessRequest]):
         raise ValueError("A request stays with the person who made it; it cannot be transferred.")
 
     def end_row(self, row: AccessRequest, user: User, *, by: User) -> None:
-        withdraw_locked_request(row, actor=by, reason=f"{user.email} is no longer a member")
+        withdraw_locked_request(row, actor=by, reason=IS_NO_LONGER_A_MEMBER(person=user.email))

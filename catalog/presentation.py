@@ -15,6 +15,7 @@ from audit.models import AuditEntry
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from core.dates import day
 from core.page_parts import Badge, Fact
+from core.stored_words import retold
 from tenants.models import ApiKey, DataClass, Limit
 
 Words = dict[str, Any]
@@ -147,7 +148,7 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
                 state=state,
                 badge=badge,
                 note=note,
-                text=review.reason,
+                text=retold(review.reason),
                 quote=decision.comment if decision else "",
             )
         )

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from accounts.roles import StaffRole
+from tenants.models import DataClass
 
 VERSION: Final = "2026-11.1"
 # Cost per month, in the currency of the prices.
@@ -102,6 +103,11 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _data_class_in_words(value: str) -> str:
+    """Its label within a sentence; the value itself if it is none of ours."""
+    return str(DataClass(value).label).lower() if value in DataClass.values else value
+
+
 def _is_amount(value: Any) -> bool:
     return value is None or (isinstance(value, str) and bool(_AMOUNT.fullmatch(value)))
 
@@ -145,6 +151,7 @@ FACTS: Final = {
             is_readable=_is_text,
             is_worse=_any_change,
             sentence=gettext_noop("The data class was %(then)s and is now %(now)s."),
+            shown=lambda value, present: _data_class_in_words(value),
         ),
         FactDeclaration(
             name="is_new_to_project",
@@ -167,7 +174,7 @@ def _why_security(facts: Facts) -> str:
 
 def _why_compliance(facts: Facts) -> str:
     if facts.data_class_rank >= 2:
-        return _("You want to send %(class)s data.") % {"class": facts.data_class}
+        return _("You want to send %(class)s data.") % {"class": _data_class_in_words(facts.data_class)}
     if facts.risk_tier == RiskTier.HIGH:
         return _("The model's risk tier is high.")
     return ""

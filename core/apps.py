@@ -4,6 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
 
 from core.form_messages import use_our_form_messages
 
@@ -21,5 +22,7 @@ class CoreConfig(AppConfig):
         from core.rls import install_policies
 
         discover()
+        # Pages say them in the language of their reader, whichever process stored them.
+        autodiscover_modules("stored_sentences")
 
         post_migrate.connect(install_policies, sender=self)

@@ -35,6 +35,7 @@ from deployments.locks import if_nobody_else, one_at_a_time
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 from deployments.models import Cluster, Deployment, Target
 from deployments.runtimes import facts_of
+from deployments.stored_sentences import TOO_SLOW
 
 log = structlog.get_logger(__name__)
 
@@ -227,7 +228,7 @@ def note_too_slow(pk: UUID | str) -> None:
     """Save that a cluster did not finish with a deployment within a worker's time limit."""
     wanted = Deployment.objects.living().with_names().filter(pk=pk).first()
     if wanted is not None:
-        observation.record_unreachable(wanted, "The cluster answers too slowly: a worker waited a minute.")
+        observation.record_unreachable(wanted, TOO_SLOW())
 
 
 def reconcile_what_is_due() -> int:

@@ -22,9 +22,12 @@ from accounts.admin.base import more
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
+from audit.action_words import action_in_words
 from audit.models import AuditEntry
+from core.stored_words import retold
 from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
+from deployments.condition_words import status_in_words, type_in_words
 from deployments.deployment_form import DeploymentForm, suggestions
 from deployments.models import Cluster, Deployment
 from deployments.provider_admin import ProviderAdmin, ProviderCredentialAdmin, ProviderModelAdmin
@@ -212,12 +215,17 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
 
     @display(description=_("Why"))
     def why(self, deployment: Deployment) -> str:
-        return deployment.conditions[0]["message"] if deployment.conditions else ""
+        return retold(deployment.conditions[0]["message"]) if deployment.conditions else ""
 
     @display(description=_("Conditions"))
     def conditions_in_words(self, deployment: Deployment) -> str:
         rows = (
-            (condition["type"], condition["status"], condition["reason"], condition["message"])
+            (
+                type_in_words(condition["type"]),
+                status_in_words(condition["status"]),
+                condition["reason"],
+                retold(condition["message"]),
+            )
             for condition in deployment.conditions
         )
         return format_html_join("", "<p><b>{}</b> {} ({}): {}</p>", rows) or "–"
@@ -248,7 +256,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         rows = (
             (
                 date_format(line.at, "Y-m-d H:i:s"),
-                line.verb,
+                action_in_words(line.verb),
                 line.actor_label,
                 ", ".join(
                     [f"{name}: {before} → {after}" for name, (before, after) in line.changes.items()]

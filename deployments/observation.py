@@ -16,6 +16,7 @@ from core.names import clean_name
 from deployments.cluster.base import ConditionType, Observed
 from deployments.judgment import SAVED_FIELDS, judge
 from deployments.models import Deployment, Route, Target, TargetAddress
+from deployments.stored_sentences import PUT_BACK
 from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)
@@ -160,10 +161,7 @@ def conditions_of(wanted: Deployment, observed: Observed | None, drift: str = ""
 
 
 def _drift_condition(drift: str, at: datetime) -> dict[str, str]:
-    message = (
-        f"Somebody changed this in the cluster, and Quartermaster reverted it at {at:%Y-%m-%d %H:%M} UTC: "
-        f"{drift}."
-    )
+    message = PUT_BACK(at=f"{at:%Y-%m-%d %H:%M}", what=drift)
     return _condition(DRIFT_HEALED, "True", "ChangedInCluster", message)
 
 

@@ -13,9 +13,11 @@ from django.shortcuts import render
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.permissions import signed_in
+from core.stored_words import retold
 from exports.actions import file_for_download
 from exports.models import Export
 from exports.presentation import present_row
@@ -43,9 +45,9 @@ class ExportAdmin(ReadOnlyAdmin):
     change_form_before_template = "admin/exports/export/progress.html"
     fields = (
         "kind", "tenant", "project", "start_day", "end_day", "requested_by", "created_at", "finished_at", "expires_at",
-        "rows_total", "total_shown", "size_bytes", "sha256", "attempts", "error",
+        "rows_total", "total_shown", "size_bytes", "sha256", "attempts", "why_failed",
     )  # fmt: skip
-    readonly_fields = ("total_shown",)
+    readonly_fields = ("total_shown", "why_failed")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
         user = signed_in(request)
@@ -69,6 +71,10 @@ class ExportAdmin(ReadOnlyAdmin):
         export = self.get_object(request, object_id or "")
         context = {"export": present_row(export)} if export else {}
         return super().changeform_view(request, object_id, form_url, (extra_context or {}) | context)
+
+    @display(description=_("Why it failed"))
+    def why_failed(self, export: Export) -> str:
+        return retold(export.error)
 
     def progress_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """A report's progress. The page requests it every second until the file is built."""

@@ -22,6 +22,7 @@ from exports.csv_formats import mark_of
 from exports.files import draft_of, path_of
 from exports.kinds import kind_named
 from exports.models import Export
+from exports.stored_sentences import COULD_NOT_BUILD, WORKERS_DIED
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +54,7 @@ def build_export(pk: UUID | str) -> None:
             Export.objects.across_tenants().filter(pk=pk, state="running").update(
                 state=Export.State.FAILED,
                 finished_at=now(),
-                error=f"The file could not be built: {type(error).__name__}. Try again, or send the "
-                f"number {pk} to an operator.",
+                error=COULD_NOT_BUILD(error=type(error).__name__, number=pk),
             )
 
 
@@ -68,10 +68,7 @@ def _start(pk: UUID | str) -> bool:
         if export.attempts >= ATTEMPTS:
             export.move_to(Export.State.FAILED)
             export.finished_at = now()
-            export.error = (
-                f"A worker died {ATTEMPTS} times while building this report. Send the number {pk} to an "
-                "operator."
-            )
+            export.error = WORKERS_DIED(times=ATTEMPTS, number=pk)
         export.attempts += 1
         export.heartbeat_at, export.rows_done = now(), 0
         export.save()

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from core.dates import day, month_label
+from core.stored_words import retold
 from exports.kinds import kind_named
 from exports.models import Export
 
@@ -56,7 +57,7 @@ def present_row(export: Export) -> ExportRow:
         sha256=export.sha256,
         total=export.total,
         currency=export.currency,
-        error=export.error,
+        error=retold(export.error),
         list_url=reverse(kind.list_page, args=[tenant.slug]) if tenant else "",
         ask_url=reverse(kind.ask_page, args=[tenant.slug]) if tenant else "",
         form=kind.form_of(export) if export.state == Export.State.FAILED else {},

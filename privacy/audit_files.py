@@ -26,6 +26,7 @@ from exports.actions import expire_now, queue_export, stop_exports
 from exports.csv_formats import Format, options_of, spreadsheet_safe
 from exports.kinds import FileKind, Prepared
 from exports.models import Export
+from exports.stored_sentences import PERSON_WAS_ERASED
 from privacy.audit_forms import PLATFORM, actor_of, address_of
 from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
@@ -78,7 +79,7 @@ def let_audit_files_go(sender: Any, **kwargs: Any) -> None:
     """
     files = Export.objects.across_tenants().of_kinds(*AUDIT_KINDS)
     expire_now(files)
-    stop_exports(files, error="Stopped, because a person was erased from the audit log. Order it again.")
+    stop_exports(files, error=PERSON_WAS_ERASED())
 
 
 # Entries without an actor are the platform's, perhaps made while it answered staff.

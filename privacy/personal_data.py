@@ -40,6 +40,7 @@ from tenants.models import ApiKey, Invitation, Membership, Tenant
 from tenants.revision import raise_revision
 from tenants.roles import Role
 from tenants.signals import person_erased
+from tenants.stored_sentences import ANSWERABLE_HAS_LEFT, OWNER_IS_ERASED
 from tenants.suspension import tokens_issued_by
 
 log = structlog.get_logger(__name__)
@@ -282,7 +283,7 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
             hand_over_key(key, token, new_owner, actor=None)
             handed += 1
         else:
-            stop_key(key, actor=None, reason="Its owner was erased.")
+            stop_key(key, actor=None, reason=OWNER_IS_ERASED())
             revoked += 1
     return handed, revoked
 
@@ -302,7 +303,7 @@ def _let_accounts_go(user: User, new_owner: User | None, token: str, by: User | 
         if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
             hand_over_account(account, token, new_owner, actor=by)
         else:
-            stop(account, tenant, reason="The person who answered for it has left.", actor=by)
+            stop(account, tenant, reason=ANSWERABLE_HAS_LEFT(), actor=by)
 
 
 def _may_take_over(new_owner: User, key: ApiKey) -> bool:

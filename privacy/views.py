@@ -24,6 +24,7 @@ from audit.filters import Page, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
 from core.keyset import requested_place
+from core.stored_words import retold
 from core.tenant_managers import TenantQuerySet
 from privacy.audit_forms import AuditLogForm
 from tenants.views.mixins import MayReadAuditLog, PartialMixin, TenantScopedMixin
@@ -116,6 +117,7 @@ def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
     """An entry with the values that its templates need. Its origin is left out if the viewer may not know it."""
     extras = {
         "action": action_in_words(entry.verb),
+        "reason": retold(entry.reason),
         "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",
         "object_kind": _kind_of(entry),
         "hides_origin": hides_origin(entry, viewer),

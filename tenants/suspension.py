@@ -28,6 +28,7 @@ from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, Pro
 from tenants.permissions import forget_permissions
 from tenants.revision import raise_revision
 from tenants.roles import NEVER_NARROWED, ROLE_PERMISSIONS
+from tenants.stored_sentences import ISSUER_MAY_NOT
 
 LONGEST_REASON = 200
 HOLDERS = frozenset(role for role, permissions in ROLE_PERMISSIONS.items() if "claim_key" in permissions)
@@ -222,7 +223,7 @@ class _Found:
         changed = self._update_and_record("access.suspended", mark, user=user, by=by, reason=reason)
         issued = [token.pk for token in self.tokens if token.user_id != user.pk]
         if issued:
-            why = f"The person who issued this token may not create such tokens now: {reason}"
+            why = ISSUER_MAY_NOT(reason=reason)
             tokens = PersonalAccessToken.objects.filter(pk__in=issued)
             tokens.update(suspended_reason=why[:LONGEST_REASON])
         return changed

@@ -17,11 +17,13 @@ from catalog.actions import raise_access_request
 from catalog.actions.facts import facts_now, renew_facts
 from catalog.models import Review
 from core.secrets import new_key_secret
+from core.stored_words import retold
 from deployments.provider_audit import shown
 from exports.models import Export
 from privacy.audit_files import let_audit_files_go
 from tenants.actions import change_role, create_service_account, disable_service_account, set_project_role
 from tenants.models import ApiKey, Membership
+from tests.core.test_retold import reads_chinese
 from tests.factories import ApiKeyFactory, CatalogModelFactory, staff
 
 
@@ -45,6 +47,7 @@ def test_why_a_key_is_suspended_when_its_owners_role_changes(lab, project, owner
     key = ApiKeyFactory(tenant=lab, project=project, owner=developer)
     change_role(Membership.objects.in_tenant(lab).get(user=developer).pk, "viewer", by=owner)
     assert why_suspended(key) == f"Their role in {lab} is viewer now."
+    assert reads_chinese(f"Their role in {lab} is viewer now.", lab)
 
 
 def test_why_a_key_is_suspended_when_a_project_role_changes(lab, project, owner, developer):
@@ -59,6 +62,7 @@ def test_why_a_service_accounts_key_is_suspended(lab, project, owner):
     key = ApiKeyFactory(tenant=lab, project=project, owner=account)
     disable_service_account(Membership.objects.in_tenant(lab).get(user=account).pk, by=owner)
     assert why_suspended(key) == "The service account is disabled."
+    assert reads_chinese(why_suspended(key))
 
 
 def test_why_the_reviews_of_a_request_are_needed(project, developer):
@@ -81,6 +85,7 @@ def test_why_the_reviews_of_a_request_are_needed(project, developer):
     reasons = list(Review.objects.across_tenants().values_list("reason", flat=True))
     assert len(reasons) == 2
     assert all(map(str.isascii, reasons)), reasons
+    assert all(map(reads_chinese, reasons)), list(map(retold, reasons))
     assert all(one["reason"].isascii() for one in asked.rule_trace)
 
 
@@ -109,3 +114,4 @@ def test_why_a_file_is_not_built(lab, owner, kind):
     row = Export.objects.across_tenants().get(pk=row.pk)
     assert (row.state, row.error.isascii()) == ("failed", True)
     assert "Order it again" in row.error
+    assert reads_chinese(row.error, lab)

@@ -15,7 +15,7 @@ from catalog import rules
 from catalog.actions.access_requests import facts_of
 from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision
 from catalog.prices import lock_prices, monthly_cost
-from core.stored_words import in_english
+from core.stored_words import in_english, retold
 
 
 def facts_now(access_request: AccessRequest) -> rules.Facts:
@@ -112,7 +112,7 @@ def notice_of(reviews: list[Review]) -> str:
     """A notice about reviews that are new, or needed again, since the request was made; empty if there are none."""
     return " ".join(
         _("Now needs a %(track)s review: %(reason)s")
-        % {"track": review.get_track_display().lower(), "reason": review.reason}
+        % {"track": review.get_track_display().lower(), "reason": retold(review.reason)}
         for review in reviews
         if review.opened_by_facts and review.state == Review.State.PENDING
     )

@@ -35,6 +35,7 @@ from catalog.review_queue import waiting_for
 from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
+from core.stored_words import retold
 
 QUEUES = {
     "mine": _("My queue"),
@@ -223,9 +224,13 @@ class ReviewAdmin(ReadOnlyAdmin):
 
 class ReviewInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Review
-    fields = readonly_fields = ["track", "reason", "state", "due_at", "decided_at"]
+    fields = readonly_fields = ["track", "why", "state", "due_at", "decided_at"]
     extra = 0
     show_change_link = True
+
+    @display(description=_("Why"))
+    def why(self, review: Review) -> str:
+        return retold(review.reason)
 
 
 class DelegateInline(ReadOnly, TabularInline):  # type: ignore[misc]

@@ -27,6 +27,7 @@ from core.dates import clock, day, day_and_year
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
 from core.rate_limits import limit_rate
+from core.stored_words import retold
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey
@@ -113,7 +114,7 @@ def _row(key: ApiKey, month_cost: Decimal | None, *, can_claim: bool, can_revoke
         models_label=", ".join(key.model_names),
         owner=str(key.owner) if key.owner else "",
         badge=badge_of(key),
-        reason=key.suspended_reason if key.is_suspended else "",
+        reason=retold(key.suspended_reason) if key.is_suspended else "",
         month_cost=month_cost,
         last_used_at=key.last_used_at,
         can_claim=can_claim,

@@ -23,6 +23,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from core.dates import DASH, ago, clock, day, exactly, moment, weekday
+from core.stored_words import retold
 
 register = template.Library()
 for _date_filter in (ago, clock, day, moment, weekday):
@@ -294,6 +295,12 @@ def bytes_size(value: int | None) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:f} B" if unit == "B" else f"{_round(size, Decimal('0.1')):f} {unit}"
+
+
+@register.filter
+def stored(text: str) -> str:
+    """A text that is stored in English, in the language of the page."""
+    return retold(text)
 
 
 @register.simple_tag

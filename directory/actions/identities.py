@@ -18,6 +18,7 @@ from accounts.sessions import end_provider_sessions
 from core.errors import Conflict
 from directory import group_mappings
 from directory.models import FederatedIdentity
+from directory.stored_sentences import UNLINKED
 
 
 def _superusers_only(by: User) -> None:
@@ -72,7 +73,7 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
     ended = end_provider_sessions(identity.issuer, subject=identity.subject)
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
     identity.delete()
-    group_mappings.apply_group_mappings(user, reason="their identity was unlinked")
+    group_mappings.apply_group_mappings(user, reason=UNLINKED())
 
 
 def _is_linked() -> Conflict:

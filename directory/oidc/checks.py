@@ -28,6 +28,7 @@ from directory.oidc.errors import GrantLost, ProviderMisbehaved, ProviderProblem
 from directory.oidc.identities import note_groups
 from directory.oidc.provider import current_provider
 from directory.oidc.token_encryption import decrypt_token, encrypt_token
+from directory.stored_sentences import NO_LONGER_ACCEPTED, PERIODIC_CHECK
 from tenants.suspension import suspend_access
 
 log = structlog.get_logger(__name__)
@@ -37,8 +38,8 @@ BATCH = 50
 BATCHES_A_MINUTE = 200
 # After this time another worker may ask, because the first one is gone.
 CLAIM_LASTS = timedelta(minutes=10)
-REASON_REFUSED = "the identity provider no longer accepts this person"
-REASON_CHECKED = "the periodic check at the provider"
+REASON_REFUSED = NO_LONGER_ACCEPTED()
+REASON_CHECKED = PERIODIC_CHECK()
 
 
 @transaction.atomic

@@ -20,6 +20,7 @@ from directory.oidc.claims import ProviderPerson
 from directory.oidc.errors import SignInRefused
 from directory.oidc.token_encryption import encrypt_token
 from directory.scope import entry_of
+from directory.stored_sentences import SIGNED_IN
 from tenants.models import Invitation
 from tenants.suspension import restore_access
 
@@ -56,7 +57,7 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         if refresh_token or not is_renewal:
             identity.refresh_token = encrypt_token(identity, refresh_token) if refresh_token else None
         note_groups(identity, person)
-        group_mappings.apply_group_mappings(user, reason="signed in at the provider")
+        group_mappings.apply_group_mappings(user, reason=SIGNED_IN())
         if was_refused:
             restore_access(user, tenant=None, by=None)
         # Last, because it locks the person, and tenants are locked before people.

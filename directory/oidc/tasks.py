@@ -13,6 +13,7 @@ from core.scope import platform_scope
 from directory import group_mappings
 from directory.models import GroupMapping
 from directory.oidc import checks
+from directory.stored_sentences import GROUP_MAPPING
 
 SCHEDULE = {
     "check-provider-identities": {
@@ -52,7 +53,7 @@ def apply_group_mapping(mapping_id: str) -> None:
     with platform_scope("group mappings: a mapping may concern any tenant"):
         mapping = GroupMapping.objects.unapplied().filter(pk=mapping_id).select_related("tenant").first()
         if mapping is not None:
-            group_mappings.apply_group_mapping(mapping, reason=f"group mapping: {mapping}")
+            group_mappings.apply_group_mapping(mapping, reason=GROUP_MAPPING(mapping=mapping))
 
 
 @shared_task(soft_time_limit=60)

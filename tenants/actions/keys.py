@@ -19,6 +19,7 @@ from accounts.models import User
 from accounts.people import lock_person
 from core.errors import Conflict
 from core.secrets import digest, new_key_secret, visible_prefix
+from core.stored_words import retold
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import forget_permissions
@@ -76,7 +77,7 @@ def _require_claimable(by: User | None, key: ApiKey) -> None:
         raise Conflict(_("This key expired before it was claimed. Request access again."), code="expired")
     if by is not None and key.suspended_at and key.owner_id == by.pk:
         raise Conflict(
-            _("This key is suspended: %(reason)s") % {"reason": key.suspended_reason},
+            _("This key is suspended: %(reason)s") % {"reason": retold(key.suspended_reason)},
             code="key_suspended",
         )
 

@@ -28,6 +28,7 @@ from tenants.permissions import permissions_in
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.status import in_active_tenant, in_open_tenant
+from tenants.stored_sentences import ROLE_IS_NOW
 from tenants.suspension import HOLDERS, follow_role
 
 
@@ -254,7 +255,7 @@ def place_member(
     )
     # A mapping handles all tenants of its person together (directory/group_mappings.py).
     if source == Source.PERSON:
-        reason = f"Their role in {tenant} is {Role(role).value} now."
+        reason = ROLE_IS_NOW(place=tenant, role=Role(role).value)
         follow_role(user, tenant, was_holder=before[0] in HOLDERS, reason=reason, by=actor)
     return existing
 

@@ -13,6 +13,7 @@ from tenants.actions.keys import hand_over_key, stop_key
 from tenants.actions.owned_resources import OwnedKind, OwnedResource
 from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
+from tenants.stored_sentences import ANSWERABLE_HAS_LEFT, WAS_REMOVED
 
 
 class Keys(OwnedKind[ApiKey]):
@@ -44,7 +45,7 @@ class Keys(OwnedKind[ApiKey]):
         hand_over_key(row, user.email, to, actor=by)
 
     def end_row(self, row: ApiKey, user: User, *, by: User) -> None:
-        stop_key(row, actor=by, reason=f"{user.email} was removed")
+        stop_key(row, actor=by, reason=WAS_REMOVED(person=user.email))
 
 
 class Tokens(OwnedKind[PersonalAccessToken]):
@@ -137,7 +138,7 @@ class ServiceAccounts(OwnedKind[User]):
         from tenants.actions.service_accounts import stop
 
         assert row.service_of is not None
-        stop(row, row.service_of, reason="The person who answered for it has left.", actor=by)
+        stop(row, row.service_of, reason=ANSWERABLE_HAS_LEFT(), actor=by)
 
 
 def hand_over_account(account: User, former: str, to: User, *, actor: User | None) -> None:

@@ -18,6 +18,7 @@ from tenants.models import Membership, Project, ProjectRole
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
 from tenants.status import in_active_tenant
+from tenants.stored_sentences import NO_ROLE_OF_THEIR_OWN, ROLE_IS_NOW
 from tenants.suspension import follow_role
 
 
@@ -91,13 +92,13 @@ def set_project_role(
         existing = None
         take_project_role(member.user, project)
         audit.record("project_role.taken", **said)
-        reason = f"They no longer have a role of their own in {project}."
+        reason = NO_ROLE_OF_THEIR_OWN(place=project)
     else:
         existing, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
             tenant=project.tenant, membership=member, project=project, defaults={"role": role}
         )
         give_project_role(member.user, project, role)
         audit.record("project_role.changed" if before else "project_role.given", role=role, **said)
-        reason = f"Their role in {project} is {Role(role).value} now."
+        reason = ROLE_IS_NOW(place=project, role=Role(role).value)
     follow_role(member.user, project.tenant, project=project, reason=reason, by=by)
     return existing

@@ -25,6 +25,7 @@ from tenants.actions.members import (
 from tenants.models import Membership, Tenant
 from tenants.roles import Role
 from tenants.status import in_active_tenant, in_open_tenant
+from tenants.stored_sentences import ACCOUNT_IS_DISABLED
 from tenants.suspension import restore_access, suspend_access
 
 # Reserved by RFC 2606: mail never goes there.
@@ -108,7 +109,7 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
     membership = _locked_account(pk, by)
     disable_service_account.require(by, membership)
     account, tenant = membership.user, membership.tenant
-    stop(account, tenant, reason="The service account is disabled.", actor=by)
+    stop(account, tenant, reason=ACCOUNT_IS_DISABLED(), actor=by)
     return account
 
 

@@ -9,6 +9,7 @@ from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, ReasonForm
+from core.stored_words import retold
 from tenants.actions import revoke_api_key
 from tenants.models import ApiKey, Limit
 
@@ -22,7 +23,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "tenant", "project", "name", "prefix", "model_names", "networks", "state", "owner", "created_for",
-        "created_at", "claim_by", "claimed_by", "claimed_at", "expires_at", "suspended_at", "suspended_reason",
+        "created_at", "claim_by", "claimed_by", "claimed_at", "expires_at", "suspended_at", "why_suspended",
         "revoked_at", "last_used_at",
     ]  # fmt: skip
     readonly_fields = fields
@@ -34,6 +35,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     def state_label(self, key: ApiKey) -> str:
         return gettext("Suspended") if key.is_suspended else key.get_state_display()
+
+    @display(description=_("Reason of the suspension"))
+    def why_suspended(self, key: ApiKey) -> str:
+        return retold(key.suspended_reason)
 
     revoke = Dialog(
         revoke_api_key,

@@ -8,6 +8,7 @@ from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog
+from core.stored_words import retold
 from tenants.actions import revoke_personal_access_token
 from tenants.models import PersonalAccessToken
 
@@ -29,7 +30,7 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "user", "issued_by", "tenant", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at",
-        "suspended_at", "suspended_reason", "revoked_at",
+        "suspended_at", "why_suspended", "revoked_at",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["revoke"]
@@ -37,6 +38,10 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     @display(description=_("State"), label={"active": "success", "suspended": "warning"})
     def state_label(self, token: PersonalAccessToken) -> str:
         return token.state
+
+    @display(description=_("Reason of the suspension"))
+    def why_suspended(self, token: PersonalAccessToken) -> str:
+        return retold(token.suspended_reason)
 
     revoke = Dialog(
         revoke_personal_access_token,

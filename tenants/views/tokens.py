@@ -27,6 +27,7 @@ from core.dates import exactly
 from core.form_errors import show_errors
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
+from core.stored_words import retold
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
@@ -321,7 +322,7 @@ def _row(token: PersonalAccessToken, revoke_url: str) -> TokenRow:
         opens=token.tenant.name if token.tenant else str(_("All your tenants")),
         scopes=", ".join(token.scopes),
         badge=Badge(kind, text),
-        reason=token.suspended_reason if token.state == "suspended" else "",
+        reason=retold(token.suspended_reason) if token.state == "suspended" else "",
         last_used_at=token.last_used_at,
         expires_at=token.expires_at,
         revoke_url=revoke_url if token.revoked_at is None else "",

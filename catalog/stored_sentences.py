@@ -1,0 +1,41 @@
+"""Why a review is needed: the sentences of the rules, stored in English, said in the language of the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from django.utils.translation import gettext, gettext_noop
+
+from catalog.rules import FACTS, RiskTier
+from core.stored_words import StoredSentence
+from tenants.models import DataClass
+
+
+def _data_class(value: str) -> object:
+    return DataClass(value).label if value in DataClass.values else value
+
+
+def _known_value(value: str) -> object:
+    """The value of a fact as a sentence has it: a tier or a class by its label, unless it is unknown."""
+    words: Mapping[str, object] = {str(tier): tier.label for tier in RiskTier} | {
+        str(one): one.label for one in DataClass
+    }
+    return gettext("unknown") if value == "unknown" else words.get(value, value)
+
+
+SENTENCES: Final = (
+    StoredSentence(gettext_noop("The project has not used this model before.")),
+    StoredSentence(gettext_noop("The model's risk tier is high.")),
+    StoredSentence(gettext_noop("You want to send %(class)s data."), **{"class": _data_class}),
+    StoredSentence(gettext_noop("The model has no price yet, so its cost is unknown.")),
+    StoredSentence(gettext_noop("The expected cost is above %(amount)s %(currency)s a month.")),
+    StoredSentence(gettext_noop("Another person reviews every request.")),
+    StoredSentence(
+        gettext_noop(
+            "The person who approved it could act for the service account that asked, while the "
+            "request was open."
+        )
+    ),
+    *(StoredSentence(fact.sentence, then=_known_value, now=_known_value) for fact in FACTS.values()),
+)
