@@ -284,7 +284,8 @@ def _plain(value: Any) -> Any:
     return _text(str(value))
 
 
-def _text(text: str) -> str:
+def require_no_secret(text: str) -> None:
+    """Raises ValidationError if a key or a token is in `text`, which then must not be stored anywhere."""
     if kind := secret_in(text):
         raise ValidationError(
             # Not translated here, where the words of the entry are in English.
@@ -292,6 +293,10 @@ def _text(text: str) -> str:
             code="secret",
             params={"kind": kind},
         )
+
+
+def _text(text: str) -> str:
+    require_no_secret(text)
     return _storable(text)[:LONGEST_TEXT]
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.declared import action
 from accounts.models import User
+from audit.recording import require_no_secret
 from core.editing import assign
 from core.errors import Conflict
 from tenants.models import Membership, Project, Tenant
@@ -32,7 +33,7 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
 
     Raises:
         PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or already has a
-        project with this slug. ValidationError: by field; an owner who is not a member.
+        project with this slug. ValidationError: by field; an owner who is not a member, a slug that is a key or token.
     """
     tenant = lock_tenant_shared(tenant)
     create_project.require(by, tenant)
@@ -92,6 +93,12 @@ def _clean(project: Project, *, owner_before: User | None = None) -> None:
         project.clean_fields(exclude=["tenant", "owner"])
     except ValidationError as error:
         problems |= error.error_dict
+    if project._state.adding:
+        try:
+            # It would be on pages, in reports and in the logs of gateways.
+            require_no_secret(project.slug)
+        except ValidationError as error:
+            problems["slug"] = error
     owner = project.owner
     if owner is not None and owner != owner_before and not _is_member(project.tenant, owner):
         problems["owner"] = _("Choose a member of %(tenant)s.") % {"tenant": project.tenant.name}

@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from audit.models import AuditEntry
 from core.errors import Conflict
+from core.secrets import new_key_secret
 from exports.models import Export
 from tenants.actions import change_project, create_project
 from tenants.models import Limit, Project
@@ -148,6 +149,16 @@ def test_a_slug_is_taken_once_in_a_tenant(lab, project, owner):
     with pytest.raises(Conflict, match="already has a project with the slug letters"):
         create_project(lab, by=owner, slug="letters", name="Again")
     create_project(TenantFactory(), by=None, slug="letters", name="Elsewhere")
+
+
+def test_no_slug_is_a_key(lab, owner):
+    secret = new_key_secret()
+    with pytest.raises(ValidationError) as refused:
+        create_project(lab, by=owner, slug=secret, name="Key")
+    assert list(refused.value.message_dict) == ["slug"]
+    assert secret not in str(refused.value)
+    # Too short for a key, though it begins like one.
+    create_project(lab, by=owner, slug="qm_letters", name="Letters")
 
 
 @pytest.mark.django_db(transaction=True)
