@@ -10,8 +10,9 @@ from django.contrib import admin, messages
 from django.core.validators import validate_slug
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +21,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin import ReadOnlyAdmin
-from accounts.admin.base import link
+from accounts.admin.base import Colors, link
 from accounts.admin.dialogs import Dialog, DialogForm
 from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from gateway import actions, promises
@@ -75,12 +76,11 @@ class RegionOrderForm(ListSettingForm):
     )
 
 
-def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
+def _show(made: tuple[Gateway, str]) -> SafeString:
     """Show the token in the dialog that requested it. No message, session or cache (as in all the admin) holds it."""
     gateway, secret = made
-    return render(
-        request, "gateway/_token.html", {"gateway": gateway, "secret": secret, "signing_keys": pins()}
-    )
+    context = {"gateway": gateway, "secret": secret, "signing_keys": pins()}
+    return render_to_string("gateway/_token.html", context)
 
 
 @admin.register(Gateway)
@@ -142,9 +142,10 @@ class GatewayAdmin(ReadOnlyAdmin):
         sentences = ((str(one),) for one in promises.not_promised(gateway.report))
         return format_html_join("", "<p>{}</p>", sentences) or str(_("nothing: it keeps every promise"))
 
-    @display(description=_("Service"), label={_("in service"): "success", _("revoked"): "danger"})
-    def service(self, gateway: Gateway) -> str:
-        return str(_("in service") if gateway.revoked_at is None else _("revoked"))
+    @display(description=_("Service"), label=Colors({True: "success", False: "danger"}))
+    def service(self, gateway: Gateway) -> tuple[bool, str]:
+        serves = gateway.revoked_at is None
+        return serves, str(_("in service") if serves else _("revoked"))
 
     @display(description=_("Lag"))
     def lag(self, gateway: Gateway) -> str:

@@ -3,9 +3,9 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from accounts.admin.base import ReadOnly, ReadOnlyAdmin, go_to
+from accounts.admin.base import ReadOnly, ReadOnlyAdmin
 
-__all__ = ["ReadOnly", "ReadOnlyAdmin", "go_to"]
+__all__ = ["ReadOnly", "ReadOnlyAdmin"]
 
 for _found in iter_modules(__path__):
     import_module(f"{__name__}.{_found.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.forms import BaseForm, Media, Select
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +20,7 @@ from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, UnfoldAdminSelectWidge
 from accounts.admin.keyset import KeysetListMixin
 from accounts.declared import Action
 from accounts.permissions import signed_in
+from accounts.sight import hidden_page
 
 SECRET_FIELDS = frozenset(
     {"password", "digest", "session_key", "session_digest", "refresh_token", "ciphertext"}
@@ -77,6 +78,15 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list. Raises PermissionDenied, saying which roles see it, for everybody else."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied(str(hidden_page(self.model)))
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        return answer
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = self.model._default_manager.all()
         if hasattr(self.model, "queryset_class") or hasattr(rows, "visible_to"):
@@ -101,8 +111,9 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         button: str | Promise,
         hint: str | Promise,
         row: Model | None = None,
+        status: int = 422,
     ) -> HttpResponse:
-        """A page with one form, in the frame of the admin; an invalid form comes back with status 422.
+        """A page with one form, in the frame of the admin; an invalid form comes back with `status`.
 
         `hint` is the text above the form, and `button` the label of its button.
 
@@ -110,18 +121,32 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
             request: the request of the page.
             title: the heading of the page.
             row: whose page "Cancel" leads to; None for the list.
+            status: of the page if the form was sent.
         """
-        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
-        back = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_changelist")
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts,
+        context = self.frame_of_page(request, row) | {
             "title": title,
             "form": form,
             "button": button,
             "hint": hint,
-            "back": back,
         }
-        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
+        return render(request, "admin/accounts/form.html", context, status=status if form.is_bound else 200)
+
+    def frame_of_page(self, request: HttpRequest, row: Model | None) -> dict[str, Any]:
+        """What the shell around a page of ours shows: the menu, the trail, and where "Cancel" leads (`back`)."""
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        back = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_changelist")
+        frame: dict[str, Any] = self.admin_site.each_context(request)
+        return frame | {"opts": self.opts, "original": row, "back": back}
+
+
+class Colors(dict[Any, str]):
+    """Colors of badges by value, for `label` of `display`, whose method returns (value, words).
+
+    Never by the words, which depend on the language. Other values get the color of the usual state, which is none.
+    """
+
+    def __missing__(self, value: Any) -> str:
+        return ""
 
 
 def more(*names: str) -> dict[str, Any]:
@@ -175,8 +200,3 @@ def link(name: str, *args: object, text: object, query: str = "") -> str:
     """
     address = reverse(f"admin:{name}", args=args) + query
     return format_html('<a class="text-link underline" href="{}">{}</a>', address, text)
-
-
-def go_to(name: str, *args: object, status: int = 200) -> HttpResponse:
-    """The response of a dialog after it tried its action: htmx goes to another page, whatever the status."""
-    return HttpResponse(status=status, headers={"HX-Redirect": reverse(name, args=args)})

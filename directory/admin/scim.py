@@ -8,14 +8,16 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.timezone import now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import Colors, ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
 from directory.actions.scim_tokens import (
     LONGEST_LIFE,
@@ -26,8 +28,6 @@ from directory.actions.scim_tokens import (
 )
 from directory.models import DirectoryGroup, ScimToken
 from directory.scim.mapping import location
-
-WAITS = "Waits for a second person"
 
 
 class IssueForm(DialogForm):
@@ -49,11 +49,11 @@ class IssueForm(DialogForm):
         return {"name": self.cleaned_data["name"], "life": timedelta(days=self.cleaned_data["days"])}
 
 
-def _show(request: HttpRequest, made: tuple[ScimToken, str]) -> HttpResponse:
+def _show(made: tuple[ScimToken, str]) -> SafeString:
     """Show the token in the dialog that created it; no message, session or cache holds it."""
     token, secret = made
     context = {"token": token, "secret": secret, "base": location("").rstrip("/")}
-    return render(request, "admin/directory/scim_token.html", context)
+    return render_to_string("admin/directory/scim_token.html", context)
 
 
 @admin.register(ScimToken)
@@ -72,14 +72,16 @@ class ScimTokenAdmin(ReadOnlyAdmin):
 
     @display(
         description=_("State"),
-        label={"Active": "success", WAITS: "warning", "Expired": "warning", "Revoked": "danger"},
+        label=Colors(active="success", waiting="warning", expired="warning", revoked="danger"),
     )
-    def state(self, token: ScimToken) -> str:
+    def state(self, token: ScimToken) -> tuple[str, str]:
         if token.revoked_at:
-            return "Revoked"
+            return "revoked", gettext("Revoked")
         if token.expires_at <= now():
-            return "Expired"
-        return "Active" if token.confirmed_at else WAITS
+            return "expired", gettext("Expired")
+        if token.confirmed_at:
+            return "active", gettext("Active")
+        return "waiting", gettext("Waits for a second person")
 
     issue = Dialog(
         issue_scim_token,

@@ -90,7 +90,7 @@ def test_scaling_and_deleting_ask_first(desk, deployment):
     deployment.refresh_from_db()
     assert deployment.replicas == 1
     answer = desk.post(scale, SUBMITTED | {"replicas": "4"})
-    assert answer.headers["HX-Redirect"].endswith(f"{deployment.pk}/change/")
+    assert answer.headers["Location"].endswith(f"{deployment.pk}/change/")
     assert Deployment.objects.get().replicas == 4
 
     delete = reverse("admin:deployments_deployment_delete_now", args=[deployment.pk])

@@ -232,7 +232,7 @@ def test_the_page_takes_and_shows_a_statement(client, operator):
         assert words in send("state_separation", field=field, reason=REASON).content.decode()
     assert "how you know" in send("state_separation", field="tenant_tag", reason="\u202e").content.decode()
     assert told(deployment) == []
-    assert send("state_separation", field="tenant_tag", reason=REASON).headers["HX-Redirect"]
+    assert send("state_separation", field="tenant_tag", reason=REASON).headers["Location"]
     shown = client.get(page).content.decode()
     assert f"tenant_tag: {REASON}" in shown
     assert "Serves nobody" not in shown

@@ -215,7 +215,7 @@ def test_the_page_says_why_an_engine_serves_nobody_and_lets_operators_decide(cli
         assert client.get(path).status_code == 200
         return client.post(path, SUBMITTED | sent)
 
-    assert action("accept_sharing", reason="One team.").headers["HX-Redirect"]
+    assert action("accept_sharing", reason="One team.").headers["Location"]
     assert "One team." in client.get(page).content.decode()
     action("withdraw_sharing")
     assert "no tenant with this slug" in action("dedicate", tenant="nobody").content.decode()
@@ -259,7 +259,7 @@ def test_hosts_of_media_are_set_on_the_page_of_gateways(client, operator):
     path = reverse("admin:gateway_gateway_media_hosts")
     before = current_revision()
     sent = {"hosts": "Pictures.Example.com.\n*.cdn.example.org, 8.8.8.8"}
-    assert client.post(path, SUBMITTED | sent).headers["HX-Redirect"]
+    assert client.post(path, SUBMITTED | sent).headers["Location"]
     assert current_revision() > before
     wanted = ["*.cdn.example.org", "8.8.8.8", "pictures.example.com"]
     assert compile_snapshot().settings.media_hosts == wanted

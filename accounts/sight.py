@@ -1,0 +1,76 @@
+"""Which staff roles see what. What a person's role hides is said on the page, and never looks as if there were none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.roles import STAFF_PERMISSIONS, StaffRole
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What a page says in the place of rows that its reader may not see: the fact, who sees them, and the way there."""
+
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        """Both in a line, for a page that is refused as a whole."""
+        return _("%(title)s. %(text)s") % {"title": self.title, "text": self.text}
+
+
+def hidden_in_tenant(user: User, tenant: Model, model: Any) -> Hidden | None:
+    """What to say in the place of a tenant's rows of `model`; None for members of the tenant and staff who see them."""
+    # Without a staff role, people get to a tenant's pages only as members of it.
+    if not user.staff_roles or user.is_superuser or user.staff_roles & model.visible_to_staff:
+        return None
+    if user.own_tenants().filter(tenant=tenant).exists():
+        return None
+    text = _(
+        "Members of the tenant see them, and staff with one of these roles: %(roles)s. Operators give staff roles."
+    )
+    return Hidden(title=_title(model), text=text % {"roles": _listed(model.visible_to_staff)})
+
+
+def require_sight(user: User, tenant: Model, model: Any) -> None:
+    """Raise PermissionDenied, with the words of `hidden_in_tenant`, for staff who see no rows of `model`."""
+    if hidden := hidden_in_tenant(user, tenant, model):
+        raise PermissionDenied(str(hidden))
+
+
+def hidden_from_staff(user: User, model: Any) -> Hidden | None:
+    """What the staff site says in the place of rows of `model`; None if `user` sees those of all tenants."""
+    roles = getattr(model, "visible_to_staff", None)
+    if roles is None or user.is_superuser or user.staff_roles & roles:
+        return None
+    return _hidden(model, roles)
+
+
+def hidden_page(model: type[Model]) -> Hidden:
+    """What the staff site says in the place of a list that the reader's role may not open."""
+    needed = f"{model._meta.app_label}.view_{model._meta.model_name}"
+    return _hidden(model, {role for role, held in STAFF_PERMISSIONS.items() if needed in held})
+
+
+def _hidden(model: Any, roles: Any) -> Hidden:
+    if not roles:
+        return Hidden(title=_title(model), text=_("No staff role sees them."))
+    text = _("Staff with one of these roles see them: %(roles)s. Operators give staff roles.")
+    return Hidden(title=_title(model), text=text % {"roles": _listed(roles)})
+
+
+def _title(model: Any) -> str:
+    return _("Your role does not show %(names)s") % {"names": model._meta.verbose_name_plural}
+
+
+def _listed(roles: Any) -> str:
+    """The names of roles, in the order of their declaration."""
+    # Translators: between the names of a list.
+    between = _(", ")
+    return between.join(str(role.label) for role in StaffRole if role in roles)
