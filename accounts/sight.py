@@ -1,11 +1,13 @@
-"""Which staff roles see what. What a person's role hides is said on the page, and never looks as if there were none."""
+"""What the staff site says where a role hides rows, so that it never looks as if there were none.
+
+Pages of a tenant say it by `not_shown` (tenants/views/mixins.py).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -23,25 +25,6 @@ class Hidden:
     def __str__(self) -> str:
         """Both in a line, for a page that is refused as a whole."""
         return _("%(title)s. %(text)s") % {"title": self.title, "text": self.text}
-
-
-def hidden_in_tenant(user: User, tenant: Model, model: Any) -> Hidden | None:
-    """What to say in the place of a tenant's rows of `model`; None for members of the tenant and staff who see them."""
-    # Without a staff role, people get to a tenant's pages only as members of it.
-    if not user.staff_roles or user.is_superuser or user.staff_roles & model.visible_to_staff:
-        return None
-    if user.own_tenants().filter(tenant=tenant).exists():
-        return None
-    text = _(
-        "Members of the tenant see them, and staff with one of these roles: %(roles)s. Operators give staff roles."
-    )
-    return Hidden(title=_title(model), text=text % {"roles": _listed(model.visible_to_staff)})
-
-
-def require_sight(user: User, tenant: Model, model: Any) -> None:
-    """Raise PermissionDenied, with the words of `hidden_in_tenant`, for staff who see no rows of `model`."""
-    if hidden := hidden_in_tenant(user, tenant, model):
-        raise PermissionDenied(str(hidden))
 
 
 def hidden_from_staff(user: User, model: Any) -> Hidden | None:

@@ -10,6 +10,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import Colors
 from accounts.admin.dialogs import Dialog, DialogForm
 from billing import kind_actions
 from billing.kinds import Unit
@@ -77,9 +78,9 @@ class UsageKindAdmin(ReadOnlyAdmin):
     def words(self, kind: UsageKind) -> str:
         return words_of(kind.name)
 
-    @display(description=_("Described"), label={_("yes"): "success", _("no: not priced"): "danger"})
-    def described(self, kind: UsageKind) -> str:
-        return str(_("yes") if kind.is_known else _("no: not priced"))
+    @display(description=_("Described"), label=Colors({True: "success", False: "danger"}))
+    def described(self, kind: UsageKind) -> tuple[bool, str]:
+        return kind.is_known, str(_("yes") if kind.is_known else _("no: not priced"))
 
     add_kind = Dialog(
         kind_actions.add_usage_kind,

@@ -27,6 +27,7 @@ from catalog.querysets import CatalogModelQuerySet
 from catalog.serving import answered, reach_of, servable_modes, within
 from tenants.models import DataClass, Project, Tenant
 from tenants.permissions import may_somewhere
+from tenants.views.mixins import not_shown
 
 _TEXT = CharField()
 PAGE_SIZE = 24
@@ -104,6 +105,8 @@ class Browser:
             if project
             else may_somewhere(user, raise_access_request.permission, tenant)
         )
+        # Who sees no grants would read that nobody may use any model.
+        self._sees_access = not not_shown(user, tenant, Grant)
         self._found: CatalogModelQuerySet[CatalogModel] = CatalogModel.objects.published().search(
             selection.query
         )
@@ -232,7 +235,7 @@ class Browser:
         }
         found["mode"] = self._grouped("mode", _("Kind"), "mode")
         found["provider"] = self._grouped("provider", _("Provider"), "providers")
-        return [found[key] for key in FACETS]
+        return [found[key] for key in FACETS if key != "access" or self._sees_access]
 
     def _counts(self, options: Mapping[str, list[str]]) -> dict[tuple[str, str], int]:
         """By facet and option, how many models it would leave. One query, and one more for each facet with a choice."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms.models import construct_instance
 from django.http import HttpRequest
@@ -18,7 +18,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from accounts.admin import ReadOnlyAdmin
-from accounts.admin.base import more
+from accounts.admin.base import Colors, more
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
@@ -38,12 +38,7 @@ from deployments.sharing_admin import SharingAdmin
 __all__ = ["ProviderAdmin", "ProviderCredentialAdmin", "ProviderModelAdmin", "RouteAdmin"]
 EVENTS_SHOWN = 20
 
-STATE_COLOURS = {
-    Deployment.State.STARTING.label: "info",
-    Deployment.State.HEALTHY.label: "success",
-    Deployment.State.DEGRADED.label: "warning",
-    Deployment.State.DOWN.label: "danger",
-}
+STATE_COLORS = Colors(starting="info", healthy="success", degraded="warning", down="danger")
 
 
 class ClusterForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -138,6 +133,24 @@ class ScaleForm(DialogForm):
         )
 
 
+class StateFilter(admin.SimpleListFilter):
+    """By state; unless one is chosen, all but deleted ones, which stay for history."""
+
+    title, parameter_name = _("state"), "state"
+    stopped = Q(state=Deployment.State.HEALTHY, replicas=0, ready_replicas=0)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        *living, deleted = Deployment.State.choices
+        return [*living, ("stopped", _("Stopped")), deleted]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "stopped":
+            return queryset.filter(self.stopped)
+        if self.value() in Deployment.State:
+            return queryset.filter(state=self.value()).exclude(self.stopped)
+        return queryset.exclude(state=Deployment.State.DELETED)
+
+
 @admin.register(Deployment)
 class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     form = DeploymentForm
@@ -151,7 +164,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         "why",
         "observed_at",
     ]
-    list_filter = ["state", ("cluster", FewRelatedFilter)]
+    list_filter = [StateFilter, ("cluster", FewRelatedFilter)]
     list_select_related = ["version__model", "cluster", "only_tenant", "target"]
     search_fields = ["name", "version__model__name", "cluster__name"]
     ordering = ["-created_at"]
@@ -205,12 +218,15 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         )
         obj.pk = created.pk
 
-    @display(description=_("State"), label=STATE_COLOURS, ordering="state")
-    def colored_state(self, deployment: Deployment) -> str:
-        return str(deployment.get_state_display())
+    @display(description=_("State"), label=STATE_COLORS, ordering="state")
+    def colored_state(self, deployment: Deployment) -> tuple[str, str]:
+        key, words = deployment.shown_state
+        return key, str(words)
 
     @display(description=_("Ready"))
     def ready(self, deployment: Deployment) -> str:
+        if not deployment.replicas and not deployment.ready_replicas:
+            return "–"
         return f"{deployment.ready_replicas} / {deployment.replicas}"
 
     @display(description=_("Why"))

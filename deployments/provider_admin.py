@@ -17,7 +17,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
-from accounts.admin.base import more, offers
+from accounts.admin.base import Colors, more, offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
@@ -300,9 +300,10 @@ class ProviderCredentialAdmin(ReadOnlyAdmin):
     def recognized(self, credential: ProviderCredential) -> str:
         return credential.label
 
-    @display(description=_("State"), label={_("in force"): "success", _("ended"): "warning"})
-    def state(self, credential: ProviderCredential) -> str:
-        return str(_("in force") if credential.is_in_force(now()) else _("ended"))
+    @display(description=_("State"), label=Colors({True: "success", False: "warning"}))
+    def state(self, credential: ProviderCredential) -> tuple[bool, str]:
+        is_in_force = credential.is_in_force(now())
+        return is_in_force, str(_("in force") if is_in_force else _("ended"))
 
     end_now = Dialog(
         provider_rotation.end_provider_credential,

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -29,7 +30,7 @@ from tenants.actions import set_limits
 from tenants.actions.limits import clean_limits
 from tenants.limits import binding_limits, limits_beside, models_of
 from tenants.models import ApiKey, Limit, Project
-from tenants.views.mixins import TenantScopedMixin
+from tenants.views.mixins import TenantScopedMixin, not_shown
 from tenants.views.settings import FormPage
 
 PAGE_SIZE: Final = 25
@@ -69,10 +70,9 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.found = self.subject()
         user = signed_in(request)
-        is_member = user.own_tenants().filter(tenant=self.tenant).exists()
-        if not (is_member or user.is_superuser or user.staff_roles & Limit.visible_to_staff):
-            # An empty page would suggest that there are no limits.
-            raise Http404
+        # An empty page would suggest that there are no limits.
+        if hidden := not_shown(user, self.tenant, Limit):
+            raise PermissionDenied(hidden)
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 from django.views.generic import TemplateView
 
 from accounts.permissions import signed_in
 from gateway.models import RefusedCalls
 from gateway.refused_calls import RefusedGroup, refused_since
-from tenants.views.mixins import TenantPageMixin
+from tenants.views.mixins import TenantPageMixin, not_shown
 
 SHOWN: Final = 100
 PERIOD: Final = timedelta(days=1)
@@ -33,11 +34,9 @@ class RefusedCallsPage(TenantPageMixin, TemplateView):
     template_name = "gateway/refused_calls.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        user = signed_in(request)
-        is_member = user.own_tenants().filter(tenant=self.tenant).exists()
-        if not (is_member or user.is_superuser or user.staff_roles & RefusedCalls.visible_to_staff):
-            # An empty page would suggest that nothing was refused.
-            raise Http404
+        # An empty page would suggest that nothing was refused.
+        if hidden := not_shown(signed_in(request), self.tenant, RefusedCalls):
+            raise PermissionDenied(hidden)
         return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import Colors
 from accounts.admin.dialogs import Dialog
 from gateway import signing_actions
 from gateway.models import SigningKey
@@ -33,9 +34,10 @@ class SigningKeyAdmin(ReadOnlyAdmin):
     def fingerprint(self, key: SigningKey) -> str:
         return key.fingerprint
 
-    @display(description=_("Status"), label={_("in use"): "success", _("retired"): "info"})
-    def status(self, key: SigningKey) -> str:
-        return str(_("in use") if key.retired_at is None else _("retired"))
+    @display(description=_("Status"), label=Colors({True: "success", False: "info"}))
+    def status(self, key: SigningKey) -> tuple[bool, str]:
+        is_used = key.retired_at is None
+        return is_used, str(_("in use") if is_used else _("retired"))
 
     @display(description=_("For GATEWAY_CONFIG_KEYS"))
     def for_gateways(self, key: SigningKey) -> str:

@@ -7,13 +7,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.views import ChangeList
 
+from accounts.permissions import signed_in
+from accounts.sight import hidden_from_staff
 from core.keyset import requested_page
 from core.prefix import begins_with
 
@@ -45,7 +51,30 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
             raise IncorrectLookupParameters("PostgreSQL cannot store this character.")
         return asked
 
+    @cached_property
+    def narrowed_by(self) -> list[dict[str, Any]]:
+        """What narrows the list, in words, each with the address of the list without it: search, filters, lookups."""
+        found = []
+        if self.query:
+            words = _("Search: “%(term)s”") % {"term": self.query}
+            found.append({"words": words, "url": self.get_query_string(remove=[SEARCH_VAR])})
+        rest = dict(self.filter_params)
+        for spec in self.filter_specs:
+            names = [name for name in spec.expected_parameters() if name in self.params]
+            for name in spec.expected_parameters():
+                rest.pop(name, None)
+            if names:
+                chosen = next((str(one["display"]) for one in spec.choices(self) if one["selected"]), "")
+                words = _("%(filter)s: %(value)s") % {"filter": capfirst(str(spec.title)), "value": chosen}
+                found.append({"words": words, "url": self.get_query_string(remove=names)})
+        for name in rest:
+            words = capfirst(str(_named(self.model, name.split(LOOKUP_SEP)[0])))
+            found.append({"words": words, "url": self.get_query_string(remove=[name])})
+        return found
+
     def get_results(self, request: HttpRequest) -> None:
+        self.hidden = hidden_from_staff(signed_in(request), self.model)
+        self.empty_words = self.model_admin.empty_words(request)
         order = self.get_ordering(request, self.queryset)
         if not all(isinstance(name, str) and _is_own(self.queryset, name.lstrip("-")) for name in order):
             super().get_results(request)
@@ -72,7 +101,14 @@ class KeysetListMixin:
     model: Any
     search_fields: Any
     sortable_by: Any = ()
-    search_help_text: Any = _("Begins with …")
+    search_help_text: Any = gettext_lazy("Begins with …")
+
+    empty_title: Any = None
+    empty_text: Any = ""
+
+    def empty_words(self, request: HttpRequest) -> dict[str, Any] | None:
+        """The title and the text of an empty list that nothing narrows; None: the usual ones."""
+        return {"title": self.empty_title, "text": self.empty_text} if self.empty_title else None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
@@ -100,6 +136,14 @@ def _is_own(rows: QuerySet[Any], name: str) -> bool:
     except FieldDoesNotExist:
         return False
     return field.concrete and not field.is_relation and not field.null
+
+
+def _named(model: type[Model], name: str) -> Any:
+    """What people call a column of the model; its own name if it is none."""
+    try:
+        return getattr(model._meta.get_field(name), "verbose_name", name)
+    except FieldDoesNotExist:
+        return name
 
 
 def found_by(model: type[Model], names: Iterable[str], term: str) -> Q:

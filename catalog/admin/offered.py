@@ -11,6 +11,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin.base import Colors
 from accounts.admin.dialogs import Dialog
 from catalog.actions import import_price_map, publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
@@ -63,10 +64,10 @@ class CatalogModelAdmin(ReadOnlyAdmin):
 
     @display(
         description=_("Lifecycle"),
-        label={"Published": "success", "Deprecated": "warning", "Retired": "danger"},
+        label=Colors(published="success", deprecated="warning", retired="danger"),
     )
-    def lifecycle_label(self, model: CatalogModel) -> str:
-        return model.get_lifecycle_display()
+    def lifecycle_label(self, model: CatalogModel) -> tuple[str, str]:
+        return model.lifecycle, model.get_lifecycle_display()
 
     @display(description=_("Kind"), ordering="mode")
     def kind(self, model: CatalogModel) -> str:

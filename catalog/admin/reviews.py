@@ -17,6 +17,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin.base import Colors
 from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import decide_review
@@ -44,6 +45,8 @@ QUEUES = {
     "decided": _("Decided"),
     "all": _("All"),
 }
+
+STATES = Colors(approved="success", rejected="danger", pending="info")
 
 
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
@@ -96,14 +99,19 @@ class ReviewAdmin(ReadOnlyAdmin):
         "access_request__requested_by",
     ]
     list_before_template = "admin/catalog/review/tabs.html"
-    empty_title = _("No reviews to decide")
-    empty_text = _("Requests that need a review appear here, the most urgent first.")
     search_fields = ["access_request__model__title", "access_request__model__name", "tenant__name"]
     ordering = ["due_at", "pk"]
 
+    def empty_words(self, request: HttpRequest) -> dict[str, Any]:
+        if not tracks_decided_by(signed_in(request)):
+            text = _("Your role decides no reviews. “All open” shows those that wait for reviewers.")
+            return {"title": _("No reviews wait for you"), "text": text}
+        text = _("Requests that need a review by you appear here, the most urgent first.")
+        return {"title": _("No reviews wait for you"), "text": text}
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> TemplateResponse:
+    ) -> HttpResponse:
         queue = request.GET.get("queue", "mine")
         tabs = [
             {
@@ -118,7 +126,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             "queue_tabs": tabs,
             **(extra_context or {}),
         }
-        return super().changelist_view(request, context)  # type: ignore[no-any-return]
+        return super().changelist_view(request, context)
 
     @display(description=_("Request"))
     def what(self, review: Review) -> str:
@@ -132,9 +140,10 @@ class ReviewAdmin(ReadOnlyAdmin):
     def data_class(self, review: Review) -> str:
         return review.access_request.get_data_class_display()
 
-    @display(description=_("Risk tier"), label={"High": "danger"})
-    def risk(self, review: Review) -> str:
-        return review.access_request.model.get_risk_tier_display()
+    @display(description=_("Risk tier"), label=Colors(high="danger"))
+    def risk(self, review: Review) -> tuple[str, str]:
+        model = review.access_request.model
+        return model.risk_tier, model.get_risk_tier_display()
 
     @display(description=_("Expected monthly cost"))
     def cost(self, review: Review) -> str:
@@ -150,9 +159,9 @@ class ReviewAdmin(ReadOnlyAdmin):
             )
         return day
 
-    @display(description=_("State"), label={"Approved": "success", "Rejected": "danger", "In review": "info"})
-    def state_label(self, review: Review) -> str:
-        return review.get_state_display()
+    @display(description=_("State"), label=STATES)
+    def state_label(self, review: Review) -> tuple[str, str]:
+        return review.state, review.get_state_display()
 
     def change_view(
         self,
@@ -273,9 +282,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         cost = access_request.expected_monthly_cost
         return f"{cost:,.2f} {access_request.currency}" if cost is not None else str(_("unknown"))
 
-    @display(description=_("State"), label={"Approved": "success", "Rejected": "danger", "In review": "info"})
-    def state_label(self, access_request: AccessRequest) -> str:
-        return access_request.get_state_display()
+    @display(description=_("State"), label=STATES)
+    def state_label(self, access_request: AccessRequest) -> tuple[str, str]:
+        return access_request.state, access_request.get_state_display()
 
 
 @admin.register(Grant)

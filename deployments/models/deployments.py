@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -139,6 +139,15 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def shown_state(self) -> tuple[str, Any]:
+        """What people read about it, after a key: its observed state, or that it is stopped or ends on purpose."""
+        if self.is_deleted and self.state != self.State.DELETED:
+            return "deleting", _("Being deleted")
+        if not self.replicas and not self.ready_replicas and self.state == self.State.HEALTHY:
+            return "stopped", _("Stopped")
+        return self.state, self.State(self.state).label
 
     @property
     def facts(self) -> RuntimeFacts:

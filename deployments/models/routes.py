@@ -144,7 +144,8 @@ class Target(models.Model):
                 return _("Disabled")
             return provider.fault or (_("Reached") if provider.tested_at else _("Never tested"))
         source = self.source
-        return f"{source.get_state_display()}, {source.ready_replicas} / {source.replicas}"
+        key, words = source.shown_state
+        return str(words) if key == "stopped" else f"{words}, {source.ready_replicas} / {source.replicas}"
 
     @property
     def state(self) -> str | None:

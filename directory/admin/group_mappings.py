@@ -12,13 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.actions import make_staff
-from accounts.admin.base import ReadOnlyAdmin, style
+from accounts.admin.base import Colors, ReadOnlyAdmin, style
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.models import Source, User
 from accounts.permissions import signed_in
@@ -109,13 +110,13 @@ class GroupMappingAdmin(ReadOnlyAdmin):
             return mapping.get_staff_role_display()
         return _("%(role)s of %(tenant)s") % {"role": mapping.get_role_display(), "tenant": mapping.tenant}
 
-    @display(
-        description=_("State"), label={"In force": "success", "Being applied": "warning", "Ending": "danger"}
-    )
-    def state(self, mapping: GroupMapping) -> str:
+    @display(description=_("State"), label=Colors(applied="success", applying="warning", ending="danger"))
+    def state(self, mapping: GroupMapping) -> tuple[str, str]:
         if mapping.ended_at:
-            return "Ending"
-        return "In force" if mapping.applied_at else "Being applied"
+            return "ending", gettext("Ending")
+        return (
+            ("applied", gettext("In force")) if mapping.applied_at else ("applying", gettext("Being applied"))
+        )
 
     def has_begin_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return begin_group_mapping.is_for(request.user)
@@ -252,12 +253,14 @@ class FederatedIdentityAdmin(ReadOnlyAdmin):
 
     @display(
         description=_("Checked"),
-        label={"Every few minutes": "success", "At sign-in": "info", "Refused": "danger"},
+        label=Colors(often="success", at_sign_in="info", refused="danger"),
     )
-    def state(self, identity: FederatedIdentity) -> str:
+    def state(self, identity: FederatedIdentity) -> tuple[str, str]:
         if identity.refused_at:
-            return "Refused"
-        return "Every few minutes" if identity.refresh_token else "At sign-in"
+            return "refused", gettext("Refused")
+        if identity.refresh_token:
+            return "often", gettext("Every few minutes")
+        return "at_sign_in", gettext("At sign-in")
 
     link = Dialog(
         link_identity,

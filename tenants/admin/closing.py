@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import Colors, ReadOnlyAdmin
 from tenants.models import TenantClosing
 
 
@@ -23,11 +24,15 @@ class TenantClosingAdmin(ReadOnlyAdmin):
     ]  # fmt: skip
     readonly_fields = fields
 
-    @display(description=_("State"), label={"Proposed": "warning", "Closed": "danger"})
-    def state(self, closing: TenantClosing) -> str:
+    @display(description=_("State"), label=Colors(proposed="warning", closed="danger"))
+    def state(self, closing: TenantClosing) -> tuple[str, str]:
         if closing.confirmed_at:
-            return "Closed"
-        return "Withdrawn" if closing.withdrawn_at else "Proposed"
+            return "closed", gettext("Closed")
+        return (
+            ("withdrawn", gettext("Withdrawn"))
+            if closing.withdrawn_at
+            else ("proposed", pgettext("a state", "Proposed"))
+        )
 
     @display(description=_("Confirm or withdraw"))
     def page(self, closing: TenantClosing) -> str:

@@ -13,11 +13,12 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import Colors, ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.permissions import signed_in
 from accounts.second_factor import has_authenticator
@@ -156,13 +157,14 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
     def why(self, access: EmergencyAccess) -> str:
         return Truncator(access.reason).chars(40)
 
-    @display(description=_("State"), label={"Open": "danger"})
-    def state(self, access: EmergencyAccess) -> str:
-        return access.over_at or "Open"
+    @display(description=_("State"), label=Colors(open="danger"))
+    def state(self, access: EmergencyAccess) -> tuple[str, str]:
+        return ("over", access.over_at) if access.over_at else ("open", pgettext("a state", "Open"))
 
-    @display(description=_("Reviewed"), label={"By nobody yet": "warning"})
-    def reviewed(self, access: EmergencyAccess) -> str:
-        return str(access.reviewed_by) if access.reviewed_by else "By nobody yet"
+    @display(description=_("Reviewed"), label=Colors(nobody="warning"))
+    def reviewed(self, access: EmergencyAccess) -> tuple[str, str]:
+        by = access.reviewed_by
+        return ("somebody", str(by)) if by else ("nobody", gettext("By nobody yet"))
 
     @display(description=_("Actions"))
     def recorded_actions(self, access: EmergencyAccess) -> str:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import Colors, ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, ReasonForm
 from core.stored_words import retold
 from tenants.actions import revoke_api_key
@@ -31,10 +31,12 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @display(
         description=_("State"),
-        label={"Active": "success", "Ready to claim": "warning", "Suspended": "warning"},
+        label=Colors(active="success", claimable="warning", suspended="warning"),
     )
-    def state_label(self, key: ApiKey) -> str:
-        return gettext("Suspended") if key.is_suspended else key.get_state_display()
+    def state_label(self, key: ApiKey) -> tuple[str, str]:
+        return (
+            ("suspended", gettext("Suspended")) if key.is_suspended else (key.state, key.get_state_display())
+        )
 
     @display(description=_("Reason of the suspension"))
     def why_suspended(self, key: ApiKey) -> str:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
-from accounts.admin.base import ReadOnly, ReadOnlyAdmin, offers
+from accounts.admin.base import Colors, ReadOnly, ReadOnlyAdmin, offers
 from accounts.admin.dialogs import Dialog, DialogForm, reason_field
 from accounts.permissions import signed_in
 from core.editing import sent_values
@@ -97,9 +97,9 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         ways = ((reverse(f"admin:{name}_changelist"), tenant.pk, words) for name, words in lists)
         return format_html_join(" · ", '<a class="underline" href="{}?tenant__id__exact={}">{}</a>', ways)
 
-    @display(description=_("Status"), label={"Suspended": "warning", "Closed": "danger"})
-    def status_label(self, tenant: Tenant) -> str:
-        return tenant.get_status_display()
+    @display(description=_("Status"), label=Colors(suspended="warning", closed="danger"))
+    def status_label(self, tenant: Tenant) -> tuple[str, str]:
+        return tenant.status, tenant.get_status_display()
 
     def has_new_tenant_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return create_tenant.is_for(request.user)

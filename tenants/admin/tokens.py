@@ -6,11 +6,18 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import Colors, ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog
 from core.stored_words import retold
 from tenants.actions import revoke_personal_access_token
 from tenants.models import PersonalAccessToken
+
+WORDS = {
+    "active": _("Active"),
+    "suspended": _("Suspended"),
+    "expired": _("Expired"),
+    "revoked": _("Revoked"),
+}
 
 
 @admin.register(PersonalAccessToken)
@@ -35,9 +42,9 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     actions_detail = ["revoke"]
 
-    @display(description=_("State"), label={"active": "success", "suspended": "warning"})
-    def state_label(self, token: PersonalAccessToken) -> str:
-        return token.state
+    @display(description=_("State"), label=Colors(active="success", suspended="warning"))
+    def state_label(self, token: PersonalAccessToken) -> tuple[str, str]:
+        return token.state, str(WORDS[token.state])
 
     @display(description=_("Reason of the suspension"))
     def why_suspended(self, token: PersonalAccessToken) -> str:
