@@ -23,6 +23,13 @@ from tests.secret_scanner import remember
 SENT = {SUBMITTED: "True"}
 
 
+@pytest.fixture
+def client(client):
+    """A browser that asks by htmx; tests/accounts/test_dialogs_in_a_tab_of_their_own.py asks without."""
+    client.defaults["HTTP_HX_REQUEST"] = "true"
+    return client
+
+
 def dialogs():
     """Every button of the admin that opens a dialog, with the admin's class and the button's name."""
     for of in admin.site._registry.values():

@@ -196,7 +196,7 @@ def test_refreshing_says_what_was_found_and_what_is_wrong(desk, stub):
     desk.post(ADD, form(stub))
     provider = Provider.objects.get()
     own = f"/admin/deployments/provider/{provider.pk}"
-    assert desk.post(f"{own}/refresh/", SENT).status_code == 200
+    assert desk.post(f"{own}/refresh/", SENT).status_code == 302
     assert "Reached, 37 models listed," in page(desk, f"{own}/change/")
     Provider.objects.update(base_url="http://127.0.0.1:1024/v1")
     assert desk.post(f"{own}/refresh/", SENT).status_code == 409

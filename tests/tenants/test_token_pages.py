@@ -145,6 +145,6 @@ def test_operators_revoke_tokens_in_the_staff_site(client, lab, developer, opera
     assert client.get(f"{path}change/").status_code == 403
     client.force_login(operator)
     assert token.prefix in client.get(f"{path}change/").content.decode()
-    assert client.post(f"{path}revoke/", {"_form_submitted": "on"}).status_code == 200
+    assert client.post(f"{path}revoke/", {"_form_submitted": "on"}).status_code == 302
     token.refresh_from_db()
     assert token.state == "revoked"
