@@ -25,6 +25,7 @@ from billing.cost_tables import MOST_ROWS, dearest, figures_of, tables_of
 from billing.costs import CostReport, cost_report, today_of
 from billing.forecast import Forecast, forecast_month
 from billing.forms import CostReportForm, month_choice, month_choices
+from billing.spend_by_day import spend_by_day
 from billing.year import YEAR, months_of_year, year_report
 from core.dates import day, days_label, month_label
 from core.local_days import end_of_month, read_month
@@ -91,7 +92,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         end = min(end_of_month(month), today)
         report = cost_report(self.tenant, month, max(end, month), project=project)
         is_current = month == today.replace(day=1)
-        forecast = self.forecast(report, today) if is_current else None
+        forecast = self.forecast(today, project) if is_current else None
         shown = PeriodPage(
             period={
                 "label": _period_label(month, end) if is_current else month_label(month),
@@ -152,10 +153,10 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
             raise Http404
         return found
 
-    def forecast(self, report: CostReport, today: date) -> Forecast | None:
-        spend = {at: figures.cost or Decimal(0) for at, figures in report.before.by_day.items()}
-        spend |= {at: figures.cost or Decimal(0) for at, figures in report.now.by_day.items()}
-        return forecast_month(spend, today=today, month_end=end_of_month(report.start_day))
+    def forecast(self, today: date, project: Project | None) -> Forecast | None:
+        """The forecast learns from four weeks before today, which the report's comparison does not have all of."""
+        spend = spend_by_day(self.tenant, today, project=project)
+        return forecast_month(spend, today=today, month_end=end_of_month(today))
 
     def address(self, month: str, project_slug: str | None = None) -> str:
         query = {"month": month} | ({"project": project_slug} if project_slug else {})

@@ -19,11 +19,16 @@ from gateway.acknowledged import lag_in_words, lagging, refusing
 from gateway.models import Gateway, RefusedCalls
 from gateway.querysets import ALIVE_WITHIN
 from gateway.refused import standing_refusal
+from gateway.refused_calls import kind_in_words, reason_in_words, value_in_words
+from tenants.models import ApiKey
 
 MOST_ROWS: Final = 5
 # Reports of refused calls that are summed; beyond, the number is a lower bound.
 MOST_REPORTS: Final = 20_000
 _HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+# Newest reports of a tenant among which its last refused calls are.
+LOOKED_AT: Final = 300
 
 
 @dataclass(frozen=True)
@@ -159,3 +164,45 @@ def _summed(rows: QuerySet[RefusedCalls]) -> tuple[list[tuple[str, int]], bool]:
     """Tenant and calls of the newest reports, and whether there are more reports than were read."""
     found = list(rows.order_by("-minute").values_list("tenant__name", "count")[: MOST_REPORTS + 1])
     return found[:MOST_REPORTS], len(found) > MOST_REPORTS
+
+
+@dataclass
+class RefusedLine:
+    """Calls of one key that were refused alike."""
+
+    reason: str
+    key: str
+    model: str
+    calls: int
+    last: datetime
+
+
+@home_block(
+    Site.TENANT, order=45, permissions=["tenants.view_cost"], template="gateway/home/_last_refused.html"
+)
+def last_refused(reader: Reader) -> Content:
+    """Why calls were refused last, from the newest reports of a day; no block without any.
+
+    Nor for staff who may not see refused calls: an empty block would suggest that nothing was refused.
+    """
+    found = RefusedCalls.objects.visible_to(reader.user).in_tenant(reader.tenant).select_related("tenant")
+    newest = list(found.filter(minute__gte=now() - _DAY).order_by("-minute", "-pk")[:LOOKED_AT])
+    lines: dict[tuple[Any, ...], RefusedLine] = {}
+    for row in newest:
+        place = (row.key_id, row.code, row.status, row.model, row.limit_id)
+        line = lines.get(place)
+        if line is not None:
+            line.calls += row.count
+        elif len(lines) < MOST_ROWS:
+            lines[place] = RefusedLine(_reason_of(row), "", row.model, row.count, row.minute)
+    names = ApiKey.objects.in_tenant(reader.tenant).in_bulk([place[0] for place in lines])
+    for (key_id, *_rest), line in lines.items():
+        line.key = names[key_id].name if key_id in names else "–"
+    return Content(list(lines.values()) or None)
+
+
+def _reason_of(row: RefusedCalls) -> str:
+    if not row.limit_kind:
+        return reason_in_words(row.code, row.status)
+    value = value_in_words(row.limit_kind, row.limit_value, row.tenant.currency)
+    return _("%(limit)s: %(value)s") % {"limit": kind_in_words(row.limit_kind), "value": value}

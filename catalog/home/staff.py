@@ -1,4 +1,4 @@
-"""Blocks of the catalog on home pages: the reviews that wait for a reviewer."""
+"""The reviews that wait for a reviewer."""
 
 from __future__ import annotations
 
