@@ -7,6 +7,6 @@ from django.utils.translation import gettext_lazy as _
 from core.menu import TENANTS, StaffEntry
 
 STAFF = [
-    StaffEntry("accounts.user", _("People"), "user", TENANTS, 3),
+    StaffEntry("accounts.user", _("People"), "user", TENANTS, 3, is_searched=True),
     StaffEntry("accounts.staffroleassignment", _("Staff"), "id-badge", TENANTS, 4),
 ]

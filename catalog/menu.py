@@ -33,8 +33,8 @@ STAFF = [
         "catalog.review", _("Review queue"), "checklist", REQUESTS, 0, key="q",
         count=Count(_waiting, _("wait for you")),
     ),
-    StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r"),
+    StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r", is_searched=True),
     StaffEntry("catalog.grant", _("Grants"), "shield-check", REQUESTS, 2),
-    StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c"),
+    StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),
     StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 1),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from django.urls import include, path
 from accounts.views.sign_in import staff_password, staff_sign_in
 from config.health import healthz, readyz
 from config.metrics import metrics
+from tenants.views.palette import staff_find
 
 admin.site.site_header = "Quartermaster"
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("admin/login/", staff_sign_in, name="staff-sign-in"),
     path("admin/password_change/", staff_password, name="staff-password"),
+    path("admin/find/", admin.site.admin_view(staff_find), name="staff-find"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api_urls")),
     path("scim/v2/", include("directory.scim.urls")),

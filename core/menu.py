@@ -79,6 +79,8 @@ class StaffEntry:
     group: Group
     place: int
     key: str = ""
+    # Whether the search in the top bar (core/palette.py) searches this list, by the list's own search.
+    is_searched: bool = False
     # Asked with the request.
     count: Count | None = None
 

@@ -30,11 +30,11 @@ PORTAL = [
 ]  # fmt: skip
 
 STAFF = [
-    StaffEntry("tenants.apikey", _("Keys"), "key", REQUESTS, 3, key="k"),
+    StaffEntry("tenants.apikey", _("Keys"), "key", REQUESTS, 3, key="k", is_searched=True),
     StaffEntry("tenants.limit", _("Limits"), "gauge", REQUESTS, 4),
     StaffEntry("tenants.configchange", _("Revisions"), "history", PLATFORM, 6),
-    StaffEntry("tenants.tenant", _("Tenants"), "building", TENANTS, 0, key="t"),
-    StaffEntry("tenants.project", _("Projects"), "folder", TENANTS, 1),
+    StaffEntry("tenants.tenant", _("Tenants"), "building", TENANTS, 0, key="t", is_searched=True),
+    StaffEntry("tenants.project", _("Projects"), "folder", TENANTS, 1, is_searched=True),
     StaffEntry("tenants.membership", _("Members"), "users", TENANTS, 2, key="m"),
     StaffEntry("tenants.tenantclosing", _("Closings"), "lock", TENANTS, 5),
     StaffEntry("tenants.emergencyaccess", _("Emergency access"), "urgent", TENANTS, 6),

@@ -5,6 +5,7 @@ from django.urls import path
 from tenants.views.emergency import EmergencyAccessList, EndEmergencyAccess
 from tenants.views.invitations import InvitationNew, InvitationResend, InvitationWithdraw
 from tenants.views.members import MemberDetail, MemberList, MemberProjectRole, MemberRemove, MemberRole
+from tenants.views.palette import Find
 from tenants.views.service_accounts import (
     ServiceAccountDisable,
     ServiceAccountEnable,
@@ -27,6 +28,7 @@ urlpatterns = [
     path("invitations/<uuid:pk>/withdraw/", InvitationWithdraw.as_view(), name="invitation-withdraw"),
     path("service-accounts/new/", ServiceAccountNew.as_view(), name="service-account-new"),
     path("suggestions/<slug:kind>/", Suggestions.as_view(), name="suggestions"),
+    path("find/", Find.as_view(), name="find"),
     path("settings/", TenantSettings.as_view(), name="tenant-settings"),
     path("projects/", ProjectList.as_view(), name="project-list"),
     path("projects/new/", ProjectNew.as_view(), name="project-new"),

@@ -12,7 +12,7 @@ from core.menu import current_link, portal_entries, staff_entries, staff_menu
 from tests.factories import staff
 
 # Answers that are no page of their own: parts, files, and buttons that lead back.
-NO_PAGE = {"request-preview", "suggestions", "export-download"}
+NO_PAGE = {"request-preview", "suggestions", "export-download", "find"}
 
 
 def names_of_a_tenants_pages() -> set[str]:

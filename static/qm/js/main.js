@@ -5,6 +5,7 @@ import './copying.js';
 import './dialogs.js';
 import './drafts.js';
 import './fields.js';
+import './finding.js';
 import './menus.js';
 import './parts.js';
 import './scrolling.js';
