@@ -154,6 +154,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Deployment)
 class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     form = DeploymentForm
+    page_badge = "colored_state"
     list_display = [
         "name",
         "version",

@@ -64,6 +64,7 @@ class CredentialInline(ReadOnly, TabularInline):  # type: ignore[misc]
 @admin.register(Provider)
 class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
     form = ProviderForm
+    page_badge = "service"
     list_display = ["title", "name", "dialect", "service", "last_test", "listed_models", "refreshed"]
     list_filter = ["is_enabled"]
     search_fields = ["name", "title"]
@@ -287,6 +288,7 @@ class ProviderAdmin(ProviderPage, ReadOnlyAdmin):
 
 @admin.register(ProviderCredential)
 class ProviderCredentialAdmin(ReadOnlyAdmin):
+    page_badge = "state"
     list_display = ["recognized", "provider", "kind", "state", "valid_from", "valid_until"]
     list_filter = [("provider", FewRelatedFilter)]
     list_select_related = ["provider"]

@@ -85,6 +85,7 @@ def _show(made: tuple[Gateway, str]) -> SafeString:
 
 @admin.register(Gateway)
 class GatewayAdmin(ReadOnlyAdmin):
+    page_badge = "service"
     list_display = ["name", "kind", "service", "lag", "seen", "spool_pending", "region", "problem"]
     ordering = ["name"]
     actions_list = ["register", "media_hosts", "region_order"]

@@ -17,6 +17,7 @@ from gateway.signing import pin_of
 
 @admin.register(SigningKey)
 class SigningKeyAdmin(ReadOnlyAdmin):
+    page_badge = "status"
     list_display = ["fingerprint", "status", "created_at", "retired_at"]
     ordering = ["-created_at"]
     actions_list = ["add_key"]

@@ -256,6 +256,7 @@ class DelegateInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 @admin.register(AccessRequest)
 class AccessRequestAdmin(ReadOnlyAdmin):
+    page_badge = "state_label"
     list_display = [
         "__str__",
         "tenant",

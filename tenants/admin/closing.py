@@ -15,6 +15,7 @@ from tenants.models import TenantClosing
 
 @admin.register(TenantClosing)
 class TenantClosingAdmin(ReadOnlyAdmin):
+    page_badge = "state"
     list_display = ["tenant", "state", "proposed_by", "proposed_at", "confirmed_by", "page"]
     list_select_related = ["tenant", "proposed_by", "confirmed_by"]
     ordering = ["-pk"]

@@ -137,6 +137,7 @@ class ReviewedFilter(admin.SimpleListFilter):
 
 @admin.register(EmergencyAccess)
 class EmergencyAccessAdmin(ReadOnlyAdmin):
+    page_badge = "state"
     list_display = ["tenant", "opened_by", "why", "opened_at", "state", "reviewed"]
     list_filter = [ReviewedFilter]
     search_fields = ["tenant__name", "opened_by__email", "reason"]

@@ -79,6 +79,7 @@ class SuspendForm(DialogForm):
 
 @admin.register(Tenant)
 class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
+    page_badge = "status_label"
     list_display = ["name", "slug", "status_label", "currency", "timezone", "highest_data_class"]
     list_filter = ["status"]
     search_fields = ["name", "slug"]

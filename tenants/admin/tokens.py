@@ -22,6 +22,7 @@ WORDS = {
 
 @admin.register(PersonalAccessToken)
 class PersonalAccessTokenAdmin(ReadOnlyAdmin):
+    page_badge = "state_label"
     list_display = [
         "name",
         "prefix",
