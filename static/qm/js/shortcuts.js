@@ -3,7 +3,7 @@ import { openDialog } from './dialogs.js';
 
 const SECOND_KEY_MS = 1500;
 // The one filled button of a view is its next step; in a list without one, its first row is.
-const NEXT_STEPS = ['.btn-primary', '#results :is(h2, th) a', '#result_list :is(th, td) a'];
+const NEXT_STEPS = ['[data-next]', '.btn-primary', '#results :is(h2, th) a', '#result_list :is(th, td) a'];
 const EMPTY_FIELD = ':is(input, select, textarea):invalid';
 let waitingSince = -Infinity;
 
@@ -15,7 +15,7 @@ function takeNextStep() {
   const step = steps.find((element) => element.checkVisibility());
   if (step?.matches('a:not([data-secret-stored]), button[type=button]')) step.click();
   else if (step) {
-    const fields = [...(step.form?.elements || [])];
+    const fields = step.matches('[type=submit]') ? [...(step.form?.elements || [])] : [];
     (fields.find((field) => field.matches(EMPTY_FIELD)) || fields.find((field) => field.matches('textarea')) || step).focus();
   }
 }
