@@ -36,8 +36,8 @@ PAGES = [
 NETWORKS = {"phone": (1_600_000 // 8, 150), "none": (-1, 0)}
 KINDS = {"Document": "HTML", "Stylesheet": "CSS", "Script": "JS", "Font": "fonts"}
 TIMES = ("first paint", "largest paint", "main thread")
-# Milliseconds without a request after which a page has loaded everything.
-QUIET = 500
+# Milliseconds after the load event in which scripts ask for the rest; how long a page may take.
+QUIET = 1000
 PATIENCE = 60_000
 KEEP_PAINTS = """
     window.paints = {};
@@ -124,7 +124,7 @@ def look(browser: Any, place: Place, role: str, path: str, slowdown: float, netw
             {"offline": False, "latency": latency, "downloadThroughput": speed, "uploadThroughput": speed},
         )
         devtools.send("Emulation.setCPUThrottlingRate", {"rate": slowdown})
-        answer = page.goto(place.origin + path.format(tenant=place.tenant), wait_until="networkidle")
+        answer = page.goto(place.origin + path.format(tenant=place.tenant), wait_until="load")
         if answer is None or answer.status != 200:
             sys.exit(f"{place.origin}{path} answered {answer.status if answer else 'nothing'}.")
         # A slow machine may paint later than it loads.
