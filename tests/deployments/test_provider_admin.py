@@ -79,7 +79,7 @@ def test_a_wrong_key_is_told_beside_its_field_and_never_comes_back(desk, stub):
         ("extra_headers", "Authorization: Bearer x", "Credentials have a field of their own"),
         ("extra_headers", "no colon", "Write each header as name: value."),
         ("private_ca", "nonsense", "PEM form"),
-        ("name", "two words", "slug"),
+        ("name", "two words", "Use only letters"),
         ("regions", "EU West!", "is no region"),
         ("base_url", "https://api.example.com:99999/v1", "The port is no number from 1 to 65535."),
         ("base_url", "https://ex\u00e4mple.com/v1", "a character beyond ASCII"),
@@ -208,7 +208,7 @@ def test_models_are_listed_named_and_matched(desk, stub):
     provider = ProviderFactory(dialect="azure")
     own = f"/admin/deployments/provider/{provider.pk}"
     wrong = desk.post(f"{own}/name-model/", SENT | {"name": "our-gpt", "mode": "chats"}).content.decode()
-    assert "chats is not one of the available choices" in wrong
+    assert "This is not among the choices" in wrong
     desk.post(f"{own}/name-model/", SENT | {"name": "our-gpt", "mode": "chat"})
     row = provider.models.get()
     text = page(desk, f"/admin/deployments/providermodel/?provider__id__exact={provider.pk}")
