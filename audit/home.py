@@ -9,6 +9,7 @@ from typing import Final
 from django.db.models import Q
 from django.urls import reverse
 
+from audit.action_words import action_in_words
 from audit.models import AuditEntry
 from core.home import Content, Reader, Site, home_block
 
@@ -17,7 +18,7 @@ MOST_ROWS: Final = 6
 LOOKED_AT: Final = 2_000
 # Of oneself, or of reading.
 _ORDINARY: Final = ("person.sign", "person.locked_out", "personal_access_token.", "second_factor.")
-_READS: Final = ("tenant.looked_at", "role.looked_at")
+_READS: Final = ("tenant.read_by_staff",)
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class AuditLine:
     """An entry, with the link to its page."""
 
     verb: str
+    # The verb in words.
+    action: str
     subject: str
     actor: str
     capacity: str
@@ -42,6 +45,7 @@ def privileged_acts(reader: Reader) -> Content:
     rows = [
         AuditLine(
             verb=entry.verb,
+            action=action_in_words(entry.verb),
             subject=entry.subject_label,
             actor=entry.actor_label,
             capacity=entry.get_acting_as_display(),

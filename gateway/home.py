@@ -40,6 +40,8 @@ class GatewayLine:
     lag: str
     last_seen_at: datetime | None
     pending: int
+    # In words, what keeps it from the newest configuration.
+    trouble: str
     url: str
 
 
@@ -95,8 +97,15 @@ def _lines(silent: QuerySet[Gateway]) -> Iterator[GatewayLine]:
                     lag=lag_in_words(gateway),
                     last_seen_at=gateway.last_seen_at,
                     pending=gateway.spool_pending,
+                    trouble=_trouble_of(gateway),
                     url=reverse("admin:gateway_gateway_change", args=[gateway.pk]),
                 )
+
+
+def _trouble_of(gateway: Any) -> str:
+    """The reason of a refusal, else the lag."""
+    refused = gateway.report.get("refused") or {}
+    return str(refused.get("reason") or _("behind by: %(lag)s") % {"lag": lag_in_words(gateway)})
 
 
 def _needs(rows: list[GatewayLine]) -> Iterator[Need]:
@@ -114,7 +123,7 @@ def _needs(rows: list[GatewayLine]) -> Iterator[Need]:
             text = _("Gateway %(name)s does not serve the newest configuration")
             yield Need(
                 text=text % {"name": row.name},
-                note=_("behind by: %(lag)s") % {"lag": row.lag},
+                note=row.trouble,
                 url=row.url,
                 action=_("Look"),
                 icon_name="alert-triangle",

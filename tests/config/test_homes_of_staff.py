@@ -186,6 +186,9 @@ def test_an_operator_reads_which_gateways_lag_refuse_or_are_silent(home, operato
         "Gateway stubborn does not serve the newest configuration",
         "Gateway late does not serve the newest configuration",
     ]
+    notes = [need.note for need in response.context["home"].needs if str(need.text).startswith("Gateway")]
+    assert notes[0] == "x"
+    assert notes[1].startswith("behind by: 1 revision")
 
 
 def refused(tenant, count, minutes_ago):
@@ -235,7 +238,7 @@ def emergency(tenant, opener, **fields):
 def test_an_auditor_reads_what_staff_did_and_what_to_review(home, lab, operator):
     auditor = staff("auditor")
     audit.record("tenant.changed", actor=operator, subject=lab)
-    audit.record("tenant.looked_at", actor=operator, subject=lab)
+    audit.record("tenant.read_by_staff", actor=operator, subject=lab)
     audit.record("person.signed_out", actor=operator, subject=operator)
     audit.record("gateway.revoked", actor=operator, subject=gateway("gate"))
     first = emergency(lab, operator)
@@ -254,7 +257,7 @@ def test_acts_of_staff_are_searched_among_the_newest_entries_only(home, lab, ope
     monkeypatch.setattr("audit.home.LOOKED_AT", 3)
     audit.record("tenant.changed", actor=operator, subject=lab)
     for _ in range(3):
-        audit.record("tenant.looked_at", actor=operator, subject=lab)
+        audit.record("tenant.read_by_staff", actor=operator, subject=lab)
     response = home(staff("auditor"))
     # The auditor's own appointment is among the newest, too.
     assert "tenant.changed" not in [row.verb for row in block(response, "_privileged.html")]
