@@ -59,7 +59,7 @@ def test_the_list_says_what_runs_and_why(desk, deployment):
 
 def test_a_deployment_shows_its_conditions_addresses_and_events_and_edits_nothing(desk, deployment):
     text = page(desk, "deployments_deployment_change", deployment.pk)
-    for words in ("MinimumReplicasAvailable", "http://chat.quartermaster.svc:8000/v1", "state_changed"):
+    for words in ("MinimumReplicasAvailable", "http://chat.quartermaster.svc:8000/v1", "state changed"):
         assert words in text
     assert 'name="state"' not in text
     desk.post(reverse("admin:deployments_deployment_change", args=[deployment.pk]), {"state": "down"})
