@@ -58,7 +58,7 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
         if self.query:
             words = _("Search: “%(term)s”") % {"term": self.query}
             found.append({"words": words, "url": self.get_query_string(remove=[SEARCH_VAR])})
-        rest = dict(self.filter_params)
+        rest = self.get_filters_params(self.filter_params)
         for spec in self.filter_specs:
             names = [name for name in spec.expected_parameters() if name in self.params]
             for name in spec.expected_parameters():
