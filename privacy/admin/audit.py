@@ -18,6 +18,7 @@ from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from accounts.admin.base import ReadOnlyAdmin, style
 from accounts.permissions import signed_in
+from accounts.sight import hidden_page
 from audit.models import AuditEntry
 from exports.models import Export
 from privacy.audit_file_views import StaffAuditExportForm
@@ -44,7 +45,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The audit log, narrowed by `?tenant=&person=&action=&object=&start=&end=`."""
         if not self.has_view_permission(request):
-            raise PermissionDenied(_("Your role does not allow you to read the audit log."))
+            raise PermissionDenied(str(hidden_page(self.model)))
         form = StaffAuditLogForm(request.GET, user=signed_in(request))
         for field in form.fields.values():
             is_choice = hasattr(field.widget, "choices")
