@@ -35,9 +35,14 @@ def hidden_from_staff(user: User, model: Any) -> Hidden | None:
     return _hidden(model, roles)
 
 
-def hidden_page(model: type[Model]) -> Hidden:
-    """What the staff site says in the place of a list that the reader's role may not open."""
-    needed = f"{model._meta.app_label}.view_{model._meta.model_name}"
+def hidden_page(model: type[Model], permission: str = "") -> Hidden:
+    """What the staff site says in the place of a list that the reader's role may not open.
+
+    Args:
+        model: of the list.
+        permission: that opens it; empty: Django's to view the model.
+    """
+    needed = permission or f"{model._meta.app_label}.view_{model._meta.model_name}"
     return _hidden(model, {role for role, held in STAFF_PERMISSIONS.items() if needed in held})
 
 

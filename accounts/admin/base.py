@@ -62,6 +62,9 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
     # The column, a `display` with labels, that stands beside the row's name on its page: its state.
     page_badge = ""
 
+    # What opens the list, if not Django's permission to view the model.
+    view_permission = ""
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Forbid URL filters on columns that no page shows: they would reveal a digest one character at a time.
 
@@ -83,7 +86,7 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
     ) -> HttpResponse:
         """The list. Raises PermissionDenied, saying which roles see it, for everybody else."""
         if not self.has_view_or_change_permission(request):
-            raise PermissionDenied(str(hidden_page(self.model)))
+            raise PermissionDenied(str(hidden_page(self.model, self.view_permission)))
         answer: HttpResponse = super().changelist_view(request, extra_context)
         return answer
 

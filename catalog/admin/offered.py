@@ -103,6 +103,8 @@ class CatalogImportAdmin(ReadOnlyAdmin):
     fields = ["at", "source", "file_name", "digest", "by", "counts", "price_jumps", "refused"]
     readonly_fields = fields
 
+    view_permission = import_price_map.permission
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return import_price_map.is_for(request.user)
 
