@@ -72,7 +72,7 @@ class SecondFactorGate:
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
         match = request.resolver_match
-        if match is None or match.view_name in self.OPEN or not self._is_missing(request):
+        if match is None or match.view_name in self.OPEN or not lacks_second_factor(request):
             return None
         confirm = f"{reverse('second-factor-confirm')}?{urlencode({'next': request.get_full_path()})}"
         if request.path.startswith("/api/"):
@@ -87,10 +87,12 @@ class SecondFactorGate:
             return HttpResponse(status=204, headers={"HX-Redirect": confirm})
         return HttpResponseRedirect(confirm)
 
-    def _is_missing(self, request: HttpRequest) -> bool:
-        if settings.STAFF_SECOND_FACTOR != "required":
-            return False
-        if speaks_by_token(request):
-            return False
-        is_staff = request.user.is_authenticated and request.user.is_staff
-        return bool(is_staff) and not session_has_second_factor(request)
+
+def lacks_second_factor(request: HttpRequest) -> bool:
+    """Whether the request's person is staff who must confirm a second factor in this session and have not."""
+    if settings.STAFF_SECOND_FACTOR != "required":
+        return False
+    if speaks_by_token(request):
+        return False
+    is_staff = request.user.is_authenticated and request.user.is_staff
+    return bool(is_staff) and not session_has_second_factor(request)

@@ -38,6 +38,7 @@ PEOPLE: Final = (
     "admin:directory_directorygroup_",
     "admin:tenants_personalaccesstoken_",
     "admin:autocomplete",
+    "staff-find",
 )
 _TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s)"
 

@@ -25,6 +25,8 @@ from core.menu import Section, StaffEntry, staff_entries
 MOST: Final = 5
 # In characters, of what was typed.
 LONGEST: Final = 100
+# Of what staff type before rows are searched. A Chinese name may have two.
+SHORTEST: Final = 2
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def found_by_staff(request: HttpRequest, menu: Iterable[Section], term: str) -> 
     if not term:
         return []
     found = [_pages(menu, term)]
-    found += [_rows(request, entry, term) for entry in staff_entries() if entry.is_searched]
+    # Each tenant whose rows staff see is recorded, so one letter does not search all of them.
+    if len(term) >= SHORTEST:
+        found += [_rows(request, entry, term) for entry in staff_entries() if entry.is_searched]
     return [group for group in found if group.hits]
 
 

@@ -68,7 +68,8 @@ class Platform:
     @property
     def free_gpus(self) -> int | None:
         """GPUs that no deployment asks for, on clusters that say how many they have; None if none does."""
-        known = [cluster.free for cluster in self.clusters if cluster.free is not None]
+        # What one cluster lacks, another's free ones do not give it.
+        known = [max(cluster.free, 0) for cluster in self.clusters if cluster.free is not None]
         return sum(known) if known else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.db.models import Q, QuerySet, Sum
 from django.urls import reverse
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 from core.counting import count_of
 from core.home import Content, Need, Reader, Site, home_block
 from core.page_parts import Badge
+from core.reading import note_tenant
 from gateway.acknowledged import lag_in_words, lagging, refusing
 from gateway.models import Gateway, RefusedCalls
 from gateway.querysets import ALIVE_WITHIN
@@ -156,22 +158,26 @@ def refused_in_an_hour(reader: Reader) -> Content:
     earlier = rows.filter(minute__gte=moment - 2 * _HOUR, minute__lt=moment - _HOUR)
     summed, is_more = _summed(last)
     before, _is_more = _summed(earlier)
-    calls: dict[str, int] = {}
-    for name, count in summed:
-        calls[name] = calls.get(name, 0) + count
-    most = sorted(calls.items(), key=lambda each: (-each[1], each[0]))
+    calls: dict[tuple[UUID, str], int] = {}
+    for tenant, name, count in summed:
+        calls[tenant, name] = calls.get((tenant, name), 0) + count
+    most = sorted(calls.items(), key=lambda each: (-each[1], each[0][1]))[:MOST_ROWS]
+    for (tenant, _name), _count in most:
+        note_tenant(tenant)
     facts = RefusedInAnHour(
         calls=sum(calls.values()),
-        before=sum(count for _name, count in before),
+        before=sum(count for _tenant, _name, count in before),
         is_more=is_more,
-        by_tenant=most[:MOST_ROWS],
+        by_tenant=[(name, count) for (_tenant, name), count in most],
     )
     return Content(facts)
 
 
-def _summed(rows: QuerySet[RefusedCalls]) -> tuple[list[tuple[str, int]], bool]:
+def _summed(rows: QuerySet[RefusedCalls]) -> tuple[list[tuple[UUID, str, int]], bool]:
     """Tenant and calls of the newest reports, and whether there are more reports than were read."""
-    found = list(rows.order_by("-minute").values_list("tenant__name", "count")[: MOST_REPORTS + 1])
+    found = list(
+        rows.order_by("-minute").values_list("tenant_id", "tenant__name", "count")[: MOST_REPORTS + 1]
+    )
     return found[:MOST_REPORTS], len(found) > MOST_REPORTS
 
 

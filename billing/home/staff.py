@@ -27,6 +27,7 @@ from core.counting import count_of, number_of
 from core.dates import month_name
 from core.home import Content, Need, Reader, Site, home_block
 from core.local_days import ONE_DAY
+from core.reading import note_tenant
 
 PAGE_SIZE: Final = 25
 # Months that a row shows, the current one included.
@@ -144,6 +145,7 @@ def _over_budget(everyone: Sequence[TenantMonths], month: date, over: int) -> li
     if not over:
         return []
     first = most_urgent_first(everyone, month)[0]
+    note_tenant(first.pk)
     text = ngettext("%(n)d tenant is over its budget", "%(n)d tenants are over their budgets", over)
     return [
         Need(
@@ -162,6 +164,8 @@ def _lines(page: Sequence[TenantMonths], months: list[date]) -> list[TenantLine]
         return []
     last_month, this_month = months[-2:]
     places = {tenant.pk: place for place, tenant in enumerate(page)}
+    for tenant in page:
+        note_tenant(tenant.pk)
     found = tenant_months(months, closing=last_month, tenants=list(places))
     periods = BillingPeriod.objects.across_tenants().filter(
         tenant__in=list(places), month__in=months, state=BillingPeriod.State.OPEN

@@ -19,6 +19,7 @@ from core.home import Content, Need, Reader, Site, home_block
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey
 from tenants.permissions import projects_where
+from tenants.views.mixins import not_shown
 
 MOST_ROWS: Final = 8
 ENDS_SOON: Final = timedelta(days=30)
@@ -64,7 +65,9 @@ class OpenRequests:
 
 @home_block(Site.TENANT, order=35, template="catalog/home/_requests.html")
 def open_requests(reader: Reader) -> Content:
-    """Shows a few rows. The linked list has the rest."""
+    """Shows a few rows. The linked list has the rest. No block for staff whose role sees no requests."""
+    if not_shown(reader.user, reader.tenant, AccessRequest):
+        return Content()
     requests = AccessRequest.objects.visible_to(reader.user).in_tenant(reader.tenant).pending()
     found = requests.with_names().select_related("grant__key").order_by("-pk")[: MOST_ROWS + 1]
     rows = [presentation.row_of(access_request) for access_request in found]

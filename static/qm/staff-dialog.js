@@ -12,7 +12,7 @@
   }
   /** A secret is shown once, so only its own button closes it. */
   function holdsSecret() {
-    return content.querySelector('[data-secret]') !== null;
+    return content.querySelector('[data-unsaved-secret]') !== null;
   }
   function giveBackFocus() {
     if (!opener) return;

@@ -17,6 +17,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.session_middleware import lacks_second_factor
 from core.context import current_origin
 from core.errors import Conflict, TooManyRequests
 from core.problems import CODES, plain_problem
@@ -93,12 +94,18 @@ def _shell_of(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if request.headers.get("HX-Request") == "true" or not isinstance(user, User) or not user.is_active:
         return {}
+    # The gate looks at views, and an address without one has just been asked for.
+    if lacks_second_factor(request):
+        return {}
     if request.path_info.startswith("/admin/"):
         enter_scope_of(user)
         return {"error_layout": "shell.html"} if user.is_staff else {}
     if slug := slug_in(request.path_info):
         enter_scope_of(user, page_of=slug)
         tenant = tenant_of(user, slug)
+        # Reading another's tenant is recorded, and an error is no reading.
+        if user.is_staff and not user.own_tenants().filter(tenant=tenant).exists():
+            return {}
         enter_tenant(user, tenant)
         return {"error_layout": "base.html", **tenant_context(user, tenant)}
     return {}

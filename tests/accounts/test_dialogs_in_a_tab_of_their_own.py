@@ -121,7 +121,7 @@ def test_a_token_is_shown_once_on_a_page_with_a_way_back(client, operator):
     assert answer.status_code == 200
     assert page.lstrip().startswith("<!DOCTYPE html>")
     assert "no-store" in answer["Cache-Control"]
-    assert page.count("data-secret") == 1
+    assert page.count("data-unsaved-secret") == 1
     assert 'href="/admin/directory/scimtoken/"' in page
     assert SUBMITTED not in page, "a second press would issue a second token"
 

@@ -350,3 +350,18 @@ def test_files_of_the_audit_log_tell_all_that_was_read():
         lines = [json.loads(line) for line in file]
     [line] = [line for line in lines if line["verb"] == "tenant.read_by_staff"]
     assert line["details"]["read"] == ["keys", "costs"]
+
+
+def test_the_home_that_names_tenants_and_their_costs_is_a_read(client, lab, controller):
+    client.force_login(controller)
+    assert "Lab" in client.get("/admin/").content.decode()
+    assert len(entries(lab)) == 1
+
+
+def test_a_person_found_by_the_search_is_a_read_of_their_tenants(client, lab, operator):
+    member_of(lab, "developer", name="Zoe Zimmer")
+    client.force_login(operator)
+    client.get("/admin/find/", {"q": "z"})
+    assert entries(lab) == []
+    assert "Zoe Zimmer" in client.get("/admin/find/", {"q": "zoe"}).content.decode()
+    assert len(entries(lab)) == 1

@@ -123,7 +123,7 @@ def test_the_list_of_gateways_shows_lag_and_what_waits_on_their_disks(desk):
 
 def test_a_gateways_token_is_shown_once_and_kept_nowhere(desk):
     answer = desk.post(reverse("admin:gateway_gateway_register"), SUBMITTED | {"name": "edge-1"})
-    secret = answer.content.decode().partition("data-secret>")[2].partition("<")[0]
+    secret = answer.content.decode().partition("data-unsaved-secret>")[2].partition("<")[0]
     gateway = Gateway.objects.get()
     assert gateway.digest == digest(secret)
     assert "no-store" in answer.headers["Cache-Control"]

@@ -49,6 +49,22 @@ def test_staff_keep_the_menu_of_the_staff_site(client, operator):
     assert "/admin/tenants/tenant/" in text
 
 
+def test_staff_read_nothing_of_a_tenant_in_an_error(client, lab, operator):
+    """Reading another's tenant is recorded, and an error is no reading."""
+    text = text_of(client, operator, "/t/lab/no/such/page/", 404)
+    assert "Lab" not in text
+    assert MENU not in text
+
+
+@pytest.mark.parametrize("path", ["/t/lab/no/such/page/", "/admin/no/such/page/"])
+def test_staff_without_their_second_factor_get_no_menu(client, lab, operator, settings, path):
+    """An address without a view is answered although the gate asks for the factor."""
+    settings.STAFF_SECOND_FACTOR = "required"
+    text = text_of(client, operator, path, 404)
+    assert MENU not in text
+    assert "Lab" not in text
+
+
 def test_a_stranger_gets_no_menu_and_learns_nothing(client, lab, stranger):
     foreign, missing = (text_of(client, stranger, f"/t/{slug}/keys/", 404) for slug in ("lab", "nowhere"))
     assert MENU not in foreign

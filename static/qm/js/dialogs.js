@@ -1,5 +1,5 @@
 // <dialog> traps the focus, closes on Escape and gives the focus back. Links, hashes and the backdrop are added here.
-import { onClick } from './page.js';
+import { onClick, partOfAddress } from './page.js';
 
 export function openDialog(dialog) {
   if (!dialog || dialog.open) return;
@@ -10,7 +10,7 @@ export function openDialog(dialog) {
 }
 
 function openFromHash() {
-  const id = decodeURIComponent(location.hash.slice(1));
+  const id = partOfAddress();
   const dialog = id && document.getElementById(id);
   if (dialog && dialog.matches('dialog[data-dialog-hash]')) openDialog(dialog);
 }
@@ -29,8 +29,8 @@ onClick('[data-dialog-open]', (opener, event) => {
 });
 onClick('[data-dialog-close]', (button) => button.closest('dialog')?.close());
 onClick('dialog', (dialog, event) => {
-  // Outside of its content lies the backdrop.
-  if (event.target === dialog) dialog.close();
+  // Outside of its content lies the backdrop. A secret that is shown once goes by its own button only.
+  if (event.target === dialog && !dialog.querySelector('[data-unsaved-secret]')) dialog.close();
 });
 
 document.addEventListener('input', (event) => {

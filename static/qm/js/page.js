@@ -10,3 +10,12 @@ export function onClick(selector, handle) {
     if (found) handle(found, event);
   });
 }
+
+// What the address names after #. Empty if it cannot be read, as in `#100%`.
+export function partOfAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return '';
+  }
+}

@@ -13,7 +13,7 @@ function takeNextStep() {
   const place = document.querySelector('dialog[open]') || document.querySelector('main');
   const steps = NEXT_STEPS.flatMap((selector) => [...place.querySelectorAll(selector)]);
   const step = steps.find((element) => element.checkVisibility());
-  if (step?.matches('a:not([data-secret-stored]), button[type=button]')) step.click();
+  if (step?.matches(':is(a, button[type=button]):not([data-secret-stored])')) step.click();
   else if (step) {
     const fields = step.matches('[type=submit]') ? [...(step.form?.elements || [])] : [];
     (fields.find((field) => field.matches(EMPTY_FIELD)) || fields.find((field) => field.matches('textarea')) || step).focus();

@@ -45,6 +45,7 @@ document.addEventListener('htmx:before:swap', () => {
 document.addEventListener('htmx:after:swap', () => {
   const again = focused && document.getElementById(focused);
   if (again && document.activeElement !== again) again.focus({ preventScroll: true });
-  focusSummary();
+  // What the search found takes no focus from the field that is being typed in.
+  if (focused !== 'find') focusSummary();
   document.dispatchEvent(new Event('qm:content'));
 });
