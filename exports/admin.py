@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -77,7 +77,9 @@ class ExportAdmin(ReadOnlyAdmin):
         return retold(export.error)
 
     def progress_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """A report's progress. The page requests it every second until the file is built."""
+        """A report's progress. The page requests it every second until the file is built; a browser gets that page."""
+        if request.headers.get("HX-Request") != "true":
+            return redirect("admin:exports_export_change", self.find(request, pk).pk)
         return render(
             request, "admin/exports/export/progress.html", {"export": present_row(self.find(request, pk))}
         )

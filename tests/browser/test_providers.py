@@ -37,14 +37,14 @@ def test_a_provider_with_a_wrong_key_is_mended_and_shows_its_models(browser, hou
         page.get_by_label("Dialect").select_option("openai")
         page.get_by_label("Base URL").fill(upstream.url)
         page.get_by_label("Credential").select_option("stored")
-        page.get_by_label("Key", exact=True).fill(WRONG_KEY)
+        page.get_by_label("Key optional", exact=True).fill(WRONG_KEY)
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("It rejects the credential (401).")).to_be_visible()
         assert WRONG_KEY not in page.content()
         assert accessibility_violations(page) == []
         assert not sideways_scroll(page)
 
-        page.get_by_label("Key", exact=True).fill(GOOD_KEY)
+        page.get_by_label("Key optional", exact=True).fill(GOOD_KEY)
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text(re.compile(r"Reached, 37 models listed, \d+ ms\."))).to_be_visible()
 
