@@ -195,7 +195,7 @@ def test_people_see_which_limit_refused_their_calls_and_strangers_nothing(client
         assert "Requests per minute: 3" in text
         assert "1,005" in text
         assert "The key may not call this model, or nothing serves it" in text
-        assert text.count(">no-such<") == 2, "on a phone the model stands below its key"
+        assert text.count(">no-such<") == 1, "in its column, which a phone shows with its name"
         assert "min ago" in text or "just now" in text
         assert text.index("rate_limit_exceeded") < text.index("model_not_found"), "the most frequent first"
         answer = client.get("/api/v1/refused-calls/", {"tenant": key.tenant.slug, "code": "model_not_found"})
