@@ -68,7 +68,9 @@ def test_operators_see_what_each_gateway_runs_and_refused(client):
     page = client.get(f"/admin/gateway/gateway/{gateway.pk}/change/").content.decode()
     for words in (f"Revision {newest}: its signature is wrong", "ab12", "eu-west-1", "1 revision, for"):
         assert words in page
-    assert "Gateway gateway-1 refused a configuration" in client.get("/admin/").content.decode()
+    home = client.get("/admin/").content.decode()
+    assert "Gateway gateway-1 does not serve the newest configuration" in home
+    assert "its signature is wrong" in home
     post(headers, gateway.name, ack(newest))
     [found] = client.get("/api/v1/gateways/").json()["results"]
     assert (found["refused"], found["behind_since"], found["signing_keys"]) == (None, None, [])

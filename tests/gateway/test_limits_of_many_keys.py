@@ -63,7 +63,7 @@ def rows_of(text):
     return [
         (unescape(on.strip()), model.strip())
         for on, model in re.findall(
-            r'<span class="wrap-any">([^<]*)</span>.*?hide-phone">\s*(?:<span[^>]*>)?([^<]*)<',
+            r'<span class="wrap-any">([^<]*)</span>.*?data-label="Model">\s*(?:<span[^>]*>)?([^<]*)<',
             table,
             re.DOTALL,
         )

@@ -130,6 +130,8 @@ def snapshot_of_tenants(tenant=None):
 
 # What differs between two answers to the same question, and tells nothing.
 _NOISE = [
+    # When a page was printed.
+    (re.compile(r"\d\d:\d\d:\d\d UTC"), "moment"),
     (re.compile(r'(csrfmiddlewaretoken" value=|X-CSRFToken": )"\w+"'), "csrf"),
     (re.compile(r'nonce="[^"]+"'), "nonce"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "uuid"),

@@ -22,6 +22,8 @@ REMEMBERS = {
     "deployments/client_fields.py": "names of fields, and whether a rule takes them for state",
     "deployments/engine_controls.py": "names of fields, folded for comparing",
     "deployments/engine/words.py": "the demo engine's vocabulary",
+    "core/menu.py": "the entries of menus, from source files",
+    "core/palette.py": "which finders there are, from source files",
     "core/local_days.py": "when days begin in a time zone, whoever is there",
     "core/rate_limits.py": "how often an address or id tried, under a digest; and how limits are written",
     "gateway/proxy": "the gateway process: it answers keys, not people",

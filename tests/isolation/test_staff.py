@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.apps import apps
 from django.conf import settings
@@ -101,6 +103,8 @@ def test_a_search_finds_what_the_role_may_see(desk, full_lab):
                 answer = client.get(changelist(label), {"q": term})
                 assert answer.status_code == 200, f"{label}?q={term}"
                 text = text_of(answer).replace(f'value="{term}"', "")
+                # An empty list repeats what narrows it.
+                text = re.sub(r'data-empty="narrowed">.*?Show everything', "", text, flags=re.DOTALL)
                 leaked = [mark for mark in hidden if mark in text]
                 assert not leaked, f"{person.name} {label}?q={term}"
 
