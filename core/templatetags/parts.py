@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.template import Library
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
 from django.utils.safestring import SafeString, mark_safe
 
-register = template.Library()
+register = Library()
 
 
 class PartNode(template.Node):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import template
+from django.template import Library
 
 from core.menu import Link, Section, current_link, portal_menu, staff_menu
 
-register = template.Library()
+register = Library()
 
 
 @register.simple_tag(takes_context=True)

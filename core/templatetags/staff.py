@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django import template
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.http import HttpRequest
+from django.template import Library
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -19,7 +19,7 @@ from unfold.utils import display_for_label
 
 from core.menu import staff_entries
 
-register = template.Library()
+register = Library()
 
 # Unfold's words for looks, and the portal's classes.
 _BADGES = {"info": "info", "primary": "info", "danger": "bad", "warning": "warn", "success": "ok"}
