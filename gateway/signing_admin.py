@@ -42,7 +42,7 @@ class SigningKeyAdmin(ReadOnlyAdmin):
 
     @display(description=_("For GATEWAY_CONFIG_KEYS"))
     def for_gateways(self, key: SigningKey) -> str:
-        return format_html('<span class="qm-code">{}</span>', pin_of(key))
+        return format_html('<span class="mono wrap-any">{}</span>', pin_of(key))
 
     @display(description=_("The only key in use of these gateways"))
     def only_key_of(self, key: SigningKey) -> str:

@@ -366,7 +366,7 @@ class Rig:
             prefix=visible_prefix(secret),
             tenant_id="0199-tenant",
             tenant_slug="aurora-bank",
-            project_id="0199-project",
+            project_id="0199c0de-0000-7000-8000-00000000000a",
             project_slug="fraud",
             models=list(models),
             limits=list(limits),
@@ -401,7 +401,7 @@ class Rig:
 
 def limit(kind, value, **fields):
     """A limit on a project, or as `fields` say."""
-    scope = {"id": str(uuid.uuid4()), "scope": "project", "scope_id": "0199-project"}
+    scope = {"id": str(uuid.uuid4()), "scope": "project", "scope_id": "0199c0de-0000-7000-8000-00000000000a"}
     return LimitConfig(**{**scope, "kind": kind, "value": value, **fields})
 
 

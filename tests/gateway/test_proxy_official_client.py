@@ -291,7 +291,7 @@ def test_the_wrong_endpoint_is_named(shared_rig):
 
 def test_a_tenant_or_project_that_contradicts_the_key_is_refused(shared_rig):
     secret = shared_rig.new_key()
-    agreeing = {"x-tenant-id": "aurora-bank", "x-project-id": "0199-project"}
+    agreeing = {"x-tenant-id": "aurora-bank", "x-project-id": "0199c0de-0000-7000-8000-00000000000a"}
     assert ask(shared_rig.client(secret, default_headers=agreeing))
     for header in ("x-tenant-id", "x-project-id"):
         with pytest.raises(openai.BadRequestError, match=header):

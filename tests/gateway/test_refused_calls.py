@@ -204,7 +204,7 @@ def test_people_see_which_limit_refused_their_calls_and_strangers_nothing(client
     assert client.get(page).status_code == 404
     assert client.get("/api/v1/refused-calls/").json()["results"] == []
     client.force_login(staff("cost-reviewer"))
-    assert client.get(page).status_code == 404, "staff who may not see them are not shown an empty page"
+    assert client.get(page).status_code == 403, "staff who may not see them are not shown an empty page"
 
 
 def test_old_reports_are_forgotten(limited, settings):
