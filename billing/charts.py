@@ -17,11 +17,13 @@ from django.utils.translation import ngettext
 
 from billing.costs import FOUR_WEEKS, CostReport, Totals
 from billing.forecast import Forecast
-from core.dates import day_of_year, month_name
-from core.templatetags.qm import SYMBOLS, money
+from core.dates import chart_day_format, chart_month_format, chart_words, day_of_year, month_name
+from core.templatetags.qm import SYMBOLS, money, tokens
 
 # Number of models with their own color; the others are "Other".
 SERIES: Final = 5
+_SHORTENED: Final = 10_000
+_DAYS_UNDER_A_WORD: Final = 3
 
 
 def ranked_models(by_model: Mapping[str, Totals]) -> list[tuple[str, Totals, int]]:
@@ -62,7 +64,7 @@ def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None
     layout = _layout(days, report.end_day if forecast else None, currency)
     highest = {"daily": max([*totals, *before], default=Decimal(0)), "cumulative": sum(totals, Decimal(0))}
     layout["meta"]["modes"] = {
-        mode: {"yaxis": {"tickformat": _tick_format(cost)}} for mode, cost in highest.items()
+        mode: {"yaxis": _amount_ticks(cost, currency)} for mode, cost in highest.items()
     }
     figure.update_layout(template=None, **layout)
     drawn: dict[str, Any] = json.loads(figure.to_json())
@@ -89,10 +91,10 @@ def year_figure(report: CostReport, months: Sequence[date]) -> dict[str, Any]:
 
     half = timedelta(days=16)
     layout = _layout([months[0] - half, months[-1] + half], None, report.currency)
-    layout["xaxis"] |= {"hoverformat": "%b %Y", **ticks(months)}
+    layout["xaxis"] |= {"hoverformat": chart_month_format(), **ticks(months)}
     layout["meta"]["narrow"] = {"xaxis": ticks(months[1::4])}
     layout["meta"]["modes"] = {
-        "daily": {"yaxis": {"tickformat": _tick_format(max(totals, default=Decimal(0)))}}
+        "daily": {"yaxis": _amount_ticks(max(totals, default=Decimal(0)), report.currency)}
     }
     figure.update_layout(template=None, **layout)
     drawn: dict[str, Any] = json.loads(figure.to_json())
@@ -148,23 +150,33 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
     layout: dict[str, Any] = {
         "xaxis": {
             "range": [f"{days[0]}T00:00", f"{days[-1]}T23:59"],
-            "hoverformat": "%a %-d %b",
+            "hoverformat": chart_day_format(),
             **ticks(days[::2]),
         },
         "yaxis": unit,
-        "meta": {"narrow": {"xaxis": ticks(days[1::7])}},
+        "meta": {"narrow": {"xaxis": ticks(days[1::7])}, "words": chart_words()},
     }
     if today:
+        # Nothing is drawn beyond the chart: on phones the word is wider than the last days.
+        is_last = (days[-1] - today).days < _DAYS_UNDER_A_WORD
         layout["annotations"] = [
             {"x": f"{today}T12:00", "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "text": _("Today"),
-             "showarrow": False}
+             "xanchor": "right" if is_last else "center", "showarrow": False}
         ]  # fmt: skip
     return layout
 
 
-def _tick_format(highest: Decimal) -> str:
-    """Cents for small amounts, whole units for medium ones, K and M for large ones."""
-    return ",.2f" if highest < 10 else ",.0f" if highest < 10_000 else ".3~s"
+def _amount_ticks(highest: Decimal, currency: str) -> dict[str, Any]:
+    """Cents for small amounts, whole units for medium ones; large ones as the language shortens them: 20K, 2 万."""
+    if highest < _SHORTENED:
+        return {"tickformat": ",.2f" if highest < 10 else ",.0f"}
+    power = Decimal(10) ** (highest / 5).adjusted()
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= highest / 5)
+    # A forecast may be higher than what was spent so far.
+    amounts = [step * n for n in range(16)]
+    symbol = SYMBOLS.get(currency)
+    texts = [f"{symbol}{tokens(one)}" if symbol else f"{tokens(one)} {currency}" for one in amounts]
+    return {"tickmode": "array", "tickvals": [int(one) for one in amounts], "ticktext": texts}
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from django.utils import timezone
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 DASH = "—"
+# Letters of Django's date filter and what D3 writes for the same.
+_LETTERS_OF_D3 = {"j": "%-d", "n": "%-m", "M": "%b", "Y": "%Y"}
 
 
 def ago(value: datetime | None, now: datetime | None = None) -> str:
@@ -81,6 +84,30 @@ def weekday(value: date | None) -> str:
     words = {"weekday": date_format(_local(value), "D"), "day": day(value)}
     # Translators: Wed 25 Nov
     return pgettext("date", "%(weekday)s %(day)s") % words
+
+
+def chart_day_format() -> str:
+    """How the axis of a chart writes a day, in the letters of D3: "%a %-d %b" is "Wed 18 Nov"."""
+    words = {"weekday": "%a", "day": _in_letters_of_d3(pgettext("date", "j M"))}
+    return pgettext("date", "%(weekday)s %(day)s") % words
+
+
+def chart_month_format() -> str:
+    """How the axis of a chart writes a month, in the letters of D3: "%b %Y" is "Nov 2026"."""
+    return _in_letters_of_d3(pgettext("date", "M Y"))
+
+
+def chart_words() -> dict[str, list[str]]:
+    """The names behind those formats, as plotly.js takes them; its weeks begin on Sunday."""
+    days = [str(WEEKDAYS_ABBR[number]) for number in (6, 0, 1, 2, 3, 4, 5)]
+    return {
+        "shortDays": days,
+        "shortMonths": [date_format(date(2000, month, 1), "M") for month in range(1, 13)],
+    }
+
+
+def _in_letters_of_d3(pattern: str) -> str:
+    return "".join(_LETTERS_OF_D3.get(letter, letter) for letter in pattern)
 
 
 def clock(value: datetime | None) -> str:

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import CheckConstraint, CompositePrimaryKey, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import User
 from accounts.roles import StaffRole
@@ -256,8 +257,8 @@ class BillingPeriod(BillingOwned):
     """A tenant's billing month. Closing freezes its totals; late usage goes to the next open month."""
 
     class State(models.TextChoices):
-        OPEN = "open", _("Open")
-        CLOSED = "closed", _("Closed")
+        OPEN = "open", pgettext_lazy("billing period", "Open")
+        CLOSED = "closed", pgettext_lazy("billing period", "Closed")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(

@@ -28,7 +28,7 @@ class TenantClosingAdmin(ReadOnlyAdmin):
     @display(description=_("State"), label=Colors(proposed="warning", closed="danger"))
     def state(self, closing: TenantClosing) -> tuple[str, str]:
         if closing.confirmed_at:
-            return "closed", gettext("Closed")
+            return "closed", pgettext("a tenant", "Closed")
         return (
             ("withdrawn", gettext("Withdrawn"))
             if closing.withdrawn_at

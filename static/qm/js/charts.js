@@ -8,7 +8,7 @@
      color "c1" to "c6", the token of a part or line; the same number as the swatch in the table that is the legend
      mode  shown only while the chart is in this mode (the box's data-mode)
      url   where a click leads
-   and the layout's `meta` may hold `modes` {mode: layout} and `narrow` (layout below 768 px). */
+   and the layout's `meta` may hold `modes` {mode: layout}, `narrow` (layout below 768 px) and `words` (names of days and months). */
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false, doubleClick: false, displaylogo: false };
 const PHONE_PX = 768;
 const PAPER = { autosize: false, height: 150, width: 960 };
@@ -117,8 +117,9 @@ const boxes = new ResizeObserver((entries) => {
 function draw(box) {
   const source = document.getElementById(box.dataset.chart);
   if (!source || !window.Plotly) return;
-  const [traces, layout] = prepared(JSON.parse(source.textContent), box.dataset.mode);
-  window.Plotly.react(box, traces, layout, CONFIG);
+  const figure = JSON.parse(source.textContent);
+  const [traces, layout] = prepared(figure, box.dataset.mode);
+  window.Plotly.react(box, traces, layout, { ...CONFIG, ...spoken(figure) });
   if (box.dataset.drawn) return;
   box.dataset.drawn = 'true';
   boxes.observe(box);
@@ -126,6 +127,12 @@ function draw(box) {
     const address = points[0]?.data.meta?.url;
     if (address) location.assign(address);
   });
+}
+
+// The names of days and months in the page's language; Plotly itself knows only English.
+function spoken({ layout }) {
+  const words = layout?.meta?.words;
+  return words ? { locale: 'page', locales: { page: { dictionary: {}, format: words } } } : {};
 }
 
 const drawAll = () => document.querySelectorAll('[data-chart]').forEach(draw);
