@@ -40,8 +40,8 @@ TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
 TABLES = (
     "usage_event, event_key, rollup_delta, rollup_hour_folded, rollup_day_folded, rollup_estimated_folded, "
-    "rollup_month_folded, rollup_tenant_day_folded, rollup_key_month, key_months_summed, cost_line, billing_period, "
-    "quarantined_event, unposted_day"
+    "rollup_month_folded, rollup_tenant_day_folded, rollup_tenant_month_folded, rollup_key_month, key_months_summed, "
+    "cost_line, billing_period, quarantined_event, unposted_day"
 )
 
 
@@ -232,7 +232,7 @@ def on_disk() -> dict[str, int]:
     with connection.cursor() as cursor:
         for table in (
             "usage_event", "event_key", "rollup_hour_folded", "rollup_day_folded", "rollup_month_folded",
-            "rollup_tenant_day_folded",
+            "rollup_tenant_day_folded", "rollup_tenant_month_folded",
         ):  # fmt: skip
             cursor.execute(
                 "SELECT coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(%s)), "
@@ -278,7 +278,13 @@ def check(count: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), sum(amount), sum(usage) FROM usage_event")
         events = cursor.fetchone()
-        for table in ("rollup_hour", "rollup_day", "rollup_month", "rollup_tenant_day"):
+        for table in (
+            "rollup_hour",
+            "rollup_day",
+            "rollup_month",
+            "rollup_tenant_day",
+            "rollup_tenant_month",
+        ):
             cursor.execute(f"SELECT sum(calls), sum(amount), sum(usage) FROM {table}")
             if cursor.fetchone() != events or events[0] != count:
                 raise SystemExit(f"{table} is not the sum of {count} events")

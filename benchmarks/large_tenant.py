@@ -348,6 +348,7 @@ def _usage(cursor: Any, size: Size) -> None:
     for table, place in (
         ("rollup_month", "tenant_id, period, project_id, model_id, month"),
         ("rollup_tenant_day", "tenant_id, period, model_id, day"),
+        ("rollup_tenant_month", "tenant_id, period, month"),
         ("rollup_key_month", "tenant_id, period, project_id, key_id, model_id, month"),
     ):
         read = place.replace("month", "date_trunc('month', day::timestamp)::date")

@@ -15,14 +15,15 @@ from tenants.models import Tenant
 
 _MONTH: Final = "date_trunc('month', day::timestamp)::date"
 
-# For each table of sums: the columns that identify a row besides model, period and `is_unpriced`; the same columns of a
-# folded day; and a condition on the folded days that it includes.
+# For each table of sums: the columns that identify a row besides period and `is_unpriced`; the same columns of a folded
+# day; and a condition on the folded days that it includes.
 _KEPT: Final = {
-    "rollup_month_folded": (("month", "project_id"), (_MONTH, "project_id"), ""),
-    "rollup_tenant_day_folded": (("day",), ("day",), ""),
+    "rollup_month_folded": (("month", "project_id", "model_id"), (_MONTH, "project_id", "model_id"), ""),
+    "rollup_tenant_day_folded": (("day", "model_id"), ("day", "model_id"), ""),
+    "rollup_tenant_month_folded": (("month",), (_MONTH,), ""),
     "rollup_key_month": (
-        ("month", "project_id", "key_id"),
-        (_MONTH, "project_id", "key_id"),
+        ("month", "project_id", "key_id", "model_id"),
+        (_MONTH, "project_id", "key_id", "model_id"),
         f"AND day <= {SUMMED_THROUGH}",
     ),
 }
@@ -31,6 +32,7 @@ _NAMES: Final = {
     "day": "day::text",
     "project_id": "'project ' || (SELECT slug FROM tenants_project WHERE id = project_id)",
     "key_id": "'key ' || (SELECT prefix FROM tenants_apikey WHERE id = key_id)",
+    "model_id": "(SELECT name FROM billed_model WHERE id = model_id)",
 }
 
 
@@ -53,7 +55,7 @@ class WrongSum:
 
 
 def wrong_sums(tenant: Tenant) -> Iterator[WrongSum]:
-    """Every sum by month, tenant day, or key and month that differs from its folded days in any number.
+    """Every sum by month, tenant day, tenant month, or key and month that differs from its folded days in any number.
 
     Each table takes one statement, which sees one moment, so concurrent recording and folding do not affect the result.
     The statement reads all of the tenant's days.
@@ -67,7 +69,7 @@ def wrong_sums(tenant: Tenant) -> Iterator[WrongSum]:
 
 def _statement(table: str) -> str:
     columns, of_day, where = _KEPT[table]
-    place = ", ".join((*columns, "model_id", "period", "is_unpriced"))
+    place = ", ".join((*columns, "period", "is_unpriced"))
     read = ", ".join(
         f"{value} AS {name}" if value != name else name for name, value in zip(columns, of_day, strict=True)
     )
@@ -75,15 +77,14 @@ def _statement(table: str) -> str:
     negative = ", ".join(f"-coalesce({name}, 0) AS {name}" for name in SUMS)
     words = ", ".join(_NAMES[name] for name in columns)
     return f"""
-        SELECT concat_ws(', ', {words}, (SELECT name FROM billed_model WHERE id = model_id),
-                         CASE WHEN is_unpriced THEN 'unpriced' END),
+        SELECT concat_ws(', ', {words}, CASE WHEN is_unpriced THEN 'unpriced' END),
                kept_calls, kept_calls - calls, kept_amount, kept_amount - amount
           FROM (SELECT {place}, {", ".join(f"sum({name}) AS {name}" for name in SUMS)},
                        coalesce(sum(calls) FILTER (WHERE is_kept), 0) AS kept_calls,
                        coalesce(sum(amount) FILTER (WHERE is_kept), 0) AS kept_amount
                   FROM (SELECT {place}, true AS is_kept, {sums} FROM {table} WHERE tenant_id = %(tenant)s
                         UNION ALL
-                        SELECT {read}, model_id, period, is_unpriced, false, {negative} FROM rollup_day_folded
+                        SELECT {read}, period, is_unpriced, false, {negative} FROM rollup_day_folded
                          WHERE tenant_id = %(tenant)s {where}) r
                  GROUP BY {place}
                 HAVING {" OR ".join(f"sum({name}) <> 0" for name in SUMS)}) different

@@ -29,6 +29,7 @@ from billing.models import (
     RollupKeyMonth,
     RollupMonth,
     RollupTenantDay,
+    RollupTenantMonth,
     Sku,
     UnpostedDay,
     UsageEvent,
@@ -281,6 +282,9 @@ ROWS = {
     ),
     "billing.rolluptenantday": lambda lab: (
         lab.row("billing.usageevent") and RollupTenantDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rolluptenantmonth": lambda lab: (
+        lab.row("billing.usageevent") and RollupTenantMonth.objects.in_tenant(lab.tenant).first()
     ),
     "billing.rollupmonth": lambda lab: (
         lab.row("billing.usageevent") and RollupMonth.objects.in_tenant(lab.tenant).first()

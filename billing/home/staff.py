@@ -36,11 +36,15 @@ MONTHS: Final = 4
 
 @dataclass(frozen=True)
 class MonthCell:
-    """A month of a tenant, with the link to its cost page. `is_open`: the month is over and not closed."""
+    """A month of a tenant, with the link to its cost page.
+
+    `is_open`: the month is over and not closed. `is_ahead`: it has not begun for the tenant.
+    """
 
     month: date
     cost: Decimal | None
     is_open: bool
+    is_ahead: bool
     url: str
 
 
@@ -52,7 +56,7 @@ class TenantLine:
     slug: str
     currency: str
     cells: list[MonthCell]
-    # Of the two last complete months.
+    # Of the month before the current column and the one before that; None while either is not over.
     last: Decimal | None
     before_last: Decimal | None
     spent: Decimal | None
@@ -71,7 +75,7 @@ class TenantLine:
 
 @dataclass(frozen=True)
 class CurrencySum:
-    """What all tenants of one currency spent in the current month, and in the month before."""
+    """What all tenants of one currency spent in their current month, and in the month before."""
 
     currency: str
     spent: Decimal | None
@@ -92,6 +96,8 @@ class Finance:
     unpriced: int
     may_see_held: bool
     month_labels: list[str]
+    # Because of their time zones, not all tenants are in the same month.
+    is_between_months: bool
     rows: list[TenantLine]
     term: str
     first: int
@@ -111,25 +117,26 @@ def tenants_by_month(reader: Reader) -> Content:
 
     Two statements read sums: one of two months for all tenants, which sorts them, and one of MONTHS for the page.
     """
-    months = _last_months(now().date())
-    last_month, this_month = months[-2:]
-    everyone = tenant_months([last_month, this_month], closing=last_month)
+    everyone = tenant_months()
+    begun = {tenant.this_month for tenant in everyone}
+    months = _last_months(max(begun, default=now().date()))
     term = reader.request.GET.get("tenant", "").strip()
     chosen = [tenant for tenant in everyone if _matches(tenant, term)]
-    ranked = most_urgent_first(chosen, this_month)
+    ranked = most_urgent_first(chosen)
     start = _start_of(reader.request.GET.get("from", ""), len(ranked))
-    shares = [tenant.share_of_budget(this_month) or Decimal(0) for tenant in everyone]
+    shares = [tenant.share_of_budget or Decimal(0) for tenant in everyone]
     over = sum(share >= 1 for share in shares)
     page = ranked[start : start + PAGE_SIZE]
     facts = Finance(
-        sums=_sums(everyone, last_month, this_month),
+        sums=_sums(everyone),
         over=over,
         near=sum(NEARLY <= share < 1 for share in shares),
         open_periods=sum(tenant.closing_state == BillingPeriod.State.OPEN for tenant in everyone),
         held=count_of(QuarantinedEvent.objects.across_tenants()),
-        unpriced=sum(tenant.by_month.get(this_month, Totals()).unpriced_calls for tenant in everyone),
+        unpriced=sum(tenant.by_month.get(tenant.this_month, Totals()).unpriced_calls for tenant in everyone),
         may_see_held=reader.may("billing.view_quarantinedevent"),
         month_labels=[month_name(month) for month in months],
+        is_between_months=len(begun) > 1,
         rows=_lines(page, months),
         term=term,
         first=start + 1 if page else 0,
@@ -138,13 +145,13 @@ def tenants_by_month(reader: Reader) -> Content:
         previous_url=_page_url(term, start - PAGE_SIZE) if start else "",
         next_url=_page_url(term, start + PAGE_SIZE) if start + PAGE_SIZE < len(ranked) else "",
     )
-    return Content(facts, _over_budget(everyone, this_month, over))
+    return Content(facts, _over_budget(everyone, over))
 
 
-def _over_budget(everyone: Sequence[TenantMonths], month: date, over: int) -> list[Need]:
+def _over_budget(everyone: Sequence[TenantMonths], over: int) -> list[Need]:
     if not over:
         return []
-    first = most_urgent_first(everyone, month)[0]
+    first = most_urgent_first(everyone)[0]
     note_tenant(first.pk)
     text = ngettext("%(n)d tenant is over its budget", "%(n)d tenants are over their budgets", over)
     return [
@@ -162,42 +169,48 @@ def _over_budget(everyone: Sequence[TenantMonths], month: date, over: int) -> li
 def _lines(page: Sequence[TenantMonths], months: list[date]) -> list[TenantLine]:
     if not page:
         return []
-    last_month, this_month = months[-2:]
     places = {tenant.pk: place for place, tenant in enumerate(page)}
     for tenant in page:
         note_tenant(tenant.pk)
-    found = tenant_months(months, closing=last_month, tenants=list(places))
+    found = tenant_months(months, tenants=list(places))
     periods = BillingPeriod.objects.across_tenants().filter(
         tenant__in=list(places), month__in=months, state=BillingPeriod.State.OPEN
     )
     is_open = set(periods.values_list("tenant_id", "month"))
     return [
-        TenantLine(
-            name=tenant.name,
-            slug=tenant.slug,
-            currency=tenant.currency,
-            cells=[
-                MonthCell(
-                    month=month,
-                    cost=tenant.cost(month),
-                    is_open=month != this_month and (tenant.pk, month) in is_open,
-                    url=f"{reverse('cost', args=[tenant.slug])}?month={month:%Y-%m}",
-                )
-                for month in months
-            ],
-            last=tenant.cost(last_month),
-            before_last=tenant.cost(months[-3]),
-            spent=tenant.cost(this_month),
-            budget=tenant.budget,
-            share=tenant.share_of_budget(this_month),
-            report_url=f"{reverse('export-new', args=[tenant.slug])}?month={last_month:%Y-%m}",
-        )
+        _line(tenant, months, {month for pk, month in is_open if pk == tenant.pk})
         for tenant in sorted(found, key=lambda tenant: places[tenant.pk])
     ]
 
 
-def _sums(everyone: Sequence[TenantMonths], last_month: date, this_month: date) -> list[CurrencySum]:
-    now_, before = sum_by_currency(everyone, this_month), sum_by_currency(everyone, last_month)
+def _line(tenant: TenantMonths, months: list[date], is_open: set[date]) -> TenantLine:
+    is_over = months[-2] < tenant.this_month
+    return TenantLine(
+        name=tenant.name,
+        slug=tenant.slug,
+        currency=tenant.currency,
+        cells=[
+            MonthCell(
+                month=month,
+                cost=tenant.cost(month),
+                is_open=month < tenant.this_month and month in is_open,
+                is_ahead=month > tenant.this_month,
+                url=f"{reverse('cost', args=[tenant.slug])}?month={month:%Y-%m}",
+            )
+            for month in months
+        ],
+        last=tenant.cost(months[-2]) if is_over else None,
+        before_last=tenant.cost(months[-3]) if is_over else None,
+        spent=tenant.cost(tenant.this_month),
+        budget=tenant.budget,
+        share=tenant.share_of_budget,
+        report_url=f"{reverse('export-new', args=[tenant.slug])}?month={tenant.last_month:%Y-%m}",
+    )
+
+
+def _sums(everyone: Sequence[TenantMonths]) -> list[CurrencySum]:
+    now_ = sum_by_currency(everyone, lambda tenant: tenant.this_month)
+    before = sum_by_currency(everyone, lambda tenant: tenant.last_month)
     return [
         CurrencySum(currency, now_.get(currency, Totals()).cost, before.get(currency, Totals()).cost)
         for currency in [*now_, *(currency for currency in before if currency not in now_)]
@@ -205,7 +218,7 @@ def _sums(everyone: Sequence[TenantMonths], last_month: date, this_month: date) 
 
 
 def _last_months(today: date) -> list[date]:
-    """First days of the last months, the oldest first, in UTC."""
+    """First days of the last months, the oldest first."""
     months = [today.replace(day=1)]
     while len(months) < MONTHS:
         months.insert(0, (months[0] - ONE_DAY).replace(day=1))

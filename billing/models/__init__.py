@@ -26,6 +26,7 @@ from billing.models.rollups import (
     RollupKeyMonth,
     RollupMonth,
     RollupTenantDay,
+    RollupTenantMonth,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "RollupKeyMonth",
     "RollupMonth",
     "RollupTenantDay",
+    "RollupTenantMonth",
     "Sku",
     "UnpostedDay",
     "UsageEvent",

@@ -136,6 +136,21 @@ class RollupTenantDay(Rollup):
         return f"{self.calls} calls on {self.day}"
 
 
+class RollupTenantMonth(Rollup):
+    """Per month of a whole tenant, for pages about all tenants. A trigger on the days maintains these sums, too."""
+
+    pk = CompositePrimaryKey("month", "tenant", "period", "is_unpriced")
+    month = models.DateField()  # its first day
+    tenant = unchecked(Tenant)
+
+    class Meta(Rollup.Meta):
+        managed = False  # a view
+        db_table = "rollup_tenant_month"
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in {self.month:%B %Y}"
+
+
 class RollupKeyMonth(OfProject, Rollup):
     """Per key, model and month of the tenant: the sums of its folded days up to `KeyMonthsSummed.through`.
 

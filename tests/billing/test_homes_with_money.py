@@ -94,6 +94,37 @@ def test_a_controller_reads_what_the_cost_pages_say(client, controller, lab, key
     assert facts.sums[0].last_month == sum(row.cells[-2].cost for row in facts.rows)
 
 
+def test_each_tenants_month_begins_at_its_own_midnight(client, controller, lab, key, spend, monkeypatch):
+    late = datetime(2026, 11, 30, 15, tzinfo=UTC)
+    for place in ("billing.costs", "billing.tenant_months", "billing.home.staff"):
+        monkeypatch.setattr(f"{place}.now", lambda: late)
+    # There it is the first of December.
+    far = TenantFactory(slug="far", name="Far", timezone="Pacific/Auckland")
+    far_key = ApiKeyFactory(tenant=far)
+    # The 29th and the 30th of November (UTC): 5 dollars, and 2 in December of Auckland.
+    for of in (key, far_key):
+        spend(of, -11, 2000)
+        spend(of, -12, 800)
+    limit(lab, 6)
+    limit(far, 6)
+    BillingPeriod.objects.in_tenant(lab).update(state="open")
+    BillingPeriod.objects.in_tenant(far).update(state="open")
+    response = staff_home(client, controller)
+    facts = block(response, "_tenants.html")
+    assert (facts.over, facts.near, facts.open_periods) == (1, 0, 1)
+    assert [need.url for need in response.context["home"].needs] == [reverse("cost", args=["lab"])]
+    assert facts.month_labels[-1].startswith("Dec")
+    assert "Last month still open" in response.content.decode()
+    rows = {row.slug: row for row in facts.rows}
+    assert [cell.is_ahead for cell in rows["lab"].cells] == [False, False, False, True]
+    assert [cell.is_open for cell in rows["lab"].cells] == [False] * 4
+    assert [cell.is_open for cell in rows["far"].cells] == [False, False, True, False]
+    assert (rows["lab"].last, rows["far"].last) == (None, rows["far"].cells[-2].cost)
+    for slug, tenant in (("lab", lab), ("far", far)):
+        assert rows[slug].spent == cost_page(client, tenant)["spend"].now > 0
+    assert facts.sums[0].spent == rows["lab"].spent + rows["far"].spent
+
+
 def test_tenants_over_their_budget_come_first_then_the_expensive_ones(client, controller, spend):
     keys = {}
     for name, budget in [("near", 3), ("over", 1), ("rich", 500), ("free", None), ("quiet", None)]:
@@ -174,12 +205,11 @@ def test_other_staff_see_no_money_of_all_tenants(client, lab, key, spend, role):
 def test_sums_are_kept_apart_by_currency(lab, key, spend):
     euros = TenantFactory(currency="EUR")
     spend(key, 1, 1000)
-    month = TODAY.date().replace(day=1)
-    everyone = tenant_months([month], closing=month)
+    everyone = tenant_months()
     assert {tenant.pk for tenant in everyone} == {lab.pk, euros.pk}
-    sums = sum_by_currency(everyone, month)
+    sums = sum_by_currency(everyone, lambda tenant: tenant.this_month)
     assert {currency: totals.cost for currency, totals in sums.items()} == {"USD": Decimal("2.5")}
-    assert most_urgent_first(everyone, month)[0].pk == lab.pk
+    assert most_urgent_first(everyone)[0].pk == lab.pk
 
 
 OWN = {

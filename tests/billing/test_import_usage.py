@@ -100,6 +100,7 @@ def test_a_traces_totals_are_those_of_the_file(transactional_db, part_of_servege
         ("rollup_hour", "sum(calls)"),
         ("rollup_day", "sum(calls)"),
         ("rollup_month", "sum(calls)"),
+        ("rollup_tenant_month", "sum(calls)"),
     ):
         sums = ", ".join([count, *map(counted, ("input", "cache_read", "output", "reasoning"))])
         assert rows(f"SELECT {sums} FROM {table}") == [totals]

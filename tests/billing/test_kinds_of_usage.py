@@ -93,7 +93,7 @@ def test_calls_of_every_kind_are_priced_posted_and_shown(lab, call):
     cost = sum(2 * count * prices[kind] for kind, count in used.items()) / 1_000_000
     assert one("SELECT sum(amount) FROM rollup_day") == cost
     fold_rollups()
-    for table in ("rollup_hour", "rollup_day", "rollup_month", "rollup_tenant_day"):
+    for table in ("rollup_hour", "rollup_day", "rollup_month", "rollup_tenant_day", "rollup_tenant_month"):
         assert quantities_of(str(one(f"SELECT sum(usage) FROM {table}"))) == {"request": 2} | {
             kind: 2 * count for kind, count in used.items()
         }

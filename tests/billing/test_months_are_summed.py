@@ -21,6 +21,10 @@ WITH days AS (SELECT {MONTH} AS month, {PLACE}, {SUMS} FROM {{days}} GROUP BY mo
      months AS (SELECT month, {PLACE}, {SUMS} FROM {{months}} WHERE calls <> 0 GROUP BY month, {PLACE})
 (TABLE days EXCEPT TABLE months) UNION ALL (TABLE months EXCEPT TABLE days)
 """
+# Of a whole tenant, over its projects and models.
+OF_TENANTS = DIFFERENT.replace(PLACE, "tenant_id, period, is_unpriced")
+TENANT_VIEWS = {"days": "rollup_day", "months": "rollup_tenant_month"}
+TENANT_FOLDED = {"days": "rollup_day_folded", "months": "rollup_tenant_month_folded"}
 VIEWS = {"days": "rollup_day", "months": "rollup_month"}
 FOLDED = {"days": "rollup_day_folded", "months": "rollup_month_folded"}
 
@@ -47,10 +51,11 @@ def test_whatever_happens_months_are_the_sums_of_their_days(lab, some, prices, s
             post_cost_lines(lab)
         elif opened := BillingPeriod.objects.in_tenant(lab).filter(state="open").order_by("month").first():
             close_period(lab, opened.month, by=None)
-        assert different() == []
+        assert different() == rows(OF_TENANTS.format(**TENANT_VIEWS)) == []
         assert one("SELECT sum(calls) FROM rollup_month") == len(sent)
+        assert one("SELECT sum(calls) FROM rollup_tenant_month") == len(sent)
     fold_rollups()
-    assert different() == different(FOLDED) == []
+    assert different() == different(FOLDED) == rows(OF_TENANTS.format(**TENANT_FOLDED)) == []
     places = f"month, {PLACE}"
     assert one("SELECT count(*) FROM rollup_month_folded") == one(
         f"SELECT count(*) FROM (SELECT DISTINCT {places} FROM rollup_month) one"

@@ -160,7 +160,7 @@ class RealConsole:
             )
             for event in UsageEvent.objects.in_tenant(self._tenant).iterator(10_000)
         ]
-        for view in ("rollup_hour", "rollup_day", "rollup_tenant_day", "rollup_month"):
+        for view in ("rollup_hour", "rollup_day", "rollup_tenant_day", "rollup_tenant_month", "rollup_month"):
             with connection.cursor() as cursor:
                 cursor.execute(
                     f"SELECT sum(calls), sum(tokens) FROM {view} WHERE tenant_id = %s", [self._tenant.pk]
