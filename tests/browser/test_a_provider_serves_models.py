@@ -29,7 +29,7 @@ from tests.factories import (
     staff,
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1_200)]
 
 # The stub lists models of these names.
 NAMES = [f"model-{number}" for number in range(10)]

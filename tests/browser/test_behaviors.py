@@ -64,6 +64,7 @@ def test_keys_lead_to_pages_and_are_listed(browser, house):
         page.keyboard.press("g")
         page.keyboard.press("k")
         expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
+        page.wait_for_load_state()  # Its scripts have run.
         page.keyboard.press("/")
         search = page.locator("[data-search]")
         expect(search).to_be_focused()
