@@ -51,7 +51,6 @@ _SEE_REQUESTS = {
     "catalog.view_catalogmodel",
     "catalog.view_grant",
     "tenants.view_tenant",
-    "tenants.view_project",
 }
 _SEE_COSTS = {
     "exports.view_export",
@@ -66,6 +65,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         _SEE_REQUESTS
         | _SEE_COSTS
         | {
+            "tenants.view_project",
             "accounts.view_user",
             "accounts.erase_person",
             "tenants.view_membership",
@@ -119,11 +119,12 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     StaffRole.SECURITY_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_security"}),
     StaffRole.COMPLIANCE_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_compliance"}),
     StaffRole.COST_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_cost"}),
-    StaffRole.CONTROLLER: frozenset(_SEE_COSTS | {"tenants.export_cost"}),
+    StaffRole.CONTROLLER: frozenset(_SEE_COSTS | {"tenants.export_cost", "billing.view_quarantinedevent"}),
     StaffRole.AUDITOR: frozenset(
         _SEE_REQUESTS
         | _SEE_COSTS
         | {
+            "tenants.view_project",
             "audit.view_auditentry",
             "tenants.view_audit",
             "tenants.export_audit",

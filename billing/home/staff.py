@@ -94,7 +94,6 @@ class Finance:
     # Calls that are kept for a review, and calls of this month without a price.
     held: int | str
     unpriced: int
-    may_see_held: bool
     month_labels: list[str]
     # Because of their time zones, not all tenants are in the same month.
     is_between_months: bool
@@ -134,7 +133,6 @@ def tenants_by_month(reader: Reader) -> Content:
         open_periods=sum(tenant.closing_state == BillingPeriod.State.OPEN for tenant in everyone),
         held=count_of(QuarantinedEvent.objects.across_tenants()),
         unpriced=sum(tenant.by_month.get(tenant.this_month, Totals()).unpriced_calls for tenant in everyone),
-        may_see_held=reader.may("billing.view_quarantinedevent"),
         month_labels=[month_name(month) for month in months],
         is_between_months=len(begun) > 1,
         rows=_lines(page, months),

@@ -159,8 +159,12 @@ def test_periods_and_unpriced_calls_are_counted(client, controller, lab, key, sp
     BillingPeriod.objects.create(
         tenant=other, month="2026-10-01", state="closed", total=0, sha256="x", closed_at=TODAY
     )
-    facts = block(staff_home(client, controller), "_tenants.html")
+    response = staff_home(client, controller)
+    facts = block(response, "_tenants.html")
     assert (facts.open_periods, facts.unpriced, facts.held) == (1, 1, 0)
+    held = reverse("admin:billing_quarantinedevent_changelist")
+    assert f'<a href="{held}">0</a>' in response.content.decode()
+    assert client.get(held).status_code == 200
     (row,) = [row for row in facts.rows if row.slug == "lab"]
     assert [cell.is_open for cell in row.cells] == [False, False, True, False]
 

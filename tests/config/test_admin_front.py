@@ -21,8 +21,8 @@ from tests.factories import (
 )
 
 ROLES = {
-    "security-reviewer": {"Review queue", "Requests", "Grants", "Models", "Tenants", "Projects"},
-    "controller": {"Cost reports", "Kinds of usage", "Prices", "Tenants"},
+    "security-reviewer": {"Review queue", "Requests", "Grants", "Models", "Tenants"},
+    "controller": {"Cost reports", "Kinds of usage", "Prices", "Calls not billed", "Tenants"},
 }
 
 
