@@ -82,6 +82,8 @@ class ApiKey(TenantOwned):
         ]
         indexes = [
             Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest"),
+            # Every page of a tenant counts them.
+            Index(fields=["tenant", "claim_by"], condition=Q(state="claimable"), name="api_key_to_claim"),
             prefix_index("name", "api_key_name_prefix"),
             prefix_index("prefix", "api_key_prefix_prefix"),
         ]
