@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -29,8 +29,8 @@ MOST_ROWS: Final = 5
 MOST_REPORTS: Final = 20_000
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
-# Newest reports of a tenant among which its last refused calls are.
-LOOKED_AT: Final = 300
+# Newest reports of a tenant whose calls are summed; if its last day has more, the sums begin later, and say when.
+LOOKED_AT: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ class RefusedInAnHour:
 
     calls: int
     before: int
+    # There are more calls than were read.
     is_more: bool
+    is_more_before: bool
     by_tenant: list[tuple[str, int]]
 
 
@@ -157,7 +159,7 @@ def refused_in_an_hour(reader: Reader) -> Content:
     last = rows.filter(minute__gte=moment - _HOUR)
     earlier = rows.filter(minute__gte=moment - 2 * _HOUR, minute__lt=moment - _HOUR)
     summed, is_more = _summed(last)
-    before, _is_more = _summed(earlier)
+    before, is_more_before = _summed(earlier)
     calls: dict[tuple[UUID, str], int] = {}
     for tenant, name, count in summed:
         calls[tenant, name] = calls.get((tenant, name), 0) + count
@@ -168,6 +170,7 @@ def refused_in_an_hour(reader: Reader) -> Content:
         calls=sum(calls.values()),
         before=sum(count for _tenant, _name, count in before),
         is_more=is_more,
+        is_more_before=is_more_before,
         by_tenant=[(name, count) for (_tenant, name), count in most],
     )
     return Content(facts)
@@ -181,7 +184,7 @@ def _summed(rows: QuerySet[RefusedCalls]) -> tuple[list[tuple[UUID, str, int]], 
     return found[:MOST_REPORTS], len(found) > MOST_REPORTS
 
 
-@dataclass
+@dataclass(frozen=True)
 class RefusedLine:
     """Calls of one key that were refused alike."""
 
@@ -192,32 +195,46 @@ class RefusedLine:
     last: datetime
 
 
+@dataclass(frozen=True)
+class LastRefused:
+    """The refused calls of a tenant, each sum exact from `since` on; None: of the last 24 hours."""
+
+    since: datetime | None
+    rows: list[RefusedLine]
+
+
 @home_block(
     Site.TENANT, order=45, permissions=["tenants.view_cost"], template="gateway/home/_last_refused.html"
 )
 def last_refused(reader: Reader) -> Content:
-    """Why calls were refused last, from the newest reports of a day; no block without any.
+    """Why calls were refused last, with the number of calls in a day; no block without any.
 
     Nor for staff who may not see refused calls: an empty block would suggest that nothing was refused.
     """
-    found = RefusedCalls.objects.visible_to(reader.user).in_tenant(reader.tenant).select_related("tenant")
-    newest = list(found.filter(minute__gte=now() - _DAY).order_by("-minute", "-pk")[:LOOKED_AT])
-    lines: dict[tuple[Any, ...], RefusedLine] = {}
-    for row in newest:
-        place = (row.key_id, row.code, row.status, row.model, row.limit_id)
-        line = lines.get(place)
-        if line is not None:
-            line.calls += row.count
-        elif len(lines) < MOST_ROWS:
-            lines[place] = RefusedLine(_reason_of(row), "", row.model, row.count, row.minute)
-    names = ApiKey.objects.in_tenant(reader.tenant).in_bulk([place[0] for place in lines])
-    for (key_id, *_rest), line in lines.items():
-        line.key = names[key_id].name if key_id in names else "–"
-    return Content(list(lines.values()) or None)
+    found = RefusedCalls.objects.visible_to(reader.user).in_tenant(reader.tenant)
+    found = found.filter(minute__gte=now() - _DAY)
+    since = found.order_by("-minute").values_list("minute", flat=True)[LOOKED_AT : LOOKED_AT + 1].first()
+    if since is not None:
+        found = found.filter(minute__gte=since)
+    names = ("key_id", "code", "status", "model", "limit_id", "limit_kind", "limit_value")
+    sums = found.order_by().values(*names).annotate(calls=Sum("count"), last=Max("minute"))
+    groups = list(sums.order_by("-last", "-calls", *names)[:MOST_ROWS])
+    keys = ApiKey.objects.in_tenant(reader.tenant).in_bulk([group["key_id"] for group in groups])
+    rows = [
+        RefusedLine(
+            reason=_reason_of(group, reader.tenant.currency),
+            key=keys[group["key_id"]].name if group["key_id"] in keys else "–",
+            model=group["model"],
+            calls=group["calls"],
+            last=group["last"],
+        )
+        for group in groups
+    ]
+    return Content(LastRefused(since, rows) if rows else None)
 
 
-def _reason_of(row: RefusedCalls) -> str:
-    if not row.limit_kind:
-        return reason_in_words(row.code, row.status)
-    value = value_in_words(row.limit_kind, row.limit_value, row.tenant.currency)
-    return _("%(limit)s: %(value)s") % {"limit": kind_in_words(row.limit_kind), "value": value}
+def _reason_of(group: dict[str, Any], currency: str) -> str:
+    if not group["limit_kind"]:
+        return reason_in_words(group["code"], group["status"])
+    value = value_in_words(group["limit_kind"], group["limit_value"], currency)
+    return _("%(limit)s: %(value)s") % {"limit": kind_in_words(group["limit_kind"]), "value": value}

@@ -258,6 +258,8 @@ class OwnKeys:
 
     currency: str
     keys: int
+    # There are more, older keys, which are not among them.
+    is_more: bool
     spend: Decimal | None
     rows: list[KeyLine]
 
@@ -270,12 +272,13 @@ class OwnKeys:
     is_aside=True,
 )
 def own_keys(reader: Reader) -> Content:
-    """The keys that the reader answers for, at most MOST_KEYS; no block without any."""
+    """The newest MOST_KEYS keys that the reader answers for; no block without any."""
     tenant = reader.tenant
     own = ApiKey.objects.in_tenant(tenant).current().filter(owner=reader.user).select_related("project")
-    keys = list(own.order_by("-created_at", "pk")[:MOST_KEYS])
-    if not keys:
+    found = list(own.order_by("-created_at", "pk")[: MOST_KEYS + 1])
+    if not found:
         return Content()
+    keys = found[:MOST_KEYS]
     today = today_of(tenant)
     spend = spend_by_key(tenant, today - _WEEK, today, [key.pk for key in keys])
     rows = [
@@ -284,4 +287,4 @@ def own_keys(reader: Reader) -> Content:
     rows.sort(key=lambda row: -(row.now or 0))
     priced = [cost for cost in spend.values() if cost is not None]
     total = None if spend and not priced else sum(priced, Decimal(0))
-    return Content(OwnKeys(tenant.currency, len(keys), total, rows[:4]))
+    return Content(OwnKeys(tenant.currency, len(keys), len(found) > len(keys), total, rows[:4]))

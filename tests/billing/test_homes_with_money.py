@@ -329,4 +329,15 @@ def test_a_developer_reads_what_their_own_keys_spent(client, developer, lab, key
     spend(own, 6, 1000)
     spend(own, 7, 1000)
     facts = block(home_of(client, developer, lab), "_own_keys.html")
-    assert (facts.keys, facts.spend) == (1, Decimal(5))
+    assert (facts.keys, facts.spend, facts.is_more) == (1, Decimal(5), False)
+
+
+def test_a_sum_of_some_own_keys_says_so(client, developer, lab, key, spend, monkeypatch):
+    monkeypatch.setattr("billing.home.tenant.MOST_KEYS", 2)
+    for number in range(3):
+        own = ApiKeyFactory(tenant=lab, project=key.project, owner=developer, name=f"own-{number}")
+        spend(own, 1, 1000)
+    response = home_of(client, developer, lab)
+    facts = block(response, "_own_keys.html")
+    assert (facts.keys, facts.spend, facts.is_more) == (2, Decimal(5), True)
+    assert "on the newest 2 keys you answer for; older ones are not counted" in response.content.decode()

@@ -215,11 +215,15 @@ def test_an_operator_reads_the_refused_calls_of_the_hour_by_tenant(home, operato
     facts = block(home(operator), "home/_refused.html")
     assert (facts.calls, facts.before, facts.is_more) == (42, 11, False)
     assert facts.by_tenant == [("Other", 30), ("Lab", 12)]
+    assert not facts.is_more_before
     monkeypatch.setattr("gateway.home.MOST_REPORTS", 2)
+    for _ in range(3):
+        refused(lab, 2, 65)
     response = home(operator)
     facts = block(response, "home/_refused.html")
-    assert (facts.calls, facts.is_more) == (35, True)
+    assert (facts.calls, facts.is_more, facts.before, facts.is_more_before) == (35, True, 4, True)
     assert "over 35" in response.content.decode()
+    assert "over 4 calls in the hour before" in response.content.decode()
 
 
 def emergency(tenant, opener, **fields):
