@@ -20,6 +20,7 @@ from core.egress.connecting import (
 )
 from core.egress.destinations import Destination, read_proxy_url, read_url
 from core.egress.networks import Networks, check_address, read_networks
+from core.egress.racing import connected, first_to_answer
 from core.egress.words import EgressRefused, Explained, gettext_noop
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "connect",
     "connect_async",
     "connect_through_proxy",
+    "connected",
+    "first_to_answer",
     "gettext_noop",
     "look_up",
     "read_networks",

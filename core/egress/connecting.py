@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from core.egress.destinations import Destination
 from core.egress.networks import Address, Networks, check_address
+from core.egress.racing import connected, first_to_answer
 from core.egress.words import EgressRefused, gettext_noop
 
 # What `getaddrinfo` returns, as far as we use it: texts of addresses.
@@ -30,7 +31,8 @@ def connect(
 ) -> socket.socket:
     """Open a TCP connection to a checked address of `destination`. TLS is the caller's next step (`client_tls`).
 
-    The time-out covers all addresses together, and stays set on the socket. The system's look-up has its own.
+    The time-out covers all addresses together, so that a silent one has only its share, and stays set on the socket.
+    The system's look-up has its own.
 
     Args:
         destination: from `read_url`.
@@ -45,10 +47,10 @@ def connect(
     addresses = look_up(destination, networks, resolve=resolve)
     until = monotonic() + timeout_seconds
     failure: OSError = OSError(f"{destination.host} has no address.")
-    for address in addresses:
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         sock = _socket_for(address)
         try:
-            sock.settimeout(max(0.01, until - monotonic()))
+            sock.settimeout(max(0.01, (until - monotonic()) / left))
             sock.connect((str(address), destination.port))
             _check_peer(sock, address)
         except OSError as error:
@@ -72,6 +74,8 @@ async def connect_async(
 ) -> socket.socket:
     """Like `connect`, on the running event loop: `loop.create_connection(..., sock=…, server_hostname=host)` is next.
 
+    While one address is silent, the next is tried as well: the first that answers is taken.
+
     Args:
         destination: from `read_url`.
         networks: the networks that an operator has allowed.
@@ -91,22 +95,10 @@ async def connect_async(
         else:
             answer = await loop.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
             found = [str(entry[4][0]) for entry in answer]
-        failure: OSError = OSError(f"{destination.host} has no address.")
-        for address in _checked(destination, found, networks):
-            sock = _socket_for(address)
-            try:
-                sock.setblocking(False)
-                await loop.sock_connect(sock, (str(address), destination.port))
-                _check_peer(sock, address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise failure
+        addresses = [str(address) for address in _checked(destination, found, networks)]
+        return await first_to_answer(
+            addresses, lambda address: _connected_as_checked(address, destination.port), socket.socket.close
+        )
 
 
 def look_up(
@@ -228,6 +220,17 @@ def _checked(destination: Destination, found: Sequence[str], networks: Networks)
                 address=address,
             )
     return addresses
+
+
+async def _connected_as_checked(address: str, port: int) -> socket.socket:
+    """A connection to a checked address. Raises OSError, or EgressRefused if another one was reached."""
+    sock = await connected(address, port)
+    try:
+        _check_peer(sock, ip_address(address))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _socket_for(address: Address) -> socket.socket:

@@ -7,15 +7,19 @@ a request waits. A slow moment in this process does not count as silence from th
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Awaitable
 from typing import Any, cast
 
 import hiredis
 
+from core.egress import connected, first_to_answer
 from gateway.proxy.redis_address import Access, Address
 
 _CONNECT_SECONDS = 0.2
+# Before the next address of a name is tried as well.
+_HEAD_START_SECONDS = 0.05
 _TICK_SECONDS = 0.05
 # Ticks of the event loop, each at least `_TICK_SECONDS` long. None passes while the loop is blocked.
 _SILENT_TICKS = 4
@@ -103,8 +107,15 @@ class Line:
                 if self.address.is_socket:
                     await loop.create_unix_connection(lambda: connection, host)
                 else:
+                    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                    sock = await first_to_answer(
+                        list(dict.fromkeys(str(one[4][0]) for one in found)),
+                        lambda ip: connected(ip, port),
+                        socket.socket.close,
+                        head_start=_HEAD_START_SECONDS,
+                    )
                     await loop.create_connection(
-                        lambda: connection, host, port, ssl=tls, server_hostname=host if tls else None
+                        lambda: connection, sock=sock, ssl=tls, server_hostname=host if tls else None
                     )
                 await connection.open(self._access)
         except (OSError, TimeoutError, Lost, hiredis.ReplyError) as error:

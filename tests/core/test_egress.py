@@ -24,6 +24,7 @@ from core.egress import (
     read_url,
 )
 from tests.name_server import NameServer
+from tests.silent_address import silent_address
 
 NONE = Networks()
 LOOPBACK = read_networks(["127.0.0.0/8", "::1/128"])
@@ -255,6 +256,16 @@ def test_an_address_that_does_not_answer_gives_way_to_the_next():
         name = read_url(f"https://two.example:{port}", LOOPBACK)
         sock = connect(name, LOOPBACK, timeout_seconds=5, resolve=lambda *_: ["127.0.0.2", "127.0.0.1"])
         assert sock.getpeername()[0] in ("127.0.0.1", "127.0.0.2")
+        sock.close()
+
+
+def test_a_silent_address_leaves_time_for_the_next():
+    with listening() as (port, _callers), silent_address(port) as silent:
+        name = read_url(f"https://two.example:{port}", LOOPBACK)
+        began = time.monotonic()
+        sock = connect(name, LOOPBACK, timeout_seconds=2, resolve=lambda *_: [silent, "127.0.0.1"])
+        assert time.monotonic() - began < 1.9
+        assert sock.getpeername()[0] == "127.0.0.1"
         sock.close()
 
 

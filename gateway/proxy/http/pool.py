@@ -6,11 +6,10 @@ import ipaddress
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from core.egress import Destination, EgressRefused, Networks, client_tls
+from core.egress import Destination, EgressRefused, Networks, client_tls, first_to_answer
 from gateway.proxy.http.backend import BackendConnection
 from gateway.proxy.http.errors import ConnectError, NoRoom
 from gateway.proxy.http.outside import connect_outside
@@ -127,27 +126,34 @@ class Pool:
         return len(self._open)
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, address: Address) -> BackendConnection:
-        """Try one IP address after another. Raises OSError of the last one."""
+        """Connect to the first IP address that answers. Raises OSError if none does."""
         if address.trust is not None:
             return await self._connect_outside(loop, address, address.trust)
-        problem: OSError = OSError("the name has no address")
-        for ip in await self._resolve(loop, address.host, address.port):
-            try:
-                _, connection = await loop.create_connection(
-                    lambda: BackendConnection(loop, self._became_idle, self._was_lost),
-                    ip,
-                    address.port,
-                    ssl=_verifying() if address.is_tls else None,
-                    server_hostname=address.host if address.is_tls else None,
-                )
-            except OSError as error:
-                problem = error
-                continue
-            # Otherwise it was lost already, and tells so when it is used.
-            if connection.is_usable:
-                self._open[connection] = address
-            return connection
-        raise problem
+        found = await self._resolve(loop, address.host, address.port)
+        ip, connection = await first_to_answer(
+            found, lambda ip: self._connect_to(loop, address, ip), lambda late: late[1].close()
+        )
+        if ip != found[0]:
+            # The next connection does not wait for those that are silent.
+            found.remove(ip)
+            found.insert(0, ip)
+        # Otherwise it was lost already, and tells so when it is used.
+        if connection.is_usable:
+            self._open[connection] = address
+        return connection
+
+    async def _connect_to(
+        self, loop: asyncio.AbstractEventLoop, address: Address, ip: str
+    ) -> tuple[str, BackendConnection]:
+        """Connect to one IP address, and return it too. Raises OSError."""
+        _, connection = await loop.create_connection(
+            lambda: BackendConnection(loop, self._became_idle, self._was_lost),
+            ip,
+            address.port,
+            ssl=_verifying() if address.is_tls else None,
+            server_hostname=address.host if address.is_tls else None,
+        )
+        return ip, connection
 
     async def _connect_outside(
         self, loop: asyncio.AbstractEventLoop, address: Address, trust: Trust
@@ -173,8 +179,8 @@ class Pool:
             self._open[connection] = address
         return connection
 
-    async def _resolve(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[str]:
-        """The IP addresses of a name, remembered for half a minute."""
+    async def _resolve(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[str]:
+        """The IP addresses of a name, remembered for half a minute; the last that answered comes first."""
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
