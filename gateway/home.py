@@ -23,6 +23,7 @@ from gateway.querysets import ALIVE_WITHIN
 from gateway.refused import standing_refusal
 from gateway.refused_calls import kind_in_words, reason_in_words, value_in_words
 from tenants.models import ApiKey
+from tenants.views.mixins import not_shown
 
 MOST_ROWS: Final = 5
 # Reports of refused calls that are summed; beyond, the number is a lower bound.
@@ -211,6 +212,8 @@ def last_refused(reader: Reader) -> Content:
 
     Nor for staff who may not see refused calls: an empty block would suggest that nothing was refused.
     """
+    if not_shown(reader.user, reader.tenant, RefusedCalls):
+        return Content()
     found = RefusedCalls.objects.visible_to(reader.user).in_tenant(reader.tenant)
     found = found.filter(minute__gte=now() - _DAY)
     since = found.order_by("-minute").values_list("minute", flat=True)[LOOKED_AT : LOOKED_AT + 1].first()
