@@ -26,6 +26,7 @@ from billing.serializers import (
     UsageSerializer,
 )
 from core.filters import MomentFilter
+from core.query_parameters import takes
 from tenants.api.base import visible_project, visible_tenant
 
 NOTHING_USED: dict[str, Any] = {
@@ -53,7 +54,8 @@ def read_place(cursor: str, names: list[str]) -> list[str]:
 class UsageView(APIView):
     """Usage of a tenant, grouped."""
 
-    @extend_schema(operation_id="usage", parameters=[CostQuerySerializer], responses=UsageSerializer)
+    @takes(CostQuerySerializer)
+    @extend_schema(operation_id="usage", responses=UsageSerializer)
     def get(self, request: Request) -> Response:
         return Response(UsageSerializer(self.answer(request)).data)
 
@@ -94,7 +96,8 @@ class UsageView(APIView):
 class CostsView(UsageView):
     """Usage and cost of a tenant, grouped."""
 
-    @extend_schema(operation_id="costs", parameters=[CostQuerySerializer], responses=CostsSerializer)
+    @takes(CostQuerySerializer)
+    @extend_schema(operation_id="costs", responses=CostsSerializer)
     def get(self, request: Request) -> Response:
         return Response(CostsSerializer(self.answer(request)).data)
 

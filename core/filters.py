@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import django_filters
 from django.core.exceptions import ValidationError
 from django_filters.fields import IsoDateTimeField
+from drf_spectacular.utils import extend_schema_field
 
 
 class MomentField(IsoDateTimeField):  # type: ignore[misc]
@@ -28,3 +29,8 @@ class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
     """A moment in ISO 8601, with any offset."""
 
     field_class = MomentField
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
+class RepeatableTextFilter(django_filters.CharFilter):  # type: ignore[misc]
+    """A text that a query may give several times. The field validates the last one; its method reads them all."""

@@ -187,7 +187,9 @@ class ProviderViewSet(
         return Response(said.ProviderModelSerializer(row).data, status=201)
 
     @extend_schema(request=said.RouteModelsSerializer, responses=said.ProviderModelSerializer(many=True))
-    @action(detail=True, methods=["post"], url_path="route-models")
+    @action(
+        detail=True, methods=["post"], url_path="route-models", pagination_class=None, filterset_fields=None
+    )
     def route_models(self, request: Request, pk: str) -> Response:
         """Put models of this provider into their catalog models' routes, up to 50 at once: all or none."""
         provider = self.subject_of(provider_routing.route_provider_models)

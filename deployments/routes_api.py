@@ -300,7 +300,13 @@ class RouteViewSet(
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=WantedFallbacksSerializer, responses=FallbackPreviewSerializer(many=True))
-    @action(detail=True, methods=["post"], url_path="preview-fallbacks", pagination_class=None)
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="preview-fallbacks",
+        pagination_class=None,
+        filterset_fields=None,
+    )
     def preview_fallbacks(self, request: Request, pk: str) -> Response:
         """What `PUT fallbacks/` would change with the same body, and for whom. Changes nothing."""
         route, wanted = self._wanted_fallbacks(request)

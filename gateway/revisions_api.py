@@ -16,6 +16,7 @@ from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
 from core.pagination import LINK, PLAIN_PAGE_PARAMETERS, plain_page
+from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from gateway.undo import LAST_FIRST, Step, entries_of, may_see_who, steps_of, undo_revision
 from tenants.models import ConfigChange
@@ -91,7 +92,8 @@ class RevisionViewSet(
             raise PermissionDenied(_("Only operators can see revisions."))
         return super().list(request, *args, **kwargs)
 
-    @extend_schema(responses=StepSerializer(many=True), parameters=PLAIN_PAGE_PARAMETERS)
+    @takes(*PLAIN_PAGE_PARAMETERS)
+    @extend_schema(responses=StepSerializer(many=True))
     @action(detail=True, methods=["get"], pagination_class=None)
     def changes(self, request: Request, revision: str) -> Response:
         """The actions behind a revision, the last one first, each with what undoing it would do. A page at a time."""

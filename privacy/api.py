@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
@@ -20,6 +19,7 @@ from accounts.permissions import require, signed_in
 from audit.filters import PAGE_SIZE, EntryFilter, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
+from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from privacy.audit_forms import PLATFORM, actor_of
 from tenants.api.base import VisibleMixin
@@ -78,7 +78,6 @@ class AuditLogQuerySerializer(StrictSerializer):
         return attrs
 
 
-@extend_schema_view(list=extend_schema(parameters=[AuditLogQuerySerializer]))
 class AuditEntryViewSet(
     VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[AuditEntry]
 ):
@@ -96,6 +95,7 @@ class AuditEntryViewSet(
         with_what_was_read([entry])
         return entry
 
+    @takes(AuditLogQuerySerializer)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Actions, newest first."""
         readable = self.readable()

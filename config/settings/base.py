@@ -345,6 +345,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [
         "tenants.api.permissions.SignedIn",
         "tenants.token_authentication.TokenHasScope",
+        "core.query_parameters.KnownParameters",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.parsers.StorableJSONParser"],

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
+from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
@@ -94,13 +95,13 @@ class SetLimitsSerializer(StrictSerializer):
         return name
 
 
+TAKES_OF_LIMITS = takes(
+    OpenApiParameter("q", description="Beginning of a model's name, or of a key's name or prefix."),
+    *PLAIN_PAGE_PARAMETERS,
+)
 LIMITS_SCHEMA = extend_schema(
     methods=["GET"],
     responses=LimitSerializer(many=True),
-    parameters=[
-        OpenApiParameter("q", description="Beginning of a model's name, or of a key's name or prefix."),
-        *PLAIN_PAGE_PARAMETERS,
-    ],
     description=(
         "The limits that can apply to a call of this project: the tenant's, its own, and those of its "
         f"keys, {PLAIN_PAGE} at a time; `Link` leads to the next ones."

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
+from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import set_project_role
 from tenants.models import Membership, Project, ProjectRole
@@ -40,10 +41,10 @@ class SetProjectRoleSerializer(StrictSerializer):
     )
 
 
+TAKES_OF_ROLES = takes(*PLAIN_PAGE_PARAMETERS)
 ROLES_SCHEMA = extend_schema(
     methods=["GET"],
     responses=ProjectRoleSerializer(many=True),
-    parameters=PLAIN_PAGE_PARAMETERS,
     description=(
         "Members who have a role of their own in this project, in place of the tenant's, "
         f"{PLAIN_PAGE} at a time; `Link` leads to the next ones."

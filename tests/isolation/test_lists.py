@@ -54,14 +54,11 @@ def test_a_list_takes_no_orders_that_are_not_documented(client, full_lab, strang
     client.force_login(stranger)
     orders = (
         "ordering=tenant__memberships__user__email", "ordering=-pk", "fields=tenant,user,digest,password",
-        "expand=tenant.memberships.user", "include=tenant", "omit=id", "search=lab", "format=json", "limit=1&offset=1",
+        "expand=tenant.memberships.user", "include=tenant", "omit=id", "search=lab", "limit=1&offset=1",
     )  # fmt: skip
     lists = [route for route in API if "get" in route.methods and not route.parameters]
     for route in lists:
-        plain = client.get(address(route, full_lab))
         for order in orders:
-            ordered = client.get(f"{address(route, full_lab)}?{order}")
-            assert (ordered.status_code, text_of(ordered).partition('"request_id"')[0]) == (
-                plain.status_code,
-                text_of(plain).partition('"request_id"')[0],
-            ), f"{route}?{order}"
+            answer = client.get(f"{address(route, full_lab)}?{order}")
+            assert answer.status_code == 400, f"{route}?{order}"
+            assert_silent(answer, full_lab)
