@@ -362,6 +362,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tenants.api.schema.close_bodies",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "DataClassEnum": "tenants.models.DataClass",
         "KeyStateEnum": "tenants.models.ApiKey.State",

@@ -1,7 +1,8 @@
-"""What the OpenAPI document says about every route: its error responses."""
+"""What the OpenAPI document says about every route: its error responses, and that bodies have no other fields."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from drf_spectacular.openapi import AutoSchema
@@ -48,3 +49,37 @@ class ProblemAutoSchema(AutoSchema):
             said = responses.setdefault(status, {"description": description})
             said.setdefault("content", {MEDIA_TYPE: {"schema": problem}})
         return dict(sorted(responses.items()))
+
+
+def close_bodies(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
+    """Say of each object in a body that it has no other fields, as `core.serializers` refuses them.
+
+    A hook of drf-spectacular, called with the whole document. A schema that answers share with a body is closed there,
+    too.
+    """
+    schemas = result["components"]["schemas"]
+    bodies = [
+        way["requestBody"]
+        for ways in result["paths"].values()
+        for way in ways.values()
+        if "requestBody" in way
+    ]
+    for schema in _objects(bodies, schemas, set()):
+        schema["additionalProperties"] = False
+    return result
+
+
+def _objects(node: Any, schemas: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
+    """Each schema with named fields in `node` and in what it refers to; `seen` are names of those already found."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _objects(one, schemas, seen)
+    elif isinstance(node, dict):
+        name = str(node.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            yield from _objects(schemas[name], schemas, seen)
+        if isinstance(node.get("properties"), dict):
+            yield node
+        for value in node.values():
+            yield from _objects(value, schemas, seen)

@@ -1,15 +1,19 @@
 """The API refuses a field that it would ignore, by its name: a typing error must not look like a success.
 
-The routes, and bodies that succeed, are those of the role matrix (tests/actions/).
+The OpenAPI document says so of each body, too. The routes, and bodies that succeed, are those of the role matrix
+(tests/actions/).
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 
 import pytest
 from django.conf import settings
+from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft7Validator
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
 from core.serializers import MOST_NAMED, RefusesUnknownFields, StrictSerializer
@@ -49,8 +53,27 @@ def _at(body, path):
     return body
 
 
+@pytest.fixture(scope="module")
+def document():
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+def _surplus(document, method, path, body):
+    """The places of `body` where the OpenAPI document allows no such field."""
+    [route] = [
+        ways[method.lower()]
+        for template, ways in document["paths"].items()
+        if method.lower() in ways and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
+    ]
+    schema = {"additionalProperties": False}
+    if "requestBody" in route:
+        schema = route["requestBody"]["content"]["application/json"]["schema"]
+    errors = Draft7Validator({**schema, "components": document["components"]}).iter_errors(body)
+    return [tuple(error.absolute_path) for error in errors if error.validator == "additionalProperties"]
+
+
 @pytest.mark.parametrize(("name", "where", "role"), _one_who_may())
-def test_every_route_refuses_a_field_that_it_does_not_read(world, db, name, where, role):  # noqa: F811
+def test_every_route_refuses_a_field_that_it_does_not_read(world, db, document, name, where, role):  # noqa: F811
     way, actor = ACTIONS[name].api, world.crowd(where)[role]
     it = ACTIONS[name].subject(world, actor)
     lines = _lines().count()
@@ -60,9 +83,11 @@ def test_every_route_refuses_a_field_that_it_does_not_read(world, db, name, wher
     def body():
         return way.data(world, it) if callable(way.data) else _filled(way.data or {}, world, it)
 
+    assert _surplus(document, method, path, body()) == []
     for place in _places(body()):
         sent = body()
         _at(sent, place)[NAME] = 1
+        assert _surplus(document, method, path, sent) == [place], "the OpenAPI document says otherwise"
         client = world.browsers[actor.pk]
         answer = getattr(client, method.lower())(path, sent, content_type="application/json")
         assert answer.status_code == 400, (place, answer.status_code, answer.content[:300])
