@@ -1,10 +1,8 @@
-"""A code besides the password: setting it up, showing it, losing it, and who must have it."""
+"""A code besides the password: setting it up, showing it, and losing it."""
 
 from __future__ import annotations
 
-import re
 import time
-from base64 import b32decode
 from datetime import timedelta
 from types import SimpleNamespace
 from unittest import mock
@@ -14,7 +12,6 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
-from django_otp.oath import TOTP
 
 from accounts.actions import enrol_authenticator, reset_second_factor
 from accounts.actions.sessions import sign_out_everywhere
@@ -22,55 +19,18 @@ from accounts.actions.sign_in import create_administrator
 from accounts.models import RecoveryCode, SecondFactor, Session
 from accounts.second_factor import check_code, new_secret, provisioning_uri
 from audit.models import AuditEntry
-from catalog.actions import decide_review
-from core.context import Origin, current_origin
 from core.errors import Conflict
-from tenants.actions import issue_personal_access_token
+from tests.accounts.authenticators import (
+    CONFIRM,
+    PASSWORD,
+    SECRET,
+    SET_UP,
+    enrol,
+    give_password,
+    secret_on,
+)
 from tests.concurrency import at_the_same_time, queued_at
-from tests.factories import AccessRequestFactory, ReviewFactory, staff
-
-PASSWORD = "correct horse battery staple"
-SECRET = b"a secret of an app.."
-CONFIRM, SET_UP = "/login/code/", "/account/second-factor/set-up/"
-
-
-@pytest.fixture
-def required(settings):
-    settings.STAFF_SECOND_FACTOR = "required"
-
-
-@pytest.fixture
-def clock():
-    """The time that codes are made of; move it by half a minute with `clock()`."""
-    at = [time.time()]
-
-    def move(seconds=30):
-        at[0] += seconds
-
-    def code(steps=0, secret=SECRET):
-        app = TOTP(secret, drift=steps)
-        app.time = at[0]
-        return f"{app.token():06}"
-
-    move.code = code
-    with mock.patch("accounts.second_factor.time", SimpleNamespace(time=lambda: at[0])):
-        yield move
-
-
-def enrol(person, clock):
-    """`person` with an authenticator whose next code is unused; returns the recovery codes."""
-    codes = enrol_authenticator(person, SECRET, clock.code())
-    clock()
-    return codes
-
-
-def give_password(person, **options):
-    browser = Client(**options)
-    return browser, browser.post("/login/", {"username": person.email, "password": PASSWORD})
-
-
-def secret_on(page):
-    return b32decode(re.search(r'id="secret">([A-Z2-7 ]+)<', page.content.decode())[1].replace(" ", ""))
+from tests.factories import staff
 
 
 def verbs():
@@ -292,58 +252,6 @@ def test_whoever_need_not_have_one_turns_it_off(developer, clock):
     assert "second_factor.turned_off" in verbs()
 
 
-def test_staff_who_must_have_one_do_not(operator, clock, required):
-    enrol(operator, clock)
-    browser, _ = give_password(operator)
-    browser.post(CONFIRM, {"code": clock.code()})
-    assert browser.post("/account/second-factor/off/").status_code == 403
-    assert SecondFactor.objects.exists()
-
-
-@pytest.mark.parametrize("path", ["/admin/", "/admin/accounts/user/", "/t/lab/", "/"])
-def test_staff_without_one_are_sent_to_set_it_up_before_any_page(client, lab, operator, required, path):
-    client.force_login(operator)
-    answer = client.get(path, follow=True)
-    assert answer.redirect_chain[-1][0].startswith(SET_UP)
-    assert "Staff of this installation must have one." in answer.content.decode()
-    assert client.get(path, headers={"HX-Request": "true"})["HX-Redirect"].startswith(CONFIRM)
-    assert client.post(path).status_code == 302
-
-
-def test_staff_without_one_choose_the_language_in_which_they_set_it_up(client, operator, required):
-    client.force_login(operator)
-    answer = client.post("/language/", {"language": "zh-hans", "next": SET_UP})
-    assert (answer.status_code, answer["Location"]) == (302, SET_UP)
-    operator.refresh_from_db()
-    assert operator.language == "zh-hans"
-
-
-def test_after_setting_it_up_staff_go_on_to_where_they_wanted(client, operator, required, clock):
-    client.force_login(operator)
-    page = client.get("/admin/accounts/user/", follow=True)
-    code = clock.code(secret=secret_on(page))
-    done = client.post(SET_UP, {"code": code, "next": page.context["next"]})
-    assert done.context["next"] == "/admin/accounts/user/"
-    assert client.get("/admin/accounts/user/").status_code == 200
-
-
-def test_a_session_of_staff_without_one_gets_nothing_from_the_api(client, operator, required):
-    client.force_login(operator)
-    for headers in ({}, {"Authorization": "Basic abc"}):
-        answer = client.get("/api/v1/tenants/", headers=headers)
-        assert answer.status_code == 403
-        assert answer["Content-Type"] == "application/problem+json"
-        assert "second factor" in answer.json()["detail"]
-    _, token = issue_personal_access_token(operator, name="t", life=timedelta(days=1))
-    bearer = {"Authorization": f"Bearer {token}"}
-    assert Client().get("/api/v1/tenants/", headers=bearer).status_code == 200
-
-
-def test_members_need_none(client, developer, required):
-    client.force_login(developer)
-    assert client.get("/t/lab/").status_code == 200
-
-
 def test_nobody_is_sent_elsewhere_after_the_code(operator, clock):
     enrol(operator, clock)
     browser = Client()
@@ -375,59 +283,6 @@ def test_nobody_resets_their_own_or_that_of_somebody_above(operator, cost_review
         with pytest.raises(PermissionDenied):
             reset_second_factor(of.pk, by=by, reason="")
     assert SecondFactor.objects.count() == 2
-
-
-@pytest.fixture
-def review(lab, project, developer):
-    return ReviewFactory(
-        tenant=lab, access_request=AccessRequestFactory(tenant=lab, project=project, requested_by=developer)
-    )
-
-
-def test_an_approval_can_be_made_to_need_one(client, review, security_reviewer, settings, clock):
-    settings.APPROVALS_NEED_SECOND_FACTOR = True
-    client.force_login(security_reviewer)
-    url = f"/api/v1/access-requests/{review.access_request_id}/reviews/"
-    body = {"track": "security", "verdict": "approve", "comment": ""}
-    refused = client.post(url, body, content_type="application/json")
-    assert refused.status_code == 403
-    assert "second factor" in refused.json()["detail"]
-    review.refresh_from_db()
-    assert review.state == "pending"
-    enrol(security_reviewer, clock)
-    client.post(CONFIRM, {"code": clock.code()})
-    assert client.post(url, body, content_type="application/json").status_code in (200, 201)
-
-
-def test_a_token_does_not_count_even_beside_a_cookie_that_would(
-    client, review, security_reviewer, settings, clock
-):
-    settings.APPROVALS_NEED_SECOND_FACTOR = True
-    enrol(security_reviewer, clock)
-    client.force_login(security_reviewer)
-    client.post(CONFIRM, {"code": clock.code()})
-    _, token = issue_personal_access_token(security_reviewer, name="t", life=timedelta(days=1))
-    answer = client.post(
-        f"/api/v1/access-requests/{review.access_request_id}/reviews/",
-        {"track": "security", "verdict": "approve", "comment": ""},
-        content_type="application/json",
-        headers={"Authorization": f"Bearer {token}"},
-    )
-    assert answer.status_code == 403
-
-
-def test_by_default_an_approval_needs_none(review, security_reviewer, settings):
-    assert settings.APPROVALS_NEED_SECOND_FACTOR is False
-    assert decide_review(review.pk, by=security_reviewer, verdict="approve").state == "approved"
-
-
-def test_outside_a_request_there_is_no_second_factor(review, security_reviewer, settings):
-    settings.APPROVALS_NEED_SECOND_FACTOR = True
-    with pytest.raises(PermissionDenied, match="Access tokens cannot"):
-        decide_review(review.pk, by=security_reviewer, verdict="approve")
-    token = current_origin.set(Origin(has_second_factor=True))
-    decide_review(review.pk, by=security_reviewer, verdict="approve")
-    current_origin.reset(token)
 
 
 def test_what_apps_scan_is_what_they_expect(operator):

@@ -7,8 +7,8 @@ import json
 import orjson
 from aiohttp import web
 
+from tests.gateway import responses
 from tests.gateway import test_completions_api as completions
-from tests.gateway import test_responses_api as responses
 from tests.gateway.scripted_backend import ScriptedBackend, chunk, plain
 from tests.gateway.served import DRAWN, FLAGGED, JUDGED, MP3, RANKED
 

@@ -26,6 +26,7 @@ from gateway.proxy.config_build import IndexBuilder
 from tests.gateway.proxy_fixtures import MODEL, StandInControlPlane, ask
 
 SECRETS = [new_key_secret() for _ in range(3)]
+FIRST, SECOND, THIRD = range(3)
 
 
 def key(number, **fields):
@@ -150,3 +151,7 @@ def is_refused(rig, number):
 
 def routes_of(rig):
     return [RouteConfig(model=MODEL, modes=["chat"], targets=[rig.engine.backend()])]
+
+
+def revoked(number):
+    return {"removed_keys": [digest(SECRETS[number])]}

@@ -40,6 +40,11 @@ def chunk(text="word ", **changes):
     } | changes
 
 
+def spoken(index, text="word ", reason=None):
+    """A piece of the choice `index`."""
+    return {"id": "c", "choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]}
+
+
 _numbers = itertools.count(1)
 
 

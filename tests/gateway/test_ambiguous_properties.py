@@ -9,7 +9,7 @@ from gateway.proxy.delivered import Delivered
 from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.members import parse_all
 from gateway.proxy.usage import LARGEST_COUNT, read_usage
-from tests.gateway.test_usage_dialects import bounds
+from tests.gateway.reported_usage import bounds
 
 NAMES = st.sampled_from([
     "usage", "usageMetadata", "x_groq", "choices", "message", "timings", "prompt_n", "predicted_n", "tokens",

@@ -12,8 +12,8 @@ from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.streaming import EventStream
 from gateway.proxy.usage import read_usage
 from gateway.proxy.whole_answers import as_json, read_answer, written
+from tests.gateway.reported_usage import bounds
 from tests.gateway.test_proxy_counting import a_route, backend
-from tests.gateway.test_usage_dialects import bounds
 
 TEXT = "word " * 120
 CHOICE = json.dumps({"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"})

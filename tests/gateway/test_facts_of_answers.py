@@ -10,11 +10,11 @@ from gateway.proxy.evidence import count_tokens
 from gateway.proxy.index import Price
 from gateway.proxy.usage import read_usage, tier_in
 from gateway.proxy.usage_bounds import bounds_of
+from tests.gateway.responses import MESSAGE as ITEM
+from tests.gateway.responses import event as typed
+from tests.gateway.responses import response
 from tests.gateway.scripted_backend import USAGE, chunk, plain, scripted_backend
 from tests.gateway.test_calls_to_providers import LOOPBACK, MESSAGE, MESSAGES, sse, vars_of
-from tests.gateway.test_responses_api import MESSAGE as ITEM
-from tests.gateway.test_responses_api import event as typed
-from tests.gateway.test_responses_api import response
 
 MODEL = "aurora-tiers"
 LAST = {"choices": [], "usage": USAGE, "object": "chat.completion.chunk", "id": "c", "model": "up-scripted"}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.secrets import new_key_secret
+from tests.gateway import responses
 from tests.gateway import test_completions_api as completions
-from tests.gateway import test_responses_api as responses
 from tests.gateway.proxy_fixtures import MODEL, VECTORS, limit
 from tests.gateway.scripted_backend import OWN_NAME, chunk, plain, scripted_backend
 from tests.gateway.served import DRAWN, JUDGED, MP3, RANKED, RERANK, SOUND, SPEECH

@@ -12,7 +12,7 @@ from gateway.proxy.members import parse_all
 from gateway.proxy.ordinary_usage import as_usage, estimated_usage, ordinary_usage
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import read_answer
-from tests.gateway.test_usage_dialects import bounds
+from tests.gateway.reported_usage import bounds
 
 SMALL = st.integers(0, 40)
 # Around every bound: the least and the most of a prompt and of an answer.

@@ -1,4 +1,4 @@
-"""The Responses API with the official client: items and typed events, metered to the token, and nothing is stored."""
+"""The Responses API with the official client: items, metered to the token, and nothing is stored."""
 
 import json
 
@@ -9,94 +9,27 @@ from pydantic import BaseModel
 
 from gateway.contract import ProviderConfig
 from tests.gateway.proxy_fixtures import limit, wait_until
-from tests.gateway.scripted_backend import OWN_NAME, scripted_backend
-
-MODEL = "aurora-responds"
-USAGE = {
-    "input_tokens": 40,
-    "input_tokens_details": {"cached_tokens": 8},
-    "output_tokens": 25,
-    "output_tokens_details": {"reasoning_tokens": 20},
-    "total_tokens": 65,
-}
-KINDS = {"input": 32, "cache_read": 8, "output": 5, "reasoning": 20}
-TEXT = {"type": "output_text", "text": "Hello there, friend.", "annotations": [], "logprobs": []}
-MESSAGE = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [TEXT]}
-CALL = {
-    "type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather", "arguments": '{"city":"Oslo"}',
-    "status": "completed",
-}  # fmt: skip
-WEATHER = {
-    "type": "function",
-    "name": "weather",
-    "description": "The weather in a city.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-    "strict": False,
-}
-PICTURE = "data:image/png;base64,iVBORw0KGgo="
-
-
-def response(*output, status="completed", usage=USAGE, **changes):
-    whole = {
-        "id": "resp_theirs", "object": "response", "created_at": 1, "status": status, "error": None, "model": OWN_NAME,
-        "incomplete_details": None, "instructions": None, "metadata": {}, "output": list(output),
-        "parallel_tool_calls": True, "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0,
-        "store": False, "previous_response_id": None,
-    }  # fmt: skip
-    return whole | ({"usage": usage} if usage else {}) | changes
-
-
-def event(kind, number, **members):
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': number, **members})}\n\n".encode()
-
-
-def deltas(*texts):
-    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    return [
-        event("response.output_text.delta", at, delta=text, logprobs=[], **place)
-        for at, text in enumerate(texts, 3)
-    ]
-
-
-BEGIN = [
-    event("response.created", 0, response=response(status="in_progress", usage=None)),
-    event("response.in_progress", 1, response=response(status="in_progress", usage=None)),
-    event(
-        "response.output_item.added",
-        2,
-        output_index=0,
-        item={**MESSAGE, "content": [], "status": "in_progress"},
-    ),
-]
-PART = event(
-    "response.content_part.added",
-    3,
-    part={**TEXT, "text": ""},
-    item_id="msg_1",
-    output_index=0,
-    content_index=0,
+from tests.gateway.responses import (
+    CALL,
+    KINDS,
+    MESSAGE,
+    MODEL,
+    PICTURE,
+    TEXT,
+    USAGE,
+    WEATHER,
+    ask,
+    post,
+    responding,
+    response,
 )
-TEXTS = deltas("Hello ", "there, ", "friend.")
-END = event("response.completed", 6, response=response(MESSAGE))
+from tests.gateway.scripted_backend import OWN_NAME, scripted_backend
 
 
 @pytest.fixture
 def backend(shared_rig):
-    with scripted_backend(shared_rig, MODEL, modes=["responses"]) as backend:
-        backend.says(response(MESSAGE))
-        backend.client = shared_rig.client(backend.key)
+    with responding(shared_rig) as backend:
         yield backend
-
-
-def ask(backend, given="Hello", **options):
-    return backend.client.responses.create(model=MODEL, input=given, **options)
-
-
-def post(rig, backend, body):
-    headers = {"authorization": f"Bearer {backend.key}"}
-    return requests.post(
-        f"{rig.gateway.url}/v1/responses", json={"model": MODEL, "input": "x", **body}, headers=headers
-    )
 
 
 # --- plain ---
@@ -220,152 +153,6 @@ def test_nothing_of_the_backend_reaches_the_client(shared_rig, backend):
     assert sent["user"] != "ada"
     assert sent["user"] not in text
     assert not [word for word in (OWN_NAME, "10.0.0.7", "theirs", "secret", "n1") if word in text]
-
-
-# --- streamed ---
-
-
-def test_a_stream_passes_as_typed_events_and_is_exactly_metered(shared_rig, backend):
-    backend.says(events=[*BEGIN, *TEXTS, END])
-    events = list(ask(backend, stream=True))
-    assert [one.type for one in events][-2:] == ["response.output_text.delta", "response.completed"]
-    assert "".join(one.delta for one in events if one.type.endswith(".delta")) == "Hello there, friend."
-    last = events[-1].response
-    assert (last.model, last.usage.output_tokens, last.output_text) == (MODEL, 25, "Hello there, friend.")
-    assert {one.response.id for one in events if hasattr(one, "response")} == {last.id}
-    assert OWN_NAME not in str(events)
-    (seen,) = shared_rig.events(backend.key, 1)
-    assert (seen.usage, seen.is_exact, seen.is_stream, seen.first_token_ms is not None) == (
-        KINDS,
-        True,
-        True,
-        True,
-    )
-
-
-def test_the_stream_helper_collects_an_answer(backend):
-    backend.says(events=[*BEGIN, PART, *TEXTS, END])
-    with backend.client.responses.stream(model=MODEL, input="x") as stream:
-        assert stream.get_final_response().output_text == "Hello there, friend."
-
-
-@pytest.mark.parametrize("size", [1, 7, 100])
-def test_a_stream_may_be_cut_anywhere(shared_rig, backend, size):
-    whole = b"".join([*BEGIN, *TEXTS, END, b"data: [DONE]\n\n"]).replace(
-        b"\n", b"\r\n" if size == 7 else b"\n"
-    )
-    backend.says(events=[whole[at : at + size] for at in range(0, len(whole), size)])
-    assert list(ask(backend, stream=True))[-1].type == "response.completed"
-    assert shared_rig.events(backend.key, 1)[0].usage == KINDS
-
-
-def test_a_streamed_call_of_a_tool(shared_rig, backend):
-    place = {"item_id": "fc_1", "output_index": 0}
-    usage = {
-        **USAGE,
-        "output_tokens": 12,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": 52,
-    }
-    backend.says(
-        events=[
-            *BEGIN[:2],
-            event("response.output_item.added", 2, output_index=0, item={**CALL, "arguments": ""}),
-            event("response.function_call_arguments.delta", 3, delta='{"city":', **place),
-            event("response.function_call_arguments.delta", 4, delta='"Oslo"}', **place),
-            event(
-                "response.function_call_arguments.done",
-                5,
-                arguments=CALL["arguments"],
-                name="weather",
-                **place,
-            ),
-            event("response.output_item.done", 6, output_index=0, item=CALL),
-            event("response.completed", 7, response=response(CALL, usage=usage)),
-        ]
-    )
-    events = list(ask(backend, stream=True, tools=[WEATHER]))
-    assert events[-1].response.output[0].arguments == CALL["arguments"]
-    (seen,) = shared_rig.events(backend.key, 1)
-    assert (seen.usage, seen.is_exact) == ({"input": 32, "cache_read": 8, "output": 12}, True)
-
-
-def test_missing_usage_is_estimated(shared_rig, backend):
-    backend.says(
-        events=[*BEGIN, *TEXTS, event("response.completed", 6, response=response(MESSAGE, usage=None))]
-    )
-    list(ask(backend, stream=True))
-    backend.says(response(MESSAGE, usage=None))
-    ask(backend)
-    for seen in shared_rig.events(backend.key, 2):
-        assert (seen.usage["output"], seen.is_exact, seen.status) == (7, False, "ok"), seen
-
-
-def test_a_client_that_hangs_up_pays_what_it_got(shared_rig, backend):
-    backend.says(events=[*BEGIN, *TEXTS, 30.0, END])
-    stream = ask(backend, stream=True)
-    for one in stream:
-        if one.type.endswith(".delta") and one.delta == "friend.":
-            break
-    stream.close()
-    (seen,) = shared_rig.events(backend.key, 1)
-    assert (seen.status, seen.usage["output"], seen.is_exact) == ("cancelled", 7, False)
-
-
-@pytest.mark.parametrize(
-    ("ending", "match"),
-    [
-        ([], "stopped in the middle"),
-        ([None], "stopped in the middle"),
-        ([event("error", 9, code="rate_limit_exceeded", message="Slow down.", param=None)], "Slow down"),
-        (
-            [
-                event(
-                    "response.failed",
-                    9,
-                    response=response(status="failed", error={"code": "x", "message": "Bad."}),
-                )
-            ],
-            "Bad.|stopped",
-        ),
-        ([b"data: nonsense\n\n"], "nonsense"),
-        ([b'data: {"no":"type"}\n\n'], "stopped in the middle"),
-        ([b'data: {"type":"x\\n\\ndata: forged"}\n\n'], "stopped in the middle"),
-        ([b'data: {"type":"\\ud800"}\n\n'], "stopped in the middle"),
-        ([event("response.completed", 9, response={"status": "completed"})], "stopped in the middle"),
-    ],
-    ids=["end", "break", "error", "failed", "nonsense", "no type", "two lines", "half a character", "empty"],
-)
-def test_a_stream_that_breaks_off_raises_in_the_client(shared_rig, backend, ending, match):
-    backend.says(events=[*BEGIN, *TEXTS, 0.3, *ending])
-    with pytest.raises(openai.APIError, match=match):
-        list(ask(backend, stream=True))
-    (seen,) = shared_rig.events(backend.key, 1)
-    assert (seen.status, seen.http_status, seen.usage["output"], seen.is_exact) == ("error", 200, 7, False)
-
-
-def test_odd_members_of_an_event_pass(shared_rig, backend):
-    odd = event("response.output_text.delta", 3, delta="Hello there, friend.", logprobs=7, sequence="x")
-    backend.says(events=[*BEGIN, odd, END])
-    assert list(ask(backend, stream=True))[-1].type == "response.completed"
-    assert shared_rig.events(backend.key, 1)[0].usage == KINDS
-
-
-def test_a_failure_before_the_first_word_is_a_plain_error(backend):
-    backend.says(
-        events=[*BEGIN, event("error", 9, code="rate_limit_exceeded", message="Slow down.", param=None)]
-    )
-    with pytest.raises(openai.RateLimitError):
-        ask(backend, stream=True)
-
-
-def test_the_last_event_has_both_forms_of_an_error(shared_rig, backend):
-    backend.says(events=[*BEGIN, *TEXTS])
-    text = post(shared_rig, backend, {"stream": True}).text
-    name, data = text.strip().rsplit("\n\n", 1)[-1].split("\n")
-    last = json.loads(data.removeprefix("data: "))
-    assert (name, last["type"], last["code"]) == ("event: error", "error", last["error"]["code"])
-    assert last["message"] == last["error"]["message"]
 
 
 # --- refused by name ---

@@ -8,7 +8,7 @@ from gateway.proxy.delivered import RAW_SOUND, Delivered
 from gateway.proxy.evidence import count_delivered, count_tokens
 from gateway.proxy.usage import read_usage
 from gateway.proxy.whole_answers import written
-from tests.gateway.test_usage_dialects import bounds, details_out, openai
+from tests.gateway.reported_usage import bounds, details_out, openai
 
 # Characters of base64: pcm16 at 24 kHz.
 SECOND = 48_000 * 4 // 3

@@ -22,8 +22,8 @@ from tests.factories import CatalogModelFactory, member_of
 from tests.gateway.backend_server import Server
 from tests.gateway.granted import key_for
 from tests.gateway.proxy_fixtures import limit
+from tests.gateway.responses import BEGIN, END, MESSAGE, TEXTS, response
 from tests.gateway.scripted_backend import ScriptedBackend, scripted_backend
-from tests.gateway.test_responses_api import BEGIN, END, MESSAGE, TEXTS, response
 
 MODEL = "aurora-remembers"
 THEIRS = "resp_theirs"

@@ -1,0 +1,5 @@
+"""What tests of accounts share."""
+
+from tests.accounts.authenticators import clock
+
+__all__ = ["clock"]
