@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
+from audit.kinds_of_secrets import KINDS_OF_SECRETS
 from core.context import current_origin
 from core.leaks import NAMES, secret_in, without_secrets
 from core.names import clean_name, show_unseen
@@ -291,7 +292,7 @@ def require_no_secret(text: str) -> None:
             # Not translated here, where the words of the entry are in English.
             _("This text contains %(kind)s, which must stay secret. Remove it from the text, and revoke it."),
             code="secret",
-            params={"kind": kind},
+            params={"kind": KINDS_OF_SECRETS[kind]},
         )
 
 

@@ -29,6 +29,7 @@ NAMES: Final = frozenset(
     }
 )
 _OURS: Final = re.compile(r"(?<![A-Za-z0-9])(qm[a-z]?)_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}")
+OUR_KIND: Final = "one of our keys or tokens"
 _FOREIGN: Final = {
     "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -40,12 +41,16 @@ _FOREIGN: Final = {
 }
 
 
+# audit/kinds_of_secrets.py says them in the language of the reader.
+KINDS: Final = frozenset({OUR_KIND, *_FOREIGN})
+
+
 def secret_in(text: str) -> str:
     """The kind of secret in `text`, in words; empty if none is recognized."""
     if "qm" in text:
         for found in _OURS.finditer(text):
             if looks_like(found[1], found[0]):
-                return "one of our keys or tokens"
+                return OUR_KIND
     for kind, pattern in _FOREIGN.items():
         if pattern.search(text):
             return kind

@@ -19,6 +19,8 @@ from django.utils.translation import gettext
 _PLACE: Final = re.compile(r"%\((\w+)\)s")
 # A sentence may hold another one, as the reason in it; deeper is nothing of ours.
 _DEEPEST: Final = 3
+# Ends of sentences that no space follows.
+_FULL_WIDTH: Final = ("。", "！", "？", "）")
 
 
 def in_english() -> AbstractContextManager[None]:
@@ -80,7 +82,10 @@ def _retold(text: str, depth: int) -> str:
         else:
             said.append(rest)
             break
-    return " ".join(said)
+    joined = ""
+    for part in said:
+        joined += part if joined.endswith(_FULL_WIDTH) or not joined else f" {part}"
+    return joined
 
 
 def _pattern(source: str) -> re.Pattern[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,11 +16,13 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.generic import DetailView, TemplateView
 
 from accounts.models import User
 from accounts.permissions import signed_in
 from audit.action_words import action_in_words
+from audit.detail_words import detail_in_words
 from audit.filters import Page, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
@@ -29,6 +32,19 @@ from core.tenant_managers import TenantQuerySet
 from privacy.audit_forms import AuditLogForm
 from tenants.views.mixins import MayReadAuditLog, PartialMixin, TenantScopedMixin
 
+Labels = Mapping[Any, Any]
+# Fields whose choices say what a detail's values are called.
+_FIELDS_OF_DETAILS: Final[dict[str, list[tuple[str, str]]]] = {
+    "data_class": [("catalog.AccessRequest", "data_class")],
+    "format": [("exports.Export", "csv_format")],
+    "risk_tier": [("catalog.CatalogModel", "risk_tier")],
+    "role": [("tenants.Membership", "role"), ("accounts.StaffRoleAssignment", "role")],
+    "scopes": [("tenants.PersonalAccessToken", "scopes")],
+    **{
+        name: [("catalog.Review", "track")]
+        for name in ("track", "tracks", "tracks_added", "tracks_asked_again")
+    },
+}
 NOTHING = Page([], has_newer=False, has_older=False)
 
 
@@ -104,13 +120,21 @@ def entry_context(entry: AuditEntry, viewer: User) -> dict[str, Any]:
     return {
         "line": as_line(entry, viewer),
         "changes": changes_of(entry),
-        "facts": sorted((name, _shown(value)) for name, value in entry.details.items()),
+        "facts": facts_of(entry),
     }
+
+
+def facts_of(entry: AuditEntry) -> list[tuple[str, str]]:
+    """(name, value) for every detail, in the words of the reader."""
+    return sorted((detail_in_words(name), _said(name, value)) for name, value in entry.details.items())
 
 
 def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
     """(field, before, after) for every changed field, by the name that forms and pages give it."""
-    return [(_field_of(entry, field), *_pair(pair)) for field, pair in sorted(entry.changes.items())]
+    return [
+        (_field_of(entry, name), *_pair(pair, _choices_of(entry, name)))
+        for name, pair in sorted(entry.changes.items())
+    ]
 
 
 def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
@@ -119,8 +143,11 @@ def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
         "action": action_in_words(entry.verb),
         "reason": retold(entry.reason),
         "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",
-        "object_kind": _kind_of(entry),
+        "object_kind": kind_of(entry),
         "hides_origin": hides_origin(entry, viewer),
+        "actor_label": pgettext("actor", "platform")
+        if entry.actor_label == "platform"
+        else entry.actor_label,
     }
     for name, value in extras.items():
         setattr(entry, name, value)
@@ -137,19 +164,41 @@ def _model_of(entry: AuditEntry) -> type[Model] | None:
         return None
 
 
-def _kind_of(entry: AuditEntry) -> str:
+def kind_of(entry: AuditEntry) -> str:
+    """What the kind of its object is called."""
     model = _model_of(entry)
     return entry.subject_type.rpartition(".")[2] if model is None else str(model._meta.verbose_name)
 
 
-def _field_of(entry: AuditEntry, name: str) -> str:
-    """What a changed field is called; its name in the code if it is none of the model's, or has no name for people."""
+def _field(entry: AuditEntry, name: str) -> object:
     model = _model_of(entry)
     try:
-        label = getattr(model and model._meta.get_field(name), "verbose_name", None)
+        return model and model._meta.get_field(name)
     except FieldDoesNotExist:
-        return name
-    return capfirst(str(label)) if isinstance(label, Promise) else name
+        return None
+
+
+def _field_of(entry: AuditEntry, name: str) -> str:
+    """What a changed field is called: by its model, else as a detail."""
+    label = getattr(_field(entry, name), "verbose_name", None)
+    return capfirst(str(label)) if isinstance(label, Promise) else detail_in_words(name)
+
+
+def _choices_of(entry: AuditEntry, name: str) -> Labels:
+    """What the values of a changed field are called, if they are choices."""
+    return _labels_of(_field(entry, name)) or _choices_of_detail(name)
+
+
+def _choices_of_detail(name: str) -> Labels:
+    found: dict[Any, Any] = {}
+    for model, field in _FIELDS_OF_DETAILS.get(name, ()):
+        found |= _labels_of(apps.get_model(model)._meta.get_field(field))
+    return found
+
+
+def _labels_of(field: object) -> dict[Any, Any]:
+    # A list of choices has them in its `base_field`.
+    return dict(getattr(getattr(field, "base_field", field), "flatchoices", ()))
 
 
 def _place(request: HttpRequest) -> dict[str, UUID | None]:
@@ -159,18 +208,31 @@ def _place(request: HttpRequest) -> dict[str, UUID | None]:
         raise BadRequest(_("This is not a place in the list.")) from None
 
 
-def _pair(pair: Any) -> tuple[str, str]:
+def _pair(pair: Any, labels: Labels) -> tuple[str, str]:
     before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
-    return _shown(before), _shown(after)
+    return _shown(before, labels), _shown(after, labels)
 
 
-def _shown(value: Any) -> str:
+def _said(name: str, value: Any) -> str:
+    return _shown(value, _choices_of_detail(name))
+
+
+def _shown(value: Any, labels: Labels) -> str:
+    """A recorded value in the words of the reader: choices by their label, sentences of ours in their language."""
     if value is None or value == "":
         return "—"
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_shown(inner)}" for name, inner in value.items()) or "—"
+        inner = [
+            _("%(name)s: %(value)s") % {"name": detail_in_words(name), "value": _said(name, part)}
+            for name, part in value.items()
+        ]
+        return _list(inner)
     if isinstance(value, list):
-        return ", ".join(_shown(inner) for inner in value) or "—"
-    return str(value)
+        return _list([_shown(part, labels) for part in value])
+    return str(labels[value]) if value in labels else retold(str(value))
+
+
+def _list(parts: list[str]) -> str:
+    return pgettext("between two of a list", ", ").join(parts) or "—"

@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -118,7 +118,7 @@ class Review(TenantOwned):
 
         SECURITY = "security", _("Security")
         COMPLIANCE = "compliance", _("Compliance")
-        COST = "cost", _("Cost")
+        COST = "cost", pgettext_lazy("track", "Cost")
 
     class State(models.TextChoices):
         PENDING = "pending", _("In review")

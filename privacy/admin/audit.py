@@ -19,12 +19,14 @@ from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 from accounts.admin.base import ReadOnlyAdmin, style
 from accounts.permissions import signed_in
 from accounts.sight import hidden_page
+from audit.action_words import action_in_words
 from audit.models import AuditEntry
+from core.stored_words import retold
 from exports.models import Export
 from privacy.audit_file_views import StaffAuditExportForm
 from privacy.audit_files import ask_for_audit_file
 from privacy.audit_forms import StaffAuditLogForm
-from privacy.views import audit_log_context, changes_of
+from privacy.views import audit_log_context, changes_of, facts_of, kind_of
 
 
 @admin.register(AuditEntry)
@@ -32,8 +34,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     """Shows the portal's list over all tenants, in keyset pages and without counting."""
 
     fields = [
-        "at", "actor_label", "acting_as", "on_behalf_of_label", "reason", "verb", "tenant", "subject_type",
-        "subject_id", "subject_label", "changed", "details", "request_id", "trace_id", "address", "user_agent",
+        "at", "actor_label", "acting_as", "on_behalf_of_label", "why", "action", "tenant", "kind",
+        "subject_id", "subject_label", "changed", "facts", "request_id", "trace_id", "address", "user_agent",
     ]  # fmt: skip
     readonly_fields = fields
 
@@ -81,6 +83,27 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             request, form, title=_("Export the audit log"), button=_("Build file"),
             hint=_("CSV for spreadsheets, JSON Lines for programs. Without a tenant: the audit log of all."),
         )  # fmt: skip
+
+    @display(description=_("Action"))
+    def action(self, entry: AuditEntry) -> str:
+        return action_in_words(entry.verb)
+
+    @display(description=_("Kind"))
+    def kind(self, entry: AuditEntry) -> str:
+        return kind_of(entry)
+
+    @display(description=_("Reason"))
+    def why(self, entry: AuditEntry) -> str:
+        return retold(entry.reason) or "—"
+
+    @display(description=_("Details"))
+    def facts(self, entry: AuditEntry) -> str:
+        return (
+            format_html_join(
+                "", '<div><span class="t2">{}</span> <span class="wrap-any">{}</span></div>', facts_of(entry)
+            )
+            or "—"
+        )
 
     @display(description=_("What changed"))
     def changed(self, entry: AuditEntry) -> str:

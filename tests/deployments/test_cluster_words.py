@@ -1,13 +1,17 @@
 """How the words of a Kubernetes cluster become conditions and errors an operator can act on."""
 
 import json
+import re
 
 import pytest
+from django.utils.translation import override
 
+from core.stored_words import retold
 from deployments.cluster.base import PermanentClusterError, QuotaExceededError, TemporaryClusterError
 from deployments.cluster.kubernetes_answers import Asked
-from deployments.cluster.kubernetes_conditions import observed
+from deployments.cluster.kubernetes_conditions import observed, service_left
 from deployments.cluster.kubernetes_errors import cluster_error
+from deployments.cluster.summary import terminating
 from deployments.manifests import engine_manifests
 from tests.deployments.cluster_fixtures import engine_spec
 
@@ -247,3 +251,27 @@ def test_a_forbidden_verb_is_named_with_group_and_namespace():
     )
     error = cluster_error(403, "Forbidden", status_body(403, message=message, details=ABOUT_IT), DEPLOYMENT)
     assert "may not patch deployments.apps in namespace lab" in str(error)
+
+
+@pytest.mark.parametrize("status", [0, 400, 401, 403, 404, 409, 422, 503])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "<html>7</html>",
+        status_body(403, message="x7", details=ABOUT_IT),
+        status_body(422, message="x7", details=ABOUT_IT),
+    ],
+)
+def test_every_error_is_said_in_the_language_of_the_reader(status, body):
+    said = str(cluster_error(status, "x7", body, DEPLOYMENT))
+    with override("zh-hans"):
+        assert re.search("[\\u4e00-\\u9fff]", retold(said)), said
+
+
+@pytest.mark.parametrize("container", [NO_IMAGE, NO_SECRET, CRASHED, OUT_OF_MEMORY])
+def test_every_condition_is_said_in_the_language_of_the_reader(container):
+    seen = observed(stored(replicas=2, updatedReplicas=1), [pod(**container)])
+    with override("zh-hans"):
+        for condition in (*seen.conditions, terminating(), *service_left().conditions):
+            assert re.search("[\\u4e00-\\u9fff]", retold(condition.message)), condition
