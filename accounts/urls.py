@@ -12,12 +12,14 @@ from accounts.views.second_factor import (
 )
 from accounts.views.sessions import SessionEnd, SessionList, SignOutEverywhere
 from accounts.views.sign_in import AdministratorLink, PasswordChange, SignIn
+from accounts.views.single_keys import single_keys_choice
 
 urlpatterns = [
     path("login/", SignIn.as_view(), name="login"),
     path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
     path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),
     path("language/", language_choice, name="language"),
+    path("account/single-keys/", single_keys_choice, name="single-keys"),
     path("account/second-factor/", SecondFactorPage.as_view(), name="second-factor"),
     path("account/second-factor/set-up/", EnrolSecondFactor.as_view(), name="second-factor-enrol"),
     path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),

@@ -99,6 +99,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "person.sign_in_failed": _("Person sign in failed"),
     "person.signed_in": _("Person signed in"),
     "person.signed_out": _("Person signed out"),
+    "person.single_keys_chosen": _("Person single keys chosen"),
     "person.unlocked": _("Person unlocked"),
     "personal_access_token.issued": _("Personal access token issued"),
     "personal_access_token.revoked": _("Personal access token revoked"),

@@ -1,6 +1,6 @@
 """Actions of people on their own account, and of operators on the accounts of others."""
 
-from accounts.actions.own_account import choose_language
+from accounts.actions.own_account import choose_language, choose_single_keys
 from accounts.actions.second_factor import (
     confirm_with_code,
     enrol_authenticator,
@@ -21,6 +21,7 @@ from accounts.actions.staff import end_staff_role, make_staff
 __all__ = [
     "change_password",
     "choose_language",
+    "choose_single_keys",
     "confirm_with_code",
     "create_administrator",
     "end_session",

@@ -21,6 +21,16 @@ def record_own(verb: str, user: User, **details: Any) -> None:
 
 
 @transaction.atomic
+def choose_single_keys(user: User, *, work: bool) -> None:
+    """Let keys without Ctrl or Cmd do something on this person's pages, or nothing. Safe to repeat."""
+    if user.single_keys == work:
+        return
+    user.single_keys = work
+    user.save(update_fields=["single_keys"])
+    record_own("person.single_keys_chosen", user, changes={"single_keys": (not work, work)})
+
+
+@transaction.atomic
 def choose_language(user: User, language: str) -> None:
     """Show pages and send mail in this language from now on. Safe to repeat.
 

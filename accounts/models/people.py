@@ -63,6 +63,8 @@ class User(Noted, AbstractUser):
     erased_at = models.DateTimeField(null=True, editable=False)
     # As in settings.LANGUAGES; "": as the browser asks.
     language = models.CharField(max_length=16, blank=True)
+    # Whether keys without Ctrl or Cmd do something on pages (WCAG 2.1.4: they can be switched off).
+    single_keys = models.BooleanField(_("single-key shortcuts"), default=True, db_default=True)
 
     # A service account belongs to its tenant; a person belongs to none.
     tenant_column = "service_of_id"

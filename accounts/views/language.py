@@ -15,6 +15,14 @@ from accounts.actions import choose_language
 from accounts.models import User
 
 
+def page_before(request: HttpRequest) -> str:
+    """The page of ours from which a form of the shell was sent; the start page if that is not known."""
+    # The forms do not know their page, whose address may be long.
+    back = request.POST.get("next") or request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+    return back if is_ours else "/"
+
+
 @never_cache
 @require_POST
 def language_choice(request: HttpRequest) -> HttpResponse:
@@ -27,11 +35,7 @@ def language_choice(request: HttpRequest) -> HttpResponse:
         raise BadRequest(_("Choose one of the languages in the list."))
     if isinstance(request.user, User):
         choose_language(request.user, language)
-    # The forms do not know their page, whose address may be long.
-    back = request.POST.get("next") or request.headers.get("Referer", "")
-    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
-        back = "/"
-    response = redirect(back)
+    response = redirect(page_before(request))
     response.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,
         language,

@@ -37,13 +37,28 @@
   }).observe(content, { childList: true });
 
   modal.addEventListener('click', (event) => {
-    const isBeside = event.target === modal;
-    if (event.target.closest('[data-dialog-close]') || (isBeside && !holdsSecret())) modal.close();
+    if (event.target.closest('[data-secret-stored]'))
+      content.querySelectorAll('[data-unsaved-secret]').forEach((secret) => secret.removeAttribute('data-unsaved-secret'));
+    const wantsClosing = event.target === modal || event.target.closest('[data-dialog-close]');
+    if (wantsClosing && !holdsSecret()) modal.close();
   });
+  // Browsers close a dialog at the second Escape in a row without asking, so the key itself ends here.
+  document.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.key === 'Escape' && modal.open && holdsSecret()) event.preventDefault();
+    },
+    true,
+  );
   modal.addEventListener('cancel', (event) => {
     if (holdsSecret()) event.preventDefault();
   });
   modal.addEventListener('close', () => {
+    // Other ways than the key, such as the back gesture of a phone, must not lose it either.
+    if (holdsSecret()) {
+      modal.showModal();
+      return;
+    }
     content.replaceChildren();
     giveBackFocus();
   });

@@ -71,3 +71,47 @@ def test_keys_lead_to_pages_and_are_listed(browser, house):
         page.keyboard.type("g?")
         expect(search).to_have_value("g?")
         expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_single_keys_can_be_switched_off_for_an_account(browser, house):
+    """WCAG 2.1.4: who speaks to the browser, or rests a hand on the keys, is led nowhere."""
+    with house.visit(browser, "owner") as (page, _):
+        page.goto(house.home)
+        page.keyboard.press("?")
+        keys = page.get_by_role("dialog", name="Keyboard shortcuts")
+        keys.get_by_role("button", name="Switch off single keys").click()
+        expect(page.locator("body")).to_have_attribute("data-single-keys", "off")
+        page.wait_for_load_state()
+        for key in ("?", "/", "g", "k", "n"):
+            page.keyboard.press(key)
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(page).to_have_url(house.home)
+        assert page.evaluate("document.activeElement === document.body")
+        # Keys with Ctrl stay, and the list is found in the account menu.
+        page.keyboard.press("Control+k")
+        expect(page.locator("[data-find] input")).to_be_focused()
+        page.locator("summary[aria-label*='Account:']").click()
+        page.get_by_role("button", name="Keyboard shortcuts").click()
+        keys.get_by_role("button", name="Switch on single keys").click()
+        expect(page.locator("body")).not_to_have_attribute("data-single-keys", "off")
+
+
+def test_no_key_closes_a_dialog_that_shows_a_secret_once(browser, house):
+    with house.visit(browser, "operator") as (page, _):
+        page.goto(f"{house.stack.console}/admin/gateway/gateway/")
+        page.get_by_role("link", name=re.compile(r"Register a gateway$")).click()
+        page.locator("#dialog").get_by_label("Name").fill("gw-escape")
+        page.locator("#dialog").get_by_role("button", name="Register").click()
+        secret = page.locator("[data-unsaved-secret]")
+        expect(secret).to_have_text(re.compile("^qmg_"))
+        # A browser asks the page about the first Escape in a row, and not about the second.
+        for _again in range(4):
+            page.keyboard.press("Escape")
+        expect(secret).to_be_visible()
+        page.mouse.click(5, 5)
+        expect(secret).to_be_visible()
+        page.evaluate("document.getElementById('modal').close()")
+        expect(secret).to_be_visible()
+        page.get_by_role("button", name="I stored it").click()
+        expect(secret).to_have_count(0)
+        expect(page.locator("#modal")).to_be_hidden()

@@ -1,4 +1,5 @@
 // Keys that work while nobody types: `/` searches, `n` takes the next step, `g` and a letter goes somewhere, `?` lists them.
+// People can switch all of them off in that list, which the account menu opens, too.
 import { openDialog } from './dialogs.js';
 
 const SECOND_KEY_MS = 1500;
@@ -23,6 +24,7 @@ function takeNextStep() {
 document.addEventListener('keydown', (event) => {
   const isTyping = event.target.matches?.('input, textarea, select, [contenteditable]');
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.body.dataset.singleKeys === 'off') return;
   if (event.key === '/') {
     const search = document.querySelector('[data-search]') || document.querySelector('.qm-find input');
     if (!search) return;
