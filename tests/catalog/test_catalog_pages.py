@@ -339,3 +339,15 @@ def test_home_and_keys_show_what_the_ledger_says_to_those_who_may_see_costs(
     assert "$2.80" in text_of(page("key-list"))
     client.force_login(staff("security-reviewer"))
     assert week_of(client.get(reverse("tenant-home", args=["lab"]))) is None
+
+
+def test_what_somebody_typed_is_not_there_for_who_signs_in_next_in_the_same_tab(
+    client, lab, project, developer
+):
+    model = CatalogModelFactory()
+    keys = set()
+    for person in (developer, member_of(lab, "developer", name="Somebody Else")):
+        client.force_login(person)
+        page = client.get(reverse("model-detail", args=["lab", model.name])).content.decode()
+        keys |= set(re.findall(r'data-draft="([^"]+)"', page))
+    assert len(keys) == 2
