@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.roles import PEOPLE_PERMISSIONS
 
@@ -18,40 +19,41 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-WORDS = {
-    "tenants.request_access": "ask for model access",
-    "tenants.claim_key": "claim keys",
-    "tenants.revoke_key": "revoke keys",
-    "tenants.view_cost": "see costs",
-    "tenants.export_cost": "export costs",
-    "tenants.manage_tenant": "change settings",
-    "tenants.manage_members": "manage members",
-    "tenants.manage_owners": "make or change owners",
-    "tenants.manage_projects": "manage projects",
-    "tenants.manage_service_accounts": "manage service accounts",
-    "tenants.manage_tokens": "see or revoke other people's tokens",
-    "tenants.manage_limits": "change limits",
-    "accounts.manage_people": "deactivate and reactivate people",
-    "directory.manage_directory": "manage the directory's tokens",
-    "tenants.view_audit": "read the audit log",
-    "tenants.export_audit": "export the audit log",
-    "tenants.propose_closing": "propose to close the tenant",
-    "tenants.create_tenant": "create tenants",
-    "tenants.suspend_tenant": "suspend tenants",
-    "tenants.confirm_closing": "confirm that a tenant closes",
-    "tenants.open_emergency_access": "open emergency access",
-    "tenants.review_emergency_access": "review emergency access",
-    "accounts.assign_staff_role": "give or take staff roles",
-    "accounts.erase_person": "export or erase personal data",
-    "catalog.review_security": "decide security reviews",
-    "catalog.review_compliance": "decide compliance reviews",
-    "catalog.review_cost": "decide cost reviews",
-    "catalog.publish_model": "publish models",
-    "billing.publish_price": "publish prices",
-    "deployments.manage_deployment": "change deployments",
-    "deployments.manage_route": "change routes",
-    "deployments.manage_provider": "manage providers",
-    "gateway.manage_gateway": "manage gateways",
+# What a permission allows, as refusals say it.
+WORDS: Final[dict[str, Any]] = {
+    "tenants.request_access": gettext_lazy("ask for model access"),
+    "tenants.claim_key": gettext_lazy("claim keys"),
+    "tenants.revoke_key": gettext_lazy("revoke keys"),
+    "tenants.view_cost": gettext_lazy("see costs"),
+    "tenants.export_cost": gettext_lazy("export costs"),
+    "tenants.manage_tenant": gettext_lazy("change settings"),
+    "tenants.manage_members": gettext_lazy("manage members"),
+    "tenants.manage_owners": gettext_lazy("make or change owners"),
+    "tenants.manage_projects": gettext_lazy("manage projects"),
+    "tenants.manage_service_accounts": gettext_lazy("manage service accounts"),
+    "tenants.manage_tokens": gettext_lazy("see or revoke other people's tokens"),
+    "tenants.manage_limits": gettext_lazy("change limits"),
+    "accounts.manage_people": gettext_lazy("deactivate and reactivate people"),
+    "directory.manage_directory": gettext_lazy("manage the directory's tokens"),
+    "tenants.view_audit": gettext_lazy("read the audit log"),
+    "tenants.export_audit": gettext_lazy("export the audit log"),
+    "tenants.propose_closing": gettext_lazy("propose to close the tenant"),
+    "tenants.create_tenant": gettext_lazy("create tenants"),
+    "tenants.suspend_tenant": gettext_lazy("suspend tenants"),
+    "tenants.confirm_closing": gettext_lazy("confirm that a tenant closes"),
+    "tenants.open_emergency_access": gettext_lazy("open emergency access"),
+    "tenants.review_emergency_access": gettext_lazy("review emergency access"),
+    "accounts.assign_staff_role": gettext_lazy("give or take staff roles"),
+    "accounts.erase_person": gettext_lazy("export or erase personal data"),
+    "catalog.review_security": gettext_lazy("decide security reviews"),
+    "catalog.review_compliance": gettext_lazy("decide compliance reviews"),
+    "catalog.review_cost": gettext_lazy("decide cost reviews"),
+    "catalog.publish_model": gettext_lazy("publish models"),
+    "billing.publish_price": gettext_lazy("publish prices"),
+    "deployments.manage_deployment": gettext_lazy("change deployments"),
+    "deployments.manage_route": gettext_lazy("change routes"),
+    "deployments.manage_provider": gettext_lazy("manage providers"),
+    "gateway.manage_gateway": gettext_lazy("manage gateways"),
 }
 
 

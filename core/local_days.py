@@ -83,6 +83,6 @@ def read_month(text: str) -> date:
     return date.fromisoformat(f"{text}-01")
 
 
-def end_of_month(first: date) -> date:
-    """The last day of the month that begins with `first`."""
-    return (first + 32 * ONE_DAY).replace(day=1) - ONE_DAY
+def end_of_month(day: date) -> date:
+    """The last day of the month that `day` is in."""
+    return (day.replace(day=1) + 32 * ONE_DAY).replace(day=1) - ONE_DAY

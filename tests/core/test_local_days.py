@@ -14,7 +14,7 @@ from billing.ingest import record_usage
 from billing.models import RollupDay
 from billing.suspended import count_stakes
 from core.ids import uuid7
-from core.local_days import ONE_DAY, day_at, day_window, month_window, start_of_day
+from core.local_days import ONE_DAY, day_at, day_window, end_of_month, month_window, start_of_day
 from gateway.compile import compile_snapshot
 from gateway.proxy.windows import calendar_window
 from tenants.actions import set_limits
@@ -200,3 +200,13 @@ def test_what_suspending_stops_counts_calls_of_a_month_that_utc_has_not_reached(
     monkeypatch.setattr("billing.suspended.now", lambda: at + 10 * MINUTE)
     calls, _reports = count_stakes(None, tenant=project.tenant)
     assert calls.value == 1
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 1), date(2026, 11, 15), date(2026, 11, 30)])
+def test_the_month_of_any_day_ends_with_its_own_last_day(day: date) -> None:
+    assert end_of_month(day) == date(2026, 11, 30)
+
+
+def test_february_and_december_end_too() -> None:
+    assert end_of_month(date(2028, 2, 29)) == date(2028, 2, 29)
+    assert end_of_month(date(2026, 12, 31)) == date(2026, 12, 31)
