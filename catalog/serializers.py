@@ -12,7 +12,7 @@ from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from core.serializers import StrictModelSerializer, StrictSerializer
-from tenants.models import DataClass, Project, Tenant
+from tenants.models import DataClass, Limit, Project, Tenant
 
 # Maximum number of projects listed with a model.
 MOST_ACCESS = 20
@@ -176,6 +176,15 @@ class ProjectNameSerializer(StrictSerializer):
     project = serializers.CharField(max_length=60)
 
 
+@extend_schema_field(
+    {"type": "object", "properties": {kind: {"type": "string"} for kind in Limit.Kind.values}}
+)
+class WantedLimitsField(serializers.DictField):
+    """Numbers by kind of limit, which the action reads: it refuses other kinds."""
+
+    child = serializers.CharField()
+
+
 class NewAccessRequestSerializer(ProjectNameSerializer):
     """A new request. `project` is an id, or a slug that only one of your tenants has."""
 
@@ -184,9 +193,7 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
     purpose = serializers.CharField(max_length=2000)
     expected_tokens_per_day = serializers.IntegerField(min_value=1)
     data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
-    limits = serializers.DictField(
-        child=serializers.CharField(), required=False, help_text='By kind: {"requests_per_minute": "3"}'
-    )
+    limits = WantedLimitsField(required=False, help_text='By kind: {"requests_per_minute": "3"}')
     duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
 
 
