@@ -45,8 +45,9 @@ class PartNode(template.Node):
 
 
 def _shown(nodes: NodeList, context: template.Context) -> SafeString:
-    """Render `nodes`. A slot whose condition does not hold is empty, not white space."""
-    return mark_safe(nodes.render(context).strip())  # noqa: S308  # rendered by Django, so escaped already
+    """Render `nodes`. A slot whose condition does not hold is empty, not white space; what it names stays its own."""
+    with context.push():
+        return mark_safe(nodes.render(context).strip())  # noqa: S308  # rendered by Django, so escaped already
 
 
 @register.tag

@@ -54,6 +54,49 @@ def test_parts_nest_and_loops_go_on_inside_them():
     assert "<h1 >2</h1>" in html
 
 
+def test_a_table_without_rows_is_what_its_page_says_of_that():
+    text = (
+        '{% load parts %}{% part "table" caption="Keys" %}{% slot columns %}<th>Name</th>{% endslot %}'
+        "{% for key in keys %}<tr><td>{{ key }}</td></tr>{% endfor %}"
+        "{% slot empty %}<b>No keys yet</b>{% endslot %}{% endpart %}"
+    )
+    assert rendered(text, keys=[]) == "<b>No keys yet</b>"
+    html = rendered(text, keys=["one"])
+    assert "No keys yet" not in html
+    assert "<tr><td>one</td></tr>" in html
+
+
+def test_what_a_slot_names_stays_in_it():
+    """Else the words for an empty table would be the title of the next one."""
+    text = (
+        '{% load parts %}{% part "table" caption="C" %}{% slot empty %}{% firstof "none" as title %}{% endslot %}{% endpart %}'
+        '{% part "page_head" title=title %}{% endpart %}'
+    )
+    assert "<h1 >Keys</h1>" in rendered(text, title="Keys")
+
+
+def test_one_tab_is_the_current_one():
+    text = (
+        '{% load parts %}{% part "tabs" label="Keys by state" %}'
+        '{% part "tab" url="?tab=current" name="current" at=tab count=3 %}In use{% endpart %}'
+        '{% part "tab" url="?tab=ended" name="ended" at=tab %}Ended{% endpart %}{% endpart %}'
+    )
+    html = rendered(text, tab="ended", count=7)
+    assert html.startswith('<nav aria-label="Keys by state">')
+    assert '<a href="?tab=ended" aria-current="page"> Ended </a>' in html
+    assert '<a href="?tab=current" > In use <span class="count">3</span> </a>' in html
+    assert "aria-current" not in rendered(text, tab=None)
+
+
+def test_a_card_is_named_by_its_title_by_a_heading_inside_or_by_words():
+    card = '{% load parts %}{% part "card" '
+    assert 'aria-labelledby="h-x"' in rendered(card + 'id="h-x" title="T" %}{% endpart %}')
+    assert 'aria-labelledby="h-in"' in rendered(card + 'labelled="h-in" %}{% endpart %}')
+    html = rendered(card + 'label="Keys" target="keys" is_secret=True %}{% endpart %}')
+    assert 'id="keys" aria-label="Keys" data-unsaved-secret' in html
+    assert "<header" not in html
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
