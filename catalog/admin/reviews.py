@@ -154,9 +154,7 @@ class ReviewAdmin(ReadOnlyAdmin):
     def due(self, review: Review) -> str:
         day = moment(review.due_at)
         if review.state == Review.State.PENDING and review.due_at < now():
-            return format_html(
-                '<span class="font-semibold text-red-700 dark:text-red-400">{} · {}</span>', day, _("overdue")
-            )
+            return format_html('<b class="is-bad">{} · {}</b>', day, _("overdue"))
         return day
 
     @display(description=_("State"), label=STATES)

@@ -1,4 +1,4 @@
-"""How the pages of the admin look: settings of Unfold. Its stylesheet gets our colors in static/qm/unfold.css."""
+"""How the pages of the admin look: settings of Unfold. None of its stylesheets and scripts is loaded."""
 
 from django.utils.translation import gettext_lazy as _
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template import Library
@@ -21,14 +22,8 @@ from core.menu import staff_entries
 
 register = Library()
 
-# Unfold's words for looks, and the portal's classes.
+# Unfold's words for kinds of badges, and the portal's classes.
 _BADGES = {"info": "info", "primary": "info", "danger": "bad", "warning": "warn", "success": "ok"}
-_BUTTONS = {
-    "default": "btn-plain",
-    "secondary": "btn-plain",
-    "ghost": "btn-quiet",
-    "danger": "btn-danger-fill",
-}
 
 
 @dataclass(frozen=True)
@@ -73,16 +68,16 @@ def staff_badge(context: Mapping[str, Any]) -> str:
     return str(display_for_label(column(row), "", column.label))
 
 
+@register.simple_tag
+def page_address(changelist: ChangeList, number: int) -> str:
+    """Return the address of page `number` of a list, with what narrows it."""
+    return str(changelist.get_query_string({PAGE_VAR: number}))
+
+
 @register.filter
 def badge_kind(variant: object) -> str:
     """Return the class of a badge that Unfold calls "danger", "success" and so on; a plain badge has none."""
     return _BADGES.get(str(variant), "")
-
-
-@register.filter
-def button_look(variant: object) -> str:
-    """Return the class of a button by Unfold's word for it; one without a word is the next step of the page."""
-    return _BUTTONS.get(str(variant), "btn-primary")
 
 
 def _title(context: Mapping[str, Any], opts: Any) -> str:

@@ -75,5 +75,5 @@ def test_staff_pages_load_the_scripts_of_the_portal_and_no_others(desk):
             re.findall(r'<script[^>]* src="([^"]+)"', read(desk, reverse(f"admin:{name}", args=args)))
         )
     assert {re.sub(r"\.[0-9a-f]{12}(?=\.)", "", one.removeprefix("/static/")) for one in scripts} == {
-        "qm/theme.js", "qm/js/main.js", "qm/staff-dialog.js", "vendor/htmx/htmx.min.js",
+        "qm/theme.js", "qm/js/main.js", "qm/js/actions.js", "vendor/htmx/htmx.min.js",
     }  # fmt: skip

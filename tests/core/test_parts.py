@@ -69,7 +69,8 @@ def test_a_table_without_rows_is_what_its_page_says_of_that():
 def test_what_a_slot_names_stays_in_it():
     """Else the words for an empty table would be the title of the next one."""
     text = (
-        '{% load parts %}{% part "table" caption="C" %}{% slot empty %}{% firstof "none" as title %}{% endslot %}{% endpart %}'
+        '{% load parts %}{% part "table" caption="C" %}{% slot empty %}{% firstof "none" as title %}{% endslot %}'
+        "{% endpart %}"
         '{% part "page_head" title=title %}{% endpart %}'
     )
     assert "<h1 >Keys</h1>" in rendered(text, title="Keys")

@@ -206,7 +206,7 @@ def test_the_page_previews_saves_and_explains(route, client):
         assert nobody.status_code == 422
         # What was typed stays, with the error at the field of the model.
         assert (
-            text.index('name="model"') < text.index("Name the model that answers") < text.index('value="80"')
+            text.index('name="model"') < text.rindex("Name the model that answers") < text.index('value="80"')
         )
     route.refresh_from_db()
     assert degrading_of(route) == Degrading("small", 80, 1500)

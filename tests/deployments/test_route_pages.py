@@ -303,7 +303,7 @@ def test_a_form_without_its_generation_says_what_to_do(route, desk, page, genera
         answer = desk.post(path, generation | {button: "1"})
         text = answer.content.decode()
         assert answer.status_code == 422
-        [alert] = re.findall(r'<p role="alert"[^>]*>(.*?)</p>', text, re.DOTALL)
+        [alert] = re.findall(r'role="alert">(.*?)</div>', text, re.DOTALL)
         assert "which state of the route" in alert
         assert f'href="{path}"' in alert
     route.refresh_from_db()

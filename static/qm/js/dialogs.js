@@ -21,17 +21,47 @@ function checkTyped(input) {
   if (button) button.disabled = input.value.trim() !== input.dataset.typed;
 }
 
+// A secret that is shown once goes by its own button only: neither by another, nor by a click beside it, nor by a key.
+const holdsSecret = (dialog) => dialog.querySelector('[data-unsaved-secret]') !== null;
+
+onClick('[data-secret-stored]', () => {
+  for (const shown of document.querySelectorAll('[data-unsaved-secret]')) shown.removeAttribute('data-unsaved-secret');
+});
+// Browsers close a dialog at the second Escape in a row without asking, so the key itself ends here.
+document.addEventListener(
+  'keydown',
+  (event) => {
+    const dialog = event.key === 'Escape' && document.querySelector('dialog[open]');
+    if (dialog && holdsSecret(dialog)) event.preventDefault();
+  },
+  true,
+);
+// Leaving the page asks first.
+addEventListener('beforeunload', (event) => {
+  if (document.querySelector('[data-unsaved-secret]')) event.preventDefault();
+});
+
 onClick('[data-dialog-open]', (opener, event) => {
   const dialog = document.getElementById(opener.dataset.dialogOpen);
   if (!dialog || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   openDialog(dialog);
 });
-onClick('[data-dialog-close]', (button) => button.closest('dialog')?.close());
-onClick('dialog', (dialog, event) => {
-  // Outside of its content lies the backdrop. A secret that is shown once goes by its own button only.
-  if (event.target === dialog && !dialog.querySelector('[data-unsaved-secret]')) dialog.close();
+onClick('[data-dialog-close]', (button) => {
+  const dialog = button.closest('dialog');
+  if (dialog && !holdsSecret(dialog)) dialog.close();
 });
+onClick('dialog', (dialog, event) => {
+  // Outside of its content lies the backdrop.
+  if (event.target === dialog && !holdsSecret(dialog)) dialog.close();
+});
+document.addEventListener(
+  'cancel',
+  (event) => {
+    if (holdsSecret(event.target)) event.preventDefault();
+  },
+  true,
+);
 
 document.addEventListener('input', (event) => {
   if (event.target.matches('[data-typed]')) checkTyped(event.target);
@@ -40,7 +70,9 @@ document.addEventListener('input', (event) => {
 document.addEventListener(
   'close',
   ({ target }) => {
-    if (target.matches('dialog[data-dialog-auto]')) target.remove();
+    // Other ways than the key, such as the back gesture of a phone, must not lose it either.
+    if (holdsSecret(target)) target.showModal();
+    else if (target.matches('dialog[data-dialog-auto]')) target.remove();
     if (target.matches('[data-dialog-hash]') && location.hash === `#${target.id}`)
       history.replaceState(history.state, '', location.pathname + location.search);
   },
