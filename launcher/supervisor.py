@@ -86,10 +86,11 @@ class Supervisor:
         sweep(self.marker, grace_seconds=0 if self._hurried else 2)
         dismiss_guard(self._guard)
 
-    def start(self, *services: Service, timeout_seconds: float = 60) -> None:
+    def start(self, *services: Service, timeout_seconds: float = 300) -> None:
         """Start services and wait until each is ready.
 
-        Raises LauncherError with a service's last output if it ends before that, or takes too long.
+        Raises LauncherError with a service's last output if it ends before that, or takes too long. The wait is long
+        because a busy machine is slow, and one that ends is noticed at once.
         """
         fresh = [Child(service, self._log_of(service)) for service in services]
         for child in fresh:
