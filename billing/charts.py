@@ -91,7 +91,7 @@ def year_figure(report: CostReport, months: Sequence[date]) -> dict[str, Any]:
 
     half = timedelta(days=16)
     layout = _layout([months[0] - half, months[-1] + half], None, report.currency)
-    layout["xaxis"] |= {"hoverformat": chart_month_format(), **ticks(months)}
+    layout["xaxis"] |= {"unifiedhovertitle": _hovered(chart_month_format()), **ticks(months)}
     layout["meta"]["narrow"] = {"xaxis": ticks(months[1::4])}
     layout["meta"]["modes"] = {
         "daily": {"yaxis": _amount_ticks(max(totals, default=Decimal(0)), report.currency)}
@@ -150,7 +150,7 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
     layout: dict[str, Any] = {
         "xaxis": {
             "range": [f"{days[0]}T00:00", f"{days[-1]}T23:59"],
-            "hoverformat": chart_day_format(),
+            "unifiedhovertitle": _hovered(chart_day_format()),
             **ticks(days[::2]),
         },
         "yaxis": unit,
@@ -164,6 +164,11 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
              "xanchor": "right" if is_last else "center", "showarrow": False}
         ]  # fmt: skip
     return layout
+
+
+def _hovered(pattern: str) -> dict[str, str]:
+    """The date above what the pointer is on; a format of the axis would give way to the text of a tick, "11"."""
+    return {"text": f"%{{x|{pattern}}}"}
 
 
 def _amount_ticks(highest: Decimal, currency: str) -> dict[str, Any]:

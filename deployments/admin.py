@@ -33,6 +33,7 @@ from deployments.models import Cluster, Deployment
 from deployments.provider_admin import ProviderAdmin, ProviderCredentialAdmin, ProviderModelAdmin
 from deployments.routes_admin import RouteAdmin
 from deployments.sharing_admin import SharingAdmin
+from privacy.views import actor_in_words, in_one_line
 
 # Registered by being imported.
 __all__ = ["ProviderAdmin", "ProviderCredentialAdmin", "ProviderModelAdmin", "RouteAdmin"]
@@ -245,7 +246,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
             )
             for condition in deployment.conditions
         )
-        return format_html_join("", "<p><b>{}</b> {} ({}): {}</p>", rows) or "–"
+        return format_html_join("", "<p><b>{}</b> {} ({}) · {}</p>", rows) or "–"
 
     @display(description=_("Addresses"))
     def addresses(self, deployment: Deployment) -> str:
@@ -274,11 +275,8 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
             (
                 date_format(line.at, "Y-m-d H:i:s"),
                 action_in_words(line.verb),
-                line.actor_label,
-                ", ".join(
-                    [f"{name}: {before} → {after}" for name, (before, after) in line.changes.items()]
-                    + [f"{name}: {value}" for name, value in line.details.items() if value not in ("", None)]
-                ),
+                actor_in_words(line),
+                in_one_line(line),
             )
             for line in lines
         )

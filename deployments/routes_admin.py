@@ -91,7 +91,7 @@ class RouteAdmin(ReadOnlyAdmin):
             for entry in route.entries.all()
         )
         nothing = format_html("<b>{}</b>", _("none: nothing serves this model yet"))
-        return format_html_join("", "<p>{}: {} · {} · {} · {} · {}</p>", rows) or nothing
+        return format_html_join("", "<p>{} · {} · {} · {} · {} · {}</p>", rows) or nothing
 
     @display(description=_("Fallback models"))
     def fallback_models(self, route: Route) -> str:

@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
@@ -23,6 +24,7 @@ from audit.models import AuditEntry
 from core.keyset import KeysetPage, keyset_page
 from gateway.models import Gateway
 from gateway.undo import LAST_FIRST, entries_of, may_see_who, steps_of, undo_revision, why_too_many
+from privacy.views import actor_in_words, in_one_line
 from tenants.models import ConfigChange, RevisionEntry
 
 # Actions of one revision on a page of it.
@@ -55,16 +57,15 @@ def affects(change: Any) -> str:
         (_("keys"), change.keys_count),
         (_("limits"), change.limits_count),
     )
-    return ", ".join(f"{word}: {count}" for word, count in counts if count) or str(
-        _("routes, prices or settings")
-    )
+    return pgettext("between two of a list", ", ").join(
+        _("%(name)s: %(value)s") % {"name": word, "value": count} for word, count in counts if count
+    ) or str(_("routes, prices or settings"))
 
 
 def _line(entry: AuditEntry, *, shows_who: bool) -> str:
     """What one action changed; with who did it and a link to the entry, for those who may read the audit log."""
     words = action_in_words(entry.verb)
-    changes = "; ".join(f"{name}: {before} → {after}" for name, (before, after) in entry.changes.items())
-    facts = [entry.subject_label, entry.actor_label if shows_who else "", changes]
+    facts = [entry.subject_label, actor_in_words(entry) if shows_who else "", in_one_line(entry, facts=False)]
     shown = link("audit_auditentry_change", entry.pk, text=words) if shows_who else words
     return format_html("<p>{}</p>", format_html_join(" · ", "{}", ((one,) for one in [shown, *facts] if one)))
 
@@ -131,8 +132,8 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
         words = list(dict.fromkeys(map(action_in_words, change.verbs)))
         subjects = list(dict.fromkeys(filter(None, change.subjects)))
         if len(words) == len(subjects) == 1:
-            return f"{words[0]}: {subjects[0]}"
-        return ", ".join(words) or affects(change)
+            return f"{words[0]} · {subjects[0]}"
+        return " · ".join(words) or affects(change)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """No button where no action behind the revision has an inverse; the page says why."""
@@ -159,7 +160,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
             (link("gateway_gateway_change", gateway.pk, text=gateway.name), _state_of(gateway, change))
             for gateway in alive
         )
-        return format_html_join("", "<p>{}: {}</p>", lines)
+        return format_html_join("", "<p>{} · {}</p>", lines)
 
     @display(description=_("Gateways read again"))
     def affects(self, change: Any) -> str:
@@ -219,7 +220,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
             (
                 step.words
                 if step.undo
-                else format_html("{}: {}", action_in_words(step.entry.verb), step.words),
+                else format_html("{} · {}", action_in_words(step.entry.verb), step.words),
             )
             for step in steps_of(page.rows)
         )

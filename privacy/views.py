@@ -45,6 +45,7 @@ _FIELDS_OF_DETAILS: Final[dict[str, list[tuple[str, str]]]] = {
         for name in ("track", "tracks", "tracks_added", "tracks_asked_again")
     },
 }
+_NOTHING: Final = "—"
 NOTHING = Page([], has_newer=False, has_older=False)
 
 
@@ -137,6 +138,18 @@ def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
     ]
 
 
+def actor_in_words(entry: AuditEntry) -> str:
+    """Who did it: a person by their address; the platform in the language of the reader."""
+    return pgettext("actor", "platform") if entry.actor_label == "platform" else entry.actor_label
+
+
+def in_one_line(entry: AuditEntry, *, facts: bool = True) -> str:
+    """The changed fields and, with `facts`, the details of an entry in one line, in the words of the reader."""
+    pairs = [(name, f"{before} → {after}") for name, before, after in changes_of(entry)]
+    pairs += [(name, said) for name, said in facts_of(entry) if said != _NOTHING] if facts else []
+    return " · ".join(_("%(name)s: %(value)s") % {"name": name, "value": said} for name, said in pairs)
+
+
 def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
     """An entry with the values that its templates need. Its origin is left out if the viewer may not know it."""
     extras = {
@@ -145,9 +158,7 @@ def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
         "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",
         "object_kind": kind_of(entry),
         "hides_origin": hides_origin(entry, viewer),
-        "actor_label": pgettext("actor", "platform")
-        if entry.actor_label == "platform"
-        else entry.actor_label,
+        "actor_label": actor_in_words(entry),
     }
     for name, value in extras.items():
         setattr(entry, name, value)
@@ -220,7 +231,7 @@ def _said(name: str, value: Any) -> str:
 def _shown(value: Any, labels: Labels) -> str:
     """A recorded value in the words of the reader: choices by their label, sentences of ours in their language."""
     if value is None or value == "":
-        return "—"
+        return _NOTHING
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, dict):
@@ -235,4 +246,4 @@ def _shown(value: Any, labels: Labels) -> str:
 
 
 def _list(parts: list[str]) -> str:
-    return pgettext("between two of a list", ", ").join(parts) or "—"
+    return pgettext("between two of a list", ", ").join(parts) or _NOTHING

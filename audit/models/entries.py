@@ -9,6 +9,7 @@ from django.db.models import CheckConstraint, Index, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from audit.action_words import action_in_words
 from core.tenant_managers import TenantOwned
 
 
@@ -117,7 +118,7 @@ class AuditEntry(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor_label} {self.verb} {self.subject_label}"
+        return " · ".join(filter(None, [action_in_words(self.verb), self.subject_label]))
 
 
 class AuditPending(models.Model):

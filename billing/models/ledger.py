@@ -9,8 +9,8 @@ from django.contrib.postgres.fields import DateTimeRangeField
 from django.db import models
 from django.db.models import CheckConstraint, CompositePrimaryKey, Index, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from accounts.models import User
 from accounts.roles import StaffRole
@@ -111,7 +111,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.per_million:f} {self.currency} per million"
+        return gettext("%(amount)s per million") % {"amount": f"{self.per_million:f} {self.currency}"}
 
 
 class BillingOwned(TenantOwned):

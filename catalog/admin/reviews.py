@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -32,6 +32,7 @@ from catalog.models import (
     RequestDelegate,
     Review,
 )
+from catalog.presentation import limit_facts
 from catalog.review_queue import waiting_for
 from core.dates import moment
 from core.errors import Conflict
@@ -269,8 +270,8 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     search_fields = ["model__title", "model__name", "project__name", "tenant__name", "requested_by__email"]
     ordering = ["-pk"]
     fields = [
-        "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "limits",
-        "duration_days", "expected_monthly_cost", "currency", "rule_version", "rule_trace", "state", "created_at",
+        "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "asked",
+        "duration_days", "cost", "rule_version", "applied", "state", "created_at",
         "decided_at",
     ]  # fmt: skip
     readonly_fields = fields
@@ -280,6 +281,21 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     def cost(self, access_request: AccessRequest) -> str:
         cost = access_request.expected_monthly_cost
         return f"{cost:,.2f} {access_request.currency}" if cost is not None else str(_("unknown"))
+
+    @display(description=_("limits"))
+    def asked(self, access_request: AccessRequest) -> str:
+        rows = ((fact.label, fact.value) for fact in limit_facts(access_request))
+        return format_html_join("", "<p>{} <b>{}</b></p>", rows) or "–"
+
+    @display(description=_("rules applied"))
+    def applied(self, access_request: AccessRequest) -> str:
+        """Which rule asked for which review, and why; rules that facts changed later stand at the end."""
+        tracks = dict(Review.Track.choices)
+        rows = (
+            (tracks.get(one.get("track"), one.get("track")), retold(str(one.get("reason", ""))))
+            for one in access_request.rule_trace
+        )
+        return format_html_join("", "<p><b>{}</b> {}</p>", rows) or "–"
 
     @display(description=_("State"), label=STATES)
     def state_label(self, access_request: AccessRequest) -> tuple[str, str]:

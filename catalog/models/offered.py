@@ -9,6 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import GeneratedField, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -138,7 +139,7 @@ class Offer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.source_key} at {self.provider}"
+        return gettext("%(what)s at %(provider)s") % {"what": self.source_key, "provider": self.provider}
 
 
 class CatalogImport(models.Model):
@@ -167,7 +168,7 @@ class CatalogImport(models.Model):
         ordering = ["-at"]
 
     def __str__(self) -> str:
-        return f"{self.source} from {self.file_name}"
+        return gettext("%(source)s from %(file)s") % {"source": self.source, "file": self.file_name}
 
 
 class ModelVersion(models.Model):

@@ -86,7 +86,10 @@ class AccessRequest(TenantOwned):
         indexes = [Index(fields=["tenant", "-created_at"], name="access_request_newest")]
 
     def __str__(self) -> str:
-        return f"{self.model.title} for {self.project.name}"
+        return gettext("%(model)s for %(project)s") % {
+            "model": self.model.title,
+            "project": self.project.name,
+        }
 
     @property
     def reference(self) -> str:
@@ -262,4 +265,4 @@ class Grant(TenantOwned):
         indexes = [Index(fields=["project", "model"], name="grant_project_model")]
 
     def __str__(self) -> str:
-        return f"{self.model.name} for {self.project.name}"
+        return gettext("%(model)s for %(project)s") % {"model": self.model.name, "project": self.project.name}

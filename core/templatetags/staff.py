@@ -122,3 +122,12 @@ def _name_of_list(opts: Any) -> str:
 def _may_open(request: HttpRequest, opts: Any) -> bool:
     page = admin.site._registry.get(opts.model)
     return page is not None and page.has_view_permission(request)
+
+
+@register.filter
+def read_value(field: Any) -> Any:
+    """What a field that is only read shows: a state as its badge, as lists do; anything else as Unfold has it."""
+    found = getattr(field, "resolved_field", None)
+    if found and isinstance(found[2], tuple) and (colors := getattr(found[1], "label", None)) is not None:
+        return display_for_label(found[2], "–", colors)
+    return field.contents()

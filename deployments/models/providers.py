@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -291,7 +292,7 @@ class ProviderModel(models.Model):
         constraints = [UniqueConstraint(fields=["provider", "name"], name="provider_model_once")]
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.provider}"
+        return gettext("%(what)s at %(provider)s") % {"what": self.name, "provider": self.provider}
 
     @property
     def is_listed(self) -> bool:

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.db.models.functions import Floor, Now
 from django.utils.timezone import now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -176,7 +177,7 @@ class ConfigRevision(models.Model):
         constraints = [CheckConstraint(name="config_revision_is_one_row", condition=Q(id=1))]
 
     def __str__(self) -> str:
-        return f"revision {self.number}"
+        return gettext("revision %(number)d") % {"number": self.number}
 
 
 class ConfigChange(models.Model):
@@ -204,7 +205,7 @@ class ConfigChange(models.Model):
         verbose_name_plural = _("configuration revisions")
 
     def __str__(self) -> str:
-        return f"revision {self.revision}"
+        return gettext("revision %(number)d") % {"number": self.revision}
 
 
 class RevisionEntry(models.Model):

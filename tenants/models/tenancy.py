@@ -9,8 +9,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from accounts.models import Source, User
 from core.addresses import AddressField, is_address
@@ -256,7 +256,8 @@ class Membership(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} is {self.role} of {self.tenant}"
+        words = {"who": self.user, "role": self.get_role_display().lower(), "where": self.tenant}
+        return gettext("%(who)s is %(role)s of %(where)s") % words
 
 
 class ProjectRole(TenantOwned):
@@ -275,7 +276,8 @@ class ProjectRole(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.membership.user} is {self.role} of {self.project}"
+        words = {"who": self.membership.user, "role": self.get_role_display().lower(), "where": self.project}
+        return gettext("%(who)s is %(role)s of %(where)s") % words
 
 
 class Invitation(TenantOwned):

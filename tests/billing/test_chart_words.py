@@ -38,7 +38,7 @@ def test_a_reader_of_each_language_reads_its_days_and_amounts(language, label, s
         layout = figure_until(DAY)["layout"]
         ticks = _amount_ticks(Decimal(61_000), "USD")
     words, day = layout["meta"]["words"], date(2026, 11, 18)
-    said = layout["xaxis"]["hoverformat"]
+    said = layout["xaxis"]["unifiedhovertitle"]["text"].removeprefix("%{x|").removesuffix("}")
     for letters, value in (
         ("%a", words["shortDays"][day.isoweekday() % 7]),
         ("%b", words["shortMonths"][day.month - 1]),

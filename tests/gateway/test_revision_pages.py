@@ -85,7 +85,7 @@ def test_the_page_shows_every_action_page_by_page(client, operator):
     query = ""
     while query is not None:
         page = client.get(path + query).content.decode()
-        numbers = [number for number in range(1, MANY + 1) if f"number: 0 → {number}<" in page]
+        numbers = [number for number in range(1, MANY + 1) if f"Number: 0 → {number}<" in page]
         assert len(numbers) <= SHOWN
         shown += numbers[::-1]
         found = (
@@ -145,7 +145,7 @@ def test_a_place_that_nobody_gave_is_the_first_page(client, operator):
     client.force_login(operator)
     path = f"/admin/tenants/configchange/{change.revision}/change/"
     for query in ("?after=nonsense", "?before=nonsense", "?before=x&after=y"):
-        assert "number: 0 → 3<" in client.get(path + query).content.decode()
+        assert "Number: 0 → 3<" in client.get(path + query).content.decode()
 
 
 @pytest.mark.as_owner
@@ -169,7 +169,7 @@ def test_who_acted_is_shown_to_those_who_may_read_the_audit_log(client, operator
     pages = [client.get(path).content.decode() for path in paths]
     assert not any(operator.email in page for page in pages)
     assert "Project changed" in pages[0]
-    assert "number: 0 → 2<" in pages[1]
+    assert "Number: 0 → 2<" in pages[1]
     assert "/admin/audit/auditentry/" not in pages[1].partition("Project changed")[2]
     assert "does not allow you to read in the audit log who did it" in pages[1]
     steps = client.get(api).json()
