@@ -1,7 +1,8 @@
 """Records of the configuration, compiled apart from the others once one of them cannot be compiled.
 
 A row that no code can read must not keep a revoked key alive. Its own record is left out: a key, project or tenant
-that gateways are not told of opens nothing. All other records are published.
+that gateways are not told of opens nothing. Limits that cannot be read are replaced by one that allows no call, as
+without them their key, project or tenant could do more than it may. All other records are published.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from django.db import InterfaceError, InternalError, OperationalError
 from django.db.models import Model, QuerySet
 
 from gateway import records
-from gateway.contract.stream import KeyRecord, ProjectRecord, TenantRecord
+from gateway.contract.stream import KeyRecord, LimitsRecord, ProjectRecord, TenantRecord
 from gateway.proof import NotProved
+from gateway.used import limits_on
 from tenants.models import ApiKey, Project, Tenant
 
 R = TypeVar("R", KeyRecord, ProjectRecord, TenantRecord)
@@ -29,7 +31,10 @@ _HOPELESS: Final = (OperationalError, InterfaceError, InternalError)
 
 
 class Apart:
-    """Compiles tenants, projects and keys, and collects the faults of those that cannot be. Use it for one message."""
+    """Compiles tenants, projects, keys and limits, and collects the faults of those that cannot be.
+
+    Use it for one message.
+    """
 
     def __init__(self) -> None:
         self.faults: list[NotProved] = []
@@ -45,6 +50,21 @@ class Apart:
     def key_records(self, ids: Ids = None) -> Iterator[KeyRecord]:
         """As `key_records`, without those that cannot be compiled."""
         return self._each(records.key_records, lambda one: one.key_id, ApiKey.objects.across_tenants(), ids)
+
+    def limits_records(self, scopes: Ids = None) -> Iterator[LimitsRecord]:
+        """As `limits_on`; where limits cannot be read, one that allows no call."""
+        return limits_on(scopes, unread=self._closed)
+
+    def _closed(self, kind: str, pk: str, error: Exception) -> None:
+        """Note what may make no calls. Raises the error of the last one if there are more than MOST_APART."""
+        if len(self.faults) >= MOST_APART:
+            raise error
+        self.faults.append(
+            NotProved(
+                f"The limits of the {kind} {pk} cannot be read, so all its calls are refused: {error!r}.",
+                **{kind: pk},
+            )
+        )
 
     def _each(
         self,

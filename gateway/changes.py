@@ -23,7 +23,6 @@ from gateway.contract.stream import ConfigPart, ConfigRecords, ConfigRouting, Li
 from gateway.corrections import Publishable
 from gateway.proof import NotProved
 from gateway.publishing import Publishing, publishable_routing, todays_routing
-from gateway.used import limits_on
 from tenants.models import ApiKey, Project, Tenant
 from tenants.revision import Changes, changes_between, current_revision, mark_of
 
@@ -127,7 +126,7 @@ def _records_of(changes: Changes, version: int, apart: Apart) -> list[ConfigPart
     found_projects = list(apart.project_records(list(projects))) if projects else []
     found_keys = list(apart.key_records(list(changes.keys))) if changes.keys else []
     scopes = changes.limits | {UUID(key.key_id) for key in found_keys}
-    limits = list(limits_on(scopes)) if scopes else []
+    limits = list(apart.limits_records(list(scopes))) if scopes else []
     gone = scopes - {UUID(record.scope_id) for record in limits}
     usable = {key.digest for key in found_keys}
     parts: list[ConfigPart] = [

@@ -29,7 +29,6 @@ from gateway.contract.stream import (
 from gateway.proof import NotProved
 from gateway.publishing import Publishing, publishable_routing
 from gateway.refused import note_proved, note_refused, standing_refusal
-from gateway.used import limits_on
 from tenants.revision import current_revision, mark_of
 
 T = TypeVar("T")
@@ -57,7 +56,7 @@ def compile_snapshot(version: int = CONTRACT_VERSION) -> ConfigSnapshot:
         found = sent.records(list(apart.tenant_records()), list(apart.project_records()))
         tenants = {tenant.id: tenant for tenant in found[0]}
         projects = {project.id: project for project in found[1]}
-        limits = {record.scope_id: record.configs() for record in limits_on()}
+        limits = {record.scope_id: record.configs() for record in apart.limits_records()}
         keys = []
         for key in apart.key_records():
             project = projects.get(key.project_id)
@@ -95,7 +94,7 @@ def compile_everything(version: int = CONTRACT_VERSION) -> Iterator[bytes | Mess
             yield packed(ConfigRecords(tenants=tenants))
         for projects in batches(apart.project_records()):
             yield packed(ConfigRecords(projects=projects))
-        for limits in batches(limits_on()):
+        for limits in batches(apart.limits_records()):
             yield packed(ConfigRecords(limits=limits))
         for keys in batches(apart.key_records()):
             yield packed(ConfigRecords(keys=keys))

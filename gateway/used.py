@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, get_args
 from uuid import UUID
 
 from django.db import connection
 from django.utils.timezone import now
 
 from billing.costs import today_of
-from gateway.contract import NANO
+from gateway.contract import NANO, LimitKind
 from gateway.contract.stream import LimitSetting, LimitsRecord
 from tenants.models import Limit, Tenant
 
 WINDOWED: Final = (Limit.Kind.TOKENS_PER_DAY, Limit.Kind.TOKENS_PER_MONTH, Limit.Kind.MONEY_PER_MONTH)
 AT_ONCE: Final = 2000  # rows
+# Gateways keep and count numbers in 64 bits. A larger limit is cut, which never lets more pass.
+MOST: Final = 2**63 - 1
+# Told of the kind and id of a thing whose limits cannot be read, and why.
+Unread: TypeAlias = Callable[[str, str, Exception], None]
+_KINDS: Final = frozenset(get_args(LimitKind))
 _EVERY_SCOPE: Final = (
     "l.key_id IS NULL OR EXISTS (SELECT FROM tenants_apikey k WHERE k.id = l.key_id AND k.state = 'active')"
 )
@@ -99,11 +104,18 @@ def used_of(limits: Collection[Limit]) -> dict[UUID, int]:
         return {UUID(row[3]): int(row[-1]) for row in cursor.fetchall() if row[-1] is not None}
 
 
-def limits_on(scopes: Collection[UUID] | None = None) -> Iterator[LimitsRecord]:
+def limits_on(
+    scopes: Collection[UUID] | None = None, *, unread: Unread | None = None
+) -> Iterator[LimitsRecord]:
     """The limits on the given tenants, projects and keys, or on all, with what the ledger has recorded as used.
 
     One statement, read as it comes. Keys that are not in use are left out, unless they are named. Scopes without
     limits have no record. `used` excludes calls that are still on a gateway's disk; that gateway counted them.
+
+    Args:
+        scopes: ids of tenants, projects and keys; None for all.
+        unread: told of a scope whose limits cannot be read, which then gets a limit that allows no call. None: that
+            raises the exception.
     """
     as_of = int(now().timestamp())
     statement = _STATEMENT.format(
@@ -114,11 +126,19 @@ def limits_on(scopes: Collection[UUID] | None = None) -> Iterator[LimitsRecord]:
     parameters = _today() | {"scopes": list(scopes or ())}
     for scope, rows in groupby(_rows(statement, parameters), key=itemgetter(0)):
         found = list(rows)
+        _, kind, time_zone, first, *_ = found[0]
+        try:
+            limits = [_limit(row) for row in found]
+        except Exception as error:
+            if unread is None:
+                raise
+            unread(kind, scope, error)
+            limits = [LimitSetting(id=first, kind="requests_per_minute", value=0)]
         yield LimitsRecord(
-            scope=found[0][1],
+            scope=kind,
             scope_id=scope,
-            limits=[_limit(row) for row in found],
-            time_zone=found[0][2],
+            limits=limits,
+            time_zone=time_zone,
             used_as_of=as_of,
         )
 
@@ -139,13 +159,23 @@ def _rows(statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...
 
 
 def _limit(row: tuple[Any, ...]) -> LimitSetting:
-    """Exact: money has eight decimals, counts are whole. Numbers come as text, which Python reads fastest."""
+    """Exact: money has eight decimals, counts are whole. Numbers come as text, which Python reads fastest.
+
+    Raises ValueError for a kind that no gateway knows, and for what is no number.
+    """
     pk, kind, model, is_hard, value, used = row[3:]
+    if kind not in _KINDS:
+        raise ValueError(f"{kind!r} is no kind of limit")
     return LimitSetting(
         id=pk,
         kind=kind,
-        value=int(value),
+        value=_in_64_bits(value),
         model=model or None,
         is_hard=is_hard,
-        used=None if used is None else int(used),
+        used=None if used is None else _in_64_bits(used),
     )
+
+
+def _in_64_bits(text: str) -> int:
+    number = int(text)
+    return number if 0 <= number <= MOST else max(0, min(number, MOST))
