@@ -29,6 +29,8 @@ from tests.stack import Stack
 from tests.usage_records import usage_record
 
 PASSWORD = "correct horse battery staple"  # UserFactory's
+# As the browser asks for it, and as the page says it.
+LANGUAGES = {"en": "en", "zh-CN": "zh-hans"}
 MODEL, OTHER = "harbour-chat-1", "harbour-letters"
 INPUT_PRICE, OUTPUT_PRICE = Decimal("2.50"), Decimal("10.00")  # USD per million tokens
 

@@ -17,14 +17,12 @@ from core.local_days import end_of_month
 from gateway.models import RefusedCalls
 from tenants.actions import revoke_api_key
 from tenants.models import ApiKey
-from tests.browser.conftest import OTHER
+from tests.browser.conftest import LANGUAGES, OTHER
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, CatalogModelFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-# As the browser asks for it, and as the page says it.
-LANGUAGES = {"en": "en", "zh-CN": "zh-hans"}
 LONG_NAME = "a-model-whose-name-is-as-long-as-names-of-models-ever-become"
 LONG_TITLE = "A Model Whose Title Is As Long As Titles Of Models Ever Become"
 
@@ -104,6 +102,16 @@ def test_no_page_hinders_anybody(browser, house, paths, theme, width, locale):
             if problems:
                 found[path] = problems
     assert found == {}
+
+
+def test_no_page_is_wider_than_a_tablet_in_chinese(browser, house, paths):
+    wide = {}
+    with house.visit(browser, "owner", width=768, locale="zh-CN") as (page, seen):
+        for path in paths:
+            page.goto(house.home + path)
+            wide[path] = [sideways_scroll(page), *seen.complaints]
+            seen.complaints.clear()
+    assert {path: found for path, found in wide.items() if found != [0]} == {}
 
 
 def test_pages_outside_a_tenant_hinder_nobody(browser, house):

@@ -18,6 +18,7 @@ from gateway.models import Gateway, RefusedCalls
 from gateway.signing import new_signing_key
 from tenants.actions import add_member
 from tenants.models import ConfigChange
+from tests.browser.conftest import LANGUAGES
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import (
     ApiKeyFactory,
@@ -154,12 +155,15 @@ def problems_of(page, seen, within=None):
     return problems
 
 
-@LOOKS
-def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width):
+@pytest.mark.parametrize(
+    ("theme", "width", "locale"), [("light", 1360, "en"), ("dark", 390, "en"), ("light", 768, "zh-CN")]
+)
+def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width, locale):
     found = {}
-    with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
+    with house.visit(browser, "operator", theme=theme, width=width, locale=locale) as (page, seen):
         for path in ["", *(f"{name}/" for name in LISTS), *PAGES]:
             page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
+            assert page.locator("html").get_attribute("lang") == LANGUAGES[locale]
             found[path] = problems_of(page, seen)
     assert {path: problems for path, problems in found.items() if problems} == {}
 
