@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -265,4 +265,7 @@ class Grant(TenantOwned):
         indexes = [Index(fields=["project", "model"], name="grant_project_model")]
 
     def __str__(self) -> str:
-        return gettext("%(model)s for %(project)s") % {"model": self.model.name, "project": self.project.name}
+        return pgettext("grant", "%(model)s for %(project)s") % {
+            "model": self.model.name,
+            "project": self.project.name,
+        }
