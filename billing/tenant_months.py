@@ -24,6 +24,22 @@ from tenants.models import Limit, Tenant
 # From here on, a budget is nearly used up.
 NEARLY: Final = Decimal("0.8")
 
+
+@dataclass(frozen=True, kw_only=True)
+class OfBudget:
+    """Something that spends a budget. `share`: the part that is spent; None without a budget."""
+
+    share: Decimal | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.share is not None and self.share >= 1
+
+    @property
+    def is_near(self) -> bool:
+        return self.share is not None and NEARLY <= self.share < 1
+
+
 # A budget and the state of a month are found once for each tenant, before its months are joined. OFFSET 0: each
 # tenant's days to come, almost always none, are found by an index; without it, all days of all tenants are read.
 _STATEMENT: Final = f"""

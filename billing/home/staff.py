@@ -18,6 +18,7 @@ from billing.costs import Totals
 from billing.models import BillingPeriod, QuarantinedEvent
 from billing.tenant_months import (
     NEARLY,
+    OfBudget,
     TenantMonths,
     most_urgent_first,
     sum_by_currency,
@@ -48,8 +49,8 @@ class MonthCell:
     url: str
 
 
-@dataclass(frozen=True)
-class TenantLine:
+@dataclass(frozen=True, kw_only=True)
+class TenantLine(OfBudget):
     """A tenant with its months, the oldest first, and how much of its budget is spent."""
 
     name: str
@@ -61,16 +62,7 @@ class TenantLine:
     before_last: Decimal | None
     spent: Decimal | None
     budget: Decimal | None
-    share: Decimal | None
     report_url: str
-
-    @property
-    def is_over(self) -> bool:
-        return self.share is not None and self.share >= 1
-
-    @property
-    def is_near(self) -> bool:
-        return self.share is not None and NEARLY <= self.share < 1
 
 
 @dataclass(frozen=True)

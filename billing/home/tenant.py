@@ -16,7 +16,7 @@ from billing.costs import FOUR_WEEKS, cost_rows, spend_by_key, today_of, total_s
 from billing.forecast import Forecast, forecast_month
 from billing.key_changes import changed_keys
 from billing.spend_by_day import spend_by_day
-from billing.tenant_months import NEARLY
+from billing.tenant_months import NEARLY, OfBudget
 from core.dates import day
 from core.home import Content, Need, Reader, Site, home_block
 from core.local_days import ONE_DAY, end_of_month
@@ -144,23 +144,14 @@ def _limits_of_money(tenant: Tenant) -> Any:
     return limits.filter(key=None, model="", kind=Limit.Kind.MONEY_PER_MONTH)
 
 
-@dataclass(frozen=True)
-class ProjectLine:
+@dataclass(frozen=True, kw_only=True)
+class ProjectLine(OfBudget):
     """A project's spend of this month beside its budget, if it has one."""
 
     name: str
     spent: Decimal | None
     budget: Decimal | None
-    share: Decimal | None
     url: str
-
-    @property
-    def is_over(self) -> bool:
-        return self.share is not None and self.share >= 1
-
-    @property
-    def is_near(self) -> bool:
-        return self.share is not None and NEARLY <= self.share < 1
 
 
 @dataclass(frozen=True)
