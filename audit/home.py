@@ -1,4 +1,4 @@
-"""The block of the audit log on the staff's home page: what staff did last."""
+"""Blocks of the audit log on the staff's home page: what staff did last, and how far the log is sealed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.db.models import Q
 from django.urls import reverse
 
 from audit.action_words import action_in_words
-from audit.models import AuditEntry
+from audit.models import AuditAnchor, AuditCheckpoint, AuditEntry, AuditPending
+from core.counting import count_of
 from core.home import Content, Reader, Site, home_block
 
 MOST_ROWS: Final = 6
@@ -64,3 +65,39 @@ def is_privileged() -> Q:
     for beginning in _ORDINARY:
         on_the_platform &= ~Q(verb__startswith=beginning)
     return (Q(acting_as__in=acting_as) | on_the_platform) & ~Q(verb__in=_READS)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How far the audit log is sealed by checkpoints, and held by a store outside the database."""
+
+    # Of the last checkpoint; None: there is none.
+    number: int | None
+    at: datetime | None
+    unsealed: int | str
+    # The last checkpoint that a store outside holds; None: none has one.
+    held_outside: int | None
+    held_at: datetime | None
+
+
+@home_block(
+    Site.STAFF,
+    order=55,
+    permissions=["audit.view_auditentry"],
+    template="audit/home/_chain.html",
+    is_aside=True,
+)
+def chain(reader: Reader) -> Content:
+    """The end of the chain of checkpoints. Nothing is verified here: `verify_audit` reads all of it."""
+    last = AuditCheckpoint.objects.order_by("-number").values_list("number", "created_at").first()
+    held = AuditAnchor.objects.exclude(exported_at=None).order_by("-up_to_checkpoint").first()
+    number, at = last or (None, None)
+    return Content(
+        Chain(
+            number=number,
+            at=at,
+            unsealed=count_of(AuditPending.objects.all()),
+            held_outside=held.up_to_checkpoint if held else None,
+            held_at=held.exported_at if held else None,
+        )
+    )

@@ -1,4 +1,4 @@
-"""The reviews that wait for a reviewer."""
+"""The reviews that wait for a reviewer, and what they decided."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from catalog import rules
-from catalog.models import Review, ReviewDecision
+from catalog.models import AccessRequest, Review, ReviewDecision
 from catalog.review_queue import waiting_for
 from core.counting import count_of, number_of
 from core.home import Content, Need, Reader, Site, home_block
+from core.page_parts import Badge
 
 MOST_ROWS: Final = 6
 SOON: Final = timedelta(days=1)
@@ -108,3 +109,47 @@ def _reviews_needed(queue: ReviewQueue) -> list[Need]:
             is_late=bool(queue.overdue),
         )
     ]
+
+
+@dataclass(frozen=True)
+class DecisionLine:
+    """What the reader decided, with the link to the review."""
+
+    title: str
+    tenant: str
+    track: str
+    badge: Badge
+    at: datetime
+    url: str
+
+
+_VERDICTS: Final = {
+    ReviewDecision.Verdict.APPROVE: Badge("ok", AccessRequest.State.APPROVED.label),
+    ReviewDecision.Verdict.REJECT: Badge("bad", AccessRequest.State.REJECTED.label),
+}
+
+
+@home_block(
+    Site.STAFF,
+    order=12,
+    permissions=[track.permission for track in rules.TRACKS.values()],
+    template="catalog/home/_decisions.html",
+)
+def own_decisions(reader: Reader) -> Content:
+    """What the reader decided in the last seven days, the newest first; no block without any."""
+    own = ReviewDecision.objects.visible_to(reader.user).filter(
+        reviewer=reader.user, at__gte=now() - timedelta(days=7)
+    )
+    named = own.select_related("tenant", "review__access_request__model", "review__access_request__project")
+    rows = [
+        DecisionLine(
+            title=str(decision.review.access_request),
+            tenant=decision.tenant.name,
+            track=decision.review.get_track_display(),
+            badge=_VERDICTS[ReviewDecision.Verdict(decision.verdict)],
+            at=decision.at,
+            url=reverse("admin:catalog_review_change", args=[decision.review_id]),
+        )
+        for decision in named.order_by("-at", "-pk")[:MOST_ROWS]
+    ]
+    return Content(rows or None)

@@ -1,4 +1,4 @@
-"""A tenant's requests, its keys to claim, access that ends soon, and how to begin."""
+"""A tenant's requests, its keys to claim, its access, what of it ends soon, and how to begin."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tenants.permissions import projects_where
 from tenants.views.mixins import not_shown
 
 MOST_ROWS: Final = 8
+MOST_MODELS: Final = 5
 ENDS_SOON: Final = timedelta(days=30)
 
 
@@ -73,6 +74,33 @@ def open_requests(reader: Reader) -> Content:
     rows = [presentation.row_of(access_request) for access_request in found]
     count = count_of(requests) if len(rows) > MOST_ROWS else len(rows)
     return Content(OpenRequests(count, number_of(count), rows[:MOST_ROWS]))
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """A project's access to a model, with the link to how the model is called."""
+
+    model: str
+    project: str
+    until: datetime
+    url: str
+
+
+@home_block(Site.TENANT, order=37, template="catalog/home/_models.html")
+def models_to_call(reader: Reader) -> Content:
+    """The newest access in force; no block without any."""
+    grants = Grant.objects.visible_to(reader.user).in_tenant(reader.tenant).in_force()
+    newest = grants.select_related("model", "project").order_by("-pk")[:MOST_MODELS]
+    lines = [
+        ModelLine(
+            model=grant.model.title,
+            project=grant.project.name,
+            until=grant.valid_until,
+            url=f"{reverse('model-detail', args=[reader.tenant.slug, grant.model.name])}?tab=use",
+        )
+        for grant in newest
+    ]
+    return Content(lines or None)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from billing.ingest import record_usage
 from billing.models import BillingPeriod
 from billing.tenant_months import most_urgent_first, sum_by_currency, tenant_months
 from tenants.models import Limit
-from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of, staff
+from tests.factories import (
+    ApiKeyFactory,
+    CatalogModelFactory,
+    ProjectFactory,
+    TenantFactory,
+    member_of,
+    staff,
+)
+from tests.gateway.granted import grant
 
 pytestmark = pytest.mark.django_db
 
@@ -341,3 +349,16 @@ def test_a_sum_of_some_own_keys_says_so(client, developer, lab, key, spend, monk
     facts = block(response, "_own_keys.html")
     assert (facts.keys, facts.spend, facts.is_more) == (2, Decimal(5), True)
     assert "on the newest 2 keys you answer for; older ones are not counted" in response.content.decode()
+
+
+def test_a_member_reads_which_models_their_projects_can_call(client, developer, lab, key):
+    model = CatalogModelFactory()
+    assert block(home_of(client, developer, lab), "home/_models.html") is None
+    given = grant(key, model)
+    # Over, and of another tenant.
+    grant(ApiKeyFactory(tenant=lab), model, valid_until=TODAY, valid_from=TODAY - timedelta(days=1))
+    grant(ApiKeyFactory(), model)
+    (line,) = block(home_of(client, developer, lab), "home/_models.html")
+    assert (line.model, line.project, line.until) == (model.title, key.project.name, given.valid_until)
+    page = client.get(line.url)
+    assert page.context["tab"] == "use"

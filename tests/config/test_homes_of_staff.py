@@ -12,6 +12,8 @@ from django.utils.timezone import now
 
 import audit
 from accounts.roles import StaffRole
+from audit.checkpoints import checkpoint_pending_entries
+from audit.models import AuditAnchor, AuditCheckpoint, AuditPending
 from core.home import Need, Reader, Site, home_block, shown_to
 from core.ids import uuid7
 from deployments.models import Deployment
@@ -33,12 +35,12 @@ pytestmark = pytest.mark.django_db
 
 # The headings that each role reads, in any order.
 HEADINGS = {
-    "operator": {"h-deployments", "h-gateways", "h-refused", "h-emergency", "h-privileged"},
+    "operator": {"h-deployments", "h-gateways", "h-refused", "h-emergency", "h-privileged", "h-chain"},
     "security-reviewer": {"h-reviews"},
     "compliance-reviewer": {"h-reviews"},
     "cost-reviewer": {"h-reviews"},
     "controller": set(),
-    "auditor": {"h-emergency", "h-privileged"},
+    "auditor": {"h-emergency", "h-privileged", "h-chain"},
 }
 ALL = set().union(*HEADINGS.values()) | {"h-exports"}
 
@@ -97,7 +99,7 @@ def test_a_reviewer_reads_the_numbers_of_their_own_tracks(home, lab, security_re
     assert response.context["home"].needs[0].note == "1 is overdue"
 
 
-def test_a_reviewer_reads_what_they_decided_in_seven_days(home, lab, security_reviewer, monkeypatch):
+def test_a_reviewer_reads_what_they_decided_in_seven_days(home, client, lab, security_reviewer, monkeypatch):
     for verdict, reviewer in [
         ("approve", security_reviewer),
         ("approve", security_reviewer),
@@ -106,10 +108,18 @@ def test_a_reviewer_reads_what_they_decided_in_seven_days(home, lab, security_re
     ]:
         decided = review(lab, timedelta(days=1))
         decided.decisions.create(tenant=lab, reviewer=reviewer, verdict=verdict, comment="As said.")
-    facts = block(home(security_reviewer), "_reviews.html")
+    response = home(security_reviewer)
+    facts = block(response, "_reviews.html")
     assert (facts.approved, facts.rejected, facts.decided) == (2, 1, 3)
+    lines = block(response, "_decisions.html")
+    # The newest first, and not those of a colleague.
+    assert [line.badge.kind for line in lines] == ["bad", "ok", "ok"]
+    assert [line.tenant for line in lines] == ["Lab"] * 3
+    assert client.get(lines[0].url).status_code == 200
     monkeypatch.setattr("catalog.home.staff.now", lambda: now() + timedelta(days=8))
-    assert block(home(security_reviewer), "_reviews.html").decided == 0
+    response = home(security_reviewer)
+    assert block(response, "_reviews.html").decided == 0
+    assert "h-decisions" not in response.content.decode()
 
 
 def test_a_long_queue_is_counted_to_99_only(home, lab, security_reviewer):
@@ -255,6 +265,25 @@ def test_an_auditor_reads_what_staff_did_and_what_to_review(home, lab, operator)
     assert needs(response) == ["1 emergency access needs a review"]
     page = reverse("admin:tenants_emergencyaccess_change", args=[first.pk])
     assert response.context["home"].needs[0].url == page
+
+
+@pytest.mark.as_owner
+def test_an_auditor_reads_how_far_the_log_is_sealed(home, lab):
+    auditor = staff("auditor")
+    home(auditor)
+    checkpoint_pending_entries()
+    facts = block(home(auditor), "_chain.html")
+    last = AuditCheckpoint.objects.latest("number")
+    assert (facts.number, facts.at, facts.held_outside) == (last.number, last.created_at, None)
+    before = facts.unsealed
+    audit.record("tenant.changed", actor=auditor, subject=lab)
+    AuditAnchor.objects.create(destination="far", up_to_checkpoint=last.number, exported_at=now())
+    AuditAnchor.objects.create(destination="new")
+    waiting = AuditPending.objects.count()
+    facts = block(home(auditor), "_chain.html")
+    assert facts.held_outside == last.number
+    # And the sign-in.
+    assert facts.unsealed == waiting + 1 > before
 
 
 def test_acts_of_staff_are_searched_among_the_newest_entries_only(home, lab, operator, monkeypatch):
