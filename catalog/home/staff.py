@@ -27,7 +27,8 @@ SOON: Final = timedelta(days=1)
 class ReviewLine:
     """A review that waits, with the link to where it is decided."""
 
-    title: str
+    model: str
+    project: str
     track: str
     tenant: str
     due_at: datetime
@@ -64,7 +65,8 @@ def review_queue(reader: Reader) -> Content:
     first = mine.select_related("tenant", "access_request__model", "access_request__project")
     rows = [
         ReviewLine(
-            title=str(review.access_request),
+            model=review.access_request.model.title,
+            project=review.access_request.project.name,
             track=review.get_track_display(),
             tenant=review.tenant.name,
             due_at=review.due_at,
@@ -115,7 +117,8 @@ def _reviews_needed(queue: ReviewQueue) -> list[Need]:
 class DecisionLine:
     """What the reader decided, with the link to the review."""
 
-    title: str
+    model: str
+    project: str
     tenant: str
     track: str
     badge: Badge
@@ -143,7 +146,8 @@ def own_decisions(reader: Reader) -> Content:
     named = own.select_related("tenant", "review__access_request__model", "review__access_request__project")
     rows = [
         DecisionLine(
-            title=str(decision.review.access_request),
+            model=decision.review.access_request.model.title,
+            project=decision.review.access_request.project.name,
             tenant=decision.tenant.name,
             track=decision.review.get_track_display(),
             badge=_VERDICTS[ReviewDecision.Verdict(decision.verdict)],
