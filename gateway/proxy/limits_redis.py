@@ -78,7 +78,8 @@ class RedisLimiter:
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._nodes = Nodes(*read_url(url))
-        self._names = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
+        own = secrets.token_hex(6)
+        self._names = (f"{own}-{number:x}" for number in itertools.count())
         # By the identities of the limits, which are not reused while they are here.
         self._packed: dict[tuple[int, ...], PackedLimits] = {}
         # Reservations with leases to renew, by call.

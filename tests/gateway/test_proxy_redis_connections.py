@@ -10,6 +10,8 @@ import hiredis
 import pytest
 
 from core.secrets import GATEWAY_TOKEN, new_secret
+from gateway.proxy.limits_redis import RedisLimiter
+from gateway.proxy.metrics import Metrics
 from gateway.proxy.redis_address import Address, place_name, read_url
 from gateway.proxy.redis_line import Line, Lost, NotConnected, pack
 from gateway.proxy.settings import SettingsError, read_settings
@@ -207,3 +209,12 @@ def test_a_place_has_one_name_for_all_who_count_there_and_none_that_tells_the_ad
     monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
     assert place_name(same[0]) == here
     assert names.isdisjoint({place_name("unix:///limits"), place_name("redis://127.0.0.1/1")})
+
+
+def test_names_of_calls_differ_and_ask_the_system_for_random_bytes_once_each_gateway(monkeypatch):
+    asked = []
+    monkeypatch.setattr("secrets.token_hex", lambda size: asked.append(size) or f"{len(asked):012x}")
+    limiters = [RedisLimiter("redis://127.0.0.1:1", Metrics()) for _ in range(2)]
+    names = {next(limiter._names) for _ in range(3) for limiter in limiters}
+    assert len(names) == 6
+    assert asked == [6, 6]
