@@ -215,11 +215,13 @@ LOOK_OF_FOCUS = """() => {
     const element = document.activeElement;
     if (element === document.body) return null;
     element.style.transition = "none";
-    const look = () => {
-        const style = getComputedStyle(element);
+    // The ring of the search stands around its whole field.
+    const seen = [element, element.closest(".qm-find")].filter(Boolean);
+    const look = () => seen.map(one => {
+        const style = getComputedStyle(one);
         const outline = style.outlineStyle === "none" ? "" : style.outlineWidth + style.outlineColor;
         return [outline, style.boxShadow, style.borderColor].join();
-    };
+    }).join();
     const focused = look();
     element.blur();
     const idle = look();
