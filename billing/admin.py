@@ -70,8 +70,19 @@ class PriceAdmin(ReadOnlyAdmin):
         "amount",
         "valid_from",
         "valid_until",
-        "same_as",
+        "copies",
         "reason",
+    )
+    fields = readonly_fields = (
+        "model_name",
+        "kind",
+        "amount",
+        "valid_from",
+        "valid_until",
+        "copies",
+        "reason",
+        "created_by",
+        "created_at",
     )
     list_filter = ("sku__kind", "currency")
     list_filter_sheet = False
@@ -128,6 +139,10 @@ class PriceAdmin(ReadOnlyAdmin):
     @admin.display(description=_("Until"), empty_value="—")
     def valid_until(self, price: Price) -> Any:
         return price.valid.upper
+
+    @admin.display(description=_("Same price as"), empty_value="—")
+    def copies(self, price: Price) -> str | None:
+        return words_of(price.same_as) if price.same_as else None
 
 
 @admin.register(QuarantinedEvent)

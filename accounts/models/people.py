@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Index, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import StaffRole
@@ -159,7 +160,8 @@ class StaffRoleAssignment(models.Model):
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_role_assignment_once")]
 
     def __str__(self) -> str:
-        return f"{self.user} is {self.get_role_display().lower()}"
+        words = {"who": self.user, "role": self.get_role_display().lower()}
+        return gettext("%(who)s is %(role)s") % words
 
 
 class Session(AbstractBaseSession):

@@ -54,7 +54,7 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     search_fields = ["name", "title", "maker"]
     ordering = ["name"]
     fields = [
-        "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
+        "name", "title", "maker", "description", "kind", "context_tokens", "max_output_tokens", "capabilities",
         "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
         "updated_at",
     ]  # fmt: skip

@@ -240,7 +240,7 @@ class RouteFallback(models.Model):
         constraints = [UniqueConstraint(fields=["route", "model"], name="fallback_once_per_route")]
 
     def __str__(self) -> str:
-        return f"{self.model} for {self.route}"
+        return _("%(model)s stands in for %(route)s") % {"model": self.model, "route": self.route}
 
 
 class RouteEntry(models.Model):

@@ -53,6 +53,16 @@ def test_a_toast_stays_while_somebody_reads_it(browser, house):
         expect(toast).to_have_count(0)
 
 
+def test_the_side_menu_shows_where_one_is(browser, house):
+    with house.visit(browser, "operator") as (page, _):
+        page.set_viewport_size({"width": 1360, "height": 500})
+        page.goto(f"{house.stack.console}/admin/audit/auditentry/")
+        entry = page.locator(".qm-nav[aria-current]")
+        expect(entry).to_be_in_viewport()
+        assert page.evaluate("scrollY") == 0
+        assert page.locator(".qm-side-in").evaluate("menu => menu.scrollTop") > 0
+
+
 def test_keys_lead_to_pages_and_are_listed(browser, house):
     with house.visit(browser, "developer") as (page, _):
         page.goto(house.home)

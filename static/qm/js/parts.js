@@ -73,6 +73,14 @@ document.addEventListener('qm:content', reachScrollers);
 document.fonts.ready.then(reachScrollers);
 reachScrollers();
 
+// The side menu may be longer than the window. It begins where one is, also when a phone opens it.
+function showPlace() {
+  document.querySelector('.qm-nav[aria-current]')?.scrollIntoView({ block: 'nearest' });
+}
+
+document.getElementById('side')?.addEventListener('toggle', showPlace);
+showPlace();
+
 // Copies a text and confirms it. Where the browser refuses, the text is selected for the person to copy.
 onClick('[data-copy], [data-copy-text]', async (button) => {
   const source = document.getElementById(button.dataset.copy);
