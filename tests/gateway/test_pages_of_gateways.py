@@ -83,7 +83,7 @@ def test_the_page_of_a_revision_says_which_gateways_follow_it(desk, change):
 def test_the_list_of_revisions_names_what_was_changed(desk, operator):
     provider = ProviderFactory(title="Lighthouse Europe")
     disable_provider(provider.pk, by=operator)
-    assert "Provider disabled: Lighthouse Europe" in page(desk, "tenants_configchange_changelist")
+    assert "Provider disabled · Lighthouse Europe" in page(desk, "tenants_configchange_changelist")
 
 
 def test_a_revision_without_an_inverse_has_no_undo_button(desk, change, operator):
