@@ -1,4 +1,10 @@
-"""How much more two workers of a gateway do than one, with limits that they share in a Valkey."""
+"""How much more two workers of a gateway do than one, with limits that they share in a Valkey.
+
+Callers, upstream and Valkey take turns with the workers on the same cores, so calls per second say little on a small
+machine. Calls per processor second of the workers say what a call costs. Two workers are asked twice: by as many
+callers as the one, who leave each worker half of them, and by twice as many, who keep each as busy as the one. On
+cores of their own, two workers then answer twice the last ratio as many calls as one.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +31,21 @@ def measure_workers(directory: Path, seconds: float, rounds: int) -> None:
         gateway("1-worker", directory, port, GATEWAY_REDIS_URL=server.url(), GATEWAY_WORKERS="1") as one,
         gateway("2-workers", directory, port, GATEWAY_REDIS_URL=server.url(), GATEWAY_WORKERS="2") as two,
     ):
-        by_clock: dict[str, list[float]] = {one.name: [], two.name: []}
-        by_processor: dict[str, list[float]] = {one.name: [], two.name: []}
+        asked = [(one, _CONNECTIONS), (two, _CONNECTIONS), (two, 2 * _CONNECTIONS)]
+        by_clock: list[list[float]] = [[] for _ in asked]
+        by_processor: list[list[float]] = [[] for _ in asked]
         for number in range(rounds):
-            for way in (one, two) if number % 2 == 0 else (two, one):
-                load, spent = run(way, request(way, 500, False), _CONNECTIONS, seconds)
-                by_clock[way.name].append(load.calls / seconds)
-                by_processor[way.name].append(load.calls / spent)
-    print(
-        f"\n{'plain, 0.5 kB, ' + str(_CONNECTIONS) + ' connections':32}{'1 worker':>12}{'2 workers':>12}{'ratio':>8}"
-    )
+            places = range(len(asked))
+            for place in places if number % 2 == 0 else reversed(places):
+                way, connections = asked[place]
+                load, spent = run(way, request(way, 500, False), connections, seconds)
+                by_clock[place].append(load.calls / seconds)
+                by_processor[place].append(load.calls / spent)
+    print(f"\n{'plain calls, 0.5 kB':24}{'workers, callers':>20}{'':>12}{'of one worker':>16}")
     for name, found in (("calls per second", by_clock), ("calls per CPU second", by_processor)):
-        first, second = found[one.name], found[two.name]
-        ratio = statistics.median(b / a for a, b in zip(first, second, strict=True))
-        print(
-            f"{name:32}{statistics.median(first):>12,.0f}{statistics.median(second):>12,.0f}{ratio:>8.2f}",
-            flush=True,
-        )
+        for (way, connections), figures in zip(asked, found, strict=True):
+            ratio = statistics.median(now / of_one for now, of_one in zip(figures, found[0], strict=True))
+            print(
+                f"{name:24}{way.name + ', ' + str(connections):>20}{statistics.median(figures):>12,.0f}{ratio:>16.2f}",
+                flush=True,
+            )
