@@ -19,6 +19,10 @@ from django.utils.translation import gettext
 _PLACE: Final = re.compile(r"%\((\w+)\)s")
 # A sentence may hold another one, as the reason in it; deeper is nothing of ours.
 _DEEPEST: Final = 3
+# In one text. What people wrote themselves is longer, not ours.
+_MOST: Final = 20
+# After a sentence.
+_END: Final = r"(?=\s|$)"
 # Ends of sentences that no space follows.
 _FULL_WIDTH: Final = ("。", "！", "？", "）")
 
@@ -68,10 +72,11 @@ def retold(text: str) -> str:
 
 
 def _retold(text: str, depth: int) -> str:
-    said, rest = [], text
+    said: list[str] = []
+    rest = text
     while rest:
         for sentence in _DECLARED:
-            if depth < _DEEPEST and (found := sentence.found_at_start(rest)):
+            if depth < _DEEPEST and len(said) < _MOST and (found := sentence.found_at_start(rest)):
                 places, rest = found
                 words = {
                     name: str(sentence.say[name](word)) if name in sentence.say else _retold(word, depth + 1)
@@ -93,8 +98,13 @@ def _pattern(source: str) -> re.Pattern[str]:
     # Fixed text and names of places by turns. A place at the end takes all that follows; one at the beginning is one
     # word, an address, or sentences of people that end alike would be taken for ours.
     pattern = re.escape(parts[0])
-    for name, fixed in zip(parts[1::2], parts[2::2], strict=True):
+    names, fixed_parts = parts[1::2], parts[2::2]
+    may_go_back = len(set(names)) < len(names)
+    for number, (name, fixed) in enumerate(zip(names, fixed_parts, strict=True), start=1):
         word = r"\S+" if not pattern else ".+?" if fixed else ".+"
-        pattern += f"(?P={name})" if f"(?P<{name}>" in pattern else f"(?P<{name}>{word})"
-        pattern += re.escape(fixed)
-    return re.compile(rf"{pattern}(?=\s|$)", re.DOTALL)
+        place = f"(?P={name})" if f"(?P<{name}>" in pattern else f"(?P<{name}>{word})"
+        place += re.escape(fixed) + (_END if number == len(names) else "")
+        # The first place that fits is final: going back would find no more, and take as long as a person who writes
+        # fixed words by the hundred likes.
+        pattern += f"(?>{place})" if word == ".+?" and not may_go_back else place
+    return re.compile(pattern if names else pattern + _END, re.DOTALL)

@@ -60,3 +60,17 @@ def test_what_people_wrote_stays_as_they_wrote_it(words):
 
 def test_what_is_cut_off_or_of_a_former_release_stays_as_it_is():
     assert retold("The service account is disab") == "The service account is disab"
+
+
+def test_fixed_words_by_the_hundred_are_read_once():
+    """Looked for in every combination, these would take years."""
+    most = max(_DECLARED, key=lambda one: len(one.source.split("%(")))
+    fixed = re.split(r"%\(\w+\)s", most.source)
+    assert len(fixed) > 3
+    text = fixed[0] + "".join(("x" + part) * 400 for part in fixed[1:-1]) + ("x" + fixed[-1] + "x") * 400
+    assert retold(text) == text
+
+
+def test_only_the_first_sentences_of_a_long_text_are_said():
+    stored = "The model's risk tier is high. " * 30
+    assert retold(stored).count("。") == 20
