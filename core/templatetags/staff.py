@@ -10,7 +10,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.db.models import Model
+from django.db.models import IntegerField, Model
 from django.http import HttpRequest
 from django.template import Library
 from django.urls import reverse
@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from unfold.utils import display_for_label
 
 from core.menu import staff_entries
+from core.templatetags.qm import full
 
 register = Library()
 
@@ -126,8 +127,10 @@ def _may_open(request: HttpRequest, opts: Any) -> bool:
 
 @register.filter
 def read_value(field: Any) -> Any:
-    """What a field that is only read shows: a state as its badge, as lists do; anything else as Unfold has it."""
+    """What a field that is only read shows: a state as its badge, as lists do, and a count in groups of digits."""
     found = getattr(field, "resolved_field", None)
+    if found and isinstance(found[0], IntegerField) and found[2] is not None and not found[0].primary_key:
+        return full(found[2])
     if found and isinstance(found[2], tuple) and (colors := getattr(found[1], "label", None)) is not None:
         return display_for_label(found[2], "–", colors)
     return field.contents()
