@@ -14,7 +14,7 @@ costs    calls per processor second, and milliseconds of it per call, plain and 
 answers  the time until the whole answer with 1, 16 and 256 connections; for gateways, what they add to `direct`
 paced    how many events of paced streams one core passes on
 keys     start, memory and the change of one key with 2,000, 100,000 and 400,000 keys
-workers  one worker and two, with limits in a Valkey
+workers  one worker, two, and two gateways, with limits in a Valkey
 
 `--soak` calls for so many seconds, and then compares the calls with the usage that a control plane got.
 """

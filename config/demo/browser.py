@@ -44,6 +44,13 @@ class Page:
                 return form
         raise UnexpectedAnswer(f"{self.url} has no form with {', '.join(names)}.")
 
+    def form_to_itself(self) -> Form:
+        """The form that is sent to the page's own address. Raises UnexpectedAnswer if the page has none."""
+        for form in self.forms:
+            if form.method == "post" and urljoin(self.url, form.action or self.url) == self.url:
+                return form
+        raise UnexpectedAnswer(f"{self.url} has no form of its own.")
+
     def link(self, part: str) -> str:
         """The first link whose URL contains `part`."""
         for link in self.links:
