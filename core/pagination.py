@@ -42,8 +42,9 @@ LINK = OpenApiParameter(
     response=[200],
     description='The pages before and after, as rel="prev" and rel="next" (RFC 8288); absent where there are none.',
 )
+PAGE_SIZE = OpenApiParameter("page_size", int, description=f"At most {PLAIN_PAGE}, which is the default.")
 PLAIN_PAGE_PARAMETERS = [
-    OpenApiParameter("page_size", int, description=f"At most {PLAIN_PAGE}, which is the default."),
+    PAGE_SIZE,
     OpenApiParameter("before", description="A place in the list; `Link` has the complete addresses."),
     OpenApiParameter("after", description="A place in the list; `Link` has the complete addresses."),
     LINK,

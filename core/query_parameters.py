@@ -27,8 +27,15 @@ EVERYWHERE: Final[Parameters] = {str(api_settings.URL_FORMAT_OVERRIDE): False}
 _OF_LISTS: dict[type, Parameters] = {}
 
 
-def takes(*parameters: OpenApiParameter | type[Serializer[Any]]) -> Callable[[F], F]:
-    """Declare and document what a view's method reads of the query of a GET; a serializer stands for its fields."""
+def takes(
+    *parameters: OpenApiParameter | type[Serializer[Any]], http_method: str = "GET"
+) -> Callable[[F], F]:
+    """Declare and document what a view's method reads of the query of a request.
+
+    Args:
+        parameters: a serializer stands for its fields.
+        http_method: of the requests that are meant. A HEAD is read as a GET.
+    """
     names: dict[str, bool] = {}
     for one in parameters:
         if not isinstance(one, OpenApiParameter):
@@ -37,8 +44,8 @@ def takes(*parameters: OpenApiParameter | type[Serializer[Any]]) -> Callable[[F]
             names[one.name] = bool(one.many)
 
     def declare(method: F) -> F:
-        method.takes = names  # type: ignore[attr-defined]
-        documented: F = extend_schema(methods=["GET"], parameters=list(parameters))(method)
+        method.takes = {**getattr(method, "takes", {}), http_method: names}  # type: ignore[attr-defined]
+        documented: F = extend_schema(methods=[http_method], parameters=list(parameters))(method)
         return documented
 
     return declare
@@ -82,10 +89,9 @@ def parameters_of(view: Any, method: str) -> Parameters | None:
     handler = getattr(view, name, None)
     if handler is None or method == "OPTIONS":
         return None
-    if method not in ("GET", "HEAD"):
-        return EVERYWHERE
-    declared: Parameters = getattr(handler, "takes", {})
-    return {**EVERYWHERE, **declared, **(_of_list(view) if name == "list" else {})}
+    declared: Parameters = getattr(handler, "takes", {}).get("GET" if method == "HEAD" else method, {})
+    of_list = _of_list(view) if name == "list" and method in ("GET", "HEAD") else {}
+    return {**EVERYWHERE, **declared, **of_list}
 
 
 def _of_list(view: Any) -> Parameters:

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from accounts.entry_points import SubjectMixin
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
-from core.pagination import LINK, PLAIN_PAGE_PARAMETERS, plain_page
+from core.pagination import LINK, PAGE_SIZE, PLAIN_PAGE_PARAMETERS, plain_page
 from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from gateway.undo import LAST_FIRST, Step, entries_of, may_see_who, steps_of, undo_revision
@@ -99,6 +99,7 @@ class RevisionViewSet(
         """The actions behind a revision, the last one first, each with what undoing it would do. A page at a time."""
         return _page(request, self.get_object())
 
+    @takes(PAGE_SIZE, http_method="POST")
     @extend_schema(request=UndoSerializer, responses=StepSerializer(many=True), parameters=[LINK])
     @action(detail=True, methods=["post"], pagination_class=None)
     def undo(self, request: Request, revision: str) -> Response:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import signed_in
-from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
+from core.pagination import LINK, PAGE_SIZE, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import set_limits
@@ -95,10 +95,9 @@ class SetLimitsSerializer(StrictSerializer):
         return name
 
 
-TAKES_OF_LIMITS = takes(
-    OpenApiParameter("q", description="Beginning of a model's name, or of a key's name or prefix."),
-    *PLAIN_PAGE_PARAMETERS,
-)
+TERM = OpenApiParameter("q", description="Beginning of a model's name, or of a key's name or prefix.")
+TAKES_OF_LIMITS = takes(TERM, *PLAIN_PAGE_PARAMETERS)
+TAKES_TO_SET_LIMITS = takes(TERM, PAGE_SIZE, http_method="PATCH")
 LIMITS_SCHEMA = extend_schema(
     methods=["GET"],
     responses=LimitSerializer(many=True),

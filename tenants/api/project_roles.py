@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import signed_in
-from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
+from core.pagination import LINK, PAGE_SIZE, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from core.query_parameters import takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.actions import set_project_role
@@ -42,6 +42,7 @@ class SetProjectRoleSerializer(StrictSerializer):
 
 
 TAKES_OF_ROLES = takes(*PLAIN_PAGE_PARAMETERS)
+TAKES_TO_SET_ROLE = takes(PAGE_SIZE, http_method="POST")
 ROLES_SCHEMA = extend_schema(
     methods=["GET"],
     responses=ProjectRoleSerializer(many=True),

@@ -24,8 +24,20 @@ from tenants.actions import (
 )
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
 from tenants.api.fields import AddressSerializerField
-from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, TAKES_OF_LIMITS, project_limits
-from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, TAKES_OF_ROLES, project_roles
+from tenants.api.limits import (
+    LIMITS_SCHEMA,
+    SET_LIMITS_SCHEMA,
+    TAKES_OF_LIMITS,
+    TAKES_TO_SET_LIMITS,
+    project_limits,
+)
+from tenants.api.project_roles import (
+    ROLES_SCHEMA,
+    SET_ROLE_SCHEMA,
+    TAKES_OF_ROLES,
+    TAKES_TO_SET_ROLE,
+    project_roles,
+)
 from tenants.models import Membership, Project, Tenant
 from tenants.roles import TokenScope
 
@@ -175,6 +187,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @SET_ROLE_SCHEMA
     @ROLES_SCHEMA
     @TAKES_OF_ROLES
+    @TAKES_TO_SET_ROLE
     @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
     def roles(self, request: Request, pk: str) -> Response:
         return project_roles(request, self.get_object())
@@ -182,6 +195,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @SET_LIMITS_SCHEMA
     @LIMITS_SCHEMA
     @TAKES_OF_LIMITS
+    @TAKES_TO_SET_LIMITS
     @action(detail=True, methods=["get", "patch"], pagination_class=None, filterset_class=None)
     def limits(self, request: Request, pk: str) -> Response:
         return project_limits(request, self.get_object())
