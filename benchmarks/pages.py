@@ -17,6 +17,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,9 +37,10 @@ PAGES = [
 NETWORKS = {"phone": (1_600_000 // 8, 150), "none": (-1, 0)}
 KINDS = {"Document": "HTML", "Stylesheet": "CSS", "Script": "JS", "Font": "fonts"}
 TIMES = ("first paint", "largest paint", "main thread")
-# Milliseconds after the load event in which scripts ask for the rest; how long a page may take.
+# Milliseconds after the load event in which scripts ask for the rest; how long a page may take; between two looks at it.
 QUIET = 1000
 PATIENCE = 60_000
+PAUSE = 50
 KEEP_PAINTS = """
     window.paints = {};
     for (const type of ["paint", "largest-contentful-paint"])
@@ -127,8 +129,12 @@ def look(browser: Any, place: Place, role: str, path: str, slowdown: float, netw
         answer = page.goto(place.origin + path.format(tenant=place.tenant), wait_until="load")
         if answer is None or answer.status != 200:
             sys.exit(f"{place.origin}{path} answered {answer.status if answer else 'nothing'}.")
-        # A slow machine may paint later than it loads.
-        page.wait_for_function("'largest' in window.paints")
+        # A slow machine may paint later than it loads. The pages forbid the script by which Playwright would wait.
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not page.evaluate("'largest' in window.paints"):
+            if time.monotonic() > deadline:
+                sys.exit(f"{place.origin}{path} was not painted within {PATIENCE // 1000} s.")
+            page.wait_for_timeout(PAUSE)
         page.wait_for_timeout(QUIET)
         paints = page.evaluate("window.paints")
         metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
