@@ -37,7 +37,7 @@ PAGES = [
 NETWORKS = {"phone": (1_600_000 // 8, 150), "none": (-1, 0)}
 KINDS = {"Document": "HTML", "Stylesheet": "CSS", "Script": "JS", "Font": "fonts"}
 TIMES = ("first paint", "largest paint", "main thread")
-# Milliseconds after the load event in which scripts ask for the rest; how long a page may take; between two looks at it.
+# Milliseconds: after the load event, in which scripts ask for the rest; how long a page may take; between two looks.
 QUIET = 1000
 PATIENCE = 60_000
 PAUSE = 50

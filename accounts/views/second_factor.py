@@ -165,6 +165,12 @@ class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
     template_name = "accounts/second_factor_enrol.html"
     form_class = CodeForm
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """As every page with a secret, it is kept by nobody and never compressed (config/compression.py)."""
+        response = super().dispatch(request, *args, **kwargs)
+        response.headers["Cache-Control"] = "private, no-store"
+        return response
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         person, secret = signed_in(self.request), self._pending()
         text = second_factor.spelled(secret)
