@@ -47,7 +47,7 @@ def privileged_acts(reader: Reader) -> Content:
         AuditLine(
             verb=entry.verb,
             action=action_in_words(entry.verb),
-            subject=entry.subject_label,
+            subject=entry.subject_in_words,
             actor=entry.actor_label,
             capacity=entry.get_acting_as_display(),
             at=entry.at,

@@ -11,20 +11,30 @@ from django.utils.translation import gettext, gettext_lazy, override
 
 import audit
 from audit.models import AuditEntry
+from billing.models import Price
 from billing.prices import hour_of, publish_prices
 from billing.suspended import stop_cost_reports
 from catalog.actions import raise_access_request
 from catalog.actions.facts import facts_now, renew_facts
-from catalog.models import Review
+from catalog.models import AccessRequest, CatalogImport, Grant, Offer, Review
 from core.secrets import new_key_secret
-from core.stored_words import retold
+from core.stored_words import in_english, retold
+from deployments.models import EgressPolicy, Provider, ProviderModel
 from deployments.provider_audit import shown
 from exports.models import Export
 from privacy.audit_files import let_audit_files_go
 from tenants.actions import change_role, create_service_account, disable_service_account, set_project_role
-from tenants.models import ApiKey, Membership
+from tenants.models import (
+    ApiKey,
+    ConfigRevision,
+    EmergencyAccess,
+    Invitation,
+    Membership,
+    ProjectRole,
+    TenantClosing,
+)
 from tests.core.test_retold import reads_chinese
-from tests.factories import ApiKeyFactory, CatalogModelFactory, staff
+from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, staff
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +105,46 @@ def test_what_the_audit_log_says_of_translated_things():
     entry = audit.record("role.looked_at", actor=None, subject=role, what=gettext_lazy("Language"))
     assert (entry.subject_label.isascii(), entry.details) == (True, {"what": "Language"})
     assert shown("private_ca", "a certificate") == "set"
+
+
+def test_what_objects_were_called_is_said_in_the_language_of_the_reader(lab, owner):
+    project = ProjectFactory(tenant=lab, name="Letters")
+    model = CatalogModelFactory(name="m-1", title="Model One")
+    role = staff("security-reviewer").staff_role_assignments.get()
+    asked = AccessRequest(tenant=lab, project=project, model=model)
+    objects = [
+        role,
+        owner.memberships.get(),
+        ProjectRole(membership=owner.memberships.get(), project=project, role="viewer"),
+        Invitation(tenant=lab, email="kim@lab.example", role="developer"),
+        TenantClosing(tenant=lab),
+        EmergencyAccess(tenant=lab, opened_by=role.user),
+        ConfigRevision(number=7),
+        asked,
+        Review(access_request=asked, track="cost"),
+        Grant(tenant=lab, project=project, model=model),
+        Offer(source_key="m-1", provider="acme"),
+        CatalogImport(source="litellm", file_name="prices.json"),
+        ProviderModel(name="m-1", provider=Provider(title="Acme")),
+        Price(per_million=Decimal("0.25"), currency="USD"),
+        EgressPolicy(),
+    ]
+    for one in objects:
+        with in_english():
+            stored = str(one)
+        entry = AuditEntry(subject_type=one._meta.label_lower, subject_label=stored)
+        assert stored.isascii(), stored
+        assert not str(one).isascii(), one
+        assert entry.subject_in_words == str(one)
+        with in_english():
+            assert entry.subject_in_words == stored
+
+
+def test_names_are_never_taken_for_our_words(lab):
+    entry = AuditEntry(subject_type="tenants.tenant", subject_label="Ada is owner of Lab")
+    assert entry.subject_in_words == "Ada is owner of Lab"
+    entry = AuditEntry(subject_type="tenants.membership", subject_label="of a former release")
+    assert entry.subject_in_words == "of a former release"
 
 
 def test_its_refusal_is_for_whoever_acts(lab):

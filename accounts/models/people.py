@@ -11,7 +11,6 @@ from django.db import models
 from django.db.models import Index, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import StaffRole
@@ -20,6 +19,7 @@ from core.ids import uuid7
 from core.names import NameField, one_line
 from core.prefix import prefix_index
 from core.reading import Noted
+from core.stored_labels import StoredLabel, of_choices
 
 
 class Source(models.TextChoices):
@@ -142,6 +142,11 @@ class User(Noted, AbstractUser):
         return bool((obj.pk if is_tenant else getattr(obj, "tenant_id", None)) == self.only_tenant_id)
 
 
+_STAFF_ROLE = StoredLabel(
+    "accounts.staffroleassignment", _("%(who)s is %(role)s"), role=of_choices(lambda: StaffRole.choices)
+)
+
+
 class StaffRoleAssignment(models.Model):
     """A person's staff role and its source; the group of that name holds the permissions."""
 
@@ -160,8 +165,7 @@ class StaffRoleAssignment(models.Model):
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_role_assignment_once")]
 
     def __str__(self) -> str:
-        words = {"who": self.user, "role": self.get_role_display().lower()}
-        return gettext("%(who)s is %(role)s") % words
+        return _STAFF_ROLE(who=self.user, role=self.get_role_display().lower())
 
 
 class Session(AbstractBaseSession):

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from audit.action_words import action_in_words
+from core.stored_labels import retold_label
 from core.tenant_managers import TenantOwned
 
 
@@ -118,7 +119,12 @@ class AuditEntry(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return " · ".join(filter(None, [action_in_words(self.verb), self.subject_label]))
+        return " · ".join(filter(None, [action_in_words(self.verb), self.subject_in_words]))
+
+    @property
+    def subject_in_words(self) -> str:
+        """What the entry is about, as it was called then, in the language of the reader."""
+        return retold_label(self.subject_type, self.subject_label)
 
 
 class AuditPending(models.Model):

@@ -9,14 +9,15 @@ from django.contrib.postgres.fields import DateTimeRangeField
 from django.db import models
 from django.db.models import CheckConstraint, CompositePrimaryKey, Index, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import User
 from accounts.roles import StaffRole
 from billing.known_kinds import quantities_of
 from billing.querysets import PriceQuerySet
 from core.ids import uuid7
+from core.stored_labels import StoredLabel
 from core.tenant_managers import TenantOwned
 from tenants.models import ApiKey, Project, Tenant
 
@@ -74,6 +75,9 @@ class Sku(models.Model):
         return f"{self.model.name} {self.kind}"
 
 
+_PRICE = StoredLabel("billing.price", _("%(amount)s per million"))
+
+
 class Price(models.Model):
     """Money per million of a SKU for a range of whole hours. Prices are never edited: one is closed, the next follows.
 
@@ -111,7 +115,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return gettext("%(amount)s per million") % {"amount": f"{self.per_million:f} {self.currency}"}
+        return _PRICE(amount=f"{self.per_million:f} {self.currency}")
 
 
 class BillingOwned(TenantOwned):

@@ -9,7 +9,6 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import GeneratedField, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -18,7 +17,11 @@ from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.rules import RiskTier
 from catalog.search import SearchLexemes
 from core.ids import uuid7
+from core.stored_labels import StoredLabel
 from tenants.models import DataClass
+
+_OFFER = StoredLabel("catalog.offer", _("%(what)s at %(provider)s"))
+_IMPORT = StoredLabel("catalog.catalogimport", _("%(source)s from %(file)s"))
 
 PUBLIC_NAME = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]*$", _("Lower-case letters, digits, dots, hyphens and underscores only.")
@@ -139,7 +142,7 @@ class Offer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return gettext("%(what)s at %(provider)s") % {"what": self.source_key, "provider": self.provider}
+        return _OFFER(what=self.source_key, provider=self.provider)
 
 
 class CatalogImport(models.Model):
@@ -168,7 +171,7 @@ class CatalogImport(models.Model):
         ordering = ["-at"]
 
     def __str__(self) -> str:
-        return gettext("%(source)s from %(file)s") % {"source": self.source, "file": self.file_name}
+        return _IMPORT(source=self.source, file=self.file_name)
 
 
 class ModelVersion(models.Model):

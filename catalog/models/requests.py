@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext, pgettext, pgettext_lazy
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -17,10 +17,20 @@ from catalog.models.offered import CatalogModel
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
 from core.errors import Conflict
 from core.ids import uuid7
+from core.stored_labels import StoredLabel, of_choices, retold_label
 from core.tenant_managers import TenantOwned
 from tenants.models import ApiKey, DataClass, Project
 
 NO_FACTS = models.Value({}, models.JSONField())
+
+_REQUEST = StoredLabel("catalog.accessrequest", _("%(model)s for %(project)s"))
+_REVIEW = StoredLabel(
+    "catalog.review",
+    _("%(track)s review of %(request)s"),
+    track=of_choices(lambda: Review.Track.choices),
+    request=lambda stored: retold_label("catalog.accessrequest", stored),
+)
+_GRANT = StoredLabel("catalog.grant", pgettext_lazy("grant", "%(model)s for %(project)s"))
 
 
 class AccessRequest(TenantOwned):
@@ -86,10 +96,7 @@ class AccessRequest(TenantOwned):
         indexes = [Index(fields=["tenant", "-created_at"], name="access_request_newest")]
 
     def __str__(self) -> str:
-        return gettext("%(model)s for %(project)s") % {
-            "model": self.model.title,
-            "project": self.project.name,
-        }
+        return _REQUEST(model=self.model.title, project=self.project.name)
 
     @property
     def reference(self) -> str:
@@ -166,7 +173,7 @@ class Review(TenantOwned):
         indexes = [Index(fields=["state", "due_at"], name="review_queue")]
 
     def __str__(self) -> str:
-        return f"{self.get_track_display()} review of {self.access_request}"
+        return _REVIEW(track=self.get_track_display(), request=self.access_request)
 
 
 class ReviewDecision(TenantOwned):
@@ -265,7 +272,4 @@ class Grant(TenantOwned):
         indexes = [Index(fields=["project", "model"], name="grant_project_model")]
 
     def __str__(self) -> str:
-        return pgettext("grant", "%(model)s for %(project)s") % {
-            "model": self.model.name,
-            "project": self.project.name,
-        }
+        return _GRANT(model=self.model.name, project=self.project.name)

@@ -10,13 +10,13 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from catalog.models import CatalogModel
 from core.ids import uuid7
 from core.names import NameField, one_line
+from core.stored_labels import StoredLabel
 from deployments.providers.dialects import DIALECTS
 from deployments.querysets import CredentialQuerySet, ProviderModelQuerySet, ProviderQuerySet
 from tenants.models import DataClass
@@ -255,6 +255,9 @@ class ProviderCredential(models.Model):
         return self.valid_from <= at and (self.valid_until is None or at < self.valid_until)
 
 
+_MODEL = StoredLabel("deployments.providermodel", _("%(what)s at %(provider)s"))
+
+
 class ProviderModel(models.Model):
     """A model as its provider names it, and the catalog's model that it is."""
 
@@ -292,7 +295,7 @@ class ProviderModel(models.Model):
         constraints = [UniqueConstraint(fields=["provider", "name"], name="provider_model_once")]
 
     def __str__(self) -> str:
-        return gettext("%(what)s at %(provider)s") % {"what": self.name, "provider": self.provider}
+        return _MODEL(what=self.name, provider=self.provider)
 
     @property
     def is_listed(self) -> bool:
@@ -300,6 +303,9 @@ class ProviderModel(models.Model):
         if self.is_named_by_hand:
             return True
         return self.provider.listed_at is not None and self.last_seen_at >= self.provider.listed_at
+
+
+_POLICY = StoredLabel("deployments.egresspolicy", _("of %(at)s"))
 
 
 class EgressPolicy(models.Model):
@@ -314,4 +320,4 @@ class EgressPolicy(models.Model):
         constraints = [CheckConstraint(name="egress_policy_is_one_row", condition=Q(id=1))]
 
     def __str__(self) -> str:
-        return f"of {self.changed_at:%Y-%m-%d %H:%M:%S}"
+        return _POLICY(at=f"{self.changed_at:%Y-%m-%d %H:%M:%S}")

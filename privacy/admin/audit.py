@@ -35,7 +35,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     fields = [
         "at", "actor_label", "acting_as", "on_behalf_of_label", "why", "action", "tenant", "kind",
-        "subject_id", "subject_label", "changed", "facts", "request_id", "trace_id", "address", "user_agent",
+        "subject_id", "subject", "changed", "facts", "request_id", "trace_id", "address", "user_agent",
     ]  # fmt: skip
     readonly_fields = fields
 
@@ -91,6 +91,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @display(description=_("Kind"))
     def kind(self, entry: AuditEntry) -> str:
         return kind_of(entry)
+
+    @display(description=_("subject"))
+    def subject(self, entry: AuditEntry) -> str:
+        return entry.subject_in_words
 
     @display(description=_("Reason"))
     def why(self, entry: AuditEntry) -> str:

@@ -14,11 +14,14 @@ from django.utils.translation import gettext_lazy
 from accounts.models import User
 from core.ids import uuid7
 from core.names import LineField, one_line
+from core.stored_labels import StoredLabel
 from core.tenant_managers import TenantOwned
 from tenants.querysets import EmergencyAccessQuerySet
 
 LONGEST: Final = timedelta(hours=4)
 SHORTEST_REASON: Final = 10  # characters
+
+_LABEL = StoredLabel("tenants.emergencyaccess", gettext_lazy("Emergency access of %(who)s to %(tenant)s"))
 
 
 class EmergencyAccess(TenantOwned):
@@ -76,7 +79,7 @@ class EmergencyAccess(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"Emergency access of {self.opened_by} to {self.tenant}"
+        return _LABEL(who=self.opened_by, tenant=self.tenant)
 
     @property
     def minutes(self) -> int:

@@ -9,7 +9,6 @@ from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.db.models.functions import Floor, Now
 from django.utils.timezone import now
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -17,6 +16,7 @@ from core.errors import Conflict
 from core.ids import uuid7
 from core.names import LineField, NameField, one_line
 from core.prefix import prefix_index
+from core.stored_labels import StoredLabel
 from core.tenant_managers import TenantOwned
 from tenants.models.tenancy import Project
 from tenants.querysets import ApiKeyQuerySet, ConfigChangeQuerySet
@@ -167,6 +167,9 @@ class Limit(TenantOwned):
         return f"{self.get_kind_display()}: {self.value.normalize():f}"
 
 
+_REVISION = StoredLabel("tenants.configrevision", _("revision %(number)s"))
+
+
 class ConfigRevision(models.Model):
     """One row: the revision of the configuration for gateways (tenants/revision.py writes it)."""
 
@@ -177,7 +180,7 @@ class ConfigRevision(models.Model):
         constraints = [CheckConstraint(name="config_revision_is_one_row", condition=Q(id=1))]
 
     def __str__(self) -> str:
-        return gettext("revision %(number)d") % {"number": self.number}
+        return _REVISION(number=self.number)
 
 
 class ConfigChange(models.Model):
@@ -205,7 +208,7 @@ class ConfigChange(models.Model):
         verbose_name_plural = _("configuration revisions")
 
     def __str__(self) -> str:
-        return gettext("revision %(number)d") % {"number": self.revision}
+        return _REVISION(number=self.revision)
 
 
 class RevisionEntry(models.Model):

@@ -9,8 +9,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
-from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import Source, User
 from core.addresses import AddressField, is_address
@@ -18,6 +18,7 @@ from core.ids import uuid7
 from core.names import LineField, NameField, SkeletonField, one_line
 from core.prefix import prefix_index
 from core.reading import Noted
+from core.stored_labels import StoredLabel, of_choices
 from core.tenant_managers import TenantOwned
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.roles import Role
@@ -237,6 +238,13 @@ class Project(TenantOwned):
         return [(labels[name], getattr(self, name) or shared.get(name, "")) for name in self.ACCOUNTING]
 
 
+_role = of_choices(lambda: Role.choices)
+_MEMBERSHIP = StoredLabel("tenants.membership", _("%(who)s is %(role)s of %(where)s"), role=_role)
+_PROJECT_ROLE = StoredLabel("tenants.projectrole", _("%(who)s is %(role)s of %(where)s"), role=_role)
+_INVITATION = StoredLabel("tenants.invitation", _("%(email)s as %(role)s"), role=_role)
+_CLOSING = StoredLabel("tenants.tenantclosing", _("Closing of %(tenant)s"))
+
+
 class Membership(TenantOwned):
     """A user's role in a tenant. Its permissions come from the tenant's group for that role."""
 
@@ -256,8 +264,7 @@ class Membership(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        words = {"who": self.user, "role": self.get_role_display().lower(), "where": self.tenant}
-        return gettext("%(who)s is %(role)s of %(where)s") % words
+        return _MEMBERSHIP(who=self.user, role=self.get_role_display().lower(), where=self.tenant)
 
 
 class ProjectRole(TenantOwned):
@@ -276,8 +283,8 @@ class ProjectRole(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        words = {"who": self.membership.user, "role": self.get_role_display().lower(), "where": self.project}
-        return gettext("%(who)s is %(role)s of %(where)s") % words
+        role = self.get_role_display().lower()
+        return _PROJECT_ROLE(who=self.membership.user, role=role, where=self.project)
 
 
 class Invitation(TenantOwned):
@@ -315,7 +322,7 @@ class Invitation(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.email} as {self.role}"
+        return _INVITATION(email=self.email, role=self.get_role_display().lower())
 
 
 class TenantClosing(TenantOwned):
@@ -351,4 +358,4 @@ class TenantClosing(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"Closing of {self.tenant}"
+        return _CLOSING(tenant=self.tenant)
