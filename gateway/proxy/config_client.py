@@ -18,10 +18,9 @@ from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
 from gateway.proxy.config_proof import new_nonce
 from gateway.proxy.config_refresh import Everything, query_after
-from gateway.proxy.config_reports import ConfigReports
+from gateway.proxy.config_reports import ConfigReports, is_unforeseen
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.control import Control, ControlAnswer, Patience
-from gateway.proxy.http.errors import TransportError
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.records import Keys
@@ -96,14 +95,12 @@ class ConfigClient:
     def load_from_disk(self) -> None:
         """Put the configuration of an earlier process in force, if there is a readable one."""
         try:
-            index = self._store.load()
-        except (OSError, ContractError) as error:
-            self._reports.note(f"The snapshot on disk is not usable: {error}")
+            if (index := self._store.load()) is None:
+                return
+            self._put(index)
+        except Exception as error:
+            self._reports.note_error("The snapshot on disk is not usable", error)
             return
-        if index is None:
-            return
-        self._index = index
-        self._apply(index)
         _log.info("config_loaded_from_disk", revision=index.revision, issued_at=index.issued_at)
 
     async def poll(self) -> None:
@@ -112,10 +109,11 @@ class ConfigClient:
         while True:
             try:
                 await self._ask_once()
-            except (TransportError, TimeoutError, ContractError, OSError) as error:
+            except Exception as error:
                 self._metrics.control_up.set(0)
-                if isinstance(error, ContractError):
-                    self._reports.note(str(error))
+                self._reports.failed(error)
+                if is_unforeseen(error):
+                    self._is_confirmed = False
                 wait = backoff.next_wait()
                 _log.warning(
                     "config_not_fetched",
@@ -226,8 +224,8 @@ class ConfigClient:
             else:
                 self._confirm_copy()
                 await self._keep(lambda: self._add(bytes(arrival.changes)))
-        except ContractError as error:
-            self._reports.note(str(error), refused=arrival.revision)
+        except Exception as error:
+            self._reports.failed(error, refused=arrival.revision)
             raise
         finally:
             arrival.close()
@@ -254,10 +252,9 @@ class ConfigClient:
         index, head = builder.index(), builder.head
         assert head is not None
         self._metrics.control_up.set(1)
-        self._index = index
+        self._put(index)
         self._followed = head.revision, head.state
         self._narrowed_to = head.revision
-        self._apply(index)
         _log.info("config_narrowed", revision=index.revision, by_changes_at=head.revision)
         await self._keep(lambda: self._add(bytes(arrival.changes)))
 
@@ -284,13 +281,9 @@ class ConfigClient:
             try:
                 if await self._refresh_once():
                     return
-            except (TransportError, TimeoutError, ContractError, OSError) as error:
-                if isinstance(error, ContractError):
-                    self._reports.note(str(error))
-                reason = f"{type(error).__name__}: {error}"
             except Exception as error:  # otherwise nothing would retry
-                _log.exception("config_refresh_failed")
-                reason = type(error).__name__
+                self._reports.failed(error)
+                reason = f"{type(error).__name__}: {error}"
             wait = backoff.next_wait()
             _log.warning(
                 "config_not_refreshed",
@@ -316,8 +309,8 @@ class ConfigClient:
             self._serve(index, is_everything=True)
             await asyncio.shield(self._keep_everything(everything.arrival))
             return True
-        except ContractError as error:
-            self._reports.note(str(error), refused=everything.arrival.revision)
+        except Exception as error:
+            self._reports.failed(error, refused=everything.arrival.revision)
             raise
         finally:
             self._retire(everything.dropped)
@@ -338,15 +331,25 @@ class ConfigClient:
         return True
 
     def _serve(self, index: Index, *, is_everything: bool) -> None:
+        before = self._index
+        # Before writing to disk: a revocation must not wait for that.
+        self._put(index)
         if is_everything:
             self._note_everything()
-            self._retire(self._index)
+            self._retire(before)
         self._reports.forget()
         self._followed, self._narrowed_to, self._beyond = None, 0, 0
-        self._index = index
-        # Before writing to disk: a revocation must not wait for that.
-        self._apply(index)
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
+
+    def _put(self, index: Index) -> None:
+        """Put it in force, or leave everything as it was and raise whatever went wrong."""
+        try:
+            self._apply(index)
+        except Exception:
+            if self._index is not None:
+                self._apply(self._index)
+            raise
+        self._index = index
 
     def _note_everything(self) -> None:
         self._is_confirmed, self._trusts_copy = True, False
@@ -366,8 +369,10 @@ class ConfigClient:
             # In the order in which they came into force.
             async with self._disk:
                 await asyncio.to_thread(write)
-        except OSError as error:
-            self._reports.note(f"Revision {self._revision} is active, but cannot be stored on disk: {error}")
+        except Exception as error:
+            self._reports.note_error(
+                f"Revision {self._revision} is active, but cannot be stored on disk", error
+            )
         # Acknowledge only what survives a restart.
         self._reports.send_soon()
 
@@ -377,7 +382,9 @@ class ConfigClient:
 
     def _retire(self, index: Index | None) -> None:
         if index is not None and isinstance(index.keys, Keys):
-            task = asyncio.get_running_loop().create_task(_give_back(index.keys))
+            task = asyncio.get_running_loop().create_task(
+                index.keys.records.retire_slowly(_RETIRED_AFTER_SECONDS)
+            )
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
@@ -391,9 +398,3 @@ class ConfigClient:
             f"was probably restored. Raise its revision above {ours}."
         )
         return True
-
-
-async def _give_back(keys: Keys) -> None:
-    await asyncio.sleep(_RETIRED_AFTER_SECONDS)
-    for _ in keys.records.retire():
-        await asyncio.sleep(0)

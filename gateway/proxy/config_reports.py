@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.contract import Ack, ack_path, encode, v1_usage
+from gateway.contract import Ack, ContractError, ack_path, encode, v1_usage
 from gateway.contract.usage import RefusedRevision
 from gateway.proxy.control import Control, Patience
 from gateway.proxy.http.errors import TransportError
@@ -15,6 +15,13 @@ from gateway.proxy.metrics import Metrics
 _log = structlog.get_logger()
 _ACK_SECONDS = 5.0
 _PATIENCE = Patience(5.0)
+# The way to the control plane is interrupted: no fault of a configuration.
+_INTERRUPTIONS = (TransportError, TimeoutError, OSError)
+
+
+def is_unforeseen(error: Exception) -> bool:
+    """Whether it is a fault of the gateway, neither of what it got nor of the way."""
+    return not isinstance(error, (ContractError, *_INTERRUPTIONS))
 
 
 class ConfigReports:
@@ -35,15 +42,30 @@ class ConfigReports:
         self._refused: RefusedRevision | None = None
         self._changed = asyncio.Event()
 
-    def note(self, problem: str, *, refused: int | None = None) -> None:
-        """Note a problem, and the revision that was refused because of it."""
+    def note(self, problem: str, *, refused: int | None = None, trace: Exception | None = None) -> None:
+        """Note a problem, the revision that was refused because of it, and for the log the error with its trace."""
         if problem != self.problem:
             self._metrics.config_problems.inc()
-            _log.error("config_problem", reason=problem)
+            _log.error("config_problem", reason=problem, exc_info=trace)
         self.problem = problem
         if refused is not None:
             self._refused = RefusedRevision(revision=refused, reason=problem)
         self._changed.set()
+
+    def note_error(self, what: str, error: Exception, *, refused: int | None = None) -> None:
+        """Note what went wrong, and why. Of an error that nobody foresaw only the log says more than its name."""
+        if is_unforeseen(error):
+            words = f"an unexpected {type(error).__name__}. The gateway's log says where."
+            self.note(f"{what}: {words}", refused=refused, trace=error)
+        else:
+            self.note(f"{what}: {error}", refused=refused)
+
+    def failed(self, error: Exception, *, refused: int | None = None) -> None:
+        """Note why a configuration was not put in force, unless only the way to the control plane is interrupted."""
+        if isinstance(error, ContractError):
+            self.note(str(error), refused=refused)
+        elif is_unforeseen(error):
+            self.note_error("The configuration could not be read", error, refused=refused)
 
     def forget(self) -> None:
         """Note that a revision is in force, so that earlier problems are over."""

@@ -4,6 +4,7 @@
 is kept as about 150 bytes, which the collector does not traverse, and decoded when it is used.
 """
 
+import asyncio
 import ipaddress
 import uuid
 from collections.abc import Container, Iterator
@@ -116,6 +117,12 @@ class Records:
         """Free the memory in small steps, once nothing uses these records anymore."""
         for shards in (self.keys, self.limits):
             yield from shards.retire()
+
+    async def retire_slowly(self, after_seconds: float) -> None:
+        """Free the memory between calls, after a while."""
+        await asyncio.sleep(after_seconds)
+        for _ in self.retire():
+            await asyncio.sleep(0)
 
     def limits_on(self, scope_id: str) -> list[LimitConfig]:
         """The limits that are set on one tenant, project or key."""

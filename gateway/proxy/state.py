@@ -64,14 +64,15 @@ class State:
     def apply(self, index: Index) -> None:
         """Put a configuration in force for all new calls."""
         index.serve_from(self.settings.region)
+        self.router.apply(index.routes)
         self.index = index
         self.metrics.revision.set(index.revision)
+        self.first_tokens.keep_only({target_id for target_id, _ in index.backends})
+        # Last: what is forgotten does not come back if anything of this fails.
         if index.gone_limits is None:
             self.limiter.forget_all_but(index.limit_ids)
         else:
             self.limiter.forget(index.gone_limits)
-        self.router.apply(index.routes)
-        self.first_tokens.keep_only({target_id for target_id, _ in index.backends})
         if self.siblings:
             # Before any of them acknowledges for all.
             self.siblings.report(self._own_ack(""))

@@ -1,5 +1,6 @@
 """Fixtures of the gateway's tests."""
 
+from tests.gateway.config_follower import follower, with_a_copy
 from tests.gateway.limiters import (
     limited_rig,
     limiters,
@@ -14,6 +15,7 @@ from tests.gateway.served import served
 __all__ = [
     "_rig_to_configure",
     "configured_rig",
+    "follower",
     "limited_rig",
     "limiters",
     "limits_environment",
@@ -23,4 +25,5 @@ __all__ = [
     "rig_with_shared_limits",
     "served",
     "shared_rig",
+    "with_a_copy",
 ]
