@@ -20,10 +20,11 @@ from core.egress.connecting import (
 )
 from core.egress.destinations import Destination, read_proxy_url, read_url
 from core.egress.networks import Networks, check_address, read_networks
-from core.egress.racing import connected, first_to_answer
+from core.egress.racing import Answered, connected, first_to_answer
 from core.egress.words import EgressRefused, Explained, gettext_noop
 
 __all__ = [
+    "Answered",
     "Destination",
     "EgressRefused",
     "Explained",

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from core.egress.destinations import Destination
 from core.egress.networks import Address, Networks, check_address
-from core.egress.racing import connected, first_to_answer
+from core.egress.racing import Answered, connected, first_to_answer
 from core.egress.words import EgressRefused, gettext_noop
 
 # What `getaddrinfo` returns, as far as we use it: texts of addresses.
@@ -71,6 +71,7 @@ async def connect_async(
     *,
     timeout_seconds: float,
     resolve: AsyncResolver | None = None,
+    answered: Answered | None = None,
 ) -> socket.socket:
     """Like `connect`, on the running event loop: `loop.create_connection(..., sock=…, server_hostname=host)` is next.
 
@@ -81,6 +82,7 @@ async def connect_async(
         networks: the networks that an operator has allowed.
         timeout_seconds: for look-up and connection together.
         resolve: looks a name up; by default the loop's resolver.
+        answered: what earlier connections found out about silent addresses, and this one adds to.
 
     Raises:
         EgressRefused: an address of the answer may not be reached. Then none of them is tried.
@@ -95,10 +97,15 @@ async def connect_async(
         else:
             answer = await loop.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
             found = [str(entry[4][0]) for entry in answer]
-        addresses = [str(address) for address in _checked(destination, found, networks)]
-        return await first_to_answer(
-            addresses, lambda address: _connected_as_checked(address, destination.port), socket.socket.close
+        place, answered = (destination.host, destination.port), answered or Answered()
+        addresses = answered.ordered(place, [str(one) for one in _checked(destination, found, networks)])
+        address, sock = await first_to_answer(
+            addresses,
+            lambda address: _connected_as_checked(address, destination.port),
+            lambda late: late[1].close(),
         )
+        answered.note(place, addresses, address)
+        return sock
 
 
 def look_up(
@@ -222,15 +229,15 @@ def _checked(destination: Destination, found: Sequence[str], networks: Networks)
     return addresses
 
 
-async def _connected_as_checked(address: str, port: int) -> socket.socket:
-    """A connection to a checked address. Raises OSError, or EgressRefused if another one was reached."""
+async def _connected_as_checked(address: str, port: int) -> tuple[str, socket.socket]:
+    """A checked address with a connection to it. Raises OSError, or EgressRefused if another one was reached."""
     sock = await connected(address, port)
     try:
         _check_peer(sock, ip_address(address))
     except BaseException:
         sock.close()
         raise
-    return sock
+    return address, sock
 
 
 def _socket_for(address: Address) -> socket.socket:

@@ -9,11 +9,17 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain, zip_longest
-from typing import Final, TypeVar
+from time import monotonic
+from typing import Final, TypeAlias, TypeVar
 
 # What an attempt opens: a socket, or a connection.
 Opened = TypeVar("Opened")
 _HEAD_START_SECONDS: Final = 0.25
+# Then those that were silent get another chance.
+_REMEMBERED_SECONDS: Final = 600.0
+_MOST_REMEMBERED: Final = 1000
+# A name and a port.
+Place: TypeAlias = tuple[str, int]
 
 
 async def first_to_answer(
@@ -70,6 +76,35 @@ async def first_to_answer(
         for task in tasks:
             task.cancel()
             task.add_done_callback(forget)
+
+
+class Answered:
+    """Remembers for ten minutes which address of a place answered while the first was silent, or refused.
+
+    It only orders addresses that were looked up and checked anew; it never adds one. Where the first address answers,
+    nothing is remembered, so the order of the name server still spreads connections.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        """`clock` counts seconds."""
+        self._clock = clock
+        # Until when, and the address.
+        self._known: dict[Place, tuple[float, str]] = {}
+
+    def ordered(self, place: Place, addresses: Sequence[str]) -> list[str]:
+        """The same addresses, with the one that answered in front."""
+        until, answered = self._known.get(place, (0.0, ""))
+        if answered not in addresses or self._clock() >= until:
+            return list(addresses)
+        return [answered, *(one for one in addresses if one != answered)]
+
+    def note(self, place: Place, tried: Sequence[str], answered: str) -> None:
+        """Note which of the tried addresses answered. The time of one that is known already is not extended."""
+        if answered == tried[0]:
+            return
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[place] = (self._clock() + _REMEMBERED_SECONDS, answered)
 
 
 async def connected(address: str, port: int) -> socket.socket:

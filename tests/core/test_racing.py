@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.egress import EgressRefused, connect_async, read_networks, read_url
-from core.egress.racing import _families_in_turn, first_to_answer
+from core.egress.racing import Answered, _families_in_turn, first_to_answer
 from tests.silent_address import silent_address
 
 HEAD_START = 0.05
@@ -147,3 +147,48 @@ def test_every_address_that_is_tried_must_be_the_one_that_is_reached(monkeypatch
 
     with pytest.raises(EgressRefused, match="reached"):
         asyncio.run(attack())
+
+
+PLACE = "several.example", 443
+
+
+@pytest.fixture
+def answered():
+    now = [0.0]
+    one = Answered(clock=lambda: now[0])
+    one.now = now
+    return one
+
+
+def test_what_answered_instead_of_a_silent_address_is_tried_first_for_ten_minutes(answered):
+    answered.note(PLACE, ["a", "b", "c"], "c")
+    answered.now[0] = 599
+    assert answered.ordered(PLACE, ["a", "b", "c"]) == ["c", "a", "b"]
+    # It answered at once, which says nothing about the others.
+    answered.note(PLACE, ["c", "a", "b"], "c")
+    answered.now[0] = 600
+    assert answered.ordered(PLACE, ["a", "b", "c"]) == ["a", "b", "c"]
+
+
+def test_an_address_that_the_name_no_longer_has_is_not_tried(answered):
+    answered.note(PLACE, ["a", "b"], "b")
+    assert answered.ordered(PLACE, ["a", "c"]) == ["a", "c"]
+    assert answered.ordered(PLACE, []) == []
+
+
+def test_where_the_first_answers_the_order_of_the_name_server_stays(answered):
+    answered.note(PLACE, ["a", "b"], "a")
+    assert answered.ordered(PLACE, ["b", "a"]) == ["b", "a"]
+
+
+def test_what_falls_silent_itself_is_replaced_and_other_ports_are_other_places(answered):
+    answered.note(PLACE, ["a", "b", "c"], "b")
+    answered.note(PLACE, ["b", "a", "c"], "c")
+    assert answered.ordered(PLACE, ["a", "b", "c"]) == ["c", "a", "b"]
+    assert answered.ordered(("several.example", 8443), ["a", "b", "c"]) == ["a", "b", "c"]
+
+
+def test_countless_names_take_no_memory(answered):
+    for number in range(5000):
+        answered.note((f"{number}.example", 443), ["a", "b"], "b")
+    assert len(answered._known) <= 1000

@@ -80,6 +80,27 @@ def test_the_console_is_reached_and_the_next_connection_does_not_wait(run):
 
 
 @pytest.mark.parametrize("trust", [None, LOOPBACK])
+def test_only_the_first_connection_waits_for_a_silent_address(run, trust, monkeypatch):
+    """Also once the name is looked up again."""
+    monkeypatch.setattr("gateway.proxy.http.pool._RESOLVED_SECONDS", 0.0)
+
+    async def scenario(told):
+        async with two_addresses(told, HI, None, HI, None, HI) as server:
+            async with Connections(Metrics(), most=10) as connections:
+                seconds = []
+                for _ in range(3):
+                    began = time.monotonic()
+                    answer = await ask(server, connections, host=NAME, trust=trust, may_repeat=False)
+                    assert await read_all(answer) == b"hi"
+                    seconds.append(time.monotonic() - began)
+            assert server.connections == 3
+        assert 0.25 <= seconds[0] < 2.5
+        assert max(seconds[1:]) < 0.2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("trust", [None, LOOPBACK])
 def test_engines_and_providers_are_reached(run, trust):
     async def scenario(told):
         async with two_addresses(told, HI) as server, Connections(Metrics(), most=10) as connections:

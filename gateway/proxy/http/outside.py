@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 from core.egress import (
+    Answered,
     Destination,
     EgressRefused,
     Networks,
@@ -19,13 +20,22 @@ _LARGEST_ANSWER = 8 * 1024
 _LONGEST_SECONDS = 60.0
 
 
-async def connect_outside(to: Destination, proxy_url: str, networks: Networks) -> socket.socket:
+async def connect_outside(
+    to: Destination, proxy_url: str, networks: Networks, answered: Answered | None = None
+) -> socket.socket:
     """Open a TCP connection, or a tunnel through a proxy, which then looks the name up.
 
     Raises EgressRefused if an address may not be reached, and OSError. TLS is the caller's next step.
+
+    Args:
+        to: where the call goes.
+        proxy_url: empty for none.
+        networks: the networks that an operator has allowed.
+        answered: what earlier connections found out about silent addresses, and this one adds to.
     """
+
     if not proxy_url:
-        return await connect_async(to, networks, timeout_seconds=_LONGEST_SECONDS)
+        return await connect_async(to, networks, timeout_seconds=_LONGEST_SECONDS, answered=answered)
     if not to.is_tls:
         raise EgressRefused("scheme", gettext_noop("Only https goes through a proxy."))
     if to.literal is not None:
@@ -34,7 +44,7 @@ async def connect_outside(to: Destination, proxy_url: str, networks: Networks) -
     proxy = read_proxy_url(proxy_url, networks)
     if proxy.is_tls:
         raise EgressRefused("proxy", gettext_noop("A proxy that is called by https is not supported here."))
-    sock = await connect_async(proxy, networks, timeout_seconds=_LONGEST_SECONDS)
+    sock = await connect_async(proxy, networks, timeout_seconds=_LONGEST_SECONDS, answered=answered)
     try:
         await _open_tunnel(sock, f"[{to.host}]:{to.port}" if ":" in to.host else f"{to.host}:{to.port}")
     except BaseException:

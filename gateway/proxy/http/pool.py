@@ -9,7 +9,7 @@ from collections import Counter
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from core.egress import Destination, EgressRefused, Networks, client_tls, first_to_answer
+from core.egress import Answered, Destination, EgressRefused, Networks, client_tls, first_to_answer
 from gateway.proxy.http.backend import BackendConnection
 from gateway.proxy.http.errors import ConnectError, NoRoom
 from gateway.proxy.http.outside import connect_outside
@@ -83,6 +83,7 @@ class Pool:
         # Those without a call, by address; the newest last.
         self._idle: dict[Address, dict[BackendConnection, None]] = {}
         self._resolved: dict[tuple[str, int], tuple[float, list[str]]] = {}
+        self._answered = Answered()
 
     def kept(self, address: Address) -> BackendConnection | None:
         """Take the connection that was used last and is still open, if there is one."""
@@ -129,14 +130,13 @@ class Pool:
         """Connect to the first IP address that answers. Raises OSError if none does."""
         if address.trust is not None:
             return await self._connect_outside(loop, address, address.trust)
-        found = await self._resolve(loop, address.host, address.port)
+        place = address.host, address.port
+        found = self._answered.ordered(place, await self._resolve(loop, *place))
         ip, connection = await first_to_answer(
             found, lambda ip: self._connect_to(loop, address, ip), lambda late: late[1].close()
         )
-        if ip != found[0]:
-            # The next connection does not wait for those that are silent.
-            found.remove(ip)
-            found.insert(0, ip)
+        # The next connection does not wait for those that are silent.
+        self._answered.note(place, found, ip)
         # Otherwise it was lost already, and tells so when it is used.
         if connection.is_usable:
             self._open[connection] = address
@@ -161,7 +161,7 @@ class Pool:
         """Connect to a provider: only to an address that may be reached, looked up once. Raises OSError."""
         try:
             to = Destination("https" if address.is_tls else "http", address.host, address.port, "")
-            sock = await connect_outside(to, trust.proxy_url, trust.networks)
+            sock = await connect_outside(to, trust.proxy_url, trust.networks, self._answered)
             tls = _provider_tls(trust.private_ca) if address.is_tls else None
         except EgressRefused as error:
             raise OSError(str(error)) from error
@@ -180,7 +180,7 @@ class Pool:
         return connection
 
     async def _resolve(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[str]:
-        """The IP addresses of a name, remembered for half a minute; the last that answered comes first."""
+        """The IP addresses of a name, remembered for half a minute."""
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
