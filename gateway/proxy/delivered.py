@@ -24,7 +24,7 @@ MOST_TOKENS_OF_AN_IMAGE = 8192
 COMPRESSED_SOUND = 107
 RAW_SOUND = 853
 _MOST_CHARACTERS_OF_A_SOUND_TOKEN = 32_768
-_FEWEST_CHARACTERS_OF_A_SOUND_TOKEN = 10
+FEWEST_CHARACTERS_OF_A_SOUND_TOKEN = 10
 
 
 class Delivered(msgspec.Struct, gc=False):
@@ -71,7 +71,7 @@ class Delivered(msgspec.Struct, gc=False):
         """The most tokens that count as exact."""
         # Pieces with text have at least one byte.
         silent = max(self.chunks - self.pieces, 0)
-        sound = self.sound // _FEWEST_CHARACTERS_OF_A_SOUND_TOKEN
+        sound = self.sound // FEWEST_CHARACTERS_OF_A_SOUND_TOKEN
         return self.bytes + self.other + silent + sound + _MARKS * choices + self._without_text
 
     @property

@@ -119,6 +119,11 @@ class Reported(msgspec.Struct, gc=False):
         cache = self.cache_read + self.cache_write if self.is_cache_beside and prompt else 0
         return prompt + cache, completion + self.reasoning * self.is_reasoning_beside
 
+    def plus(self, other: "Reported") -> "Reported":
+        """Both together, of two parts of one answer. Never clean: each may also count what they share."""
+        counts = {name: (getattr(self, name) or 0) + (getattr(other, name) or 0) for name in _COUNTS}
+        return msgspec.structs.replace(self, **counts, is_clean=False)
+
     def merge(self, other: "Reported") -> None:
         """Take the larger of each number: growing numbers in a stream end at their largest; zeros are placeholders."""
         other = msgspec.structs.replace(other)

@@ -17,7 +17,12 @@ JSON = "application/json"
 
 
 def answer_of(
-    content: bytes, told: Told, delivered: Delivered | None = None, content_type: str = JSON
+    content: bytes,
+    told: Told,
+    delivered: Delivered | None = None,
+    content_type: str = JSON,
+    *,
+    tier: str | None = None,
 ) -> PlainAnswer:
     """A whole answer as the gateway keeps it.
 
@@ -26,9 +31,16 @@ def answer_of(
         told: what it says of usage.
         delivered: what of it is an answer; None: nothing that has tokens.
         content_type: of `content`.
+        tier: the service tier that it names.
     """
     return PlainAnswer(
-        content, told.tokens, delivered or Delivered(), units=told.units, content_type=content_type
+        content,
+        told.tokens,
+        delivered or Delivered(),
+        is_certain=told.is_clear,
+        service_tier=tier,
+        units=told.units,
+        content_type=content_type,
     )
 
 
@@ -39,7 +51,7 @@ def count_with(output: str = "") -> Callable[[ParsedRequest, Route, PlainAnswer 
         if answer is None:
             # The backend worked, and its report never came.
             return as_units(parsed).own_usage, as_units(parsed).is_own_usage_exact
-        told = Told(answer.units, answer.reported)
+        told = Told(answer.units, answer.reported, answer.is_certain)
         return counted(as_units(parsed), told, answer.delivered, output)
 
     return count

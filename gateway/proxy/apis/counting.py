@@ -14,8 +14,8 @@ import msgspec
 
 from gateway.contract import Usage
 from gateway.proxy.answer_errors import FailedAnswer, error_in
-from gateway.proxy.delivered import Delivered
-from gateway.proxy.members import is_any_name_escaped, parse_all
+from gateway.proxy.delivered import FEWEST_CHARACTERS_OF_A_SOUND_TOKEN, MOST_TOKENS_OF_AN_IMAGE, Delivered
+from gateway.proxy.members import Repeated, is_any_name_escaped, parse_all, values_of
 from gateway.proxy.unit_requests import UnitRequest
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import as_json, parse
@@ -25,6 +25,8 @@ _MARGIN: Final = 8192
 # Milliseconds: a week of sound.
 _LONGEST: Final = 7 * 24 * 3600 * 1000
 _TELLING: Final = ("usage", "meta")
+# A report of less than one in so many of the units that are certainly in a call is none.
+_LEAST_PART: Final = 10
 MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # What readers raise for JSON that others accept.
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -32,10 +34,14 @@ _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,12})?(?:[eE][+-]?\d{1,2})?")
 
 
 class Told(NamedTuple):
-    """What an answer says about its usage. `units` are kinds that are no tokens; None: it does not say."""
+    """What an answer says about its usage. `units` are kinds that are no tokens; None: it does not say.
+
+    `is_clear` is false for units that are told more than once and not alike.
+    """
 
     units: Usage | None = None
     tokens: Reported | None = None
+    is_clear: bool = True
 
 
 def counted(parsed: UnitRequest, told: Told, delivered: Delivered, output: str = "") -> tuple[Usage, bool]:
@@ -48,11 +54,11 @@ def counted(parsed: UnitRequest, told: Told, delivered: Delivered, output: str =
         output: the kind of the tokens of the answer; empty: it has none.
     """
     if told.units is not None:
-        is_possible = sum(told.units.values()) <= parsed.most_units
-        return (told.units, True) if is_possible else (parsed.own_usage, False)
+        is_possible = _least_units(parsed, told.units) <= sum(told.units.values()) <= parsed.most_units
+        return (told.units, told.is_clear) if is_possible else (parsed.own_usage, False)
     if told.tokens is not None:
         usage, is_exact = _tokens(told.tokens, output)
-        if usage and _is_possible(usage, parsed, delivered, output):
+        if usage and _is_possible(told.tokens, usage, parsed, delivered, output):
             return usage, is_exact
         return parsed.own_usage, False
     return parsed.own_usage, parsed.is_own_usage_exact
@@ -80,10 +86,11 @@ def told_in(content: Any) -> Told:
     """What an answer, or an event, says in one of the shapes that are in use."""
     if not isinstance(content, dict):
         return Told()
-    usage = content.get("usage")
-    units = _seconds(usage) if isinstance(usage, dict) else None
-    if units is not None:
-        return Told(units)
+    told = [usage for usage in values_of(content, "usage") if isinstance(usage, dict)]
+    found = [units for usage in told if (units := _seconds(usage)) is not None]
+    if found:
+        is_clear = len(told) == 1 and not isinstance(told[0], Repeated)
+        return Told(max(found, key=lambda units: sum(units.values())), is_clear=is_clear)
     meta = content.get("meta")
     billed = meta.get("billed_units") if isinstance(meta, dict) else None
     if isinstance(billed, dict):
@@ -186,11 +193,33 @@ def _tokens(reported: Reported, output: str) -> tuple[Usage, bool]:
     return {kind: count for kind, count in usage.items() if count}, is_exact and reported.is_clean
 
 
-def _is_possible(usage: Usage, parsed: UnitRequest, delivered: Delivered, output: str) -> bool:
-    """Whether the bytes of the call and of its answer can have so many tokens."""
+def _least_units(parsed: UnitRequest, units: Usage) -> int:
+    """The fewest units of these kinds that an answer may report, since so many are certainly in the call."""
+    if not parsed.is_own_usage_exact or units.keys() != parsed.own_usage.keys():
+        return 0
+    return sum(parsed.own_usage.values()) // _LEAST_PART
+
+
+def _is_possible(
+    told: Reported, usage: Usage, parsed: UnitRequest, delivered: Delivered, output: str
+) -> bool:
+    """Whether the bytes of the call and of its answer can have so many tokens, and so few.
+
+    Args:
+        told: the report.
+        usage: the same, by kind.
+        parsed: the call.
+        delivered: what of the answer reached the client.
+        output: the kind of the tokens of the answer; empty: it has none.
+    """
     given = sum(usage.get(kind, 0) for kind in ("input", "cache_read"))
     if given > parsed.largest_input + _MARGIN:
         return False
-    if output == "output":
-        return usage.get("output", 0) <= delivered.bytes + _MARGIN
-    return True
+    if not output:
+        return True
+    # Neither the call nor what came of its answer was nothing.
+    if not told.prompt or not (told.completion or not (delivered.size or delivered.images)):
+        return False
+    most = delivered.bytes + delivered.images * MOST_TOKENS_OF_AN_IMAGE
+    most += delivered.sound // FEWEST_CHARACTERS_OF_A_SOUND_TOKEN
+    return (told.completion or 0) <= most + _MARGIN

@@ -14,6 +14,7 @@ from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.streaming import StreamTooStrange
 from gateway.proxy.unit_requests import UnitRequest
+from gateway.proxy.usage import tier_in
 
 _END = re.compile(rb"\r?\n\r?\n")
 # Bytes of a mark that is not complete.
@@ -52,7 +53,8 @@ class TypedEvents(ClientStream):
 
     @property
     def is_finished(self) -> bool:
-        return self._ended >= self._choices or (self._is_over and self._ended > 0)
+        is_ended = self._ended >= self._choices or (self._is_over and self._ended > 0)
+        return is_ended and self.has_begun
 
     @property
     def is_certain(self) -> bool:
@@ -68,7 +70,8 @@ class TypedEvents(ClientStream):
 
     @property
     def has_begun(self) -> bool:
-        return bool(self.delivered.pieces or self._ended)
+        # There may be no words to write down, but no sound and no picture is no answer.
+        return bool(self.delivered.pieces or (self._ended and self._output == "output"))
 
     def feed(self, data: bytes) -> bytes:
         self._pieces.append(data)
@@ -98,13 +101,14 @@ class TypedEvents(ClientStream):
         return b"data: [DONE]\n\n" if self._has_mark else b""
 
     def counted(self, parsed: ParsedRequest, route: Route, *, is_failed: bool) -> tuple[Usage, bool]:
-        if is_failed and self._output == "image":
-            # Only whole pictures were delivered.
-            return dict.fromkeys(self._parsed.own_usage, self._ended) if self._ended else {}, not self._ended
         usage, is_exact = counted_so_far(
-            self._parsed, self._told, self.delivered, self._output, is_failed=is_failed
+            self._call(), self._told, self.delivered, self._output, is_failed=is_failed
         )
         return usage, is_exact and (self.is_finished or self._told == Told())
+
+    def _call(self) -> UnitRequest:
+        """The call, with its own usage if nothing is told."""
+        return self._parsed
 
     def _pass_one(self, event: bytes) -> bytes:
         return self._look_into(event) if self.error is None and not self.is_done else b""
@@ -141,6 +145,7 @@ class TypedEvents(ClientStream):
         told = told_by(data, MEMBERS.decode(data)) if b'"usage"' in data else Told()
         if told != Told():
             self._told = told
+        self.service_tier = tier_in(content) or self.service_tier
         for name in ("delta", "text"):
             self._add(content.get(name))
         if isinstance(content.get("audio"), str):

@@ -13,6 +13,7 @@ from gateway.proxy.errors import bad_request
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
+from gateway.proxy.usage import tier_in
 from gateway.proxy.whole_answers import PlainAnswer
 
 # The data of a picture; a text that begins like it has tokens all the same.
@@ -53,4 +54,4 @@ def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: I
     results = whole.get("results")
     if not isinstance(results, list) or len(results) < parsed.inputs:
         raise FailedAnswer(502, reason="not a result for each text")
-    return answer_of(content, told)
+    return answer_of(content, told, tier=tier_in(whole))

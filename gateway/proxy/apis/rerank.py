@@ -16,6 +16,7 @@ from gateway.proxy.errors import bad_request
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
+from gateway.proxy.usage import tier_in
 from gateway.proxy.whole_answers import PlainAnswer
 
 MOST_DOCUMENTS = 10_000
@@ -56,4 +57,4 @@ def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: I
     results = whole.get("results") or whole.get("data")
     if not isinstance(results, list) or not results:
         raise FailedAnswer(502, reason="no results")
-    return answer_of(content, told)
+    return answer_of(content, told, tier=tier_in(whole))

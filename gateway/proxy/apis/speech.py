@@ -105,8 +105,8 @@ class Sound(ClientStream):
 
 
 def is_streamed(parsed: ParsedRequest, content_type: str) -> bool:
-    """Whether an answer of this type is passed on as it comes: all but JSON, which can only be an error."""
-    return not content_type.startswith("application/json")
+    """Whether an answer of this type is passed on as it comes: all but JSON and web pages, which can only be errors."""
+    return not content_type.lower().startswith(("application/json", "text/html"))
 
 
 def stream(parsed: ParsedRequest, backend: Backend, names: Names, identity: Identity) -> ClientStream:
@@ -124,7 +124,7 @@ def stream(parsed: ParsedRequest, backend: Backend, names: Names, identity: Iden
 
 
 def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
-    """Raises FailedAnswer: JSON is no sound.
+    """Raises FailedAnswer: neither JSON nor a web page is a sound.
 
     Args:
         parsed: the call.
@@ -133,4 +133,4 @@ def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: I
         identity: not used.
     """
     checked(content, as_units(parsed))
-    raise FailedAnswer(502, reason="JSON instead of a sound")
+    raise FailedAnswer(502, reason="no sound")

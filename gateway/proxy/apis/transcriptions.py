@@ -4,6 +4,7 @@ Counted in the seconds or tokens that the answer reports; otherwise in the secon
 it is WAV, else a guess from its size (gateway/proxy/apis/sounds.py).
 """
 
+import re
 from collections.abc import Mapping
 
 from deployments.engine_controls import fold, names_medium
@@ -23,6 +24,7 @@ from gateway.proxy.index import Backend, Index, Route
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.unit_requests import as_units
+from gateway.proxy.usage import tier_in
 from gateway.proxy.whole_answers import PlainAnswer, parse
 
 # OpenAI's, and Mistral's.
@@ -30,6 +32,8 @@ _ENDS = frozenset(("transcript.text.done", "transcription.done"))
 # Answers that are no JSON, and so report no usage.
 _TEXTS = ("text", "srt", "vtt")
 _TEXT = "text/plain; charset=utf-8"
+# What a proxy in between says in place of an answer.
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE)
 # Fields about media that point to nothing outside of the form.
 _KNOWN_MEDIA = frozenset(("file", "known_speaker_names[]", "known_speaker_references[]"))
 # Tokens in a second, of sound and of its words.
@@ -101,7 +105,7 @@ def stream(parsed: ParsedRequest, backend: Backend, names: Names, identity: Iden
 
 
 def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: Identity) -> PlainAnswer:
-    """A whole answer. Raises FailedAnswer for an error, or without a text.
+    """A whole answer. Raises FailedAnswer for an error, a web page, or without a text.
 
     Args:
         parsed: the call.
@@ -109,6 +113,8 @@ def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: I
         content: the answer as it came.
         identity: not used.
     """
+    if as_units(parsed).is_text and _PAGE.match(content):
+        raise FailedAnswer(502, reason="a web page")
     if as_units(parsed).is_text and not _is_object(content):
         return answer_of(content, Told(), Delivered(bytes=len(content), pieces=1), _TEXT)
     content, whole, told = checked(content, as_units(parsed))
@@ -117,7 +123,8 @@ def read_answer(parsed: ParsedRequest, names: Names, content: bytes, identity: I
         raise FailedAnswer(502, reason="no text")
     if told == Told() and (length := milliseconds(whole.get("duration"))):
         told = Told({"audio_input_seconds": length})
-    return answer_of(content, told, Delivered(bytes=len(words.encode(errors="replace")), pieces=1))
+    delivered = Delivered(bytes=len(words.encode(errors="replace")), pieces=1)
+    return answer_of(content, told, delivered, tier=tier_in(whole))
 
 
 def _is_object(content: bytes) -> bool:
