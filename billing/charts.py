@@ -23,7 +23,6 @@ from core.templatetags.qm import SYMBOLS, money, tokens
 # Number of models with their own color; the others are "Other".
 SERIES: Final = 5
 _SHORTENED: Final = 10_000
-_DAYS_UNDER_A_WORD: Final = 3
 
 
 def ranked_models(by_model: Mapping[str, Totals]) -> list[tuple[str, Totals, int]]:
@@ -157,10 +156,11 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
         "meta": {"narrow": {"xaxis": ticks(days[1::7])}, "words": chart_words()},
     }
     if today:
-        # Nothing is drawn beyond the chart: on phones the word is wider than the last days.
-        is_last = (days[-1] - today).days < _DAYS_UNDER_A_WORD
+        # Nothing is drawn beyond the chart: the word over the last day ends with it, as its bar does.
+        is_last = days[-1] == today
+        at = f"{today}T23:59" if is_last else f"{today}T12:00"
         layout["annotations"] = [
-            {"x": f"{today}T12:00", "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "text": _("Today"),
+            {"x": at, "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "text": _("Today"),
              "xanchor": "right" if is_last else "center", "showarrow": False}
         ]  # fmt: skip
     return layout

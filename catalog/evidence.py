@@ -58,11 +58,12 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
 def _asked(access_request: AccessRequest, facts: rules.Facts | None) -> list[Fact]:
     """The request. Its cost comes from `facts`, or is the stored one if the request is decided."""
     cost, currency = access_request.expected_monthly_cost, access_request.currency
+    person = access_request.requested_by
     if facts is not None:
         cost, currency = facts.expected_monthly_cost, facts.currency
     return [
         Fact(_("Purpose"), access_request.purpose, is_long=True),
-        Fact(_("Asked by"), f"{access_request.requested_by} ({access_request.requested_by.email})"),
+        Fact(_("Asked by"), _("%(name)s (%(code)s)") % {"name": person, "code": person.email}),
         Fact(_("Project"), f"{access_request.project.name}, {access_request.tenant.name}"),
         Fact(_("Data class"), DataClass(access_request.data_class).label),
         Fact(_("Expected tokens per day"), f"{access_request.expected_tokens_per_day:,}"),
@@ -80,7 +81,7 @@ def _model(access_request: AccessRequest) -> list[Fact]:
     model = access_request.model
     prices = list_prices([model.name]).get(model.name, {})
     return [
-        Fact(_("Name"), f"{model.title} ({model.name})"),
+        Fact(_("Name"), _("%(name)s (%(code)s)") % {"name": model.title, "code": model.name}),
         Fact(_("Maker"), model.maker or "—"),
         Fact(_("Risk tier"), model.get_risk_tier_display()),
         Fact(_("Allowed up to"), DataClass(model.highest_data_class).label),

@@ -112,6 +112,13 @@ _SAID_BY_DRIVERS: Final = (
         "Run: kubectl create namespace %(name)s"
     ),
     gettext_noop("This kubeconfig is not usable: %(error)s"),
+    gettext_noop("It is not YAML from line %(line)s, column %(column)s on."),
+    gettext_noop("It is not YAML."),
+    gettext_noop("It is not a YAML mapping."),
+    gettext_noop(
+        "It refers to programs or files of another machine (%(keys)s). Use one with a token or certificates "
+        "inside, as `kubectl config view --raw --flatten --minify` writes it."
+    ),
     gettext_noop(
         "The engine host is not running (%(error)s). Start it with `python -m deployments.engine_host`; `make "
         "demo` does."

@@ -65,7 +65,9 @@ class LimitsForm(forms.Form):
         for kind, label in Limit.Kind.choices:
             is_money = kind == Limit.Kind.MONEY_PER_MONTH
             options: dict[str, Any] = {
-                "label": f"{label} ({currency})" if is_money else label,
+                "label": _("%(limit)s (%(currency)s)") % {"limit": label, "currency": currency}
+                if is_money
+                else label,
                 "required": False,
                 "help_text": hints[kind],
                 "show_hidden_initial": True,

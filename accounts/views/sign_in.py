@@ -45,6 +45,11 @@ class SignInForm(AuthenticationForm):
     username = TypedAddress(
         label=gettext_lazy("E-mail address"), widget=forms.TextInput(attrs={"autofocus": True})
     )
+    error_messages = AuthenticationForm.error_messages | {
+        "invalid_login": gettext_lazy(
+            "No account has this e-mail address and password. Upper and lower case count."
+        ),
+    }
 
 
 @method_decorator(never_cache, name="dispatch")

@@ -66,9 +66,10 @@ def _unusable_kubeconfig() -> Iterator[None]:
     """Turn the errors of loading a kubeconfig into PermanentClusterError."""
     try:
         yield
+    except yaml.YAMLError as error:
+        raise PermanentClusterError(f"This kubeconfig is not usable: {_not_yaml(error)}") from error
     except (
         ConfigException,
-        yaml.YAMLError,
         OSError,
         KeyError,
         TypeError,
@@ -76,6 +77,14 @@ def _unusable_kubeconfig() -> Iterator[None]:
         AttributeError,
     ) as error:
         raise PermanentClusterError(f"This kubeconfig is not usable: {error}") from error
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Where it stops being YAML. The words of the library would quote what is written there, and may be a secret."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return "It is not YAML."
+    return f"It is not YAML from line {mark.line + 1}, column {mark.column + 1} on."
 
 
 def _refuse_references(kubeconfig: Any) -> None:

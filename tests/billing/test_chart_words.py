@@ -57,7 +57,9 @@ def test_between_three_and_seven_amounts_stand_beside_the_bars(highest):
     assert 3 <= len(shown) <= 7
 
 
-@pytest.mark.parametrize(("day", "anchor"), [(30, "right"), (28, "right"), (27, "center"), (1, "center")])
-def test_the_word_beside_the_last_days_ends_there(day, anchor):
+@pytest.mark.parametrize(
+    ("day", "anchor", "at"), [(30, "right", "23:59"), (29, "center", "12:00"), (1, "center", "12:00")]
+)
+def test_the_word_today_stands_over_its_bar_and_ends_with_the_chart(day, anchor, at):
     (note,) = figure_until(date(2026, 11, day))["layout"]["annotations"]
-    assert note["xanchor"] == anchor
+    assert (note["xanchor"], note["x"]) == (anchor, f"2026-11-{day:02}T{at}")

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from django.utils.translation import override
 from kubernetes import client, config
 
+from core.stored_words import retold
 from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
 from deployments.cluster.kubernetes import KubernetesCluster
 from deployments.manifests import engine_manifests
@@ -231,6 +233,20 @@ def test_a_kubeconfig_we_were_given_cannot_run_or_read_anything_here(kubeconfig,
 def test_what_is_no_kubeconfig_is_refused(text):
     with pytest.raises(PermanentClusterError, match="kubeconfig is not usable"):
         KubernetesCluster.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("{", "line 1, column 2"), ("a: 1\nhidden: [", "line 2, column 10")]
+)
+def test_what_is_no_yaml_is_named_by_its_place_and_said_in_chinese(text, place):
+    with pytest.raises(PermanentClusterError, match=f"It is not YAML from {place} on") as refused:
+        KubernetesCluster.from_text(text)
+    assert "hidden" not in str(refused.value)
+    with override("zh-hans"):
+        said = retold(str(refused.value))
+    assert "YAML" in said
+    assert not said.isascii()
+    assert "not" not in said
 
 
 def test_a_missing_kubeconfig_file_and_a_missing_service_account_are_permanent_errors(tmp_path):
