@@ -36,6 +36,14 @@ class AuditLine:
     url: str
 
 
+@dataclass(frozen=True)
+class ActsOfStaff:
+    """What staff did last, and among how many of the newest entries."""
+
+    rows: list[AuditLine]
+    among: int
+
+
 @home_block(
     Site.STAFF, order=60, permissions=["audit.view_auditentry"], template="audit/home/_privileged.html"
 )
@@ -55,7 +63,7 @@ def privileged_acts(reader: Reader) -> Content:
         )
         for entry in acts.order_by("-pk")[:MOST_ROWS]
     ]
-    return Content(rows)
+    return Content(ActsOfStaff(rows, among=LOOKED_AT))
 
 
 def is_privileged() -> Q:

@@ -56,7 +56,8 @@ def accesses(
     models = list(models)
     mine = Q(project=project) if project else Q()
     reach = reach_of([tenant], models)
-    grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().filter(mine, model__in=models)
+    grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().without_lapsed_keys()
+    grants = grants.filter(mine, model__in=models)
     requests = (
         AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(mine, model__in=models)
     )

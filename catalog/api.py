@@ -142,7 +142,7 @@ def _access_of(
     rows: dict[UUID, list[Grant | AccessRequest]] = {}
     mine = Q(tenant__in=user.own_tenants(), model__in=models)
     place = Window(RowNumber(), partition_by="model_id", order_by="pk")
-    grants = Grant.objects.visible_to(user).in_force().filter(mine)
+    grants = Grant.objects.visible_to(user).in_force().without_lapsed_keys().filter(mine)
     waiting = AccessRequest.objects.visible_to(user).pending().filter(mine)
     for all_rows in (grants, waiting):
         first = all_rows.annotate(place=place).filter(place__lte=MOST_ACCESS + 1)

@@ -95,7 +95,9 @@ class Browser:
     def __init__(self, user: User, tenant: Tenant, selection: Selection, project: Project | None) -> None:
         self.tenant, self.selection = tenant, selection
         scope = Q(project=project) if project else Q()
-        granted = Grant.objects.visible_to(user).in_tenant(tenant).in_force().filter(scope)
+        granted = (
+            Grant.objects.visible_to(user).in_tenant(tenant).in_force().without_lapsed_keys().filter(scope)
+        )
         waiting = AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(scope)
         self._granted = Q(pk__in=granted.values("model"))
         self._waiting = Q(pk__in=waiting.values("model"))

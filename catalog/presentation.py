@@ -24,14 +24,24 @@ Words = dict[str, Any]
 def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Badge:
     """The badge of a request, in the words that all pages use."""
     state = access_request.state
-    if state == AccessRequest.State.APPROVED and key is not None and key.state == ApiKey.State.CLAIMABLE:
-        return Badge("warn", _("Claim your key"), "key")
+    if state == AccessRequest.State.APPROVED and key is not None:
+        if key.is_claimable:
+            return Badge("warn", _("Claim your key"), "key")
+        if key.state == ApiKey.State.CLAIMABLE:
+            return Badge("", _("Claim date passed"))
     return {
         AccessRequest.State.PENDING: Badge("info", _("In review"), "clock"),
         AccessRequest.State.APPROVED: Badge("ok", _("Approved")),
         AccessRequest.State.REJECTED: Badge("bad", _("Rejected")),
         AccessRequest.State.WITHDRAWN: Badge("", _("Withdrawn")),
     }[AccessRequest.State(state)]
+
+
+def claim_notice(key: ApiKey | None) -> str:
+    """What to do about a key that nobody claimed in time; empty for any other."""
+    if key is None or key.state != ApiKey.State.CLAIMABLE or key.is_claimable:
+        return ""
+    return _("The time to claim this key has passed. Request access again.")
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ def row_of(access_request: AccessRequest) -> RequestRow:
     waiting_for = ""
     if access_request.state == AccessRequest.State.PENDING:
         waiting_for = _("%(tracks)s review") % {"tracks": ", ".join(open_tracks)}
-    elif key is not None and key.state == ApiKey.State.CLAIMABLE:
+    elif key is not None and key.is_claimable:
         waiting_for = _("someone to claim the key")
     return RequestRow(
         pk=access_request.pk,
@@ -85,6 +95,7 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
     latest = max((review.due_at for review in reviews if review.state == Review.State.PENDING), default=None)
     due = _("due %(date)s") % {"date": day(latest)} if latest else ""
     is_claimed = key is not None and key.state != ApiKey.State.CLAIMABLE
+    is_late = key is not None and not is_claimed and not key.is_claimable
     stopped = {State.REJECTED: _("Rejected"), State.WITHDRAWN: _("Withdrawn")}.get(State(state))
     return [
         {"label": _("Sent"), "state": "done", "note": day(access_request.created_at)},
@@ -99,8 +110,10 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
             "note": day(access_request.decided_at) if access_request.decided_at else due,
         },
         {
-            "label": _("Key claimed") if is_claimed else _("Claim the key"),
-            "state": "done" if is_claimed else "now" if is_approved else "todo",
+            "label": (
+                _("Key claimed") if is_claimed else _("Claim date passed") if is_late else _("Claim the key")
+            ),
+            "state": "done" if is_claimed else "bad" if is_late else "now" if is_approved else "todo",
             "note": (
                 _("by %(date)s") % {"date": day(key.claim_by)}
                 if key is not None and key.claim_by and not is_claimed

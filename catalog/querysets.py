@@ -58,6 +58,10 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
     def in_force(self) -> Self:
         return self.filter(_in_force())
 
+    def without_lapsed_keys(self) -> Self:
+        """Leave out grants whose key nobody claimed in time: nobody ever gets it, so people request access again."""
+        return self.exclude(key__state="claimable", key__claim_by__lte=now())
+
     def not_in_force(self) -> Self:
         """Grants that have ended or have not begun yet."""
         return self.exclude(_in_force())

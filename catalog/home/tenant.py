@@ -89,7 +89,7 @@ class ModelLine:
 @home_block(Site.TENANT, order=37, template="catalog/home/_models.html")
 def models_to_call(reader: Reader) -> Content:
     """The newest access in force; no block without any."""
-    grants = Grant.objects.visible_to(reader.user).in_tenant(reader.tenant).in_force()
+    grants = Grant.objects.visible_to(reader.user).in_tenant(reader.tenant).in_force().without_lapsed_keys()
     newest = grants.select_related("model", "project").order_by("-pk")[:MOST_MODELS]
     lines = [
         ModelLine(

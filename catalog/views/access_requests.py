@@ -242,14 +242,13 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
         reviews = list(access_request.reviews.all())
         grant = getattr(access_request, "grant", None)
         key = grant.key if grant else None
-        is_claimable = key is not None and key.state == ApiKey.State.CLAIMABLE
-        may_claim = key is not None and claim_api_key.is_permitted(user, key)
+        may_claim = key is not None and key.is_claimable and claim_api_key.is_permitted(user, key)
         is_live = access_request.state in (AccessRequest.State.PENDING, AccessRequest.State.APPROVED)
         money = access_request.limits.get("money_per_month")
         return context | vars(
             RequestPage(
                 badge=presentation.badge_of(access_request, key),
-                notice=notice_of(reviews),
+                notice=presentation.claim_notice(key) or notice_of(reviews),
                 unserved=why_request_unserved(access_request) if is_live else "",
                 sent_by_you=access_request.requested_by_id == user.pk,
                 steps=presentation.steps_of(access_request, reviews, key),
@@ -270,7 +269,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
                     f"{fact.label}: {fact.value}" for fact in presentation.limit_facts(access_request)
                 ],
                 can_withdraw=withdraw_access_request.is_possible(user, access_request),
-                claim_key=key if is_claimable and may_claim else None,
+                claim_key=key if may_claim else None,
                 poll_url=self.request.path if access_request.state == AccessRequest.State.PENDING else "",
             )
         )

@@ -34,9 +34,11 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         label=Colors(active="success", claimable="warning", suspended="warning"),
     )
     def state_label(self, key: ApiKey) -> tuple[str, str]:
-        return (
-            ("suspended", gettext("Suspended")) if key.is_suspended else (key.state, key.get_state_display())
-        )
+        if key.is_suspended:
+            return "suspended", gettext("Suspended")
+        if key.state == ApiKey.State.CLAIMABLE and not key.is_claimable:
+            return "late", gettext("Claim date passed")
+        return key.state, key.get_state_display()
 
     @display(description=_("Reason of the suspension"))
     def why_suspended(self, key: ApiKey) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -274,6 +275,28 @@ def test_withdrawing_asks_first(client, page, ask):
     client.post(url)
     assert AccessRequest.objects.across_tenants().get().state == "withdrawn"
     assert client.post(url).status_code == 409
+
+
+def test_a_key_that_nobody_claimed_in_time_is_requested_again(page, ask, review_of, security_reviewer):
+    asked = ask()
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    keys = ApiKey.objects.across_tenants()
+    assert "you can claim a key" in text_of(page("model-list"))
+    keys.update(claim_by=now() - timedelta(seconds=1))
+    for name, arguments in (("model-list", []), ("model-detail", [asked.model.name]), ("tenant-home", [])):
+        words = text_of(page(name, *arguments))
+        assert "laim key" not in words
+        assert "has access" not in words
+    assert "Can be requested" in text_of(page("model-list"))
+    words = text_of(page("request-detail", asked.pk))
+    assert "Claim date passed" in words
+    assert "Request access again." in words
+    assert "laim key" not in words
+    assert "claim" not in text_of(page("request-list", htmx=True)).replace("Claim date passed", "")
+    # A key that somebody has, for another request, still counts.
+    other = ask()
+    decide_review(review_of(other).pk, by=security_reviewer, verdict="approve")
+    assert "you can claim a key" in text_of(page("model-list"))
 
 
 def test_a_key_is_claimed_on_its_page_and_its_secret_shown_once(

@@ -260,7 +260,10 @@ def test_an_auditor_reads_what_staff_did_and_what_to_review(home, lab, operator)
     emergency(lab, operator, reviewed_by=auditor, reviewed_at=now(), remark="Fine.")
     response = home(auditor)
     # The role of the auditor, too, was given by nobody in particular.
-    assert [row.verb for row in block(response, "_privileged.html")] == ["gateway.revoked", "tenant.changed"]
+    assert [row.verb for row in block(response, "_privileged.html").rows] == [
+        "gateway.revoked",
+        "tenant.changed",
+    ]
     assert len(block(response, "_emergency.html")) == 3
     assert needs(response) == ["1 emergency access needs a review"]
     page = reverse("admin:tenants_emergencyaccess_change", args=[first.pk])
@@ -293,7 +296,7 @@ def test_acts_of_staff_are_searched_among_the_newest_entries_only(home, lab, ope
         audit.record("tenant.read_by_staff", actor=operator, subject=lab)
     response = home(staff("auditor"))
     # The auditor's own appointment is among the newest, too.
-    assert "tenant.changed" not in [row.verb for row in block(response, "_privileged.html")]
+    assert "tenant.changed" not in [row.verb for row in block(response, "_privileged.html").rows]
 
 
 def test_exports_are_the_readers_own(home, lab, controller):
