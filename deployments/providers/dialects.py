@@ -109,6 +109,8 @@ class Dialect:
     # Fields that it knows under another name.
     renamed: Mapping[str, str] = field(default_factory=dict)
     usage_in_streams: UsageInStreams = "asked"
+    # It takes `web_search_options` only for models that search in any case, which have a price per call.
+    shapes_searches: bool = False
     # What it reports where, for people who compare its invoice with the ledger.
     usage_note: str = ""
     # What it wants beside the first call of a tool in each earlier answer, if the client does not have its own.
@@ -179,6 +181,7 @@ _DIALECTS: Final = (
         "OpenAI",
         "https://api.openai.com/v1",
         not_taken=_OF_ENGINES,
+        shapes_searches=True,
         renamed={"max_tokens": "max_completion_tokens"},
         chats_also=_RESPONSES,
     ),
@@ -201,6 +204,7 @@ _DIALECTS: Final = (
         default_version=AZURE_VERSION,
         is_list_of_offers=True,
         not_taken=_OF_ENGINES,
+        shapes_searches=True,
         usage_note="The first event of a stream has no choices, only the results of content filters.",
     ),
     Dialect(
@@ -211,6 +215,7 @@ _DIALECTS: Final = (
         auth_prefix="",
         is_list_of_offers=True,
         not_taken=_OF_ENGINES,
+        shapes_searches=True,
         renamed={"max_tokens": "max_completion_tokens"},
         usage_note="`model` names the deployment.",
         chats_also=_RESPONSES,
@@ -322,6 +327,7 @@ _DIALECTS: Final = (
         "https://api.perplexity.ai",
         paths=_paths("chat"),
         models_path="",
+        shapes_searches=True,
         usage_in_streams="always",
         usage_note="Searches and `reasoning_tokens` are counted beside everything else.",
     ),

@@ -9,6 +9,7 @@ from typing import Final
 from gateway.contract import Mode
 from gateway.proxy.auth import authenticate, client_address, require_endpoint
 from gateway.proxy.controls import controls_in, narrowed, put_apart
+from gateway.proxy.dialects.unmetered import require_own_tools
 from gateway.proxy.errors import Refusal, bad_request, model_not_found
 from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.media import check_media
@@ -130,6 +131,8 @@ def read_call(index: Index, key: Key, raw: bytes, mode: Mode) -> tuple[ParsedReq
             raise bad_request(
                 f"`{name}` is not accepted here. Omit it.", code="unsupported_parameter", param=name
             )
+    if mode == "chat":
+        require_own_tools(parsed.body)
     check_media(parsed.body, index.media_hosts)
     route = narrowed(route, controls_in(parsed.body, route.separating_fields))
     put_apart(parsed.body, index.separation, key.config.tenant_id)

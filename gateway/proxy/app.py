@@ -30,7 +30,7 @@ from gateway.proxy.paths import require_clear_path
 from gateway.proxy.plans import Plan, plan_of
 from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import Request
-from gateway.proxy.responses.fetch import answer_stored
+from gateway.proxy.responses.fetch import answer_stored, may_be_stored
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State
 from gateway.proxy.tokens import with_margin
@@ -92,7 +92,7 @@ class App:
         elif path == "/v1/models" or path.startswith("/v1/models/"):
             require_method(request.method, path, "GET")
             await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
-        elif path.startswith(f"{RESPONSES_PATH}/"):
+        elif may_be_stored(path):
             index = self._state.ready_index()
             key = self._key_of(request, index)
             if (cheap := self._state.refusals.in_force(key.config.key_id, index.revision)) is not None:

@@ -324,3 +324,26 @@ def test_tls_is_verified_against_the_providers_own_authority(shared_rig, outside
                 call(shared_rig, key)
             # The stub serves no chat; that it answered at all is what counts.
             assert (refused.value.code != "no_backend_available") is is_answered
+
+
+def test_searches_and_tools_of_a_provider_are_asked_of_our_own_engines_only(shared_rig, outside):
+    """A provider bills them beside tokens, which nothing here meters; an engine of ours does what it does."""
+    wishes = ({"search_parameters": {"mode": "auto"}}, {"tools": [{"type": "web_search"}]})
+    key = route_to(shared_rig, outside)
+    for wish in wishes:
+        with pytest.raises(openai.BadRequestError) as refused:
+            call(shared_rig, key, extra_body=wish)
+        assert refused.value.code == "unsupported_parameter"
+        assert "not metered here" in str(refused.value)
+    assert outside.asked == []
+    own = ScriptedBackend("own")
+    try:
+        both = (target(shared_rig, outside), own.backend(priority=1))
+        key = add_route(shared_rig, MODEL, *both)
+        for wish in wishes:
+            assert call(shared_rig, key, extra_body=wish).choices[0].message.content == "hi there friend"
+        assert (len(own.asked), outside.asked) == (2, [])
+        call(shared_rig, key)
+        assert len(outside.asked) == 1
+    finally:
+        own.close()

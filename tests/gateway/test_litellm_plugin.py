@@ -152,6 +152,7 @@ def test_only_granted_models_are_found_and_listed(rig):
         {"guardrails": ["none"]},
         {"tags": ["other"]},
         {"cache_salt": "x"},
+        {"tools": [{"type": "mcp", "server_url": "http://10.0.0.1/"}]},
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://10.0.0.1/"}}]}]},
     ],
 )  # fmt: skip

@@ -56,7 +56,13 @@ def test_models_without_the_version_are_found_at_the_right_path(shared_rig, secr
     assert send(shared_rig, secret, "GET", path).json()["error"]["message"].endswith(f"Use {right}.")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/threads", "/v2/chat", "/completion"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/v1", "/v1/", "/v1/threads", "/v2/chat", "/completion", "/v1/responses/compact",
+        "/v1/responses/input_tokens", "/v1/responses/resp_1/cancel", "/v1/responses/resp_1/input_items",
+    ],
+)  # fmt: skip
 def test_a_path_that_resembles_none_gets_the_list_of_all(shared_rig, secret, path):
     answer = send(shared_rig, secret, "GET", path)
     assert answer.status_code == 404

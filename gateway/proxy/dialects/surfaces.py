@@ -14,6 +14,7 @@ from gateway.contract import Mode
 from gateway.proxy.body import Body
 from gateway.proxy.dialects.anthropic_backend.fields import IDLE
 from gateway.proxy.dialects.common import untranslatable
+from gateway.proxy.dialects.unmetered import require_no_search, require_own_tools
 from gateway.proxy.errors import Refusal
 
 # They change no answer. The gateway itself asks for usage where a provider has to be asked.
@@ -27,9 +28,13 @@ def changes_for(body: Body, dialect: Dialect, mode: Mode = "chat") -> dict[str, 
     """What must change in a client's call for this provider, for `Body.encode`: the call may go to others as well.
 
     Only chats have fields that providers know under other names. Raises Refusal (400) naming a field that the provider
-    refuses. Empty for most calls.
+    refuses, or what it would do and bill beside tokens. Empty for most calls.
     """
     names = body.names()
+    if mode in ("chat", "completion"):
+        require_no_search(body, names, is_shaped=dialect.shapes_searches)
+        if any(name.casefold() == "tools" for name in names):
+            require_own_tools(body)
     changes: dict[str, Any] = {}
     for name in names:
         if name in dialect.not_taken:

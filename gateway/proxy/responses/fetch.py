@@ -20,12 +20,21 @@ from gateway.proxy.state import State
 from gateway.proxy.vault import NoCredential
 from gateway.proxy.whole_answers import dumped, parse
 
-_METHODS = ("GET", "DELETE")
+_METHODS = ("GET", "HEAD", "DELETE")
+_PLACE = "/v1/responses/"
+# Paths beside stored answers that this gateway does not have.
+_NO_IDS = ("input_tokens", "compact", "")
 _NO_TOKENS = EstimatedUsage(0, 0, is_output_named=True)
 
 
+def may_be_stored(path: str) -> bool:
+    """Whether a path is that of a stored answer, and of nothing below or beside it."""
+    response_id = path.removeprefix(_PLACE)
+    return path.startswith(_PLACE) and "/" not in response_id and response_id not in _NO_IDS
+
+
 async def answer_stored(state: State, index: Index, key: Key, request: Request, response_id: str) -> None:
-    """Answer a GET or DELETE of a stored answer. Raises Refusal.
+    """Answer a GET, HEAD or DELETE of a stored answer. Raises Refusal.
 
     Args:
         state: of this process.
@@ -90,7 +99,8 @@ async def _ask(
             connect_seconds=call.connect_seconds,
             response_seconds=call.response_seconds,
             trust=call.trust,
-            method=request.method,
+            # HEAD is for a client that wants no body; the answer is checked all the same.
+            method="GET" if request.method == "HEAD" else request.method,
         )
         try:
             if answer.status == 404:

@@ -101,3 +101,66 @@ def test_the_signature_of_a_call_reaches_the_client_and_counts_for_nothing(signa
 
 def test_usage_is_asked_for_except_where_that_is_an_error():
     assert [slug for slug, one in DIALECTS.items() if not must_ask_for_usage(one)] == ["mistral"]
+
+
+FUNCTION = {"type": "function", "function": {"name": "web_search", "parameters": {"type": "object"}}}
+SEARCH = {"type": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [SEARCH]}, "tools[0].type"),
+        ({"tools": [FUNCTION, {"type": "mcp", "server_url": "http://10.0.0.1"}]}, "tools[1].type"),
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "builtin_function", "function": {"name": "$web_search"}}]}, "tools[0].type"),
+        ({"tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
+        ({"tools": [FUNCTION | {"url_context": {}}]}, "tools[0].url_context"),
+        ({"tools": [{"name": "f"}]}, "tools[0]"),
+        ({"tools": [7]}, "tools[0]"),
+        ({"tools": [{"type": 7}]}, "tools[0].type"),
+        ({"tools": SEARCH}, "tools"),
+        ({"Tools": [SEARCH]}, "tools"),
+        ({"search_parameters": {"mode": "auto"}}, "search_parameters"),
+        ({"enable_search": True}, "enable_search"),
+        ({"Enable-Search": "yes"}, "Enable-Search"),
+        ({"web_search": {"a": 1}}, "web_search"),
+        ({"web_search_options": {}}, "web_search_options"),
+    ],
+)
+def test_what_a_provider_would_do_and_bill_beside_an_answer_is_refused_by_name(fields, param):
+    for slug in ("litellm", "openrouter", "openai_compatible", "gemini"):
+        with pytest.raises(Refusal) as refused:
+            sent(slug, call(**fields))
+        assert (refused.value.status, refused.value.param) == (400, param)
+
+
+def test_a_tool_named_twice_is_refused_too():
+    raw = call(tools=[FUNCTION]).replace(b'{"type": "function"', b'{"type": "web_search", "type": "function"')
+    assert b'web_search", "type' in raw
+    with pytest.raises(Refusal) as refused:
+        changes_for(Body(raw), DIALECTS["litellm"])
+    assert (refused.value.status, refused.value.code) == (400, "repeated_field")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [FUNCTION, {"type": "custom", "custom": {"name": "c"}}, {"function": {"name": "f"}}]},
+        {"tools": [FUNCTION | {"cache_control": {"type": "ephemeral"}, "strict": True}]},
+        {"tools": []},
+        {"tools": None},
+        {"search_parameters": {"mode": "off"}, "enable_search": False, "web_search_options": None},
+        {"search_domain_filter": ["a.example"], "research": True},
+    ],
+)
+def test_a_clients_own_tools_and_what_asks_for_no_search_pass(fields):
+    assert json.loads(sent("litellm", call(**fields))) == json.loads(call(**fields))
+
+
+@pytest.mark.parametrize("slug", ["openai", "azure", "azure_v1", "perplexity"])
+def test_how_models_search_that_do_nothing_else_may_be_said(slug):
+    options = {"search_context_size": "low"}
+    assert json.loads(sent(slug, call(web_search_options=options)))["web_search_options"] == options
+    with pytest.raises(Refusal):
+        sent(slug, call(tools=[SEARCH]))
