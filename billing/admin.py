@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from accounts.admin.base import ReadOnlyAdmin, style
-from accounts.admin.filters import FewValuesFilter
+from accounts.admin.filters import FewValuesFilter, WordsFilter
 from accounts.permissions import signed_in
 from billing import kind_admin  # noqa: F401 - registers its page
 from billing.cost_reports import ask_for_cost_report
@@ -60,6 +60,10 @@ class CostReportAdmin(ExportAdmin):
         )  # fmt: skip
 
 
+class KindFilter(WordsFilter):
+    words = staticmethod(words_of)
+
+
 @admin.register(Price)
 class PriceAdmin(ReadOnlyAdmin):
     """Prices are never edited. A change is a new version with a start date."""
@@ -84,7 +88,7 @@ class PriceAdmin(ReadOnlyAdmin):
         "created_by",
         "created_at",
     )
-    list_filter = ("sku__kind", "currency")
+    list_filter = (("sku__kind", KindFilter), "currency")
     list_filter_sheet = False
     ordering = ("-pk",)
     list_select_related = ("sku__model", "created_by")

@@ -26,7 +26,7 @@ from billing.serializers import (
     UsageSerializer,
 )
 from core.filters import MomentFilter
-from core.query_parameters import takes
+from core.query_parameters import query_of, takes
 from tenants.api.base import visible_project, visible_tenant
 
 NOTHING_USED: dict[str, Any] = {
@@ -61,13 +61,13 @@ class UsageView(APIView):
 
     def answer(self, request: Request) -> dict[str, Any]:
         """The rows that match the query, and their total."""
-        place = CostPlaceSerializer(data=request.query_params)
+        place = CostPlaceSerializer(data=query_of(request))
         place.is_valid(raise_exception=True)
         user = signed_in(request)
         tenant = visible_tenant(user, place.validated_data["tenant"])
         project = visible_project(user, tenant, place.validated_data.get("project"))
         require(user, "tenants.view_cost", tenant)
-        serializer = CostQuerySerializer(data=request.query_params)
+        serializer = CostQuerySerializer(data=query_of(request))
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
         days, names, size = (tenant, asked["start"], asked["end"]), asked["group_by"], asked["page_size"]

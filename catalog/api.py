@@ -43,7 +43,7 @@ from catalog.serializers import (
     ProjectNameSerializer,
 )
 from catalog.serving import Reach, answered, reach_of, unserved_words
-from core.filters import RepeatableTextFilter
+from core.filters import RepeatableTextFilter, WordsFilter
 from core.pagination import CursorPages
 from core.serializers import require_no_fields
 from tenants.api.base import InProjectFilter, VisibleMixin
@@ -57,9 +57,7 @@ Models = CatalogModelQuerySet[CatalogModel]
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Filters of the catalog. Modes and providers may be repeated and match any, capabilities match all."""
 
-    q = django_filters.CharFilter(
-        method="search", label="Beginnings of words in name, title, maker or provider"
-    )
+    q = WordsFilter(method="search", label="Beginnings of words in name, title, maker or provider")
     mode = django_filters.AllValuesMultipleFilter(label="chat, embedding, rerank, …")
     provider = RepeatableTextFilter(method="has_provider", label="openai, azure, bedrock, …")
     capability = RepeatableTextFilter(method="has_capabilities", label="vision, function_calling, …")

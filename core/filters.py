@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any, Final
 
 import django_filters
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from django_filters.fields import IsoDateTimeField
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.request import Request
+from rest_framework.serializers import ValidationError as InvalidRequest
+
+# As the library reads them, in any case. It would read any other word as no filter.
+BOOLEANS: Final = frozenset({"true", "false", "1", "0"})
 
 
 class MomentField(IsoDateTimeField):  # type: ignore[misc]
@@ -34,3 +43,28 @@ class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
 @extend_schema_field({"type": "array", "items": {"type": "string"}})
 class RepeatableTextFilter(django_filters.CharFilter):  # type: ignore[misc]
     """A text that a query may give several times. The field validates the last one; its method reads them all."""
+
+
+class WordsFilter(django_filters.CharFilter):  # type: ignore[misc]
+    """What somebody searches for. No words find everything, so it may be empty."""
+
+
+class StatedFilters(DjangoFilterBackend):  # type: ignore[misc]
+    """Refuses a filter that is there and says nothing. The library takes it as none, and answers with every row."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Narrow a list. Raises ValidationError that names each filter that is empty, or no true and no false."""
+        filters = self.get_filterset_class(view, queryset)
+        wrong: dict[str, list[str]] = {}
+        for name, one in (filters.get_filters() if filters else {}).items():
+            values = [value.strip() for value in request.query_params.getlist(name)]
+            if "" in values and not isinstance(one, WordsFilter):
+                wrong[name] = [_("This filter is empty. Give it a value, or leave it out.")]
+            elif isinstance(one, django_filters.BooleanFilter) and not BOOLEANS.issuperset(
+                value.lower() for value in values
+            ):
+                wrong[name] = [_("This filter is true or false.")]
+        if wrong:
+            raise InvalidRequest(wrong)
+        rows: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return rows

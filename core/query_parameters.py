@@ -51,6 +51,12 @@ def takes(
     return declare
 
 
+def query_of(request: Request) -> dict[str, str]:
+    """The query for a serializer, which refuses its empty parameters. Those of a `QueryDict` it takes as left out."""
+    said: dict[str, str] = request.query_params.dict()
+    return said
+
+
 class KnownParameters(BasePermission):
     """Refuses parameters that the route does not read, and one that is repeated where a single value is meant.
 

@@ -19,7 +19,7 @@ from accounts.permissions import require, signed_in
 from audit.filters import PAGE_SIZE, EntryFilter, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
-from core.query_parameters import takes
+from core.query_parameters import query_of, takes
 from core.serializers import StrictModelSerializer, StrictSerializer
 from privacy.audit_forms import PLATFORM, actor_of
 from tenants.api.base import VisibleMixin
@@ -99,7 +99,7 @@ class AuditEntryViewSet(
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Actions, newest first."""
         readable = self.readable()
-        asked = AuditLogQuerySerializer(data=request.query_params)
+        asked = AuditLogQuerySerializer(data=query_of(request))
         asked.is_valid(raise_exception=True)
         entry_filter, query = self.entry_filter(asked.validated_data, readable), asked.validated_data
         older_than, newer_than = _read_cursor(query.get("cursor", ""))

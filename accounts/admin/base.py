@@ -74,7 +74,8 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         first, *rest = lookup.split("__")
         if not SECRET_FIELDS.isdisjoint([first, *rest]):
             return False
-        offered = [f"{name}__" for name in self.list_filter if isinstance(name, str) and "__" in name]
+        names = [one[0] if isinstance(one, tuple) else one for one in self.list_filter]
+        offered = [f"{name}__" for name in names if isinstance(name, str) and "__" in name]
         if not (
             _is_plain(self.model, first) or {*rest} <= WHOLE_KEY or f"{lookup}__".startswith((*offered,))
         ):

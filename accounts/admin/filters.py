@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib.admin import FieldListFilter, RelatedFieldListFilter
+from django.contrib.admin import AllValuesFieldListFilter, FieldListFilter, RelatedFieldListFilter
 from django.db.models import Field
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -62,3 +63,17 @@ class FewValuesFilter(FieldListFilter):
                 "query_string": changelist.get_query_string({self.lookup_kwarg: value}),
                 "display": value,
             }
+
+
+class WordsFilter(AllValuesFieldListFilter):
+    """Offers the values that rows have, few by nature, in words: `words` names one."""
+
+    words: Callable[[str], str]
+
+    def choices(self, changelist: Any) -> Any:
+        everything, *others = super().choices(changelist)
+        yield everything
+        known = {str(value): self.words(value) for value in self.lookup_choices if value is not None}
+        for one in others:
+            said = str(one["display"])
+            yield one | {"display": known.get(said, said)}

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -64,13 +65,31 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
             for name in spec.expected_parameters():
                 rest.pop(name, None)
             if names:
-                chosen = next((str(one["display"]) for one in spec.choices(self) if one["selected"]), "")
-                words = _("%(filter)s: %(value)s") % {"filter": capfirst(str(spec.title)), "value": chosen}
-                found.append({"words": words, "url": self.get_query_string(remove=names)})
+                url = self.get_query_string(remove=names)
+                found.append({"words": self._words_of(spec), "url": url})
         for name in rest:
             words = capfirst(str(_named(self.model, name.split(LOOKUP_SEP)[0])))
             found.append({"words": words, "url": self.get_query_string(remove=[name])})
         return found
+
+    def _words_of(self, spec: Any) -> str:
+        """A filter of the address with its choice, in words."""
+        name = capfirst(str(spec.title))
+        chosen = next((str(one["display"]) for one in spec.choices(self) if one["selected"]), None)
+        if chosen is not None:
+            return _("%(filter)s: %(value)s") % {"filter": name, "value": chosen}
+        said = [self.params[one] for one in spec.expected_parameters() if self.params.get(one)]
+        if said:
+            return _("%(filter)s: there is no choice “%(value)s”") % {"filter": name, "value": said[0][:60]}
+        return _("%(filter)s: the address names no choice") % {"filter": name}
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """The rows. None if the address names a choice that a filter does not have: it must not show more."""
+        rows: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
+        is_unknown = any(
+            not any(choice["selected"] for choice in spec.choices(self)) for spec in self.filter_specs
+        )
+        return rows.none() if is_unknown else rows
 
     def get_results(self, request: HttpRequest) -> None:
         self.hidden = hidden_from_staff(signed_in(request), self.model)
@@ -109,6 +128,16 @@ class KeysetListMixin:
     def empty_words(self, request: HttpRequest) -> dict[str, Any] | None:
         """The title and the text of an empty list that nothing narrows; None: the usual ones."""
         return {"title": self.empty_title, "text": self.empty_text} if self.empty_title else None
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list. For an address that cannot be read, Django leaves out all of its filters, which is said."""
+        if ERROR_FLAG in request.GET:
+            messages.warning(
+                request,
+                _("The address held something that is no filter of this list, so nothing narrows the list."),
+            )
+        answer: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList

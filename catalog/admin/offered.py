@@ -13,8 +13,10 @@ from unfold.decorators import display
 from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.admin.base import Colors
 from accounts.admin.dialogs import Dialog
+from accounts.admin.filters import WordsFilter
 from catalog.actions import import_price_map, publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
+from catalog.modes import mode_label
 
 
 class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -38,6 +40,10 @@ class VersionInline(ReadOnly, TabularInline):  # type: ignore[misc]
     tab = True
 
 
+class ModeFilter(WordsFilter):
+    words = staticmethod(mode_label)
+
+
 @admin.register(CatalogModel)
 class CatalogModelAdmin(ReadOnlyAdmin):
     list_display = [
@@ -50,7 +56,7 @@ class CatalogModelAdmin(ReadOnlyAdmin):
         "highest_data_class",
         "offer_count",
     ]
-    list_filter = ["lifecycle", "risk_tier", "hosting", "mode"]
+    list_filter = ["lifecycle", "risk_tier", "hosting", ("mode", ModeFilter)]
     search_fields = ["name", "title", "maker"]
     ordering = ["name"]
     fields = [

@@ -353,7 +353,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["core.parsers.StorableJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "tenants.api.schema.ProblemAutoSchema",
     "DEFAULT_PAGINATION_CLASS": "core.pagination.CursorPages",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["core.filters.StatedFilters"],
     "EXCEPTION_HANDLER": "core.problems.problem_response",
     "COERCE_DECIMAL_TO_STRING": True,
     "PAGE_SIZE": 50,

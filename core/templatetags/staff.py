@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,3 +134,13 @@ def read_value(field: Any) -> Any:
     if found and isinstance(found[2], tuple) and (colors := getattr(found[1], "label", None)) is not None:
         return display_for_label(found[2], "–", colors)
     return field.contents()
+
+
+@register.filter
+def chosen(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What of a list's filter is in force: its words, empty for a choice that there is not, and whether it is all."""
+    selected = [choice for choice in choices if choice["selected"]]
+    return {
+        "words": ", ".join(str(choice["display"]) for choice in selected),
+        "is_everything": bool(choices) and bool(choices[0]["selected"]),
+    }

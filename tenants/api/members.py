@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from accounts.idempotency import idempotent
 from accounts.models import Source
 from accounts.permissions import signed_in
+from core.filters import WordsFilter
 from core.rate_limits import limit_rate
 from core.serializers import StrictModelSerializer, StrictSerializer, require_no_fields
 from tenants.actions import (
@@ -130,7 +131,7 @@ class MemberFilter(InTenantFilter):
     """Narrow members to a tenant, a role, or words in name and address."""
 
     role = django_filters.ChoiceFilter(choices=Role.choices)
-    q = django_filters.CharFilter(method="search", label="Words in name or e-mail address")
+    q = WordsFilter(method="search", label="Words in name or e-mail address")
 
     def search(self, members: QuerySet[Membership], name: str, value: str) -> QuerySet[Membership]:
         for word in value.split():
