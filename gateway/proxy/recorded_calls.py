@@ -74,8 +74,7 @@ class RecordedCall:
         )
         if lines.is_on:
             log_answered(event, self._plan.key)
-        # Record first: a call cancelled while settling is still recorded.
-        try:
-            await state.spool.append(event)
-        finally:
-            await self._settle(usage, tokens, is_unused=status == "error" and not usage)
+        # The disk works while the limits are settled. Neither needs the other, and neither ends with the call.
+        on_record = state.spool.append(event)
+        await self._settle(usage, tokens, is_unused=status == "error" and not usage)
+        await on_record

@@ -3,7 +3,7 @@
 The event loop writes most groups itself, and the kernel syncs them (`gateway.proxy.direct_writes`). A thread writes the
 others: those that need space from the disk, end a segment, or meet an error.
 
-`append` returns after the fsync of its record; records that arrive while the disk is busy share the next
+What `append` returns is done after the fsync of its record; records that arrive while the disk is busy share the next
 fsync. A segment is one batch of the uploader. It is deleted only when the control plane has confirmed it, so
 a crash at any moment may repeat usage, but never loses it.
 
@@ -12,7 +12,7 @@ tokens are written every second. A beginning no longer counts once its end is on
 end was cut off by a crash: the next process records it as a cancelled call. Before a segment is deleted, the
 beginnings in it that still have no end are written again elsewhere.
 
-If the disk fails (full, read-only), `append` raises, `is_writable` turns false and the gateway must refuse new
+If the disk fails (full, read-only), `append` fails, `is_writable` turns false and the gateway must refuse new
 calls. Unwritten records stay in memory and are retried every second, until they are on disk and
 `is_writable` is true again. Every second the spool also checks whether the disk accepts writes.
 """
@@ -113,12 +113,12 @@ class Spool:
             self.groups.directly = self._write_directly
         self._thread.start()
 
-    async def append(self, event: UsageEventReport) -> None:
-        """Record an event; returns when it is on disk. Raises SpoolError if it cannot be written.
+    def append(self, event: UsageEventReport) -> asyncio.Future[None]:
+        """Record an event. The future is done when it is on disk; SpoolError if it cannot be written.
 
-        Cancellation does not stop the write.
+        Cancelling the future does not stop the write.
         """
-        await self._submit(line=event_line(event), ends=event.call_id, is_event=True)
+        return self._submit(line=event_line(event), ends=event.call_id, is_event=True)
 
     def begin(self, event: UsageEventReport, count: Callable[[], Usage]) -> asyncio.Future[None]:
         """Record that a stream begins. The future is done when this is on disk; SpoolError if it cannot be written.

@@ -103,7 +103,7 @@ def test_records_that_come_while_the_disk_works_share_the_next_write(tmp_path, m
         one.start()
         records = []
         for number in range(6):
-            records.append(asyncio.create_task(one.append(event())))
+            records.append(one.append(event()))
             await asyncio.sleep(0.02 if number == 0 else 0.005)
         await asyncio.gather(*records)
         await asyncio.to_thread(one.close)
@@ -116,7 +116,7 @@ def test_what_waits_is_written_when_the_spool_is_closed(tmp_path):
     async def run():
         one = spool.Spool(tmp_path / "spool")
         one.start()
-        waiting = [asyncio.create_task(one.append(event())) for _ in range(5)]
+        waiting = [one.append(event()) for _ in range(5)]
         await asyncio.sleep(0)
         one.close()
         await asyncio.gather(*waiting)

@@ -132,7 +132,7 @@ def test_what_the_kernel_still_syncs_at_the_end_is_the_writers(tmp_path, monkeyp
         one.start()
         await one.append(event())
         monkeypatch.setattr(KernelSync, "begin", lambda self, file: None)
-        waiting = asyncio.create_task(one.append(last))
+        waiting = one.append(last)
         await asyncio.sleep(0.05)
         assert not waiting.done(), "the kernel has not said that it is on disk"
         one.close()

@@ -260,7 +260,7 @@ def test_a_new_process_goes_on_behind_what_it_finds(tmp_path):
 
 def test_a_cancelled_caller_leaves_its_event_on_disk(tmp_path):
     async def cancel(spool):
-        appending = asyncio.create_task(spool.append(event()))
+        appending = spool.append(event())
         await asyncio.sleep(0)
         appending.cancel()
         await asyncio.gather(appending, return_exceptions=True)

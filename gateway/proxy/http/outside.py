@@ -33,7 +33,6 @@ async def connect_outside(
         networks: the networks that an operator has allowed.
         answered: what earlier connections found out about silent addresses, and this one adds to.
     """
-
     if not proxy_url:
         return await connect_async(to, networks, timeout_seconds=_LONGEST_SECONDS, answered=answered)
     if not to.is_tls:
