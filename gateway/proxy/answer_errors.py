@@ -36,6 +36,7 @@ _NO_ERROR_CODES = (
     "false",
     "200",
 )
+_NUMBER = re.compile(r"\s*-?[0-9]+\s*")
 _SAYS_SUCCESS = re.compile(r"(?<!un)succe|^ok\b|^normal|^done|成功|正常", re.IGNORECASE)
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
@@ -157,7 +158,7 @@ def _is_failed_code(place: dict[str, Any]) -> bool:
     """Whether a top-level `code` or `status` means an error; most success codes are 0 or 200."""
     for name in ("code", "status", "status_code", "statusCode"):
         value = place.get(name)
-        if isinstance(value, str) and value.strip().lstrip("-").isdigit() and len(value) < 20:
+        if isinstance(value, str) and len(value) < 20 and _NUMBER.fullmatch(value):
             value = int(value)
         if type(value) is int:
             said = [place[one] for one in ("message", "msg") if isinstance(place.get(one), str)]
@@ -228,8 +229,10 @@ def _word_of(end: Any, depth: int = 0) -> str:
 def _status_of(error: Any, content: dict[str, Any], default: int = 502) -> int:
     """The status from 400 to 599 that an error gives, by number or by type; else `default`."""
     base = content.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code") in _STATUS_OF_BASE:
-        return _STATUS_OF_BASE[base["status_code"]]
+    if isinstance(base, dict) and type(base.get("status_code")) is int:
+        known = _STATUS_OF_BASE.get(base["status_code"])
+        if known:
+            return known
     places = [place for place in (error, content) if isinstance(place, dict)]
     for place in places:
         for name in _STATUSES:

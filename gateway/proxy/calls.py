@@ -1,6 +1,7 @@
 """One model call from request to record: admit it, ask a backend, pass the answer on, settle, write the record."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 
@@ -138,6 +139,10 @@ class Call(RecordedCall):
                 raise usage_not_recorded() from None
             problem = usage_not_recorded()
             self._end_failed(error_event(str(problem), problem.code))
+        except Exception:
+            # A fault of ours makes no call free.
+            await self._record_fault()
+            raise
         finally:
             if self._so_far is None:
                 self._state.call_ended()
@@ -351,6 +356,16 @@ class Call(RecordedCall):
             raise why
         if not self._request.is_ended:
             self._end_failed(error_event(str(why), why.code))
+
+    async def _record_fault(self) -> None:
+        """Record a call at which this gateway failed, with what its client got of a stream. Raises SpoolError."""
+        if self._attempts.reached is None or self._is_finished:
+            return
+        usage: Usage = {}
+        # What failed may be the counting.
+        with contextlib.suppress(Exception):
+            usage, _ = self._counted_so_far(is_failed=True)
+        await self._finish("error", self._request.status or 500, usage, is_exact=False)
 
     async def _cancelled(self) -> None:
         """Record a call whose client has gone."""

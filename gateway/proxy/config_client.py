@@ -391,7 +391,7 @@ class ConfigClient:
     def _is_behind(self, theirs: str) -> bool:
         """Whether the control plane is behind us because it was restored from an older copy. Reports it if so."""
         ours, _ = self._position
-        if not theirs.isdigit() or int(theirs) >= ours:
+        if not theirs.isdecimal() or int(theirs) >= ours:
             return False
         self._reports.note(
             f"The control plane is at revision {theirs}, this gateway at {ours}: its database "

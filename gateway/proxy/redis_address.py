@@ -51,7 +51,7 @@ def read_url(url: str) -> tuple[Address, Access]:
     if unknown:
         raise ValueError(f"{unknown[0]} is not an option here")
     number = options.get("db", "0" if parts.scheme == "unix" else parts.path.strip("/") or "0")
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit()):
         raise ValueError("the number of the database must be a whole number")
     access = Access(
         username=options.get("username", unquote(parts.username or "")),

@@ -178,7 +178,7 @@ def _config_keys(environ: Mapping[str, str]) -> tuple[Pin, ...]:
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = environ.get(name, str(default))
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
     return int(text)
 

@@ -352,7 +352,7 @@ class EventStream:
         if isinstance(probable, dict) and isinstance(probable.get("content"), list):
             self.delivered.chunks += len(probable["content"])
         index = choice.get("index", 0)
-        if isinstance(index, str) and index.isdigit() and len(index) < 9:
+        if isinstance(index, str) and index.isascii() and index.isdigit() and len(index) < 9:
             index = int(index)
         index = index if isinstance(index, int) else 0
         self._begun.add(index)

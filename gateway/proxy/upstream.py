@@ -239,7 +239,7 @@ def fault_of(
     if status >= 500 or status in OURS:
         return BackendFault(status, backend_failed())
     seconds = seconds_of(wait)
-    if wait is not None and not wait.isdigit():
+    if wait is not None and not (wait.isascii() and wait.isdigit()):
         wait = str(math.ceil(seconds)) if seconds else None
     scrubber = scrubber_of(backend, route.config.model)
     refusal = refusal_for(status, error, scrubber, retry_after=wait, secrets=secrets)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.proxy.calls import Call
 from gateway.proxy.recorded_calls import RecordedCall
 from gateway.proxy.spool_jobs import SpoolError
 
@@ -85,3 +86,73 @@ def test_a_call_that_is_cancelled_meanwhile_is_recorded():
         assert not call.on_disk.cancelled(), "the write goes on"
 
     run(scenario)
+
+
+class Faulty(Call):
+    """A call at which the gateway itself fails, after its backend has said something."""
+
+    __slots__ = ("written",)
+
+    def __init__(self, stream):
+        self.written = []
+        loop = asyncio.get_running_loop()
+        on_disk = loop.create_future()
+        on_disk.set_result(None)
+
+        async def settle(reservation, tokens, nano):
+            reservation.is_settled = True
+
+        def append(event):
+            self.written.append(event)
+            return on_disk
+
+        self._attempts = SimpleNamespace(reached="backend", quota=None)
+        self._beginning, self._share = loop.create_future(), SimpleNamespace(size=0)
+        self._facts = SimpleNamespace(
+            started=0.0, first_token=None, event=lambda *said, **more: (*said, more)
+        )
+        self._is_finished, self._parsed = False, SimpleNamespace(model="m")
+        self._price = self._route = self._so_far = self._tier = None
+        self._request = SimpleNamespace(id="call", is_recorded=False, status=200)
+        self._reservation = SimpleNamespace(is_settled=False, headers={})
+        self._state = SimpleNamespace(
+            call_began=lambda: None,
+            call_ended=lambda: None,
+            limiter=SimpleNamespace(settle=settle),
+            metrics=SimpleNamespace(count_finished=lambda *_: 7),
+            spool=SimpleNamespace(append=append, forget=lambda call_id: self.written.append("forgotten")),
+        )
+        self._stream, self._watch = stream, Watched()
+
+    async def _admit(self):
+        pass
+
+    async def _serve(self):
+        raise ZeroDivisionError
+
+
+class Watched:
+    is_client_gone, stopped = False, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("can_count", [True, False])
+def test_a_fault_of_the_gateway_itself_makes_no_call_free(can_count):
+    def counted(*_, is_failed):
+        return ({"output": 7}, True) if can_count else 1 // 0
+
+    async def live():
+        call = Faulty(SimpleNamespace(counted=counted, service_tier=None))
+        with pytest.raises(ZeroDivisionError):
+            await call.run()
+        [(status, http_status, usage, backend, more)] = call.written
+        assert (status, http_status, backend, more["is_exact"]) == ("error", 200, "backend", False)
+        assert usage == ({"output": 7} if can_count else {})
+        assert call._reservation.is_settled
+
+    asyncio.run(live())
