@@ -1,5 +1,5 @@
-"""Over random routes, policies, fallbacks, smaller models and failures: no call leaves its tenant's regions, class, or
-grants.
+"""Over random routes, policies, strategies, sessions, fallbacks, smaller models and failures: no call leaves its
+tenant's regions, class, or grants.
 """
 
 import asyncio
@@ -18,17 +18,25 @@ from gateway.contract import (
     SettingsConfig,
 )
 from gateway.proxy.degrading import smaller_model
+from gateway.proxy.errors import Refusal
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.records import Key
 from gateway.proxy.routing import Router
+from gateway.proxy.strategies import choose
 from tests.gateway.targets import target
 
 REGIONS = ["", "eu", "eu-west-1", "eu-central-1", "europe-1", "us", "us-east-1", "ap-south-1"]
 MODELS = ["a", "b", "c"]
 CLASSES = st.sampled_from(DATA_CLASSES)
 targets = st.lists(
-    st.tuples(st.sampled_from(REGIONS), st.sampled_from(DATA_CLASSES), st.integers(0, 2), st.integers(0, 2)),
+    st.tuples(
+        st.sampled_from(REGIONS),
+        st.sampled_from(DATA_CLASSES),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.sampled_from(["stable", "canary"]),
+    ),
     min_size=1,
     max_size=4,
 )
@@ -36,7 +44,16 @@ targets = st.lists(
 
 # Every route is too slow.
 SLOW = SimpleNamespace(first_tokens=SimpleNamespace(median=lambda *targets: (9.0, 8)))
-CALL = SimpleNamespace(model="a", mode="chat", is_stream=False)
+# What it costs, and whether that is known, differs by target.
+CALL = SimpleNamespace(
+    model="a",
+    mode="chat",
+    is_stream=False,
+    is_priced_by=lambda price: bool(price.nano),
+    estimate=lambda route, price, most: SimpleNamespace(input_nano=price.nano["input"], output_nano=0),
+)
+# Some targets have been heard of, the later ones sooner.
+HEARD = SimpleNamespace(median=lambda target: None if target.endswith("0") else (1.0 / int(target[-1]), 9))
 
 
 def configured(routes, fallbacks, smaller):
@@ -49,9 +66,10 @@ def configured(routes, fallbacks, smaller):
             targets=[
                 target(
                     id=f"{model}{at}", url=f"http://{model}{at}/v1", upstream_model="o", region=region,
-                    highest_data_class=highest, weight=weight, priority=priority,
+                    highest_data_class=highest, weight=weight, priority=priority, variant=variant,
+                    offer_nano_per_unit={"input": 9 - at} if at % 2 else {},
                 )
-                for at, (region, highest, weight, priority) in enumerate(routes[model])
+                for at, (region, highest, weight, priority, variant) in enumerate(routes[model])
             ],
         )
         for model in MODELS
@@ -69,10 +87,12 @@ def configured(routes, fallbacks, smaller):
     allowed=st.lists(st.sampled_from(["eu", "us-east-1", "ap"]), unique=True),
     here=st.sampled_from(REGIONS),
     order=st.lists(st.sampled_from(["eu", "us", "ap"]), unique=True),
+    strategy=st.sampled_from([None, "cheapest", "fastest", "ab_test", "stable", "canary"]),
+    session=st.sampled_from([b"", b"one", b"two"]),
     seed=st.integers(0, 2**16),
 )
 def test_no_call_of_a_resident_tenant_ever_leaves(
-    routes, fallbacks, smaller, may_degrade, granted, ended, allowed, here, order, seed
+    routes, fallbacks, smaller, may_degrade, granted, ended, allowed, here, order, strategy, session, seed
 ):
     configs = configured(routes, fallbacks, smaller)
     key = KeyConfig(
@@ -99,7 +119,12 @@ def test_no_call_of_a_resident_tenant_ever_leaves(
         asked += [] if route is None else [route, *index.stand_ins(route, held, "chat", 100)]
         for one in asked:
             model = one.config.model
-            for backend in router.candidates(one):
+            if strategy is not None:
+                try:
+                    one = choose(strategy, one, CALL, HEARD, 10).route
+                except Refusal:
+                    continue
+            for backend in router.candidates(one, session):
                 reached.append((model, backend))
                 if dice.random() < 0.7:
                     router.failed(backend, "connect", is_reachable=dice.random() < 0.5)
@@ -117,3 +142,4 @@ def test_no_call_of_a_resident_tenant_ever_leaves(
             assert DATA_CLASSES.index(stated.highest_data_class) >= least
             assert DATA_CLASSES.index(granted[model]) >= least
             assert stated.weight
+            assert strategy not in ("stable", "canary") or stated.variant == strategy
