@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from copy import copy
 from types import NoneType
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -25,7 +24,14 @@ from deployments.models import Provider
 from deployments.provider_audience import audience_of, require_confirmed, require_may_widen
 from deployments.provider_audit import SAME_IN_WORDS, headers_kept, shown
 from deployments.provider_credentials import NewCredential, row_of
-from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
+from deployments.provider_declared import (
+    MANAGE,
+    changes_provider,
+    lock_provider,
+    place_of,
+    require_may_enter,
+    require_same_place,
+)
 from deployments.provider_fields import allowed_networks, clean_provider
 from deployments.provider_lists import note_report
 from deployments.provider_managers import forget_managers
@@ -133,10 +139,12 @@ def change_provider(
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
         PermissionDenied: `by` may not manage this provider, move it, name files and variables, or let others in.
-        Conflict: tenants gain or lose a model, and `may_change_audience` is not set (`audience_would_change`).
+        Conflict: tenants gain or lose a model, and `may_change_audience` is not set (`audience_would_change`); or
+            somebody else moved the provider while it was tested, or with a credential on its way.
         ValidationError: a field is invalid, the credential is missing, or the test failed.
     """
     draft = Provider.objects.visible_to(by).get(pk=pk)
+    seen = copy(draft)
     change_provider.require(by, draft)
     require_may_enter(by, credential)
     wanted = copy(draft)
@@ -155,6 +163,8 @@ def change_provider(
     with transaction.atomic():
         provider = lock_provider(pk, by)
         change_provider.require(by, provider)
+        if credential is not None or report is not None:
+            require_same_place(provider, seen)
         if changed or credential is not None:
             # Only what this person changed: somebody else may have changed other fields while the test ran.
             old, audience = {name: getattr(provider, name) for name in changed}, audience_of(provider)
@@ -205,7 +215,7 @@ def move_provider(
         ValidationError: the credential is missing.
     """
     move_provider.require(by, provider)
-    place = _place_of(provider)
+    place = place_of(provider)
     assign(provider, values)
     _require_credential(provider, place, credential)
 
@@ -235,12 +245,6 @@ def _audience_with(provider: Provider, values: dict[str, Any]) -> Audience:
     )
 
 
-def _place_of(provider: Provider) -> tuple[str, ...]:
-    """Who gets a provider's credential: its server, the proxy on the way, and who vouches for the server."""
-    parts = urlsplit(provider.base_url)
-    return parts.scheme, parts.netloc, provider.proxy_url, provider.private_ca
-
-
 def _require_credential(
     provider: Provider, before: tuple[str, ...], credential: NewCredential | None
 ) -> None:
@@ -248,7 +252,7 @@ def _require_credential(
 
     Otherwise whoever may change a provider could read its credential, on a server of their own.
     """
-    if credential is None and _place_of(provider) != before and provider.credentials.in_force(now()).exists():
+    if credential is None and place_of(provider) != before and provider.credentials.in_force(now()).exists():
         message = _("Calls would take the credential to another place. Enter it again.")
         raise ValidationError({"credential": message})
 

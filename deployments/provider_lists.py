@@ -16,7 +16,7 @@ from catalog.models import CatalogModel
 from catalog.serving import can_be_served, servable_modes
 from core.errors import Conflict
 from deployments.models import Provider, ProviderModel, RouteEntry
-from deployments.provider_declared import MANAGE, changes_provider, lock_provider
+from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_same_place
 from deployments.provider_matching import match_all
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import LONGEST_NAME, Report
@@ -33,18 +33,19 @@ def refresh_provider(pk: UUID | str, *, by: User) -> tuple[Provider, Report]:
     Raises:
         Provider.DoesNotExist: `by` cannot see such a provider.
         PermissionDenied: `by` may not manage this provider.
-        Conflict: the provider was not reached; the message says what is wrong.
+        Conflict: the provider was not reached, and the message says what is wrong; or somebody moved it meanwhile.
     """
-    provider = Provider.objects.visible_to(by).get(pk=pk)
-    refresh_provider.require(by, provider)
+    seen = Provider.objects.visible_to(by).get(pk=pk)
+    refresh_provider.require(by, seen)
     fault, report = "", None
     try:
-        report = require_reached(provider)
+        report = require_reached(seen)
     except ValidationError as error:
         fault = " ".join(error.messages)
     with transaction.atomic():
         provider = lock_provider(pk, by)
         refresh_provider.require(by, provider)
+        require_same_place(provider, seen)
         if report is not None:
             note_report(provider, report)
         else:

@@ -13,6 +13,7 @@ import audit
 from core.leaks import without_secrets
 from deployments.locks import if_nobody_else
 from deployments.models import Provider
+from deployments.provider_declared import place_of
 from deployments.provider_lists import note_report
 from deployments.provider_tests import require_reached
 from deployments.providers.listing import Report
@@ -55,8 +56,8 @@ def _refresh(provider: Provider) -> None:
         fault = " ".join(error.messages)[:600]
     with transaction.atomic():
         row = Provider.objects.select_for_update(of=("self",)).filter(pk=provider.pk).first()
-        # Deleted, or changed and tested by a person while it was asked.
-        if row is None or row.tested_at != provider.tested_at:
+        # Deleted, or changed by a person while it was asked, with a test or without.
+        if row is None or row.tested_at != provider.tested_at or place_of(row) != place_of(provider):
             return
         old_fault, old = row.fault, _names_of(row)
         if report is not None:

@@ -16,7 +16,13 @@ from accounts.models import User
 from core.errors import Conflict
 from deployments.models import Provider, ProviderCredential
 from deployments.provider_credentials import NewCredential, is_same, row_of
-from deployments.provider_declared import MANAGE, changes_provider, lock_provider, require_may_enter
+from deployments.provider_declared import (
+    MANAGE,
+    changes_provider,
+    lock_provider,
+    require_may_enter,
+    require_same_place,
+)
 from deployments.provider_lists import note_report
 from deployments.provider_tests import require_reached
 from tenants.revision import raise_revision
@@ -41,17 +47,19 @@ def rotate_provider_credential(
         Provider.DoesNotExist: `by` cannot see such a provider.
         PermissionDenied: `by` may not manage this provider, or may not name files and variables.
         ValidationError: the overlap is too long, the credential is the one in force, or the test failed.
+        Conflict: somebody moved the provider meanwhile; the credential was meant for the place before.
     """
-    provider = Provider.objects.visible_to(by).get(pk=pk)
-    rotate_provider_credential.require(by, provider)
+    seen = Provider.objects.visible_to(by).get(pk=pk)
+    rotate_provider_credential.require(by, seen)
     require_may_enter(by, credential)
     if not 0 <= overlap_hours <= LONGEST_OVERLAP_HOURS:
         message = _("From 0 to %(most)d hours.") % {"most": LONGEST_OVERLAP_HOURS}
         raise ValidationError({"overlap_hours": message})
-    report = require_reached(provider, credential) if is_tested else None
+    report = require_reached(seen, credential) if is_tested else None
     with transaction.atomic():
         provider = lock_provider(pk, by)
         rotate_provider_credential.require(by, provider)
+        require_same_place(provider, seen)
         moment = now()
         in_force = list(provider.credentials.in_force(moment).select_for_update())
         if in_force and is_same(in_force[0], credential):

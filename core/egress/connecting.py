@@ -133,7 +133,7 @@ def connect_through_proxy(
         destination: from `read_url`; https only, because a proxy would read http.
         proxy: from `read_proxy_url`.
         networks: the networks that an operator has allowed.
-        timeout_seconds: for the connection, and again for the proxy's answer.
+        timeout_seconds: for the connection, and again for the whole of the proxy's answer.
         resolve: looks the proxy's name up; by default the system's resolver.
 
     Raises:
@@ -144,12 +144,11 @@ def connect_through_proxy(
         raise EgressRefused("scheme", gettext_noop("Only https goes through a proxy."))
     sock = connect(proxy, networks, timeout_seconds=timeout_seconds, resolve=resolve)
     try:
-        if proxy.is_tls:
-            sock = client_tls("").wrap_socket(sock, server_hostname=proxy.host)
         host = f"[{destination.host}]" if ":" in destination.host else destination.host
         target = f"{host}:{destination.port}"
         sock.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-        _read_tunnel_answer(sock)
+        _read_tunnel_answer(sock, monotonic() + timeout_seconds)
+        sock.settimeout(timeout_seconds)
     except BaseException:
         sock.close()
         raise
@@ -257,9 +256,12 @@ def _check_peer(sock: socket.socket, address: Address) -> None:
         )
 
 
-def _read_tunnel_answer(sock: socket.socket) -> None:
+def _read_tunnel_answer(sock: socket.socket, until: float) -> None:
     answer = b""
     while b"\r\n\r\n" not in answer:
+        if (left := until - monotonic()) <= 0:
+            raise TimeoutError("The proxy's answer takes too long.")
+        sock.settimeout(left)
         # One byte at a time: what follows the head belongs to TLS.
         byte = sock.recv(1)
         answer += byte

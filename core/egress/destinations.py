@@ -16,6 +16,9 @@ LONGEST_URL: Final = 300
 _LOW_PORTS: Final = frozenset({80, 443})
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_PROXY_SCHEME: Final = gettext_noop(
+    "The URL of a proxy begins with http://. TLS is with the provider, through it."
+)
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 
 
@@ -80,14 +83,15 @@ def read_url(url: str, networks: Networks) -> Destination:
 
 
 def read_proxy_url(url: str, networks: Networks) -> Destination:
-    """Read the URL of an HTTP proxy: like `read_url`, and without a path. Raises EgressRefused."""
+    """Read the URL of an HTTP proxy: like `read_url`, by http, and without a path. Raises EgressRefused."""
     try:
         proxy = read_url(url, networks)
     except EgressRefused as refused:
         if refused.code != "scheme" or "://" in url:
             raise
-        message = gettext_noop("The URL of a proxy begins with http:// or https://")
-        raise EgressRefused("scheme", message) from refused
+        raise EgressRefused("scheme", _PROXY_SCHEME) from refused
+    if proxy.is_tls:
+        raise EgressRefused("scheme", _PROXY_SCHEME)
     if proxy.path:
         raise EgressRefused(
             "path", gettext_noop("The URL of a proxy has no path: http://proxy.example.com:3128")

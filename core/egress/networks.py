@@ -35,10 +35,10 @@ METADATA: Final = frozenset(
     for text in (
         # AWS, Azure, Google, Oracle and others; then AWS tasks, pods and time.
         "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.169.253", "169.254.169.123",
-        "fd00:ec2::254", "fd00:ec2::23", "fd00:ec2::253",
-        # Alibaba, Azure's host agent (a public address), Oracle, Google by IPv6, Equinix.
+        "fd00:ec2::254", "fd00:ec2::23", "fd00:ec2::253", "fd00:ec2::123",
+        # Alibaba, Azure's host agent (a public address), Oracle, Google by IPv6, Equinix, Scaleway by IPv6.
         "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:c1::a9fe:a9fe", "fd20:ce::254",
-        "192.80.8.124",
+        "192.80.8.124", "fd00:42::42",
     )
 )  # fmt: skip
 

@@ -71,6 +71,8 @@ def _gives_away(word: str, credential: str) -> bool:
 
 
 def _shares(text: str, credential: str) -> bool:
+    # In any case: whoever writes the key in capitals gives it away all the same.
+    text, credential = text.lower(), credential.lower()
     runs: Iterable[str] = (
         [credential]
         if 0 < len(credential) < _SHARED

@@ -17,6 +17,8 @@ from deployments.providers.faults import ProviderFault
 MOST_MODELS: Final = 5_000
 MOST_PAGES: Final = 20
 LONGEST_NAME: Final = 200
+# A shorter credential, such as "EMPTY", may stand in a name by chance.
+_SHORTEST_KEY: Final = 16
 # Dialects of which some installations have no list: 404 there is no fault if the base URL ends with a version.
 _MAY_NOT_LIST: Final = frozenset({"openai_compatible", "qwen", "anthropic"})
 # What a name says of its mode, where the list itself is silent. The first that matches.
@@ -123,12 +125,14 @@ def _read(answer: Answer, upstream: Upstream) -> list[Listed]:
 
 
 def _listed(entry: dict[str, Any], upstream: Upstream) -> Listed | None:
-    """One entry; None for a name that nobody could call, or that would be no line of text."""
+    """One entry; None for a name that nobody could call, is no line of text, or repeats the credential to us."""
     name = entry.get("id", entry.get("name"))
     if not isinstance(name, str):
         return None
     name = upstream.spoken.model_name(name)
     if not name or len(name) > LONGEST_NAME or not name.isascii() or not name.isprintable() or " " in name:
+        return None
+    if len(upstream.credential) >= _SHORTEST_KEY and upstream.credential.lower() in name.lower():
         return None
     return Listed(name, _mode_of(name, entry))
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 
 import pytest
@@ -49,6 +49,8 @@ LOOPBACK = read_networks(["127.0.0.0/8", "::1/128"])
         ("https://[::]/", "unspecified"),
         ("https://169.254.169.254/latest/meta-data", "metadata"),
         ("https://[fd00:ec2::254]/", "metadata"),
+        ("https://[fd00:ec2::123]/", "metadata"),
+        ("https://[fd00:42::42]/", "metadata"),
         ("https://100.100.100.200/", "metadata"),
         ("https://168.63.129.16/", "metadata"),
         ("https://169.254.1.1/", "link_local"),
@@ -294,7 +296,9 @@ def test_the_gateway_s_way_checks_alike():
 
 def test_a_proxy_is_checked_like_any_other_and_sees_no_http():
     with pytest.raises(EgressRefused, match="no path"):
-        read_proxy_url("https://proxy.example.com/x", NONE)
+        read_proxy_url("http://10.0.0.1:3128/x", read_networks(["10.0.0.0/8"]))
+    with pytest.raises(EgressRefused, match="begins with http://"):
+        read_proxy_url("https://proxy.example.com:3128", NONE)
     with pytest.raises(EgressRefused):
         read_proxy_url("http://10.0.0.1:3128", NONE)
     inner = read_networks(["10.0.0.0/8"])
@@ -307,3 +311,29 @@ def test_a_proxy_is_checked_like_any_other_and_sees_no_http():
         connect_through_proxy(
             provider, named, inner, timeout_seconds=1, resolve=lambda *_: ["169.254.169.254"]
         )
+
+
+def test_a_proxy_that_answers_letter_by_letter_has_no_more_time_than_another():
+    """Each letter would otherwise begin the time-out anew: hours for the 8 kB that an answer may have."""
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            client, _ = server.accept()
+            with client, suppress(OSError):
+                client.recv(4096)
+                while not is_over.wait(0.05):
+                    client.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        try:
+            proxy = read_proxy_url(f"http://127.0.0.1:{server.getsockname()[1]}", LOOPBACK)
+            provider = read_url("https://api.example.com", LOOPBACK)
+            with pytest.raises(TimeoutError):
+                connect_through_proxy(provider, proxy, LOOPBACK, timeout_seconds=0.5)
+        finally:
+            is_over.set()
+            thread.join()
+        assert time.monotonic() - began < 5

@@ -83,7 +83,7 @@ def test_a_wrong_key_is_told_beside_its_field_and_never_comes_back(desk, stub):
         ("regions", "EU West!", "is no region"),
         ("base_url", "https://api.example.com:99999/v1", "The port is no number from 1 to 65535."),
         ("base_url", "https://ex\u00e4mple.com/v1", "a character beyond ASCII"),
-        ("proxy_url", "proxy.example.com:3128", "The URL of a proxy begins with http:// or https://"),
+        ("proxy_url", "proxy.example.com:3128", "The URL of a proxy begins with http://."),
     ],
 )
 def test_each_mistake_is_told_on_the_page(desk, stub, field, value, words):

@@ -84,12 +84,14 @@ def test_a_wrong_key_is_a_fault_with_the_providers_words_without_the_key(stub):
         f"your key ends with {WRONG_KEY[-8:]}",
         f"bad {WRONG_KEY[:9]} {WRONG_KEY[9:18]} {WRONG_KEY[18:]}",
         " ".join(WRONG_KEY),
+        f"BAD KEY {WRONG_KEY.upper()}",
     ],
 )
 def test_no_form_of_the_key_comes_through(said):
     line = scrubbed(said, WRONG_KEY)
     for start in range(len(WRONG_KEY) - 7):
-        assert WRONG_KEY[start : start + 8] not in line.replace(" ", "").replace("%2D", "-")
+        run = WRONG_KEY[start : start + 8].lower()
+        assert run not in line.lower().replace(" ", "").replace("%2d", "-")
 
 
 def test_other_words_stay_readable():
@@ -297,6 +299,12 @@ def test_names_that_nobody_could_call_are_left_out(stub):
     names = ["good", "", "two words", "naïve", "tab\there", "x" * 201, 7, None, "a/b:free"]
     stub.answer = saying(200, {"data": [*({"id": name} for name in names), "text", None]})
     assert [listed.name for listed in attempt(stub.url).models] == ["good", "a/b:free"]
+
+
+def test_a_name_that_repeats_the_key_is_left_out(stub):
+    """Names are for everybody who sees the provider."""
+    stub.answer = saying(200, {"data": [{"id": "good"}, {"id": GOOD_KEY}, {"id": f"x-{GOOD_KEY.upper()}"}]})
+    assert [listed.name for listed in attempt(stub.url).models] == ["good"]
 
 
 def test_nothing_prints_the_credential(stub):

@@ -202,7 +202,7 @@ def moves(stub):
     return [
         {"base_url": stub.url.replace("127.0.0.1", "localhost")},
         {"base_url": "https://attacker.example.com/v1"},
-        {"base_url": "https://api.example.com/v1", "proxy_url": "https://proxy.attacker.example.com:3128"},
+        {"base_url": "https://api.example.com/v1", "proxy_url": "http://127.0.0.1:3128"},
         {"private_ca": Authority().pem},
     ]
 

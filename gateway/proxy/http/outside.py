@@ -41,8 +41,6 @@ async def connect_outside(
         # A name is the proxy's business; an address that nobody may reach is not.
         check_address(to.literal, networks)
     proxy = read_proxy_url(proxy_url, networks)
-    if proxy.is_tls:
-        raise EgressRefused("proxy", gettext_noop("A proxy that is called by https is not supported here."))
     sock = await connect_async(proxy, networks, timeout_seconds=_LONGEST_SECONDS, answered=answered)
     try:
         await _open_tunnel(sock, f"[{to.host}]:{to.port}" if ":" in to.host else f"{to.host}:{to.port}")
