@@ -2,8 +2,10 @@
 
 import time
 
+import anthropic
 import openai
 import pytest
+import requests
 
 from core.egress import read_networks
 from deployments.providers.asking import Upstream
@@ -12,8 +14,22 @@ from deployments.providers.listing import try_provider
 from gateway.contract import CredentialConfig, ProviderConfig, RouteConfig, SettingsConfig, TargetConfig
 from gateway.contract.sealing import seal
 from tests.gateway.litellm_rig import MESSAGES
+from tests.gateway.responses import MESSAGE as ITEM
+from tests.gateway.responses import response
 from tests.gateway.scripted_backend import USAGE, ScriptedBackend, chunk, plain
+from tests.gateway.served import (
+    DRAWN,
+    IMAGE,
+    JUDGED,
+    MODERATION,
+    MP3,
+    RANKED,
+    RERANK,
+    SOUND,
+    SPEECH,
+)
 from tests.gateway.test_calls_to_providers import MESSAGE, sse
+from tests.gateway.test_completions_api import answer as completion
 from tests.litellm.proxy import LiteLLM
 from tests.secret_scanner import remember
 
@@ -27,6 +43,17 @@ ANTHROPIC_USAGE = {
     "cache_creation_input_tokens": 3,
     "output_tokens": 6,
 }
+# LiteLLM's models beside Claude: their names there, and the modes in which our gateway calls them.
+OTHERS = {
+    "lite-open": ("openai/up", ["chat", "embedding", "responses"]),
+    "lite-text": ("text-completion-openai/up", ["completion"]),
+    "lite-image": ("openai/gpt-image-1", ["image_generation"]),
+    "lite-voice": ("openai/tts-1", ["audio_speech"]),
+    "lite-ear": ("openai/whisper-1", ["audio_transcription"]),
+    "lite-judge": ("openai/omni-moderation-latest", ["moderation"]),
+    "lite-rank": ("hosted_vllm/rank", ["rerank"]),
+}
+NAMES = ["lite-claude", *OTHERS]
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -41,18 +68,18 @@ def behind():
 @pytest.fixture(scope="session")
 def litellm(tmp_path_factory, behind):
     base = f"http://127.0.0.1:{behind.port}"
-    models = [
-        {"model": "openai/up", "api_base": f"{base}/v1", "api_key": "sk-behind"},
-        {"model": "anthropic/claude-sonnet-4-5", "api_base": base, "api_key": "sk-behind"},
-    ]
+    models = {
+        "lite-claude": {"model": "anthropic/claude-sonnet-4-5", "api_base": base},
+        **{name: {"model": own, "api_base": f"{base}/v1"} for name, (own, _) in OTHERS.items()},
+    }
     proxy = LiteLLM(
         tmp_path_factory.mktemp("litellm"),
         {
             "general_settings": {"master_key": MASTER_KEY},
             "router_settings": {"num_retries": 0},
             "model_list": [
-                {"model_name": name, "litellm_params": {**one, "max_retries": 0}}
-                for name, one in zip(("lite-open", "lite-claude"), models, strict=True)
+                {"model_name": name, "litellm_params": {**one, "api_key": "sk-behind", "max_retries": 0}}
+                for name, one in models.items()
             ],
         },
     )
@@ -67,10 +94,10 @@ def key(shared_rig, litellm, behind):
     rig = shared_rig
     before, routes = rig.settings, rig.routes
     rig.settings = SettingsConfig(max_body_bytes=100_000, allowed_networks=NETWORKS)
-    rig.routes = [*routes, *(routed(rig, litellm, name) for name in ("lite-open", "lite-claude"))]
+    rig.routes = [*routes, *(routed(rig, litellm, name) for name in NAMES)]
     behind.says(plain())
     behind.asked.clear()
-    yield rig.new_key(models=["lite-open", "lite-claude"])
+    yield rig.new_key(models=NAMES)
     rig.settings, rig.routes = before, routes
     rig.publish()
 
@@ -82,7 +109,7 @@ def routed(rig, litellm, name, secret=MASTER_KEY, model=None):
     target = TargetConfig(
         id=target_id, addresses=[f"{litellm.url}/v1"], upstream_model=name, provider=provider
     )
-    return RouteConfig(model=model or name, modes=["chat", "embedding"], targets=[target])
+    return RouteConfig(model=model or name, modes=OTHERS.get(name, OTHERS["lite-open"])[1], targets=[target])
 
 
 def call(rig, key, model="lite-open", **fields):
@@ -171,6 +198,56 @@ def test_tools_cached_tokens_and_vectors_pass(shared_rig, key, behind):
 
 
 @pytest.mark.parametrize(
+    ("path", "asked", "said", "usage", "is_exact"),
+    [
+        ("completions", {"model": "lite-text", "prompt": "hi"}, completion(" once"), {"input": 5, "output": 4}, True),
+        (
+            "responses", {"model": "lite-open", "input": "hi"}, response(ITEM),
+            {"input": 32, "cache_read": 8, "output": 5, "reasoning": 20}, True,
+        ),
+        ("images/generations", {"model": "lite-image", **IMAGE}, DRAWN, {"image_output_1792x1024": 1}, True),
+        (
+            "images/generations", {"model": "lite-image", **IMAGE},
+            DRAWN | {"usage": {"input_tokens": 9, "output_tokens": 272, "total_tokens": 281}},
+            {"input": 9, "image": 272}, True,
+        ),
+        ("audio/speech", {"model": "lite-voice", **SPEECH}, b"\xff\xf3sound", {"character": 14}, True),
+        ("moderations", {"model": "lite-judge", **MODERATION}, JUDGED, {"input": 10}, False),
+        ("rerank", {"model": "lite-rank", **RERANK}, RANKED, {"search": 1}, False),
+        ("rerank", {"model": "lite-rank", **RERANK}, RANKED | {"usage": {"total_tokens": 7}}, {"input": 7}, True),
+    ],
+)  # fmt: skip
+def test_every_other_endpoint_passes_through_it_and_is_counted_in_its_kinds(
+    shared_rig, key, behind, path, asked, said, usage, is_exact
+):
+    behind.says(said, headers=MP3 if isinstance(said, bytes) else None)
+    headers = {"authorization": f"Bearer {key}"}
+    answer = requests.post(f"{shared_rig.gateway.url}/v1/{path}", json=asked, headers=headers, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert "127.0.0.1" not in answer.text
+    [event] = shared_rig.events(key, 1)
+    assert (event.usage, event.is_exact) == (usage, is_exact)
+
+
+def test_a_form_passes_through_it_too(shared_rig, key, behind):
+    behind.says({"text": "Hello you"})
+    client = shared_rig.client(key)
+    words = client.audio.transcriptions.create(model="lite-ear", file=("a.wav", SOUND)).text
+    assert words == "Hello you"
+    assert SOUND in behind.asked[-1][1]
+    [event] = shared_rig.events(key, 1)
+    assert (event.usage, event.is_exact) == ({"audio_input_seconds": 3000}, True)
+
+
+def test_anthropics_client_reaches_a_model_behind_it(shared_rig, key, behind):
+    client = anthropic.Anthropic(base_url=shared_rig.gateway.url, api_key=key, max_retries=0)
+    answer = client.messages.create(model="lite-open", max_tokens=9, messages=MESSAGES)
+    assert (answer.content[0].text, answer.usage.output_tokens) == ("hi there friend", 6)
+    [event] = shared_rig.events(key, 1)
+    assert (event.usage, event.is_exact) == ({"input": 12, "output": 6}, True)
+
+
+@pytest.mark.parametrize(
     ("status", "raised"),
     [(400, openai.BadRequestError), (429, openai.RateLimitError), (500, openai.InternalServerError)],
 )
@@ -202,7 +279,7 @@ def test_a_credential_that_litellm_refuses_is_our_fault_and_shown_to_operators(
 def test_its_models_are_listed_and_a_wrong_key_is_named(litellm):
     networks = read_networks(NETWORKS)
     report = try_provider(Upstream(f"{litellm.url}/v1", "litellm", MASTER_KEY), networks)
-    assert {listed.name for listed in report.models} == {"lite-open", "lite-claude"}
+    assert {listed.name for listed in report.models} == set(NAMES)
     with pytest.raises(ProviderFault) as fault:
         try_provider(Upstream(f"{litellm.url}/v1", "litellm", "sk-" + "0" * 32), networks)
     # Without a database LiteLLM cannot look up another key, and says so with 400.

@@ -23,7 +23,7 @@ def drawn(**more):
     return {"type": "image_generation.completed", "b64_json": PICTURE, **more}
 
 
-@pytest.mark.parametrize("told", [tokens(5, 0), tokens(0, 500), tokens(0, 0), tokens(5, 9_000_000)])
+@pytest.mark.parametrize("told", [tokens(5, 0), tokens(0, 500), tokens(-1, 0), tokens(5, 9_000_000)])
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_pictures_are_never_counted_in_tokens_that_they_cannot_have(served, told, is_stream):
     model = served("images/generations")
@@ -33,6 +33,16 @@ def test_pictures_are_never_counted_in_tokens_that_they_cannot_have(served, told
         model.backend.says(DRAWN | told)
     assert model.call(**IMAGE, stream=is_stream).status_code == 200
     assert (model.event().usage, model.event().is_exact) == (BY_SIZE, False)
+
+
+@pytest.mark.parametrize(
+    "told", [tokens(0, 0), {"usage": {"total_tokens": 0}}, {"usage": {}}, {"usage": None}]
+)
+def test_a_report_of_zeros_only_tells_nothing(served, told):
+    model = served("images/generations")
+    model.backend.says(DRAWN | told)
+    assert model.call(**IMAGE).status_code == 200
+    assert (model.event().usage, model.event().is_exact) == (BY_SIZE, True)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def counted(parsed: UnitRequest, told: Told, delivered: Delivered, output: str =
     if told.units is not None:
         is_possible = _least_units(parsed, told.units) <= sum(told.units.values()) <= parsed.most_units
         return (told.units, told.is_clear) if is_possible else (parsed.own_usage, False)
-    if told.tokens is not None:
+    if told.tokens is not None and not _is_placeholder(told.tokens):
         usage, is_exact = _tokens(told.tokens, output)
         if usage and _is_possible(told.tokens, usage, parsed, delivered, output):
             return usage, is_exact
@@ -191,6 +191,11 @@ def _tokens(reported: Reported, output: str) -> tuple[Usage, bool]:
     elif output:
         usage[output] = usage.get(output, 0) + left
     return {kind: count for kind, count in usage.items() if count}, is_exact and reported.is_clean
+
+
+def _is_placeholder(told: Reported) -> bool:
+    """Whether a report has zeros only, as LiteLLM's for pictures that no tokens were told of."""
+    return told.is_clean and not (told.prompt or told.completion or told.total)
 
 
 def _least_units(parsed: UnitRequest, units: Usage) -> int:
