@@ -238,6 +238,38 @@ def test_sounds(node, served):
     assert came == b"\xff\xf3soundand more"
 
 
+def test_streamed_transcripts_pictures_and_speech(node, served):
+    usage = {"input_tokens": 5, "output_tokens": 40, "total_tokens": 45}
+    model = served("audio/transcriptions")
+    pieces = [{"type": "transcript.text.delta", "delta": word} for word in ("Hello ", "you")]
+    model.backend.says(
+        events=[*pieces, {"type": "transcript.text.done", "text": "Hello you", "usage": usage}]
+    )
+    asked = {
+        "model": model.model,
+        "file": {"$file": base64.b64encode(SOUND).decode(), "name": "a.wav"},
+        "stream": True,
+    }
+    came = node.call(model.key, "audio.transcriptions.create", asked, **place_of(model))
+    assert "".join(one["delta"] for one in came[:-1]) == came[-1]["text"] == "Hello you"
+    assert (model.event().usage, model.event().is_exact) == ({"input": 5, "output": 40}, True)
+    model = served("images/generations")
+    part = {"type": "image_generation.partial_image", "b64_json": "aaaa", "partial_image_index": 0}
+    done = {"type": "image_generation.completed", "b64_json": "aaaa", "usage": usage}
+    model.backend.says(events=[part, done])
+    asked = {"model": model.model, "prompt": "a cat", "stream": True, "partial_images": 1}
+    came = node.call(model.key, "images.generate", asked, **place_of(model))
+    assert [one["type"] for one in came] == [part["type"], done["type"]]
+    assert (model.event().usage, model.event().is_exact) == ({"input": 5, "image": 40}, True)
+    model = served("audio/speech")
+    sound = {"type": "speech.audio.delta", "audio": base64.b64encode(b"x" * 600).decode()}
+    model.backend.says(events=[sound, {"type": "speech.audio.done", "usage": usage}])
+    asked = {"model": model.model, **SPEECH, "stream_format": "sse"}
+    came = node.call(model.key, "audio.speech.create", asked, **place_of(model))
+    assert came.count(b"data: ") == 2
+    assert (model.event().usage, model.event().is_exact) == ({"input": 5, "audio": 40}, True)
+
+
 @pytest.mark.parametrize(
     ("status", "name"),
     [
