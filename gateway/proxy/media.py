@@ -133,11 +133,13 @@ def _references(whole: Any, name: str, is_medium: bool, is_messages: bool) -> It
             ]
         elif isinstance(value, dict):
             kind = value.get("type")
-            if isinstance(kind, str) and fold(kind).endswith("embeds"):
+            # Whatever else it is, it is no kind that we know.
+            kind = kind if kind is None or isinstance(kind, str) else ""
+            if kind and fold(kind).endswith("embeds"):
                 raise _refused(
                     f"{path}.type", "holds embeddings instead of a medium", "unsupported_parameter"
                 )
-            of_a_medium = inside or (isinstance(kind, str) and _ANY_TYPE.match(fold(kind)) is not None)
+            of_a_medium = inside or (kind is not None and _ANY_TYPE.match(fold(kind)) is not None)
             for inner_name, inner in value.items():
                 compared = fold(inner_name)
                 where = f"{path}.{inner_name[:60]}"
