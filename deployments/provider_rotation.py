@@ -156,6 +156,13 @@ def _erase_if_over(credential: ProviderCredential) -> None:
     credential.save(update_fields=["valid_until", "ciphertext"])
 
 
+@transaction.atomic
 def erase_ended_credentials() -> int:
-    """Erase the ciphertexts of credentials whose deadline has passed; return how many. Safe to repeat."""
-    return ProviderCredential.objects.over(now()).update(ciphertext=None)
+    """Erase the ciphertexts of credentials whose deadline has passed; return how many. Safe to repeat.
+
+    The configuration is made anew without them: the last one stays here, and at each gateway, until the next.
+    """
+    erased = ProviderCredential.objects.over(now()).update(ciphertext=None)
+    if erased:
+        raise_revision(routing=True)
+    return erased

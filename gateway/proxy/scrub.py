@@ -34,6 +34,10 @@ _MACHINE = re.compile(
     r"(?<![a-z0-9])(?:gpu|node|pod|worker|host|server|rack|replica|engine|instance|backend|vm|ip)[-_]?\d",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\S+")
+# Shorter secrets are only removed whole; so many characters of a longer one, in a row, give it away.
+_SHORTEST_WITH_RUNS = 20
+_RUN = 10
 _MARK = "[…]"
 _NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+|\s+")
 _MARKS = re.compile(r"(?:\[…\][\s,:;/]*){2,}")
@@ -74,6 +78,8 @@ class Scrubber:
         for secret in secrets:
             text = text.replace(secret, _MARK)
         text = text[:_LONGEST_READ]
+        for secret in secrets:
+            text = _without_runs(text, secret)
         text = _PROXY.sub("", _TRACE.sub(" ", text))
         text = _NEVER_SHOWN.sub(" ", text).strip()
         text = _SECRET.sub(_MARK, text)
@@ -117,6 +123,17 @@ class Scrubber:
         for pattern in FORMS:
             text = pattern.sub(_MARK, text)
         return text
+
+
+def _without_runs(text: str, secret: str) -> str:
+    """`text` without words that have a part of a long secret, in any case: some servers quote a key's beginning."""
+    if len(secret) < _SHORTEST_WITH_RUNS:
+        return text
+    small, lower = secret.lower(), text.lower()
+    runs = [small[start : start + _RUN] for start in range(len(small) - _RUN + 1)]
+    if not any(run in lower for run in runs):
+        return text
+    return _WORD.sub(lambda word: _MARK if any(run in word[0].lower() for run in runs) else word[0], text)
 
 
 def _spelled(name: str) -> str:

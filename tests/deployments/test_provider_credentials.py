@@ -150,8 +150,13 @@ def test_the_old_one_can_be_ended_now_but_not_the_only_one(provider, operator):
 def test_credentials_past_their_deadline_are_erased(provider):
     provider.credentials.update(valid_until=now() + timedelta(hours=1))
     assert erase_ended_credentials() == 0
+    before = current_revision()
     ProviderCredential.objects.update(
         valid_from=now() - timedelta(hours=2), valid_until=now() - timedelta(seconds=1)
     )
     assert erase_ended_credentials() == 1
     assert provider.credentials.get().ciphertext is None
+    # The configuration that gateways have, and the copy of it here, held it as well.
+    assert current_revision() == before + 1
+    assert erase_ended_credentials() == 0
+    assert current_revision() == before + 1
