@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-import structlog
 from msgspec import UNSET
 
 from gateway.contract import CONTRACT_VERSION, CONTRACT_VERSIONS, Ack
 from gateway.contract.usage import RefusedRevision
+from gateway.proxy.background import Background as OwnWork
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_proof import Verifier
 from gateway.proxy.config_reports import ConfigReports
@@ -39,7 +39,6 @@ from gateway.proxy.uploader import Uploader
 from gateway.proxy.vault import Vault
 from gateway.proxy.version import code_version
 
-_log = structlog.get_logger()
 T = TypeVar("T")
 _held: Final = contextlib.ExitStack()
 _LAST_UPLOAD_SECONDS = 3.0
@@ -92,6 +91,7 @@ class Background:
         self.route_problem = ""
         self.active = 0
         self._sweep = sweep
+        self._beside = OwnWork(self.metrics)
         self._started_at = time.time()
         self._loop = asyncio.new_event_loop()
         self._is_up = threading.Event()
@@ -128,7 +128,8 @@ class Background:
     def describe(self, problem: str, refused: RefusedRevision | None = None) -> Ack:
         """The report for the console."""
         spool = "The usage spool cannot be written." if not self.spool.is_writable else ""
-        own = " ".join(filter(None, (spool, self.spool.problem, self.limiter.problem, self.route_problem)))
+        problems = (spool, self.spool.problem, self.limiter.problem, self.route_problem, self._beside.problem)
+        own = " ".join(filter(None, problems))
         version = self.index.snapshot.contract_version if self.index else CONTRACT_VERSION
         return Ack(
             revision=self.index.revision if self.index else 0,
@@ -182,10 +183,16 @@ class Background:
                 self.metrics,
                 lambda: self.index.snapshot.contract_version if self.index else CONTRACT_VERSION,
             )
-            work = [config.poll, reports.run, uploader.run, self._sweep_often]
-            background = [asyncio.create_task(_keep_running(one)) for one in work]
-            if shared:
-                background.append(asyncio.create_task(_keep_running(shared.maintain)))
+            work = {
+                "configuration": config.poll,
+                "reports": reports.run,
+                "usage": uploader.run,
+                "calls": self._sweep_often,
+                **({"limits": shared.maintain} if shared else {}),
+            }
+            background = [
+                asyncio.create_task(self._beside.keep_running(name, one)) for name, one in work.items()
+            ]
             self._is_up.set()
             await self._ending.wait()
             # The interpreter may be ending, and then takes no work for its threads any more.
@@ -215,13 +222,3 @@ class _Inline(ThreadPoolExecutor):
         except Exception as error:
             done.set_exception(error)
         return done
-
-
-async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop forever. An exception is logged and does not end it."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            _log.exception("background_work_failed", work=getattr(work, "__qualname__", str(work)))
-        await asyncio.sleep(1.0)

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -22,6 +21,7 @@ import uvloop
 from gateway.contract import CONTRACT_VERSION, REGION_HEADER
 from gateway.proxy import workers
 from gateway.proxy.app import App
+from gateway.proxy.background import Background
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.config_proof import Verifier
 from gateway.proxy.config_reports import ConfigReports
@@ -141,16 +141,18 @@ async def serve(
             lambda: _spoken(state),
         )
         refusals = RefusalSender(state.refused, control, lambda: _spoken(state))
-        work = [
-            config.poll,
-            reports.run,
-            refusals.run,
-            uploader.run,
-            Prober(upstream, router, vault, lambda: state.index).run,
-            lambda: _return_memory(bodies, answers),
-            *([shared.maintain] if shared else []),
-        ]
-        background = [asyncio.create_task(_keep_running(task)) for task in work]
+        work = {
+            "configuration": config.poll,
+            "reports": reports.run,
+            "refusals": refusals.run,
+            "usage": uploader.run,
+            "probes": Prober(upstream, router, vault, lambda: state.index).run,
+            "memory": lambda: _return_memory(bodies, answers),
+            **({"limits": shared.maintain} if shared else {}),
+        }
+        beside = Background(metrics)
+        state.background_problem = lambda: beside.problem
+        background = [asyncio.create_task(beside.keep_running(name, one)) for name, one in work.items()]
         await _serve_http(settings, state, listening)
         for task in background:
             task.cancel()
@@ -251,16 +253,6 @@ class _Signals:
 
     def _came(self) -> None:
         (self.second if self.first.is_set() else self.first).set()
-
-
-async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
-    """Run a background loop forever. An exception is logged and does not end it."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            _log.exception("background_work_failed", work=getattr(work, "__qualname__", str(work)))
-        await asyncio.sleep(1.0)
 
 
 def _require_free_port(settings: Settings) -> None:

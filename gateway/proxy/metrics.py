@@ -104,6 +104,9 @@ class Metrics:
         self.config_problems = Counter(
             "llm_gateway_config_problems", "Snapshots not applied, or behind ours", registry=new
         )
+        self.background_failures = Counter(
+            "llm_gateway_background_failures", "Faults of the gateway's own work", ["work"], registry=new
+        )
         self.spool_pending = Gauge("llm_gateway_spool_pending", "Events on disk, unconfirmed", registry=new)
         self.spool_writable = Gauge("llm_gateway_spool_writable", "0 while calls are refused", registry=new)
         self.usage_rejected = Counter(

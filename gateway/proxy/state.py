@@ -58,6 +58,8 @@ class State:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     # What is wrong with the configuration that the control plane sends, in words for operators.
     config_problem: Callable[[], str] = str
+    # What of its own work fails, likewise.
+    background_problem: Callable[[], str] = str
     # The other workers of this gateway, if it has several.
     siblings: Siblings | None = None
 
@@ -145,7 +147,16 @@ class State:
     def _problem(self) -> str:
         spool = "The usage spool cannot be written." if not self.spool.is_writable else ""
         return " ".join(
-            filter(None, (spool, self.spool.problem, self.limiter.problem, self.router.alarms.problem))
+            filter(
+                None,
+                (
+                    spool,
+                    self.spool.problem,
+                    self.limiter.problem,
+                    self.router.alarms.problem,
+                    self.background_problem(),
+                ),
+            )
         )
 
     def metrics_text(self) -> bytes:
