@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext
 
 from audit.models import AuditEntry
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
@@ -69,7 +69,9 @@ def row_of(access_request: AccessRequest) -> RequestRow:
     ]
     waiting_for = ""
     if access_request.state == AccessRequest.State.PENDING:
-        waiting_for = _("%(tracks)s review") % {"tracks": ", ".join(open_tracks)}
+        waiting_for = _("%(tracks)s review") % {
+            "tracks": pgettext("between two of a list", ", ").join(open_tracks)
+        }
     elif key is not None and key.is_claimable:
         waiting_for = _("someone to claim the key")
     return RequestRow(

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib import admin
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 
+from core.dates import DASH
 from core.form_messages import use_our_form_messages
 
 
@@ -22,6 +24,7 @@ class CoreConfig(AppConfig):
         from core.rls import install_policies
 
         discover()
+        admin.site.empty_value_display = DASH
         # Pages say them in the language of their reader, whichever process stored them.
         autodiscover_modules("stored_sentences")
 

@@ -80,7 +80,7 @@ class ClusterAdmin(ReadOnlyAdmin):
 
     @display(description=_("Resources"))
     def gpus(self, cluster: Cluster) -> str:
-        return ", ".join(f"{amount} {kind}" for kind, amount in sorted(cluster.resources.items())) or "–"
+        return ", ".join(f"{amount} {kind}" for kind, amount in sorted(cluster.resources.items())) or "—"
 
     test_now = Dialog(
         actions.check_cluster,
@@ -228,7 +228,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     @display(description=_("Ready"))
     def ready(self, deployment: Deployment) -> str:
         if not deployment.replicas and not deployment.ready_replicas:
-            return "–"
+            return "—"
         return f"{deployment.ready_replicas} / {deployment.replicas}"
 
     @display(description=_("Why"))
@@ -246,11 +246,11 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
             )
             for condition in deployment.conditions
         )
-        return format_html_join("", "<p><b>{}</b> {} ({}) · {}</p>", rows) or "–"
+        return format_html_join("", "<p><b>{}</b> {} ({}) · {}</p>", rows) or "—"
 
     @display(description=_("Addresses"))
     def addresses(self, deployment: Deployment) -> str:
-        return ", ".join(sorted(deployment.urls)) or "–"
+        return ", ".join(sorted(deployment.urls)) or "—"
 
     @display(description=_("Traffic"))
     def traffic(self, deployment: Deployment) -> str:
@@ -280,7 +280,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
             )
             for line in lines
         )
-        return format_html_join("", "<p>{} <b>{}</b> {} {}</p>", rows) or "–"
+        return format_html_join("", "<p>{} <b>{}</b> {} {}</p>", rows) or "—"
 
     scale = Dialog(
         actions.scale_deployment,

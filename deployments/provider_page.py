@@ -188,7 +188,7 @@ class ProviderModelPage:
     @display(description=gettext_lazy("Model of the catalog"))
     def in_catalog(self, row: ProviderModel) -> str:
         if row.model is None:
-            return "–"
+            return "—"
         words = f"{row.model.name} ({row.model.get_lifecycle_display()})"
         return link("catalog_catalogmodel_change", row.model_id, text=words)
 

@@ -119,7 +119,7 @@ class SharingAdmin:
     def statement(self, deployment: Deployment) -> str:
         field = deployment.stated_field
         if not field:
-            return "–"
+            return "—"
         if deployment.is_statement_in_force:
             return f"{field}: {deployment.stated_reason}"
         lapsed = _("lapsed: the image or the command has changed since. State it again if it is still true.")
@@ -128,7 +128,7 @@ class SharingAdmin:
     @display(description=_("Controls that clients may send"))
     def controls(self, deployment: Deployment) -> str:
         in_force = deployment.controls_in_force
-        shown = ", ".join(in_force) or "–"
+        shown = ", ".join(in_force) or "—"
         idle = [name for name in deployment.allowed_controls if name not in in_force]
         return f"{shown} ({_('not in force')}: {', '.join(idle)})" if idle else shown
 

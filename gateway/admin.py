@@ -170,7 +170,7 @@ class GatewayAdmin(ReadOnlyAdmin):
 
     @display(description=_("Version"))
     def version(self, gateway: Gateway) -> str:
-        return str(gateway.report.get("version", "–"))
+        return str(gateway.report.get("version", "—"))
 
     @display(description=_("Configuration that it refused"))
     def refused(self, gateway: Gateway) -> str:
@@ -181,15 +181,15 @@ class GatewayAdmin(ReadOnlyAdmin):
 
     @display(description=_("Reads versions of the contract"))
     def reads(self, gateway: Gateway) -> str:
-        return ", ".join(map(str, gateway.report.get("reads", []))) or "–"
+        return ", ".join(map(str, gateway.report.get("reads", []))) or "—"
 
     @display(description=_("Speaks version of the contract"))
     def speaks(self, gateway: Gateway) -> str:
-        return str(gateway.report.get("contract_version", "–"))
+        return str(gateway.report.get("contract_version", "—"))
 
     @display(description=_("Workers"))
     def workers(self, gateway: Gateway) -> str:
-        return str(gateway.report.get("workers", "–"))
+        return str(gateway.report.get("workers", "—"))
 
     @display(description=_("Counts limits and quotas"))
     def counts_in(self, gateway: Gateway) -> str:
@@ -210,7 +210,7 @@ class GatewayAdmin(ReadOnlyAdmin):
     def counters(self, gateway: Gateway) -> str:
         counters: dict[str, int] = gateway.report.get("counters", {})
         lines = ((counter_in_words(name), f"{number:,}") for name, number in counters.items())
-        return format_html_join("", "<p>{}: {}</p>", lines) or "–"
+        return format_html_join("", "<p>{}: {}</p>", lines) or "—"
 
     @display(description=_("Calls that it refused"))
     def refused_calls(self, gateway: Gateway) -> str:

@@ -226,7 +226,7 @@ def last_refused(reader: Reader) -> Content:
     rows = [
         RefusedLine(
             reason=_reason_of(group, reader.tenant.currency),
-            key=keys[group["key_id"]].name if group["key_id"] in keys else "–",
+            key=keys[group["key_id"]].name if group["key_id"] in keys else "—",
             model=group["model"],
             calls=group["calls"],
             last=group["last"],

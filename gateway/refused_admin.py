@@ -50,14 +50,14 @@ class RefusedCallsAdmin(ReadOnlyAdmin):
     @display(description=_("Limit"))
     def limit(self, row: RefusedCalls) -> str:
         if not row.limit_kind:
-            return "–"
+            return "—"
         value = value_in_words(row.limit_kind, row.limit_value, row.tenant.currency)
         return f"{kind_in_words(row.limit_kind)}: {value}"
 
     @display(description=_("Limit is set on"))
     def limit_on(self, row: RefusedCalls) -> str:
         if row.limit_scope_id is None:
-            return "–"
+            return "—"
         on = _named(row, row.limit_scope, row.limit_scope_id)
         return format_html("{}, {}", on, row.limit_model) if row.limit_model else on
 
@@ -67,7 +67,7 @@ class RefusedCallsAdmin(ReadOnlyAdmin):
 
     @display(description=_("Some of the calls"))
     def calls(self, row: RefusedCalls) -> str:
-        return ", ".join(one["call_id"] for one in row.samples) or "–"
+        return ", ".join(one["call_id"] for one in row.samples) or "—"
 
 
 def _named(row: RefusedCalls, kind: str, pk: UUID) -> str:

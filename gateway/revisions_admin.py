@@ -123,7 +123,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("Who"))
     def who(self, change: Any) -> str:
-        return ", ".join(dict.fromkeys(change.actors)) or "–"
+        return ", ".join(dict.fromkeys(change.actors)) or "—"
 
     @display(description=_("What"))
     def what(self, change: Any) -> str:
@@ -225,7 +225,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
             for step in steps_of(page.rows)
         )
         return (
-            format_html("{}{}", format_html_join("", "<p>{}</p>", lines), _links(page)) if page.rows else "–"
+            format_html("{}{}", format_html_join("", "<p>{}</p>", lines), _links(page)) if page.rows else "—"
         )
 
     undo = Dialog(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -47,6 +49,8 @@ _FIELDS_OF_DETAILS: Final[dict[str, list[tuple[str, str]]]] = {
 }
 _NOTHING: Final = "—"
 NOTHING = Page([], has_newer=False, has_older=False)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d|Z)")
+_AMOUNT: Final = re.compile(r"-?\d+\.\d{3,}")
 
 
 class AuditList(PartialMixin, MayReadAuditLog, TemplateView):
@@ -242,7 +246,17 @@ def _shown(value: Any, labels: Labels) -> str:
         return _list(inner)
     if isinstance(value, list):
         return _list([_shown(part, labels) for part in value])
-    return str(labels[value]) if value in labels else retold(str(value))
+    return str(labels[value]) if value in labels else retold(_plainer(str(value)))
+
+
+def _plainer(text: str) -> str:
+    """A recorded time as the page writes times, and an amount without the zeros behind its cents."""
+    if _TIME.fullmatch(text):
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if _AMOUNT.fullmatch(text):
+        whole, _point, part = text.partition(".")
+        return f"{whole}.{part[:2]}{part[2:].rstrip('0')}"
+    return text
 
 
 def _list(parts: list[str]) -> str:

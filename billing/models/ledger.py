@@ -115,7 +115,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return _PRICE(amount=f"{self.per_million:f} {self.currency}")
+        return _PRICE(amount=f"{self.per_million.normalize():f} {self.currency}")
 
 
 class BillingOwned(TenantOwned):

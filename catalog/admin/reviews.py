@@ -285,7 +285,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     @display(description=_("limits"))
     def asked(self, access_request: AccessRequest) -> str:
         rows = ((fact.label, fact.value) for fact in limit_facts(access_request))
-        return format_html_join("", "<p>{} <b>{}</b></p>", rows) or "–"
+        return format_html_join("", "<p>{} <b>{}</b></p>", rows) or "—"
 
     @display(description=_("rules applied"))
     def applied(self, access_request: AccessRequest) -> str:
@@ -295,7 +295,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             (tracks.get(one.get("track"), one.get("track")), retold(str(one.get("reason", ""))))
             for one in access_request.rule_trace
         )
-        return format_html_join("", "<p><b>{}</b> {}</p>", rows) or "–"
+        return format_html_join("", "<p><b>{}</b> {}</p>", rows) or "—"
 
     @display(description=_("State"), label=STATES)
     def state_label(self, access_request: AccessRequest) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 from django.views.generic import DetailView, TemplateView
 
 from accounts.permissions import signed_in
@@ -299,7 +299,10 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Acce
         return super().get_context_data(**kwargs) | {
             "facts": [
                 Fact(_("Request"), str(self.object)),
-                Fact(_("Reviews that stop"), ", ".join(open_tracks) or _("none")),
+                Fact(
+                    _("Reviews that stop"),
+                    pgettext("between two of a list", ", ").join(open_tracks) or _("none"),
+                ),
             ]
         }
 

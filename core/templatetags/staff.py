@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import display_for_value, quote
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import IntegerField, Model
 from django.http import HttpRequest
@@ -18,6 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from unfold.utils import display_for_label
 
+from core.dates import DASH
 from core.menu import staff_entries
 from core.templatetags.qm import full
 
@@ -131,8 +133,10 @@ def read_value(field: Any) -> Any:
     found = getattr(field, "resolved_field", None)
     if found and isinstance(found[0], IntegerField) and found[2] is not None and not found[0].primary_key:
         return full(found[2])
+    if found and found[0] is None and isinstance(found[2], datetime):
+        return display_for_value(found[2], DASH)
     if found and isinstance(found[2], tuple) and (colors := getattr(found[1], "label", None)) is not None:
-        return display_for_label(found[2], "–", colors)
+        return display_for_label(found[2], DASH, colors)
     return field.contents()
 
 

@@ -60,7 +60,7 @@ def test_no_page_hinders_anybody(browser, pier, theme, width):
 def test_an_owner_and_an_operator_close_a_tenant(browser, pier):
     with pier.visit(browser, "owner") as (page, seen):
         page.goto(f"{pier.home}settings/")
-        page.get_by_role("link", name="Closing…").click()
+        page.get_by_role("link", name="Start closing").click()
         page.get_by_label("Reason").fill("The department is dissolved.")
         page.get_by_label("to confirm").fill(pier.tenant.slug)
         page.get_by_role("button", name="Suspend and export").click()
