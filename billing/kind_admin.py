@@ -78,7 +78,7 @@ class UsageKindAdmin(ReadOnlyAdmin):
     def words(self, kind: UsageKind) -> str:
         return words_of(kind.name)
 
-    @display(description=_("Described"), label=Colors({False: "danger"}))
+    @display(description=pgettext_lazy("a kind of usage", "Described"), label=Colors({False: "danger"}))
     def described(self, kind: UsageKind) -> tuple[bool, str]:
         return kind.is_known, str(_("yes") if kind.is_known else _("no: not priced"))
 

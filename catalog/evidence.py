@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from catalog import presentation, rules
 from catalog.actions.facts import facts_now, what_is_worse
@@ -90,8 +91,10 @@ def _model(access_request: AccessRequest) -> list[Fact]:
         Fact(_("Regions offered"), ", ".join(model.regions) or _("not stated")),
         Fact(
             _("Price per million"),
-            ", ".join(
-                f"{kind} {prices[kind].normalize():f} USD" for kind in ("input", "output") if kind in prices
+            pgettext("between two of a list", ", ").join(
+                f"{words} {prices[kind].normalize():f} USD"
+                for kind, words in (("input", _("Input")), ("output", _("Output")))
+                if kind in prices
             )
             or _("not priced"),
         ),

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -277,7 +277,7 @@ class GatewayAdmin(ReadOnlyAdmin):
             "The old token stops working at once. Until you restart the gateway with the new one, it "
             "serves its last configuration and keeps usage on its disk."
         ),
-        button=_("Renew"),
+        button=pgettext_lazy("a token", "Renew"),
         show=_show,
     )
 

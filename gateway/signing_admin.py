@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
@@ -66,7 +67,7 @@ class SigningKeyAdmin(ReadOnlyAdmin):
 
     retire = Dialog(
         signing_actions.retire_signing_key,
-        label=_("Retire"),
+        label=pgettext_lazy("a key", "Retire"),
         url_path="retire",
         icon="block",
         is_dangerous=True,
@@ -75,6 +76,6 @@ class SigningKeyAdmin(ReadOnlyAdmin):
             "The console stops signing with it, for good. Gateways that were given only this key would refuse every "
             "later configuration; if there are any, their names are shown instead."
         ),
-        button=_("Retire"),
+        button=pgettext_lazy("a key", "Retire"),
         done=_("%(it)s is retired."),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
@@ -117,7 +118,7 @@ class CatalogImportAdmin(ReadOnlyAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
-    @display(description=_("Added"))
+    @display(description=pgettext_lazy("a number of entries", "Added"))
     def added(self, run: CatalogImport) -> Any:
         return run.counts.get("added")
 

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
@@ -43,7 +44,7 @@ QUEUES = {
     "mine": _("My queue"),
     "pending": _("All open"),
     "overdue": _("Overdue"),
-    "decided": _("Decided"),
+    "decided": pgettext_lazy("reviews", "Decided"),
     "all": _("All"),
 }
 
