@@ -23,6 +23,7 @@ from billing.prices import publish_prices
 from core.errors import Conflict
 from core.form_errors import show_errors
 from core.local_days import end_of_month
+from core.stored_words import retold
 from core.templatetags.qm import price_exact
 from exports.admin import ExportAdmin
 from exports.models import Export
@@ -75,7 +76,7 @@ class PriceAdmin(ReadOnlyAdmin):
         "valid_from",
         "valid_until",
         "copies",
-        "reason",
+        "why",
     )
     fields = readonly_fields = (
         "model_name",
@@ -84,7 +85,7 @@ class PriceAdmin(ReadOnlyAdmin):
         "valid_from",
         "valid_until",
         "copies",
-        "reason",
+        "why",
         "created_by",
         "created_at",
     )
@@ -139,6 +140,10 @@ class PriceAdmin(ReadOnlyAdmin):
     @admin.display(description=_("From"))
     def valid_from(self, price: Price) -> Any:
         return price.valid.lower
+
+    @admin.display(description=_("Reason"), ordering="reason")
+    def why(self, price: Price) -> str:
+        return retold(price.reason)
 
     @admin.display(description=_("Until"), empty_value="—")
     def valid_until(self, price: Price) -> Any:

@@ -24,6 +24,7 @@ def _known_value(value: str) -> object:
     return gettext("unknown") if value == "unknown" else words.get(value, value)
 
 
+LIST_PRICE = StoredSentence(gettext_noop("list price of %(source)s, %(file)s"))
 SENTENCES: Final = (
     StoredSentence(gettext_noop("The project has not used this model before.")),
     StoredSentence(gettext_noop("The model's risk tier is high.")),

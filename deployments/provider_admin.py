@@ -21,6 +21,8 @@ from accounts.admin.base import Colors, more, offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
+from catalog.modes import mode_label
+from core.dates import DASH
 from core.errors import Conflict
 from core.form_errors import show_errors
 from deployments import (
@@ -324,16 +326,20 @@ class ProviderCredentialAdmin(ReadOnlyAdmin):
 
 @admin.register(ProviderModel)
 class ProviderModelAdmin(ProviderModelPage, ReadOnlyAdmin):
-    list_display = ["name", "provider", "mode", "in_catalog", "matched_by", "routed", "seen", "last_seen_at"]
+    list_display = ["name", "provider", "kind", "in_catalog", "matched_by", "routed", "seen", "last_seen_at"]
     list_filter = [("provider", FewRelatedFilter), "matched_by"]
     list_select_related = ["provider", "model"]
     search_fields = ["name", "model__name"]
     ordering = ["name", "pk"]
     actions_detail = ["match"]
     fields = readonly_fields = [
-        "name", "provider", "mode", "in_catalog", "matched_by", "routed", "seen", "is_named_by_hand", "first_seen_at",
+        "name", "provider", "kind", "in_catalog", "matched_by", "routed", "seen", "is_named_by_hand", "first_seen_at",
         "last_seen_at",
     ]  # fmt: skip
+
+    @display(description=_("Mode"), ordering="mode")
+    def kind(self, model: ProviderModel) -> str:
+        return mode_label(model.mode) if model.mode else DASH
 
     match = Dialog(
         provider_lists.match_provider_model,

@@ -11,12 +11,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from accounts.admin.base import link
+from accounts.admin.base import Colors, link
 from core.dates import ago
 from deployments import provider_managers, quota_counts
 from deployments.models import Provider, ProviderModel, RouteEntry
 
-SERVICE_COLOURS = {gettext_lazy("enabled"): "success", gettext_lazy("disabled"): "warning"}
+SERVICE_COLOURS = Colors({True: "success", False: "warning"})
 # Routes that a provider's page names; the rest is counted.
 MOST_ROUTES = 50
 
@@ -57,8 +57,8 @@ class ProviderPage:
     shown_fields = [name for _title, rows in shown_fieldsets for name in rows["fields"]]
 
     @display(description=gettext_lazy("Service"), label=SERVICE_COLOURS)
-    def service(self, provider: Provider) -> str:
-        return _("enabled") if provider.is_enabled else _("disabled")
+    def service(self, provider: Provider) -> tuple[bool, str]:
+        return provider.is_enabled, _("enabled") if provider.is_enabled else _("disabled")
 
     @display(description=gettext_lazy("Last test"))
     def last_test(self, provider: Provider) -> str:

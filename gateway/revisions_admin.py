@@ -31,6 +31,10 @@ from tenants.models import ConfigChange, RevisionEntry
 SHOWN = 50
 
 
+def _said(actor: str) -> str:
+    return pgettext("actor", "platform") if actor == "platform" else actor
+
+
 def with_words(rows: QuerySet[Any], viewer: User) -> QuerySet[Any]:
     """Adds `verbs`, `subjects` and `actors` of the entries behind each revision that the person may see.
 
@@ -123,7 +127,7 @@ class ConfigChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("Who"))
     def who(self, change: Any) -> str:
-        return ", ".join(dict.fromkeys(change.actors)) or "—"
+        return ", ".join(dict.fromkeys(map(_said, change.actors))) or "—"
 
     @display(description=_("What"))
     def what(self, change: Any) -> str:

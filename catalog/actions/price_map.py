@@ -24,6 +24,7 @@ from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
 from catalog.price_map.jumps import decimals, jumps_between
 from catalog.prices import publish_list_prices
+from catalog.stored_sentences import LIST_PRICE
 from core.names import clean_name
 
 SOURCE = "litellm"
@@ -141,7 +142,9 @@ def import_price_map(
         if jumped := jumps_between(before, wanted_prices.get(name, {})):
             report.price_jumps[f"list price of {name}"] = jumped
     report.prices_published, report.prices_refused = publish_list_prices(
-        wanted_prices, reason=f"list price of {SOURCE}, {clean_name(file_name)}"[:200], valid_from=prices_from
+        wanted_prices,
+        reason=LIST_PRICE(source=SOURCE, file=clean_name(file_name))[:200],
+        valid_from=prices_from,
     )
 
     run = CatalogImport.objects.create(

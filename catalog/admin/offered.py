@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import pgettext, pgettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
@@ -15,9 +17,13 @@ from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.admin.base import Colors
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import WordsFilter
+from audit.detail_words import detail_in_words
 from catalog.actions import import_price_map, publish_model, retire_model
+from catalog.capabilities import words
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.modes import mode_label
+from core.dates import DASH
+from core.templatetags.qm import full
 
 
 class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -61,7 +67,7 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     search_fields = ["name", "title", "maker"]
     ordering = ["name"]
     fields = [
-        "name", "title", "maker", "description", "kind", "context_tokens", "max_output_tokens", "capabilities",
+        "name", "title", "maker", "description", "kind", "context_tokens", "max_output_tokens", "can",
         "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
         "updated_at",
     ]  # fmt: skip
@@ -75,6 +81,10 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     )
     def lifecycle_label(self, model: CatalogModel) -> tuple[str, str]:
         return model.lifecycle, model.get_lifecycle_display()
+
+    @display(description=_("capabilities"))
+    def can(self, model: CatalogModel) -> str:
+        return pgettext("between two of a list", ", ").join(words(model.capabilities)) or DASH
 
     @display(description=_("Kind"), ordering="mode")
     def kind(self, model: CatalogModel) -> str:
@@ -102,12 +112,20 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     )
 
 
+def _lines(pairs: Iterable[tuple[object, object]]) -> str:
+    """A line for each: what it is of, and what is said of it."""
+    return (
+        format_html_join("", '<div><span class="t2">{}</span> <span class="wrap-any">{}</span></div>', pairs)
+        or DASH
+    )
+
+
 @admin.register(CatalogImport)
 class CatalogImportAdmin(ReadOnlyAdmin):
     list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries", "jumps"]
     list_select_related = ["by"]
     ordering = ["-at"]
-    fields = ["at", "source", "file_name", "digest", "by", "counts", "price_jumps", "refused"]
+    fields = ["at", "source", "file_name", "digest", "by", "numbers", "jumped_prices", "refusals"]
     readonly_fields = fields
 
     view_permission = import_price_map.permission
@@ -121,6 +139,18 @@ class CatalogImportAdmin(ReadOnlyAdmin):
     @display(description=pgettext_lazy("a number of entries", "Added"))
     def added(self, run: CatalogImport) -> Any:
         return run.counts.get("added")
+
+    @display(description=_("Numbers"))
+    def numbers(self, run: CatalogImport) -> str:
+        return _lines((detail_in_words(name), full(count)) for name, count in run.counts.items())
+
+    @display(description=_("Jumped prices"))
+    def jumped_prices(self, run: CatalogImport) -> str:
+        return _lines(run.price_jumps.items())
+
+    @display(description=_("Refused entries"))
+    def refusals(self, run: CatalogImport) -> str:
+        return _lines(run.refused.items())
 
     @display(description=_("Changed"))
     def changed(self, run: CatalogImport) -> Any:
