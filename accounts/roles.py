@@ -116,9 +116,9 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "gateway.manage_gateway",
         }
     ),
-    StaffRole.SECURITY_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_security"}),
-    StaffRole.COMPLIANCE_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_compliance"}),
-    StaffRole.COST_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_cost"}),
+    StaffRole.SECURITY_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.decide_review"}),
+    StaffRole.COMPLIANCE_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.decide_review"}),
+    StaffRole.COST_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.decide_review"}),
     StaffRole.CONTROLLER: frozenset(_SEE_COSTS | {"tenants.export_cost", "billing.view_quarantinedevent"}),
     StaffRole.AUDITOR: frozenset(
         _SEE_REQUESTS

@@ -197,7 +197,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
 
     def get_queryset(self) -> QuerySet[AccessRequest]:
         decisions = ReviewDecision.objects.across_tenants().select_related("reviewer").order_by("at")
-        reviews = Review.objects.across_tenants().order_by("due_at", "pk")
+        reviews = Review.objects.across_tenants().select_related("track").order_by("due_at", "pk")
         return (
             super()
             .get_queryset()
@@ -257,8 +257,10 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         """Decide one track. A rejection needs a comment."""
         access_request = self.get_object()
         track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
-        visible = Review.objects.visible_to(request.user).filter(access_request=access_request, track=track)
-        review = visible.first() or Review(track=track)
+        visible = Review.objects.visible_to(request.user).filter(
+            access_request=access_request, track__code=track
+        )
+        review = visible.first() or Review(track_id=track)
         review.access_request = access_request
         decide_review.require(signed_in(request), review)
         said = NewReviewSerializer(data=request.data)

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,11 +9,13 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from catalog import database_conflicts, tenant_ends
+        from catalog.first_tracks import make_first_tracks
         from catalog.owned_requests import OpenRequests
         from core import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions import owned_resources
 
+        post_migrate.connect(make_first_tracks, sender=self)
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.impact_wanted.connect(tenant_ends.count_stakes)
         owned_resources.register(OpenRequests())

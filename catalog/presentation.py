@@ -64,9 +64,7 @@ def row_of(access_request: AccessRequest) -> RequestRow:
     """A row of a list. Requires `with_names()` and, for claimable keys, a selected `grant__key`."""
     grant = getattr(access_request, "grant", None)
     key = grant.key if grant else None
-    open_tracks = [
-        r.get_track_display() for r in access_request.reviews.all() if r.state == Review.State.PENDING
-    ]
+    open_tracks = [r.track.label for r in access_request.reviews.all() if r.state == Review.State.PENDING]
     waiting_for = ""
     if access_request.state == AccessRequest.State.PENDING:
         waiting_for = _("%(tracks)s review") % {
@@ -159,7 +157,7 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": day(decision.at)}
         rows.append(
             ReviewRow(
-                label=review.get_track_display(),
+                label=review.track.label,
                 state=state,
                 badge=badge,
                 note=note,
@@ -196,7 +194,7 @@ def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Gra
         .select_related("actor")
         .order_by("-at", "-id")[:100]
     )
-    tracks = {str(review.pk): review.get_track_display().lower() for review in reviews}
+    tracks = {str(review.pk): review.track.label.lower() for review in reviews}
     timeline = []
     for entry in entries:
         if entry.verb in ("review.approved", "review.rejected"):

@@ -49,7 +49,9 @@ class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
         return self.exclude(state="pending")
 
     def with_names(self) -> Self:
-        return self.select_related("tenant", "project", "model", "requested_by").prefetch_related("reviews")
+        return self.select_related("tenant", "project", "model", "requested_by").prefetch_related(
+            "reviews__track"
+        )
 
 
 class GrantQuerySet(TenantQuerySet[OwnedRow]):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -82,17 +81,15 @@ class FactDeclaration:
 
 @dataclass(frozen=True)
 class TrackDeclaration:
-    """One approval step: when a request needs it, who decides it, and how long the decision usually takes."""
+    """One approval step: when a request needs it, and how a new installation begins with it."""
 
-    # A value of `Review.Track`, whose docstring lists the names derived from it.
+    # The code of a row of `Track`, which says who decides it, how many of them, and within which time.
     name: str
     # A sentence that says why a request with these facts needs the track; empty if it does not.
     rule: Callable[[Facts], str]
-    # People with this permission decide the track, and this role gives the permission.
-    permission: str
-    role: StaffRole
-    # Time until a review is due.
-    working_days: int
+    # In a new installation this role decides the track for all tenants and models, within so many working hours.
+    first_role: StaffRole
+    first_due_hours: int
 
 
 def _any_change(then: Any, now: Any) -> bool:
@@ -197,23 +194,20 @@ TRACKS: Final = {
         TrackDeclaration(
             name="security",
             rule=_why_security,
-            permission="catalog.review_security",
-            role=StaffRole.SECURITY_REVIEWER,
-            working_days=2,
+            first_role=StaffRole.SECURITY_REVIEWER,
+            first_due_hours=16,
         ),
         TrackDeclaration(
             name="compliance",
             rule=_why_compliance,
-            permission="catalog.review_compliance",
-            role=StaffRole.COMPLIANCE_REVIEWER,
-            working_days=3,
+            first_role=StaffRole.COMPLIANCE_REVIEWER,
+            first_due_hours=24,
         ),
         TrackDeclaration(
             name="cost",
             rule=_why_cost,
-            permission="catalog.review_cost",
-            role=StaffRole.COST_REVIEWER,
-            working_days=1,
+            first_role=StaffRole.COST_REVIEWER,
+            first_due_hours=8,
         ),
     )
 }
@@ -223,11 +217,10 @@ TRACK_OF_ALL_OTHERS: Final = TRACKS["security"]
 
 @dataclass(frozen=True)
 class NeededReview:
-    """One track, the sentence that explains why it is needed, and how long it usually takes."""
+    """One track, by its code, and the sentence that explains why it is needed."""
 
     track: str
     reason: str
-    working_days: int
 
 
 def needed_reviews(facts: Facts) -> list[NeededReview]:
@@ -235,17 +228,13 @@ def needed_reviews(facts: Facts) -> list[NeededReview]:
     needed = wanted_reviews(facts)
     if not needed:
         reason = _("Another person reviews every request.")
-        needed = [NeededReview(TRACK_OF_ALL_OTHERS.name, reason, TRACK_OF_ALL_OTHERS.working_days)]
+        needed = [NeededReview(TRACK_OF_ALL_OTHERS.name, reason)]
     return needed
 
 
 def wanted_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews that the rules require for these facts; empty if any one reviewer is enough."""
-    return [
-        NeededReview(track.name, reason, track.working_days)
-        for track in TRACKS.values()
-        if (reason := track.rule(facts))
-    ]
+    return [NeededReview(track.name, reason) for track in TRACKS.values() if (reason := track.rule(facts))]
 
 
 def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -286,12 +275,3 @@ def read_facts(said: Any) -> dict[str, Any]:
         for name, value in (said if isinstance(said, Mapping) else {}).items()
         if name in FACTS and FACTS[name].is_readable(value)
     }
-
-
-def due_at(begins: datetime, working_days: int) -> datetime:
-    """The time that is `working_days` after `begins`. Saturdays and Sundays do not count."""
-    moment, left = begins, working_days
-    while left:
-        moment += timedelta(days=1)
-        left -= moment.weekday() < 5
-    return moment

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.facts import notice_of
-from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision, Track
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass, Limit, Project, Tenant
 
@@ -115,6 +115,7 @@ class DecisionSerializer(StrictModelSerializer[ReviewDecision]):
 
 
 class ReviewSerializer(StrictModelSerializer[Review]):
+    track = serializers.CharField(source="track_id", read_only=True, help_text="Code of the track.")
     decisions = DecisionSerializer(many=True, read_only=True)
 
     class Meta:
@@ -198,7 +199,11 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
 
 
 class NewReviewSerializer(StrictSerializer):
-    track = serializers.ChoiceField(Review.Track.choices)
+    track = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Track.objects.all(),
+        help_text="Code of the track, such as `security`.",
+    )
     verdict = serializers.ChoiceField(ReviewDecision.Verdict.choices)
     comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
     facts = serializers.DictField(

@@ -181,7 +181,9 @@ BEGIN
               ('audit_auditpruning', 'SELECT'),
               -- Who may do what by which name: `migrate` writes it. The console puts people into groups, and erases.
               ('auth_permission', 'SELECT'), ('django_content_type', 'SELECT'), ('auth_group_permissions', 'SELECT'),
-              ('accounts_user_user_permissions', 'SELECT, DELETE'), ('guardian_userobjectpermission', 'SELECT, DELETE')
+              ('accounts_user_user_permissions', 'SELECT, DELETE'),
+              -- The right of one person on one object, as on a review scope.
+              ('guardian_userobjectpermission', 'SELECT, INSERT, DELETE')
           ) fixed (relname, rights) ON fixed.relname = c.relname
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
     LOOP

@@ -211,7 +211,10 @@ def _choices_of_detail(name: str) -> Labels:
     return found
 
 
-def _labels_of(field: object) -> dict[Any, Any]:
+def _labels_of(field: Any) -> dict[Any, Any]:
+    if field.remote_field is not None:
+        rows = field.related_model._default_manager.all()
+        return {getattr(row, field.target_field.attname): str(row) for row in rows}
     # A list of choices has them in its `base_field`.
     return dict(getattr(getattr(field, "base_field", field), "flatchoices", ()))
 

@@ -134,7 +134,7 @@ class ReviewFactory(TenantOwnedFactory):
         model = Review
 
     access_request = factory.SubFactory(AccessRequestFactory, tenant=factory.SelfAttribute("..tenant"))
-    track = Review.Track.SECURITY
+    track_id = "security"
     reason = "Every new model is looked at once."
     due_at = factory.LazyFunction(lambda: now() + timedelta(days=1))
 

@@ -17,7 +17,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog import rules
-from catalog.models import AccessRequest, CatalogModel, Grant, Review
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, Track
 from catalog.prices import Estimate, monthly_cost
 from catalog.serving import mode_problem
 from core.errors import Conflict
@@ -120,13 +120,17 @@ def raise_access_request(
         if "access_request_one_open" in str(error):
             raise _already_open() from error
         raise
+    tracks = Track.objects.select_related("calendar").in_bulk(
+        [review.track for review in reviews], field_name="code"
+    )
     Review.objects.bulk_create(
         Review(
             tenant=project.tenant,
             access_request=access_request,
-            track=review.track,
+            track=(track := tracks[review.track]),
             reason=review.reason,
-            due_at=rules.due_at(access_request.created_at, review.working_days),
+            quorum=track.quorum,
+            due_at=track.due_at(access_request.created_at),
         )
         for review in reviews
     )

@@ -13,7 +13,7 @@ import audit
 from accounts.models import User
 from catalog import rules
 from catalog.actions.access_requests import facts_of
-from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision, Track
 from catalog.prices import lock_prices, monthly_cost
 from core.stored_words import in_english, retold
 
@@ -37,7 +37,7 @@ def lock_facts(access_request: AccessRequest) -> rules.Facts:
 def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -> str:
     """What the review's track must check again, in words; empty if no fact of the track is worse than `then`."""
     present = facts.as_json()
-    names = rules.worse(review.track, then, present)
+    names = rules.worse(review.track_id, then, present)
     words = [rules.change_in_words(name, then, present) for name in names if name in then]
     if len(words) < len(names):
         words.append(_("Some of the earlier facts are not recorded."))
@@ -62,10 +62,11 @@ def renew_facts(
     """
     before, present = dict(access_request.facts), facts.as_json()
     reviews = {
-        review.track: review
+        review.track_id: review
         for review in Review.objects.across_tenants()
         .filter(access_request=access_request)
-        .select_for_update()
+        .select_related("track__calendar")
+        .select_for_update(of=("self",))
     }
     added: list[Review] = []
     again: list[Review] = []
@@ -91,7 +92,7 @@ def renew_facts(
     access_request.rule_version = rules.VERSION
     access_request.rule_trace = [
         *access_request.rule_trace,
-        *({"track": one.track, "reason": one.reason, "round": one.round} for one in [*added, *again]),
+        *({"track": one.track_id, "reason": one.reason, "round": one.round} for one in [*added, *again]),
     ]
     access_request.save(
         update_fields=["facts", "expected_monthly_cost", "currency", "rule_version", "rule_trace"]
@@ -101,8 +102,8 @@ def renew_facts(
         actor=by,
         subject=access_request,
         changes=audit.difference(before, present, sorted(present)),
-        tracks_added=[review.track for review in added],
-        tracks_asked_again=[review.track for review in again],
+        tracks_added=[review.track_id for review in added],
+        tracks_asked_again=[review.track_id for review in again],
         rule_version=rules.VERSION,
     )
     return added + again
@@ -112,7 +113,7 @@ def notice_of(reviews: list[Review]) -> str:
     """A notice about reviews that are new, or needed again, since the request was made; empty if there are none."""
     return " ".join(
         _("Now needs a %(track)s review: %(reason)s")
-        % {"track": review.get_track_display().lower(), "reason": retold(review.reason)}
+        % {"track": review.track.label.lower(), "reason": retold(review.reason)}
         for review in reviews
         if review.opened_by_facts and review.state == Review.State.PENDING
     )
@@ -139,12 +140,14 @@ def _add(
 ) -> Review:
     names = [name for name in rules.worse(wanted.track, before, present) if name in before]
     changed = " ".join(rules.change_in_words(name, before, present) for name in names)
+    track = Track.objects.select_related("calendar").get(code=wanted.track)
     return Review.objects.create(
         tenant=access_request.tenant,
         access_request=access_request,
-        track=wanted.track,
+        track=track,
         reason=f"{wanted.reason} {changed}".strip()[:300],
-        due_at=rules.due_at(now(), wanted.working_days),
+        quorum=track.quorum,
+        due_at=track.due_at(now()),
         opened_by_facts=True,
     )
 
@@ -153,6 +156,8 @@ def _ask_again(review: Review, reason: str) -> Review:
     review.round += 1
     review.state, review.decided_at = Review.State.PENDING, None
     review.reason, review.opened_by_facts = reason[:300], True
-    review.due_at = rules.due_at(now(), rules.TRACKS[review.track].working_days)
-    review.save(update_fields=["round", "state", "decided_at", "reason", "opened_by_facts", "due_at"])
+    review.quorum, review.due_at = max(review.quorum, review.track.quorum), review.track.due_at(now())
+    review.save(
+        update_fields=["round", "state", "decided_at", "reason", "opened_by_facts", "quorum", "due_at"]
+    )
     return review

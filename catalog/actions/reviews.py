@@ -23,6 +23,7 @@ from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
 from core.names import read_prose
@@ -37,18 +38,11 @@ class _FactsChanged(Exception):
     """The track's facts are worse than those that the request shows, so nothing is decided."""
 
 
-def tracks_decided_by(user: User) -> list[str]:
-    """The tracks that `user` may decide."""
-    return [track.name for track in rules.TRACKS.values() if user.has_perm(track.permission)]
-
-
-def _permission_for(by: User, review: Review) -> str:
-    """The permission of the review's track, or of any track if the review does not name an existing one yet."""
-    track = review.track if review.track in rules.TRACKS else [*tracks_decided_by(by), *rules.TRACKS][0]
-    return rules.TRACKS[track].permission
-
-
-def _require_second_person(by: User, review: Review) -> None:
+def _require_scope_and_second_person(by: User, review: Review) -> None:
+    if not may_decide(by, review):
+        raise PermissionDenied(
+            _("Other people decide these reviews: none of your review scopes covers this one.")
+        )
     if reason := why_not_decide(by, review.access_request):
         raise PermissionDenied(reason)
     if settings.APPROVALS_NEED_SECOND_FACTOR:
@@ -71,13 +65,7 @@ def _require_open(by: User | None, review: Review) -> None:
         )
 
 
-@action(
-    Review,
-    permission=[track.permission for track in rules.TRACKS.values()],
-    which=_permission_for,
-    rule=_require_second_person,
-    state=_require_open,
-)
+@action(Review, permission=DECIDE, rule=_require_scope_and_second_person, state=_require_open)
 @conflicts_of_database()
 def decide_review(
     pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: Mapping[str, Any] | None = None
@@ -99,8 +87,8 @@ def decide_review(
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
-        PermissionDenied: `by` may not decide this track, made the request, can or could act for the service account
-            that made it, or signed in without the second factor that approvals need here.
+        PermissionDenied: no scope of `by` covers the review, or `by` made the request, can or could act for the
+            service account that made it, or signed in without the second factor that approvals need here.
         Conflict: the review or the request is decided, `by` has already decided here, the facts are worse than shown,
             or the request is no longer allowed (the model was retired, the tenant suspended, a data class
             lowered).
@@ -140,7 +128,7 @@ def _decide_review(
         "review.approved" if is_approval else "review.rejected",
         actor=by,
         subject=review,
-        track=review.track,
+        track=review.track_id,
         request=str(access_request.pk),
         comment=comment,
         facts=facts.as_json(),
@@ -189,7 +177,7 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
         constraint = constraint_of(error)
         if constraint == "review_decision_one_per_person":
             raise Conflict(_("You have already decided this review."), code="already_decided") from error
-        # The reviewer lost the staff role in the meantime.
+        # The reviewer lost the staff role or the scope in the meantime.
         if constraint == "review_decision_by_reviewers":
             raise PermissionDenied(_("You may no longer decide these reviews.")) from error
         # The trigger also sees changes made after the check above.

@@ -24,7 +24,6 @@ from catalog import rules
 from catalog.actions import decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
-from catalog.actions.reviews import tracks_decided_by
 from catalog.evidence import evidence_of
 from catalog.forms import DecisionForm
 from catalog.models import (
@@ -32,9 +31,11 @@ from catalog.models import (
     Grant,
     RequestDelegate,
     Review,
+    Track,
 )
 from catalog.presentation import limit_facts
 from catalog.review_queue import waiting_for
+from catalog.review_scopes import may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
@@ -96,6 +97,7 @@ class ReviewAdmin(ReadOnlyAdmin):
     list_filter = [QueueFilter, "track"]
     list_select_related = [
         "tenant",
+        "track",
         "access_request__model",
         "access_request__project",
         "access_request__requested_by",
@@ -105,7 +107,7 @@ class ReviewAdmin(ReadOnlyAdmin):
     ordering = ["due_at", "pk"]
 
     def empty_words(self, request: HttpRequest) -> dict[str, Any]:
-        if not tracks_decided_by(signed_in(request)):
+        if not tracks_decided_by(signed_in(request)).exists():
             text = _("Your role decides no reviews. “All open” shows those that wait for reviewers.")
             return {"title": _("No reviews wait for you"), "text": text}
         text = _("Requests that need a review by you appear here, the most urgent first.")
@@ -194,7 +196,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             "access_request": access_request,
             "form": form,
             "why_not": why_not_decide(signed_in(request), access_request),
-            "may_decide": review.track in tracks_decided_by(signed_in(request)),
+            "may_decide": may_decide(signed_in(request), review),
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,
         }
@@ -291,7 +293,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     @display(description=_("rules applied"))
     def applied(self, access_request: AccessRequest) -> str:
         """Which rule asked for which review, and why; rules that facts changed later stand at the end."""
-        tracks = dict(Review.Track.choices)
+        tracks = {track.code: track.label for track in Track.objects.all()}
         rows = (
             (tracks.get(one.get("track"), one.get("track")), retold(str(one.get("reason", ""))))
             for one in access_request.rule_trace

@@ -12,9 +12,9 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from catalog import rules
 from catalog.models import AccessRequest, Review, ReviewDecision
 from catalog.review_queue import waiting_for
+from catalog.review_scopes import DECIDE
 from core.counting import count_of, number_of
 from core.home import Content, Need, Reader, Site, home_block
 from core.page_parts import Badge
@@ -55,7 +55,7 @@ class ReviewQueue:
 @home_block(
     Site.STAFF,
     order=10,
-    permissions=[track.permission for track in rules.TRACKS.values()],
+    permissions=[DECIDE],
     template="catalog/home/_reviews.html",
 )
 def review_queue(reader: Reader) -> Content:
@@ -67,7 +67,7 @@ def review_queue(reader: Reader) -> Content:
         ReviewLine(
             model=review.access_request.model.title,
             project=review.access_request.project.name,
-            track=review.get_track_display(),
+            track=review.track.label,
             tenant=review.tenant.name,
             due_at=review.due_at,
             is_late=review.due_at < moment,
@@ -135,7 +135,7 @@ _VERDICTS: Final = {
 @home_block(
     Site.STAFF,
     order=12,
-    permissions=[track.permission for track in rules.TRACKS.values()],
+    permissions=[DECIDE],
     template="catalog/home/_decisions.html",
 )
 def own_decisions(reader: Reader) -> Content:
@@ -149,7 +149,7 @@ def own_decisions(reader: Reader) -> Content:
             model=decision.review.access_request.model.title,
             project=decision.review.access_request.project.name,
             tenant=decision.tenant.name,
-            track=decision.review.get_track_display(),
+            track=decision.review.track.label,
             badge=_VERDICTS[ReviewDecision.Verdict(decision.verdict)],
             at=decision.at,
             url=reverse("admin:catalog_review_change", args=[decision.review_id]),

@@ -2,6 +2,7 @@
 
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.models.requests import AccessRequest, Grant, RequestDelegate, Review, ReviewDecision
+from catalog.models.tracks import ReviewScope, Track, WorkingCalendar
 
 __all__ = [
     "PUBLIC_NAME",
@@ -14,4 +15,7 @@ __all__ = [
     "RequestDelegate",
     "Review",
     "ReviewDecision",
+    "ReviewScope",
+    "Track",
+    "WorkingCalendar",
 ]

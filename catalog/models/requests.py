@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import REVIEWERS
 from catalog.models.offered import CatalogModel
+from catalog.models.tracks import FIRST_NAMES, Track
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
 from core.errors import Conflict
 from core.ids import uuid7
@@ -27,7 +28,7 @@ _REQUEST = StoredLabel("catalog.accessrequest", _("%(model)s for %(project)s"))
 _REVIEW = StoredLabel(
     "catalog.review",
     _("%(track)s review of %(request)s"),
-    track=of_choices(lambda: Review.Track.choices),
+    track=of_choices(lambda: list(FIRST_NAMES.items())),
     request=lambda stored: retold_label("catalog.accessrequest", stored),
 )
 _GRANT = StoredLabel("catalog.grant", pgettext_lazy("grant", "%(model)s for %(project)s"))
@@ -119,17 +120,6 @@ class AccessRequest(TenantOwned):
 class Review(TenantOwned):
     """One track of a request: what must be decided, by whom, and why the review is needed."""
 
-    class Track(models.TextChoices):
-        """The approval steps; TRACKS of catalog/rules.py declares each.
-
-        Two names follow from a track. The permission to decide it is `review_{track}` (a trigger of
-        catalog/migrations/0005_four_eyes.py checks it), and the staff role that has it is `{track}-reviewer`.
-        """
-
-        SECURITY = "security", _("Security")
-        COMPLIANCE = "compliance", _("Compliance")
-        COST = "cost", pgettext_lazy("track", "Cost")
-
     class State(models.TextChoices):
         PENDING = "pending", _("In review")
         APPROVED = "approved", _("Approved")
@@ -142,7 +132,14 @@ class Review(TenantOwned):
     access_request = models.ForeignKey(
         AccessRequest, models.CASCADE, verbose_name=_("access request"), related_name="reviews"
     )
-    track = models.CharField(_("track"), max_length=12, choices=Track)
+    track = models.ForeignKey(
+        Track,
+        models.PROTECT,
+        to_field="code",
+        db_column="track",
+        verbose_name=_("track"),
+        related_name="reviews",
+    )
     reason = models.CharField(_("reason"), max_length=300)  # the rule's sentence
     quorum = models.PositiveSmallIntegerField(_("approvals needed"), default=1)
     # Decisions of earlier rounds do not count.
@@ -157,11 +154,6 @@ class Review(TenantOwned):
     class Meta(TenantOwned.Meta):
         verbose_name = _("review")
         verbose_name_plural = _("reviews")
-        permissions = [
-            ("review_security", "Decide security reviews"),
-            ("review_compliance", "Decide compliance reviews"),
-            ("review_cost", "Decide cost reviews"),
-        ]
         constraints = [
             UniqueConstraint(fields=["access_request", "track"], name="review_one_per_track"),
             UniqueConstraint(fields=["tenant", "id"], name="review_of_tenant"),
@@ -173,7 +165,7 @@ class Review(TenantOwned):
         indexes = [Index(fields=["state", "due_at"], name="review_queue")]
 
     def __str__(self) -> str:
-        return _REVIEW(track=self.get_track_display(), request=self.access_request)
+        return _REVIEW(track=self.track.label, request=self.access_request)
 
 
 class ReviewDecision(TenantOwned):

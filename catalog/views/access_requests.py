@@ -18,7 +18,7 @@ from django.utils.translation import ngettext, pgettext
 from django.views.generic import DetailView, TemplateView
 
 from accounts.permissions import signed_in
-from catalog import presentation, rules
+from catalog import presentation
 from catalog.access import accesses
 from catalog.actions import (
     Preview,
@@ -28,7 +28,7 @@ from catalog.actions import (
 )
 from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
-from catalog.models import AccessRequest, CatalogModel, Review
+from catalog.models import AccessRequest, CatalogModel, Review, Track
 from catalog.querysets import AccessRequestQuerySet
 from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
 from core.choices import pick_field
@@ -140,7 +140,10 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
     if preview is None:
         return None
     estimate = preview.estimate
-    due = [rules.due_at(now(), review.working_days) for review in preview.reviews]
+    tracks = Track.objects.select_related("calendar").in_bulk(
+        [review.track for review in preview.reviews], field_name="code"
+    )
+    due = [track.due_at(now()) for track in tracks.values()]
     return PreviewWords(
         cost=estimate.amount if estimate else None,
         low=estimate.low if estimate else None,
@@ -153,12 +156,9 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
         problems=list(preview.problems.values()),
         reviews=[
             {
-                "label": Review.Track(review.track).label,
+                "label": tracks[review.track].label,
                 "why": review.reason,
-                "usual": ngettext(
-                    "within %(n)s working day", "within %(n)s working days", review.working_days
-                )
-                % {"n": review.working_days},
+                "usual": tracks[review.track].usual_time,
             }
             for review in preview.reviews
         ],
@@ -292,9 +292,7 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Acce
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         open_tracks = [
-            review.get_track_display()
-            for review in self.object.reviews.all()
-            if review.state == Review.State.PENDING
+            review.track.label for review in self.object.reviews.all() if review.state == Review.State.PENDING
         ]
         return super().get_context_data(**kwargs) | {
             "facts": [

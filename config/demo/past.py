@@ -20,7 +20,7 @@ from billing.demo_rule import DEMO_MODELS, DEMO_TENANTS
 from billing.models import UsageImport
 from catalog import rules
 from catalog.actions.access_requests import facts_of
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision, Track
 from catalog.prices import monthly_cost
 from config.demo.people import PEOPLE
 from core.secrets import digest, new_key_secret, visible_prefix
@@ -60,7 +60,7 @@ def load_past(begins: datetime) -> None:
         track.name: User.objects.get(email=person.email)
         for track in rules.TRACKS.values()
         for person in PEOPLE
-        if person.role == track.role
+        if person.role == track.first_role
     }
     for row in DEMO_TENANTS:
         tenant = Tenant.objects.get(slug=row.slug)
@@ -97,6 +97,7 @@ def _approved(
     facts = facts_of(project, model, data_class, estimate)
     with in_english():
         needed = rules.needed_reviews(facts)
+    tracks = Track.objects.select_related("calendar").in_bulk(field_name="code")
     asked_at = now() - timedelta(days=1)
     request = AccessRequest.objects.create(
         tenant=tenant,
@@ -117,10 +118,10 @@ def _approved(
         review = Review.objects.create(
             tenant=tenant,
             access_request=request,
-            track=one.track,
+            track=tracks[one.track],
             reason=one.reason,
             created_at=asked_at,
-            due_at=rules.due_at(asked_at, one.working_days),
+            due_at=tracks[one.track].due_at(asked_at),
         )
         ReviewDecision.objects.create(
             tenant=tenant,

@@ -13,11 +13,11 @@ def test_a_staff_role_answers_for_every_tenant(operator, lab):
 
 
 def test_who_is_no_longer_staff_reviews_nothing(security_reviewer):
-    assert security_reviewer.has_perm("catalog.review_security")
+    assert security_reviewer.has_perm("catalog.decide_review")
     security_reviewer.is_staff = False
     security_reviewer.save()
     former = User.objects.get(pk=security_reviewer.pk)
-    assert not former.has_perm("catalog.review_security")
+    assert not former.has_perm("catalog.decide_review")
 
 
 def test_who_is_not_active_may_nothing(operator, lab):

@@ -47,7 +47,7 @@ def active_key(world, actor):
 def review(track):
     def review(world, actor):
         return ReviewFactory(
-            tenant=world.tenant, access_request=somebodys_request(world, actor), track=Review.Track(track)
+            tenant=world.tenant, access_request=somebodys_request(world, actor), track_id=track
         )
 
     return review

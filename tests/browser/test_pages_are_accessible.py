@@ -81,7 +81,7 @@ def ask(house, *, withdraw=False):
 def decide(house, access_request, verdict, comment):
     for review in Review.objects.in_tenant(house.tenant).filter(access_request=access_request):
         decide_review(
-            review.pk, by=house.people[f"{review.track}-reviewer"], verdict=verdict, comment=comment
+            review.pk, by=house.people[f"{review.track_id}-reviewer"], verdict=verdict, comment=comment
         )
 
 

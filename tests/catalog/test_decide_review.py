@@ -146,8 +146,12 @@ def test_a_refusal_needs_a_reason_ends_the_request_and_frees_the_other_reviewers
 
 def test_a_track_is_decided_by_its_own_reviewers(ask, review_of, cost_reviewer, operator, stranger, owner):
     asked = ask()
-    for other in (cost_reviewer, operator, owner):
-        with pytest.raises(PermissionDenied, match="decide security reviews"):
+    for other, why in (
+        (cost_reviewer, "none of your review scopes"),
+        (operator, "does not allow you to decide reviews"),
+        (owner, "does not allow you to decide reviews"),
+    ):
+        with pytest.raises(PermissionDenied, match=why):
             decide_review(review_of(asked).pk, by=other, verdict="approve")
     with pytest.raises(Review.DoesNotExist):
         decide_review(review_of(asked).pk, by=stranger, verdict="approve")

@@ -152,9 +152,9 @@ def test_a_token_that_ended_before_it_was_asked_bars_nobody(lab, project, priced
         "UPDATE auth_permission SET codename = 'idle' WHERE codename = 'manage_tokens'",
         "UPDATE django_content_type SET model = 'idle' WHERE model = 'tenant'",
         "INSERT INTO auth_group_permissions (group_id, permission_id) SELECT g.id, p.id FROM auth_group g, "
-        "auth_permission p WHERE g.name = 'cost-reviewer' AND p.codename = 'review_security'",
+        "auth_permission p WHERE g.name = 'auditor' AND p.codename = 'decide_review'",
         "INSERT INTO accounts_user_user_permissions (user_id, permission_id) SELECT u.id, p.id FROM accounts_user u, "
-        "auth_permission p WHERE p.codename = 'review_security'",
+        "auth_permission p WHERE p.codename = 'decide_review'",
         "DELETE FROM auth_permission WHERE codename = 'manage_tokens'",
     ],
 )

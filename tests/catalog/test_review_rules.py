@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from catalog.rules import Facts, due_at, needed_reviews
+from catalog.rules import Facts, needed_reviews
 
 HARMLESS = Facts(
     is_new_to_project=True,
@@ -38,9 +37,3 @@ def test_the_rules_choose_the_tracks_and_say_why(what_differs, tracks):
     needed = needed_reviews(replace(HARMLESS, **what_differs))
     assert [review.track for review in needed] == tracks
     assert all(review.reason.endswith(".") for review in needed)
-
-
-def test_a_review_is_due_on_a_working_day():
-    friday = datetime(2026, 11, 20, 9, tzinfo=UTC)
-    assert due_at(friday, 1) == datetime(2026, 11, 23, 9, tzinfo=UTC)
-    assert due_at(friday, 3) == datetime(2026, 11, 25, 9, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Tracks and facts are declared once, and whatever carries a track's name agrees with its declaration."""
+"""Tracks are rows, with a first set that the rules name; facts are declared once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.utils.translation import override
+from guardian.shortcuts import remove_perm
 
-from accounts.permissions import WORDS
 from accounts.roles import REVIEWERS, STAFF_PERMISSIONS, StaffRole
 from catalog.actions import decide_review
-from catalog.models import Review
+from catalog.models import ReviewScope, Track
+from catalog.review_scopes import DECIDE, scopes_of
 from catalog.rules import FACTS, TRACKS, Facts, change_in_words, worse
+from tests.factories import staff
 
 CATALOG_PAGE = Path(__file__).parents[2] / "docs" / "catalog.md"
 NOW = {
@@ -33,42 +37,56 @@ SAID = {
 }
 
 
-def declared_permissions():
-    """`review_*` in `Meta.permissions` of the catalog's models."""
-    return {
-        f"catalog.{codename}"
-        for model in apps.get_app_config("catalog").get_models()
-        for codename, _ in model._meta.permissions
-        if codename.startswith("review_")
+@pytest.mark.django_db
+def test_every_track_that_the_rules_name_is_a_row_that_its_first_role_decides_everywhere():
+    assert set(Track.objects.values_list("code", flat=True)) == set(TRACKS)
+    assert all(name == declared.name for name, declared in TRACKS.items())
+    for declared in TRACKS.values():
+        [scope] = ReviewScope.objects.filter(track__code=declared.name)
+        assert (scope.tenant, scope.model) == (None, None)
+        decides = {role for role in StaffRole if may_decide_everything(staff(role), scope)}
+        assert decides == {declared.first_role}
+
+
+def may_decide_everything(person, scope):
+    return scopes_of(person).filter(pk=scope.pk).exists()
+
+
+def test_reviewers_and_nobody_else_take_part_in_reviews():
+    assert {declared.first_role for declared in TRACKS.values()} == REVIEWERS
+    assert {role for role, held in STAFF_PERMISSIONS.items() if DECIDE in held} == REVIEWERS
+    assert decide_review.permissions == (DECIDE,)
+
+
+def test_the_catalog_page_names_every_track_with_its_first_due_time():
+    days = re.findall(r"^\| (\w+) \| .* \| (\d+) working days? \|$", CATALOG_PAGE.read_text(), re.MULTILINE)
+    assert {name: int(number) * 8 for name, number in days} == {
+        declared.name: declared.first_due_hours for declared in TRACKS.values()
     }
 
 
-def test_every_track_of_a_review_is_declared_and_no_other():
-    assert list(TRACKS) == Review.Track.values
-    assert all(name == track.name for name, track in TRACKS.items())
+@pytest.mark.django_db
+@pytest.mark.as_owner
+def test_migrate_leaves_alone_what_operators_have_made_of_a_track():
+    group = Group.objects.get(name="security-reviewer")
+    scope = ReviewScope.objects.get(track__code="security")
+    remove_perm(DECIDE, group, scope)
+    Track.objects.filter(code="security").update(name="Information security", quorum=2, due_hours=4)
+    call_command("migrate", verbosity=0)
+    track = Track.objects.get(code="security")
+    assert (track.label, track.quorum, track.due_hours) == ("Information security", 2, 4)
+    assert list(ReviewScope.objects.filter(track=track)) == [scope]
+    assert not scopes_of(staff("security-reviewer")).exists()
 
 
-@pytest.mark.parametrize("name", Review.Track.values)
-def test_a_track_has_its_permission_which_only_its_role_has(name):
-    track = TRACKS[name]
-    assert track.permission == f"catalog.review_{name}"
-    assert track.role == StaffRole(f"{name}-reviewer")
-    assert track.permission in declared_permissions(), "add it to Review.Meta.permissions"
-    assert {role for role, held in STAFF_PERMISSIONS.items() if track.permission in held} == {track.role}
-    assert track.permission in WORDS, "say it in accounts/permissions.py"
-
-
-def test_reviewers_and_their_permissions_are_those_of_the_tracks():
-    permissions = {track.permission for track in TRACKS.values()}
-    assert {track.role for track in TRACKS.values()} == REVIEWERS
-    assert declared_permissions() == permissions
-    assert set(decide_review.permissions) == permissions
-
-
-def test_the_catalog_page_names_every_track_with_its_working_days():
-    days = re.findall(r"^\| (\w+) \| .* \| (\d+) working days? \|$", CATALOG_PAGE.read_text(), re.MULTILINE)
-    assert dict(days) == {track.name: str(track.working_days) for track in TRACKS.values()}
-    assert all(track.working_days >= 1 for track in TRACKS.values())
+@pytest.mark.django_db
+def test_a_track_that_nobody_renamed_has_its_name_in_the_language_of_the_page():
+    track = Track.objects.get(code="cost")
+    with override("zh-hans"):
+        assert track.label == "成本"
+    track.name = "Money"
+    with override("zh-hans"):
+        assert track.label == "Money"
 
 
 def test_every_fact_is_declared_and_looked_at_and_every_track_looks_at_one():

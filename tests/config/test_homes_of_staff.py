@@ -86,7 +86,7 @@ def test_a_reviewer_reads_the_numbers_of_their_own_tracks(home, lab, security_re
     oldest = review(lab, timedelta(hours=-30))
     review(lab, timedelta(hours=3))
     review(lab, timedelta(days=3))
-    review(lab, timedelta(days=-3), track="compliance")
+    review(lab, timedelta(days=-3), track_id="compliance")
     # Of four eyes.
     own = AccessRequestFactory(tenant=lab, requested_by=security_reviewer)
     ReviewFactory(tenant=lab, access_request=own)

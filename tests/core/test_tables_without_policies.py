@@ -15,6 +15,7 @@ NO_WALL = {
         "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
         "deployments_routefallback", "deployments_target", "deployments_targetaddress",
+        "catalog_workingcalendar", "catalog_track",
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "gateway_signingkey",

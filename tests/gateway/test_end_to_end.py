@@ -154,7 +154,7 @@ def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(runn
         limits={"requests_per_minute": "3"},
     )
     for review in Review.objects.in_tenant(project.tenant).filter(access_request=asked):
-        decide_review(review.pk, by=staff(f"{review.track}-reviewer"), verdict="approve", comment="Fine.")
+        decide_review(review.pk, by=staff(f"{review.track_id}-reviewer"), verdict="approve", comment="Fine.")
     key = ApiKey.objects.in_tenant(project.tenant).get()
     _, secret = claim_api_key(key.pk, by=developer)
     running_stack.acknowledged()

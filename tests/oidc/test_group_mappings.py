@@ -128,11 +128,11 @@ def test_a_group_gives_and_takes_a_staff_role(db):
     mapping("reviewers", staff_role="security-reviewer")
     user = follow(in_groups("reviewers"))
     assert user.staff_roles == {"security-reviewer"}
-    assert user.has_perm("catalog.review_security")
+    assert user.has_perm("catalog.decide_review")
     in_groups(user=user)
     user = follow(user)
     assert not user.is_staff
-    assert not user.has_perm("catalog.review_security")
+    assert not user.has_perm("catalog.decide_review")
     assert not StaffRoleAssignment.objects.exists()
 
 

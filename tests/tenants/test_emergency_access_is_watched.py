@@ -62,7 +62,7 @@ class TestFourEyes:
 
     def approve(self, asked):
         for review in Review.objects.in_tenant(asked.tenant).filter(access_request=asked):
-            decide_review(review.pk, by=staff(f"{review.track}-reviewer"), verdict="approve")
+            decide_review(review.pk, by=staff(f"{review.track_id}-reviewer"), verdict="approve")
 
     def test_a_request_is_approved_later_and_its_key_waits_for_the_tenants_people(
         self, browser, access, asked, lab, developer

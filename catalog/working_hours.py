@@ -1,0 +1,57 @@
+"""When a review is due: working hours of a calendar, counted from a moment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Final
+
+from core.local_days import zone_named
+
+# A calendar whose days are all holidays ends the search here.
+LONGEST_SEARCH: Final = timedelta(days=4000)
+
+
+@dataclass(frozen=True)
+class WorkingHours:
+    """The hours in which people work: on these days of the week, from `opens` to `closes`, but not on holidays."""
+
+    # An IANA name; see core.local_days.
+    time_zone: str
+    opens: time
+    # After `opens`, on the same day.
+    closes: time
+    # Monday is 1, Sunday 7 (ISO 8601).
+    weekdays: Collection[int]
+    holidays: Collection[date] = ()
+
+    @property
+    def per_day(self) -> timedelta:
+        """How long a working day is by the clock on the wall."""
+        return datetime.combine(date.min, self.closes) - datetime.combine(date.min, self.opens)
+
+    def after(self, begins: datetime, working: timedelta) -> datetime:
+        """The moment at which `working` time has passed since `begins`, in UTC.
+
+        Time outside working hours does not count. On a day when the clock changes within them, the day is as long as
+        it really is. Raises ValueError if the calendar has no working hours in the next ten years.
+        """
+        zone = zone_named(self.time_zone)
+        moment, left = begins.astimezone(UTC), working
+        day = begins.astimezone(zone).date()
+        last = day + LONGEST_SEARCH
+        while day <= last:
+            if day.isoweekday() in self.weekdays and day not in self.holidays:
+                opens, closes = self._span(day, zone)
+                moment = max(moment, opens)
+                if moment < closes:
+                    if left <= closes - moment:
+                        return moment + left
+                    left -= closes - moment
+            day += timedelta(days=1)
+        raise ValueError("A calendar without working hours has no due times.")
+
+    def _span(self, day: date, zone: tzinfo) -> tuple[datetime, datetime]:
+        opens, closes = (datetime.combine(day, at, zone).astimezone(UTC) for at in (self.opens, self.closes))
+        return opens, max(opens, closes)
