@@ -6,7 +6,9 @@ from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
@@ -39,7 +41,10 @@ class ProviderPage:
 
     # First what the page is opened for.
     shown_fieldsets = [
-        (None, {"fields": ["service", "last_test", "refreshed", "all_models", "routes", "managed_by"]}),
+        (
+            None,
+            {"fields": ["service", "last_test", "key_in_use", "refreshed", "all_models", "routes", "managed_by"]},
+        ),
         (
             gettext_lazy("How it is reached"),
             {
@@ -66,6 +71,22 @@ class ProviderPage:
             return _("never tested")
         found = provider.fault or _("reached, %(ms)d ms") % {"ms": provider.answered_in_ms or 0}
         return f"{found} · {ago(provider.tested_at)}"
+
+    @display(description=gettext_lazy("Credential in use"))
+    def key_in_use(self, provider: Provider) -> str:
+        newest = provider.credentials.in_force(now()).first()
+        if newest is None and provider.credentials.exists():
+            return _("Each has ended, so gateways send it no calls. Enter a new one.")
+        if newest is None:
+            return _("none")
+        # Only the newest has no end, unless somebody has ended it.
+        if newest.valid_until is None:
+            return newest.label
+        ends = date_format(localtime(newest.valid_until), "DATETIME_FORMAT")
+        return _("%(credential)s, until %(ends)s and no longer. Enter a new one before.") % {
+            "credential": newest.label,
+            "ends": ends,
+        }
 
     @display(description=gettext_lazy("List of models read"))
     def refreshed(self, provider: Provider) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.utils.timezone import now
 
-from deployments.models import EgressPolicy, Provider
-from deployments.provider_credentials import credentials_for_gateways
+from deployments.models import EgressPolicy, Provider, ProviderCredential
+from deployments.provider_credentials import clean_credential, credentials_for_gateways
+from deployments.provider_rotation import end_provider_credential, rotate_provider_credential
 from gateway.models import Gateway
 from tests.deployments.provider_stub import GOOD_KEY, WRONG_KEY, serving
-from tests.factories import CatalogModelFactory, ProviderFactory, allow_loopback
+from tests.factories import CatalogModelFactory, ProviderFactory, allow_loopback, credential_of
 
 pytestmark = pytest.mark.django_db
 SENT = {"_form_submitted": "on"}
@@ -103,6 +107,30 @@ def test_pages_say_what_a_quota_does_and_who_may_move_a_provider(desk):
     assert "Gateways send it no more, and use the next target instead" in page(desk, f"{path}/settings/")
     assert "are for people who may manage all providers" in page(desk, f"{path}/settings/")
     assert "but not where calls go: base URL, proxy and private CA" in page(desk, f"{path}/managers/")
+
+
+def test_a_page_says_until_when_there_is_a_credential(desk, operator):
+    """Whoever ends the new one of two has the old one left, with its end."""
+    provider = ProviderFactory()
+    path = f"/admin/deployments/provider/{provider.pk}/change/"
+
+    def said():
+        shown = page(desk, path).partition("Credential in use")[2]
+        return " ".join(re.sub(r"<[^>]*>", " ", shown).split()).partition("List of models read")[0].strip()
+
+    assert said() == "none"
+    first = credential_of(provider, "first-credential-of-ours-0001")
+    assert said() == first.label
+    new = clean_credential("stored", "wrong-credential-of-ours-0002", "")
+    newer = rotate_provider_credential(provider.pk, new, 24, by=operator, is_tested=False)
+    assert said() == newer.label
+    end_provider_credential(newer.pk, by=operator)
+    assert said().startswith(f"{first.label}, until ")
+    assert said().endswith("and no longer. Enter a new one before.")
+    ProviderCredential.objects.update(
+        valid_from=now() - timedelta(days=2), valid_until=now() - timedelta(days=1)
+    )
+    assert said() == "Each has ended, so gateways send it no calls. Enter a new one."
 
 
 def gateway(name, **report):
