@@ -20,7 +20,7 @@ from core.egress.connecting import (
 )
 from core.egress.destinations import Destination, read_proxy_url, read_url
 from core.egress.networks import Networks, check_address, read_networks
-from core.egress.racing import Answered, connected, first_to_answer
+from core.egress.racing import Answered, connected, first_to_answer, head_start_within
 from core.egress.words import EgressRefused, Explained, gettext_noop
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "connected",
     "first_to_answer",
     "gettext_noop",
+    "head_start_within",
     "look_up",
     "read_networks",
     "read_private_ca",

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from core.egress.destinations import Destination
 from core.egress.networks import Address, Networks, check_address
-from core.egress.racing import Answered, connected, first_to_answer
+from core.egress.racing import Answered, connected, first_to_answer, head_start_within
 from core.egress.words import EgressRefused, gettext_noop
 
 # What `getaddrinfo` returns, as far as we use it: texts of addresses.
@@ -103,6 +103,7 @@ async def connect_async(
             addresses,
             lambda address: _connected_as_checked(address, destination.port),
             lambda late: late[1].close(),
+            head_start=head_start_within(timeout_seconds),
         )
         answered.note(place, addresses, address)
         return sock

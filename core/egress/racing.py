@@ -22,6 +22,11 @@ _MOST_REMEMBERED: Final = 1000
 Place: TypeAlias = tuple[str, int]
 
 
+def head_start_within(seconds: float) -> float:
+    """Seconds before the next address is tried, if all have so many together: soon enough for a silent one."""
+    return min(_HEAD_START_SECONDS, seconds / 4)
+
+
 async def first_to_answer(
     addresses: Sequence[str],
     attempt: Callable[[str], Awaitable[Opened]],

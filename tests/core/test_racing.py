@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.egress import EgressRefused, connect_async, read_networks, read_url
-from core.egress.racing import Answered, _families_in_turn, first_to_answer
+from core.egress.racing import Answered, _families_in_turn, first_to_answer, head_start_within
 from tests.silent_address import silent_address
 
 HEAD_START = 0.05
@@ -100,6 +100,10 @@ def test_a_caller_that_gives_up_leaves_nothing():
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
     assert attempts.cancelled == ["a", "b"]
+
+
+def test_the_head_start_leaves_time_for_the_next_address():
+    assert [head_start_within(seconds) for seconds in (60, 1, 0.2)] == [0.25, 0.25, 0.05]
 
 
 def test_families_take_turns():

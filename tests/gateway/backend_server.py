@@ -50,12 +50,14 @@ class Server:
         self.lost.set()
 
 
-async def ask(server, connections, *, host="127.0.0.1", scheme="http", seconds=5.0, **options):
+async def ask(
+    server, connections, *, host="127.0.0.1", scheme="http", seconds=5.0, connect_seconds=5, **options
+):
     return await connections.post(
         f"{scheme}://{host}:{server.port}/v1/x",
         data=b"{}",
         lines=b"x-request-id: 1\r\n",
-        connect_seconds=5,
+        connect_seconds=connect_seconds,
         response_seconds=seconds,
         **options,
     )

@@ -8,7 +8,7 @@ import time
 import pytest
 import uvloop
 
-from core.egress import read_networks
+from core.egress import racing, read_networks
 from gateway.proxy.connections import Connections
 from gateway.proxy.control import Control
 from gateway.proxy.http.pool import Trust
@@ -105,6 +105,20 @@ def test_engines_and_providers_are_reached(run, trust):
     async def scenario(told):
         async with two_addresses(told, HI) as server, Connections(Metrics(), most=10) as connections:
             answer = await ask(server, connections, host=NAME, trust=trust)
+            assert await read_all(answer) == b"hi"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("trust", [None, LOOPBACK])
+def test_a_short_time_to_connect_is_shared_with_the_second_address(run, trust, monkeypatch):
+    # Longer than the connection may take, wherever it is said.
+    monkeypatch.setattr(racing, "_HEAD_START_SECONDS", 4.0)
+    monkeypatch.setitem(racing.first_to_answer.__kwdefaults__, "head_start", 4.0)
+
+    async def scenario(told):
+        async with two_addresses(told, HI) as server, Connections(Metrics(), most=10) as connections:
+            answer = await ask(server, connections, host=NAME, trust=trust, connect_seconds=3)
             assert await read_all(answer) == b"hi"
 
     run(scenario)

@@ -16,12 +16,15 @@ from core.egress.words import gettext_noop
 
 # Bytes of a proxy's answer.
 _LARGEST_ANSWER = 8 * 1024
-# The caller has a shorter limit.
-_LONGEST_SECONDS = 60.0
 
 
 async def connect_outside(
-    to: Destination, proxy_url: str, networks: Networks, answered: Answered | None = None
+    to: Destination,
+    proxy_url: str,
+    networks: Networks,
+    *,
+    timeout_seconds: float = 60.0,
+    answered: Answered | None = None,
 ) -> socket.socket:
     """Open a TCP connection, or a tunnel through a proxy, which then looks the name up.
 
@@ -31,17 +34,18 @@ async def connect_outside(
         to: where the call goes.
         proxy_url: empty for none.
         networks: the networks that an operator has allowed.
+        timeout_seconds: for a connection to it, or to the proxy.
         answered: what earlier connections found out about silent addresses, and this one adds to.
     """
     if not proxy_url:
-        return await connect_async(to, networks, timeout_seconds=_LONGEST_SECONDS, answered=answered)
+        return await connect_async(to, networks, timeout_seconds=timeout_seconds, answered=answered)
     if not to.is_tls:
         raise EgressRefused("scheme", gettext_noop("Only https goes through a proxy."))
     if to.literal is not None:
         # A name is the proxy's business; an address that nobody may reach is not.
         check_address(to.literal, networks)
     proxy = read_proxy_url(proxy_url, networks)
-    sock = await connect_async(proxy, networks, timeout_seconds=_LONGEST_SECONDS, answered=answered)
+    sock = await connect_async(proxy, networks, timeout_seconds=timeout_seconds, answered=answered)
     try:
         await _open_tunnel(sock, f"[{to.host}]:{to.port}" if ":" in to.host else f"{to.host}:{to.port}")
     except BaseException:

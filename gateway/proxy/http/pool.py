@@ -9,7 +9,15 @@ from collections import Counter
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from core.egress import Answered, Destination, EgressRefused, Networks, client_tls, first_to_answer
+from core.egress import (
+    Answered,
+    Destination,
+    EgressRefused,
+    Networks,
+    client_tls,
+    first_to_answer,
+    head_start_within,
+)
 from gateway.proxy.http.backend import BackendConnection
 from gateway.proxy.http.errors import ConnectError, NoRoom
 from gateway.proxy.http.outside import connect_outside
@@ -105,7 +113,7 @@ class Pool:
         connection: BackendConnection | None = None
         try:
             async with asyncio.timeout(seconds):
-                connection = await self._connect(loop, address)
+                connection = await self._connect(loop, address, seconds)
             return connection
         except TimeoutError:
             raise ConnectError("connecting took too long") from None
@@ -126,14 +134,19 @@ class Pool:
         """The number of open connections."""
         return len(self._open)
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop, address: Address) -> BackendConnection:
-        """Connect to the first IP address that answers. Raises OSError if none does."""
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, address: Address, seconds: float
+    ) -> BackendConnection:
+        """Connect to the first IP address that answers, within `seconds`. Raises OSError if none does."""
         if address.trust is not None:
-            return await self._connect_outside(loop, address, address.trust)
+            return await self._connect_outside(loop, address, address.trust, seconds)
         place = address.host, address.port
         found = self._answered.ordered(place, await self._resolve(loop, *place))
         ip, connection = await first_to_answer(
-            found, lambda ip: self._connect_to(loop, address, ip), lambda late: late[1].close()
+            found,
+            lambda ip: self._connect_to(loop, address, ip),
+            lambda late: late[1].close(),
+            head_start=head_start_within(seconds),
         )
         # The next connection does not wait for those that are silent.
         self._answered.note(place, found, ip)
@@ -156,12 +169,14 @@ class Pool:
         return ip, connection
 
     async def _connect_outside(
-        self, loop: asyncio.AbstractEventLoop, address: Address, trust: Trust
+        self, loop: asyncio.AbstractEventLoop, address: Address, trust: Trust, seconds: float
     ) -> BackendConnection:
         """Connect to a provider: only to an address that may be reached, looked up once. Raises OSError."""
         try:
             to = Destination("https" if address.is_tls else "http", address.host, address.port, "")
-            sock = await connect_outside(to, trust.proxy_url, trust.networks, self._answered)
+            sock = await connect_outside(
+                to, trust.proxy_url, trust.networks, timeout_seconds=seconds, answered=self._answered
+            )
             tls = _provider_tls(trust.private_ca) if address.is_tls else None
         except EgressRefused as error:
             raise OSError(str(error)) from error
