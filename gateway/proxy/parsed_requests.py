@@ -18,7 +18,7 @@ from gateway.proxy.evidence import count_dropped
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.media import hides_letters
-from gateway.proxy.tokens import estimate_prompt, estimate_texts, with_margin
+from gateway.proxy.tokens import estimate_texts, estimate_with_media, with_margin
 from gateway.proxy.usage import Reported
 from gateway.proxy.usage_bounds import Bounds, bounds_of
 
@@ -47,6 +47,8 @@ class ParsedRequest(msgspec.Struct):
     # The client wants usage in the stream. The gateway requests it in any case.
     wants_usage: bool = False
     input_estimate: int = 0  # tokens
+    # Of them, those of pictures, sounds and files, which may in fact have only a few.
+    media_estimate: int = 0
     # The number of vectors requested.
     inputs: int = 1
     # The prompt may have more than its text: media, files, the backend's own search.
@@ -130,6 +132,7 @@ class ParsedRequest(msgspec.Struct):
         return bounds_of(
             self.input_estimate,
             with_margin(self.input_estimate),
+            media=self.media_estimate,
             named_output=0 if is_embedding else self.named_output * choices,
             longest_output=route.config.max_output_tokens,
             choices=choices,
@@ -199,7 +202,7 @@ def _any_chat(body: Body) -> ParsedRequest:
 def _look_closely(parsed: ParsedRequest) -> None:
     """Search a body for whatever may be in it."""
     body = parsed.body
-    parsed.input_estimate = estimate_prompt(body, parsed.mode)
+    parsed.input_estimate, parsed.media_estimate = estimate_with_media(body, parsed.mode)
     parsed.may_bring_more = brings_more(body)
     given = body.items_of("input")
     # Otherwise the list holds the token ids of one text.

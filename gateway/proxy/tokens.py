@@ -33,12 +33,17 @@ def with_margin(estimate: int) -> int:
 
 
 def estimate_prompt(body: Body, mode: Mode) -> int:
-    """The approximate number of tokens in the prompt of a chat call, or in the input of an embedding call.
+    """The approximate number of tokens in the prompt of a chat call, or in the input of an embedding call."""
+    return estimate_with_media(body, mode)[0]
+
+
+def estimate_with_media(body: Body, mode: Mode) -> tuple[int, int]:
+    """As `estimate_prompt`, and how many of these tokens are those of media: a small picture may have only a few.
 
     It counts the bytes of the JSON, including names and punctuation, without parsing it.
     """
     if mode == "embedding":
-        return estimate_input(body.raw_of("input") or b"")
+        return estimate_input(body.raw_of("input") or b""), 0
     messages = body.raw_of("messages") or b""
     data_parts = data_bytes = 0
     has_parts = _DATA_NAME.search(body.outline) is not None
@@ -46,12 +51,9 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
         data_parts += 1
         data_bytes += part.end() - part.start()
     beside = sum(body.size_of(name) for name in set(body.names()) if name not in NO_PROMPT)
-    count = body.count_of("messages")
-    return (
-        estimate_text(len(messages) - data_bytes + beside)
-        + _TOKENS_PER_MESSAGE * count
-        + _TOKENS_PER_OTHER_PART * data_parts
-    )
+    texts = estimate_texts(len(messages) - data_bytes + beside, body.count_of("messages"))
+    media = _TOKENS_PER_OTHER_PART * data_parts
+    return texts + media, media
 
 
 def estimate_texts(size: int, messages: int) -> int:

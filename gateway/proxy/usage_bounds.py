@@ -47,6 +47,7 @@ def bounds_of(
     four_bytes_each: int,
     upper: int,
     *,
+    media: int = 0,
     named_output: int,
     longest_output: int | None,
     choices: int,
@@ -59,6 +60,7 @@ def bounds_of(
 
     Args:
         four_bytes_each, upper: estimates of the prompt, at four bytes a token and on the upper side.
+        media: how much of `four_bytes_each` is that of media, of which a small one may have a token.
         named_output: maximum that the client named, for all choices; 0: none.
         longest_output: longest answer of the model; None: unknown.
         choices: number of choices.
@@ -72,7 +74,7 @@ def bounds_of(
     input_most = size + _PROMPT_MARGIN
     return Bounds(
         input_estimate=upper or 1,
-        input_least=four_bytes_each // 16 or 1,
+        input_least=(four_bytes_each - media) // 16 or 1,
         input_bytes=size,
         input_most=input_most if input_most < LARGEST_COUNT else LARGEST_COUNT,
         input_certain=size + _TEMPLATE_MARGIN,

@@ -65,7 +65,7 @@ def parse_responses(raw: bytes) -> ParsedRequest:
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")
     parsed.is_stream = bool(stream)
-    parsed.input_estimate = _estimate(body, given, len(items))
+    parsed.input_estimate, parsed.media_estimate = _estimate(body, given, len(items))
     parsed.may_bring_more = brings_more(body)
     parsed.may_think = any(map(asks_to_think, body.names()))
     parsed.repeated = {name: body.simple(name) for name in _REPEATED if body.raw_of(name) is not None}
@@ -138,12 +138,13 @@ def _check_environment(value: dict[str, Any], path: str) -> None:
         raise _unavailable(f"{path}.environment", "is not available here, except `local`.")
 
 
-def _estimate(body: Body, given: bytes, items: int) -> int:
-    """The approximate number of tokens in the prompt, as `gateway.proxy.tokens` estimates a chat's."""
+def _estimate(body: Body, given: bytes, items: int) -> tuple[int, int]:
+    """The approximate tokens in the prompt, as `gateway.proxy.tokens` estimates a chat's; and in its media."""
     data = [found.end() - found.start() for found in _DATA.finditer(given)] if items else []
     beside = sum(body.size_of(name) for name in set(body.names()) if name not in _NO_PROMPT)
     text = estimate_text(len(given) - sum(data) + beside)
-    return text + _TOKENS_PER_ITEM * items + _TOKENS_PER_OTHER_PART * len(data)
+    media = _TOKENS_PER_OTHER_PART * len(data)
+    return text + _TOKENS_PER_ITEM * items + media, media
 
 
 def _unavailable(param: str, problem: str) -> Refusal:

@@ -8,7 +8,7 @@ from gateway.proxy.dialects.common import malformed
 from gateway.proxy.errors import bad_request
 from gateway.proxy.media import hides_letters
 from gateway.proxy.parsed_requests import ParsedRequest
-from gateway.proxy.tokens import estimate_prompt
+from gateway.proxy.tokens import estimate_with_media
 
 # A file in base64. The words of a document have spaces.
 _FILE = re.compile(rb'"data"\s*:\s*"[A-Za-z0-9+/=_-]{64,}+"')
@@ -34,23 +34,28 @@ def parse_messages(raw: bytes) -> ParsedRequest:
     # With 0, Anthropic only fills its cache.
     if type(most) is not int or not 0 <= most <= LARGEST_OUTPUT:
         raise malformed("max_tokens", f"be a whole number from 0 to {LARGEST_OUTPUT:,}")
+    is_stream = check_stream(body)
+    tokens, media = estimate_messages(body)
     return ParsedRequest(
         model,
         "chat",
         body,
-        is_stream=check_stream(body),
+        is_stream=is_stream,
         wants_usage=True,
         is_messages=True,
-        input_estimate=estimate_messages(body),
+        input_estimate=tokens,
+        media_estimate=media,
         may_bring_more=any(name in body.outline for name in _BRINGS_MORE) or hides_letters(body.outline),
         may_think=body.raw_of("thinking") is not None or body.raw_of("output_config") is not None,
         named_output=most,
     )
 
 
-def estimate_messages(body: Body) -> int:
+def estimate_messages(body: Body) -> tuple[int, int]:
     """The approximate number of tokens in the prompt, as `gateway.proxy.tokens` estimates a chat's: 1,000 for each
-    file in base64 instead of its bytes.
+    file in base64 instead of its bytes; and how many of them are those of files.
     """
     files = [found.end() - found.start() for found in _FILE.finditer(body.raw_of("messages") or b"")]
-    return estimate_prompt(body, "chat") - sum(files) // _BYTES_PER_TOKEN + _TOKENS_PER_FILE * len(files)
+    tokens, others = estimate_with_media(body, "chat")
+    media = _TOKENS_PER_FILE * len(files)
+    return tokens - sum(files) // _BYTES_PER_TOKEN + media, others + media
