@@ -18,6 +18,7 @@ from billing.known_kinds import quantities_of
 from billing.querysets import PriceQuerySet
 from core.ids import uuid7
 from core.stored_labels import StoredLabel
+from core.templatetags.qm import price_exact
 from core.tenant_managers import TenantOwned
 from tenants.models import ApiKey, Project, Tenant
 
@@ -115,7 +116,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return _PRICE(amount=f"{self.per_million.normalize():f} {self.currency}")
+        return _PRICE(amount=price_exact(self.per_million, self.currency))
 
 
 class BillingOwned(TenantOwned):

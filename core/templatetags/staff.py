@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.contrib import admin
@@ -15,6 +16,7 @@ from django.db.models import IntegerField, Model
 from django.http import HttpRequest
 from django.template import Library
 from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from unfold.utils import display_for_label
@@ -148,3 +150,17 @@ def chosen(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "words": ", ".join(str(choice["display"]) for choice in selected),
         "is_everything": bool(choices) and bool(choices[0]["selected"]),
     }
+
+
+_LABEL: Final = re.compile(r'(?<= data-label=")[^"&]')
+_COUNT: Final = re.compile(
+    r'(?P<before>^<td class="field-(?:price_for|scale|added|changed|rows_total|offer_count|spool_pending)[^>]*>)'
+    r"(?P<count>\d+)(?=</td>$)"
+)
+
+
+@register.filter
+def cell(item: str) -> SafeString:
+    """A cell of a list as Unfold writes it, with its name on phones as in the head, and a count in groups of digits."""
+    named = _LABEL.sub(lambda first: first[0].upper(), str(item), count=1)
+    return mark_safe(_COUNT.sub(lambda found: found["before"] + full(int(found["count"])), named))  # noqa: S308  # Unfold escaped it

@@ -8,6 +8,7 @@ from django.utils.translation import override
 
 from core.dates import DASH
 from core.templatetags.qm import close_up
+from core.templatetags.staff import cell
 from privacy.views import _shown
 
 
@@ -29,6 +30,14 @@ def test_a_recorded_time_and_amount_are_written_as_pages_write_them():
     assert _shown("135000.00000000", {}) == "135000.00"
     assert _shown("0.12500000", {}) == "0.125"
     assert _shown("3.14 of 2026-12-30", {}) == "3.14 of 2026-12-30"
+
+
+def test_cells_of_lists_are_named_as_their_columns_and_group_digits():
+    assert cell('<td class="field-price_for" data-label="price for">1000000</td>') == (
+        '<td class="field-price_for" data-label="Price for">1,000,000</td>'
+    )
+    name = '<td class="field-name" data-label="Name">20261130</td>'
+    assert cell(name) == name
 
 
 def test_nothing_stands_between_wan_and_what_is_counted():
