@@ -17,6 +17,7 @@ from billing.suspended import stop_cost_reports
 from catalog.actions import raise_access_request
 from catalog.actions.facts import facts_now, renew_facts
 from catalog.models import AccessRequest, CatalogImport, Grant, Offer, Review
+from catalog.models.tracks import Track
 from core.secrets import new_key_secret
 from core.stored_words import in_english, retold
 from deployments.models import EgressPolicy, Provider, ProviderModel
@@ -121,7 +122,7 @@ def test_what_objects_were_called_is_said_in_the_language_of_the_reader(lab, own
         EmergencyAccess(tenant=lab, opened_by=role.user),
         ConfigRevision(number=7),
         asked,
-        Review(access_request=asked, track="cost"),
+        Review(access_request=asked, track=Track(code="cost", name="Cost")),
         Grant(tenant=lab, project=project, model=model),
         Offer(source_key="m-1", provider="acme"),
         CatalogImport(source="litellm", file_name="prices.json"),
