@@ -19,7 +19,7 @@ from gateway.signing import new_signing_key
 from tenants.actions import add_member
 from tenants.models import ConfigChange
 from tests.browser.conftest import LANGUAGES
-from tests.browser.looking import accessibility_violations, sideways_scroll
+from tests.browser.looking import accessibility_violations, look_again, sideways_scroll
 from tests.factories import (
     ApiKeyFactory,
     CatalogModelFactory,
@@ -155,24 +155,31 @@ def problems_of(page, seen, within=None):
     return problems
 
 
+# A page is loaded once in each language, once in a wide window and once on a phone, and looked at twice.
 @pytest.mark.parametrize(
-    ("theme", "width", "locale"), [("light", 1360, "en"), ("dark", 390, "en"), ("light", 768, "zh-CN")]
+    ("locale", "looks"),
+    [("en", [("light", 1360), ("dark", 390)]), ("zh-CN", [("dark", 390), ("light", 768)])],
+    ids=["en", "zh-CN"],
 )
-def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width, locale):
+def test_no_page_of_staff_hinders_anybody(browser, house, rows, locale, looks):
     found = {}
+    (theme, width), again = looks
     with house.visit(browser, "operator", theme=theme, width=width, locale=locale) as (page, seen):
         for path in ["", *(f"{name}/" for name in LISTS), *PAGES]:
+            look_again(page, theme=theme, width=width)
             page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
             assert page.locator("html").get_attribute("lang") == LANGUAGES[locale]
             found[path] = problems_of(page, seen)
+            look_again(page, theme=again[0], width=again[1])
+            found[path] += problems_of(page, seen)
     assert {path: problems for path, problems in found.items() if problems} == {}
 
 
-@LOOKS
-def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
+def test_no_dialog_of_staff_hinders_anybody(browser, house, rows):
     found = {}
-    with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
+    with house.visit(browser, "operator") as (page, seen):
         for path, *menu, button in DIALOGS:
+            look_again(page, theme="light", width=1360)
             page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
             for name in menu:
                 page.locator("summary", has_text=name).click()
@@ -180,17 +187,22 @@ def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
             page.get_by_role("link", name=re.compile(rf"\b{button}$")).click()
             expect(page.locator("#dialog")).to_be_visible()
             found[f"{path} {button}"] = problems_of(page, seen, within="#dialog")
+            look_again(page, theme="dark", width=390)
+            found[f"{path} {button}"] += problems_of(page, seen, within="#dialog")
     assert {path: problems for path, problems in found.items() if problems} == {}
 
 
-@LOOKS
 @pytest.mark.parametrize("form", PREVIEWED)
-def test_no_preview_of_a_route_hinders_anybody(browser, house, rows, form, theme, width):
-    with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
+def test_no_preview_of_a_route_hinders_anybody(browser, house, rows, form):
+    with house.visit(browser, "operator", theme="dark", width=390) as (page, seen):
         page.goto(f"{house.stack.console}/admin/deployments/route/{rows['route']}/{form}/")
+        assert problems_of(page, seen) == []
+        look_again(page, theme="light", width=1360)
         assert problems_of(page, seen) == []
         page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("button", name="Save")).to_be_visible()
+        assert problems_of(page, seen) == []
+        look_again(page, theme="dark", width=390)
         assert problems_of(page, seen) == []
 
 
