@@ -24,6 +24,13 @@ def test_every_template_compiles(path):
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=str)
+def test_no_line_of_a_template_is_longer_than_reviewers_see(path):
+    """The formatter breaks tags and text at 140 characters, but no comment and no sentence."""
+    lines = source(path).splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > 140] == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
 def test_no_template_has_what_the_content_security_policy_refuses(path):
     text = re.sub(r"\{#.*?#\}", "", source(path), flags=re.S)
     assert not re.search(r"\sstyle=", text), "no style attributes: use a class"
