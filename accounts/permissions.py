@@ -46,6 +46,7 @@ WORDS: Final[dict[str, Any]] = {
     "accounts.assign_staff_role": gettext_lazy("give or take staff roles"),
     "accounts.erase_person": gettext_lazy("export or erase personal data"),
     "catalog.decide_review": gettext_lazy("decide reviews"),
+    "catalog.manage_track": gettext_lazy("manage tracks of reviews"),
     "catalog.publish_model": gettext_lazy("publish models"),
     "billing.publish_price": gettext_lazy("publish prices"),
     "deployments.manage_deployment": gettext_lazy("change deployments"),

@@ -50,6 +50,9 @@ _SEE_REQUESTS = {
     "catalog.view_review",
     "catalog.view_catalogmodel",
     "catalog.view_grant",
+    "catalog.view_track",
+    "catalog.view_reviewscope",
+    "catalog.view_workingcalendar",
     "tenants.view_tenant",
 }
 _SEE_COSTS = {
@@ -100,6 +103,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "billing.publish_price",
             "billing.view_quarantinedevent",
             "catalog.publish_model",
+            "catalog.manage_track",
             "deployments.view_cluster",
             "deployments.view_deployment",
             "deployments.view_route",

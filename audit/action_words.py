@@ -128,6 +128,12 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "provider.tried": _("Provider tried"),
     "review.approved": _("Review approved"),
     "review.rejected": _("Review rejected"),
+    "review_scope.added": _("Review scope added"),
+    "review_scope.deleted": _("Review scope deleted"),
+    "review_scope.person_added": _("Review scope person added"),
+    "review_scope.person_removed": _("Review scope person removed"),
+    "review_scope.role_added": _("Review scope role added"),
+    "review_scope.role_removed": _("Review scope role removed"),
     "revision.undone": _("Revision undone"),
     "route.changed": _("Route changed"),
     "route.degrading_changed": _("Route degrading changed"),
@@ -163,9 +169,12 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "tenant.read_by_staff": _("Tenant read by staff"),
     "tenant.resumed": _("Tenant resumed"),
     "tenant.suspended": _("Tenant suspended"),
+    "track.changed": _("Track changed"),
     "usage.imported": _("Usage imported"),
     "usage_kind.added": _("Usage kind added"),
     "usage_kind.described": _("Usage kind described"),
+    "working_calendar.added": _("Working calendar added"),
+    "working_calendar.changed": _("Working calendar changed"),
 }
 
 # The kinds of objects: the codes up to the dot.
@@ -202,6 +211,7 @@ KINDS: Final[dict[str, str | Promise]] = {
     "project_role": pgettext_lazy("audit", "Project role"),
     "provider": pgettext_lazy("audit", "Provider"),
     "review": pgettext_lazy("audit", "Review"),
+    "review_scope": pgettext_lazy("audit", "Review scope"),
     "revision": pgettext_lazy("audit", "Revision"),
     "route": pgettext_lazy("audit", "Route"),
     "scim_token": pgettext_lazy("audit", "SCIM token"),
@@ -212,8 +222,10 @@ KINDS: Final[dict[str, str | Promise]] = {
     "signing_key": pgettext_lazy("audit", "Signing key"),
     "staff_role": pgettext_lazy("audit", "Staff role"),
     "tenant": pgettext_lazy("audit", "Tenant"),
+    "track": pgettext_lazy("audit", "Track"),
     "usage": pgettext_lazy("audit", "Usage"),
     "usage_kind": pgettext_lazy("audit", "Usage kind"),
+    "working_calendar": pgettext_lazy("audit", "Working calendar"),
 }
 
 

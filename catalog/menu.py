@@ -35,6 +35,9 @@ STAFF = [
     ),
     StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r", is_searched=True),
     StaffEntry("catalog.grant", _("Grants"), "shield-check", REQUESTS, 2),
+    StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
+    StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),
+    StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 10),
     StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),
     StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 1),
 ]  # fmt: skip

@@ -23,7 +23,7 @@ _DECLARED: Final[dict[str, StoredLabel]] = {}
 class StoredLabel:
     """How objects of one model are called. Called with its places, it gives the words in the current language."""
 
-    def __init__(self, model: str, sentence: Promise, **say: Callable[[str], object]) -> None:
+    def __init__(self, model: str, sentence: Promise, /, **say: Callable[[str], object]) -> None:
         """Declare how the objects of a model are called.
 
         Args:

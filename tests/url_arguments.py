@@ -36,7 +36,16 @@ from billing.models import (
     UsageImport,
     UsageKind,
 )
-from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
+from catalog.models import (
+    CatalogImport,
+    Grant,
+    RequestDelegate,
+    Review,
+    ReviewDecision,
+    ReviewScope,
+    Track,
+    WorkingCalendar,
+)
 from core.ids import uuid7
 from deployments.routes import route_of
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping, ScimToken
@@ -206,6 +215,11 @@ ROWS = {
         lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
     ),
     "catalog.requestdelegate": _request_delegate,
+    "catalog.track": lambda lab: Track.objects.get(code="security"),
+    "catalog.workingcalendar": lambda lab: WorkingCalendar.objects.get(),
+    "catalog.reviewscope": lambda lab: ReviewScope.objects.create(
+        track_id="security", tenant=lab.tenant, model=lab.row("catalog.catalogmodel")
+    ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
         tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person

@@ -2,5 +2,15 @@
 
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
 from catalog.admin.reviews import AccessRequestAdmin, GrantAdmin, ReviewAdmin
+from catalog.admin.tracks import ReviewScopeAdmin, TrackAdmin, WorkingCalendarAdmin
 
-__all__ = ["AccessRequestAdmin", "CatalogImportAdmin", "CatalogModelAdmin", "GrantAdmin", "ReviewAdmin"]
+__all__ = [
+    "AccessRequestAdmin",
+    "CatalogImportAdmin",
+    "CatalogModelAdmin",
+    "GrantAdmin",
+    "ReviewAdmin",
+    "ReviewScopeAdmin",
+    "TrackAdmin",
+    "WorkingCalendarAdmin",
+]

@@ -211,6 +211,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "track",
                 "verbose_name_plural": "tracks",
                 "ordering": ["code"],
+                "permissions": [("manage_track", "Change tracks, their calendars and who decides them")],
                 "constraints": [
                     CheckConstraint(
                         condition=Q(core.names.OneLine(F("name"))), name="track_name_is_one_line"

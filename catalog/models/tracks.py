@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from typing import Final
+from typing import ClassVar, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, pgettext, pgettext_lazy
+from django.utils.translation import ngettext, pgettext_lazy
 
 from catalog.models.offered import CatalogModel
 from catalog.working_hours import WorkingHours
 from core.ids import uuid7
 from core.names import NameField, one_line
+from core.stored_labels import StoredLabel, of_choices
 from tenants.models import Tenant
 
 MOST_QUORUM: Final = 9
@@ -31,6 +32,16 @@ FIRST_NAMES: Final = {
     "cost": pgettext_lazy("track", "Cost"),
 }
 
+ALL_TENANTS: Final = pgettext_lazy("scope", "all tenants")
+ALL_MODELS: Final = pgettext_lazy("scope", "all models")
+_SCOPE: Final = StoredLabel(
+    "catalog.reviewscope",
+    pgettext_lazy("scope", "%(track)s: %(tenant)s, %(model)s"),
+    track=of_choices(lambda: list(FIRST_NAMES.items())),
+    tenant=of_choices(lambda: [("", ALL_TENANTS)]),
+    model=of_choices(lambda: [("", ALL_MODELS)]),
+)
+
 
 def _monday_to_friday() -> list[int]:
     return [1, 2, 3, 4, 5]
@@ -38,6 +49,8 @@ def _monday_to_friday() -> list[int]:
 
 class WorkingCalendar(models.Model):
     """The hours in which reviewers of some tracks work. Only these hours count until a review is due."""
+
+    EDITABLE: ClassVar[tuple[str, ...]] = ("name", "time_zone", "opens", "closes", "weekdays", "holidays")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = NameField(_("name"), max_length=80, unique=True)
@@ -82,6 +95,8 @@ class Track(models.Model):
     The rules (catalog/rules.py) say which requests need the track, by its code; scopes say who decides it.
     """
 
+    EDITABLE: ClassVar[tuple[str, ...]] = ("name", "quorum", "due_hours", "calendar")
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # What rules, the API and audit entries call it. It stays.
     code = models.CharField(_("code"), max_length=12, unique=True, validators=[TRACK_CODE])
@@ -104,6 +119,7 @@ class Track(models.Model):
         verbose_name = _("track")
         verbose_name_plural = _("tracks")
         ordering = ["code"]
+        permissions = [("manage_track", "Change tracks, their calendars and who decides them")]
         constraints = [
             one_line("name", of="track"),
             CheckConstraint(name="track_wants_people", condition=Q(quorum__range=(1, MOST_QUORUM))),
@@ -167,12 +183,11 @@ class ReviewScope(models.Model):
         ]
 
     def __str__(self) -> str:
-        words = {
-            "track": self.track.label,
-            "tenant": self.tenant.name if self.tenant else pgettext("scope", "all tenants"),
-            "model": self.model.title if self.model else pgettext("scope", "all models"),
-        }
-        return pgettext("scope", "%(track)s: %(tenant)s, %(model)s") % words
+        return _SCOPE(
+            track=self.track.label,
+            tenant=self.tenant.name if self.tenant else ALL_TENANTS,
+            model=self.model.title if self.model else ALL_MODELS,
+        )
 
 
 def _english_name(code: str) -> str:

@@ -21,7 +21,16 @@ from tests.factories import (
 )
 
 ROLES = {
-    "security-reviewer": {"Review queue", "Requests", "Grants", "Models", "Tenants"},
+    "security-reviewer": {
+        "Review queue",
+        "Requests",
+        "Grants",
+        "Tracks",
+        "Review scopes",
+        "Working calendars",
+        "Models",
+        "Tenants",
+    },
     "controller": {"Cost reports", "Kinds of usage", "Prices", "Calls not billed", "Tenants"},
 }
 

@@ -1,0 +1,185 @@
+"""Giving people and roles the right to decide reviews, and taking it from them."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Final
+from uuid import UUID
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+from guardian.shortcuts import assign_perm, remove_perm
+
+import audit
+from accounts.declared import action
+from accounts.models import User
+from accounts.roles import REVIEWERS, StaffRole
+from catalog.actions.tracks import MANAGE
+from catalog.models import CatalogModel, ReviewScope, Track
+from catalog.review_scopes import DECIDE
+from core.addresses import address_or_none
+from core.errors import Conflict
+from tenants.models import Tenant
+
+EVERYTHING: Final = ""
+
+
+def _require_not_last(_by: User | None, scope: ReviewScope) -> None:
+    if not ReviewScope.objects.filter(track__code=scope.track_id).exclude(pk=scope.pk).exists():
+        raise Conflict(_("This is the only scope of its track. Add another first, or nobody could decide."))
+
+
+@action(NoneType, permission=MANAGE)
+@transaction.atomic
+def add_review_scope(
+    *, track: str, tenant: str = EVERYTHING, model: str = EVERYTHING, by: User
+) -> ReviewScope:
+    """Add a scope, in which nobody decides yet.
+
+    Args:
+        track: code of the track.
+        tenant: slug of the one tenant; "": all.
+        model: public name of the one model; "": all.
+        by: an operator.
+
+    Raises:
+        PermissionDenied: `by` may not manage tracks.
+        ValidationError: there is no such track, tenant or model.
+        Conflict: there is such a scope.
+    """
+    add_review_scope.require(by, None)
+    found_track = Track.objects.filter(code=track).first()
+    found_tenant = Tenant.objects.visible_to(by).filter(slug=tenant).first() if tenant else None
+    found_model = CatalogModel.objects.filter(name=model).first() if model else None
+    problems = {}
+    if found_track is None:
+        problems["track"] = _("There is no such track.")
+    if tenant and found_tenant is None:
+        problems["tenant"] = _("There is no tenant with this name in its address.")
+    if model and found_model is None:
+        problems["model"] = _("The catalog has no model with this name.")
+    if found_track is None or problems:
+        raise ValidationError(problems)
+    scope, is_new = ReviewScope.objects.get_or_create(
+        track=found_track, tenant=found_tenant, model=found_model
+    )
+    if not is_new:
+        raise Conflict(_("There is such a scope already."), code="already_there")
+    audit.record("review_scope.added", actor=by, subject=scope, track=track)
+    return scope
+
+
+@action(ReviewScope, permission=MANAGE)
+@transaction.atomic
+def set_scope_person(pk: UUID | str, *, email: str, decides: bool, by: User) -> ReviewScope:
+    """Let a reviewer decide in a scope, or no longer. Safe to repeat.
+
+    Args:
+        pk: id of the scope.
+        email: of a person with a reviewer's role. Without one a person sees no requests, and the right gives nothing.
+        decides: False takes the right; that of a role or group stays.
+        by: an operator.
+
+    Raises:
+        ReviewScope.DoesNotExist: there is no such scope.
+        PermissionDenied: `by` may not manage tracks.
+        ValidationError: there is no such person, or they have no reviewer's role.
+    """
+    scope = _lock(pk)
+    set_scope_person.require(by, scope)
+    person = User.objects.filter(email=address_or_none(email) or "", service_of=None).first()
+    if person is None:
+        raise ValidationError({"email": _("Nobody has this address.")})
+    if decides and not person.has_perm(DECIDE):
+        raise ValidationError(
+            {"email": _("Give this person a reviewer's role first, so that they see requests.")}
+        )
+    if _set(scope, person, decides):
+        verb = "review_scope.person_added" if decides else "review_scope.person_removed"
+        audit.record(verb, actor=by, subject=scope, person=person.email)
+    return scope
+
+
+@action(ReviewScope, permission=MANAGE)
+@transaction.atomic
+def set_scope_role(pk: UUID | str, *, role: str, decides: bool, by: User) -> ReviewScope:
+    """Let everybody with a reviewer's role decide in a scope, or no longer. Safe to repeat.
+
+    Args:
+        pk: id of the scope.
+        role: a `StaffRole` of REVIEWERS.
+        decides: False takes the right; that of a person stays.
+        by: an operator.
+
+    Raises:
+        ReviewScope.DoesNotExist: there is no such scope.
+        PermissionDenied: `by` may not manage tracks.
+        ValidationError: it is no reviewer's role.
+    """
+    scope = _lock(pk)
+    set_scope_role.require(by, scope)
+    if role not in REVIEWERS:
+        raise ValidationError({"role": _("Choose a reviewer's role.")})
+    group, _is_new = Group.objects.get_or_create(name=str(StaffRole(role)))
+    if _set(scope, group, decides):
+        verb = "review_scope.role_added" if decides else "review_scope.role_removed"
+        audit.record(verb, actor=by, subject=scope, role=role)
+    return scope
+
+
+@action(ReviewScope, permission=MANAGE, state=_require_not_last)
+@transaction.atomic
+def delete_review_scope(pk: UUID | str, *, by: User) -> ReviewScope:
+    """Delete a scope, and with it the rights on it. Decisions that were made stay.
+
+    Raises:
+        ReviewScope.DoesNotExist: there is no such scope.
+        PermissionDenied: `by` may not manage tracks.
+        Conflict: it is the only scope of its track.
+    """
+    scope = _lock(pk)
+    # The scopes of a track go one after the other, so that two people do not delete the last two.
+    Track.objects.select_for_update().get(code=scope.track_id)
+    delete_review_scope.require(by, scope)
+    for person in people_of(scope):
+        remove_perm(DECIDE, person, scope)
+    for group in groups_of(scope):
+        remove_perm(DECIDE, group, scope)
+    audit.record("review_scope.deleted", actor=by, subject=scope)
+    scope.delete()
+    return scope
+
+
+def people_of(scope: ReviewScope) -> list[User]:
+    """The people who decide in the scope in their own right, by address."""
+    from guardian.models import UserObjectPermission
+
+    held = UserObjectPermission.objects.filter(object_pk=str(scope.pk), permission__codename="decide_review")
+    return list(User.objects.filter(pk__in=held.values("user")).order_by("email"))
+
+
+def groups_of(scope: ReviewScope) -> list[Group]:
+    """The groups whose members decide in the scope, by name."""
+    from guardian.models import GroupObjectPermission
+
+    held = GroupObjectPermission.objects.filter(object_pk=str(scope.pk), permission__codename="decide_review")
+    return list(Group.objects.filter(pk__in=held.values("group")).order_by("name"))
+
+
+def _lock(pk: UUID | str) -> ReviewScope:
+    return (
+        ReviewScope.objects.select_related("track", "tenant", "model")
+        .select_for_update(of=("self",))
+        .get(pk=pk)
+    )
+
+
+def _set(scope: ReviewScope, holder: User | Group, decides: bool) -> bool:
+    """Give or take the right; whether that changed anything."""
+    has = holder in (people_of(scope) if isinstance(holder, User) else groups_of(scope))
+    if has == decides:
+        return False
+    (assign_perm if decides else remove_perm)(DECIDE, holder, scope)
+    return True

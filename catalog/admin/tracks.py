@@ -1,0 +1,204 @@
+"""Staff pages: tracks of reviews, who decides them, and their working calendars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.dates import WEEKDAYS
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
+from unfold.admin import TabularInline
+from unfold.decorators import display
+
+from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog
+from accounts.roles import StaffRole
+from catalog.actions import review_scopes, tracks
+from catalog.models import ReviewScope, Track, WorkingCalendar
+from catalog.models.tracks import ALL_MODELS, ALL_TENANTS
+from catalog.track_forms import CalendarForm, ScopeForm, ScopePersonForm, ScopeRoleForm, TrackForm
+from core.dates import DASH, day
+
+
+class ScopeColumns:
+    """What a scope covers, and who decides in it."""
+
+    @display(description=_("Tenant"))
+    def of_tenant(self, scope: ReviewScope) -> str:
+        return scope.tenant.name if scope.tenant else str(ALL_TENANTS)
+
+    @display(description=_("Model"))
+    def of_model(self, scope: ReviewScope) -> str:
+        return scope.model.title if scope.model else str(ALL_MODELS)
+
+    @display(description=_("Who decides"))
+    def deciders(self, scope: ReviewScope) -> str:
+        return deciders_in_words(scope)
+
+
+class ScopeInline(ScopeColumns, ReadOnly, TabularInline):  # type: ignore[misc]
+    """The scopes of a track, with who decides in each."""
+
+    model = ReviewScope
+    fields = readonly_fields = ["of_tenant", "of_model", "deciders"]
+    extra = 0
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewScope]:
+        rows: QuerySet[ReviewScope] = super().get_queryset(request)
+        return rows.select_related("tenant", "model").order_by("pk")
+
+
+@admin.register(Track)
+class TrackAdmin(ReadOnlyAdmin):
+    list_display = ["label", "code", "quorum", "usual", "calendar"]
+    list_select_related = ["calendar"]
+    ordering = ["code"]
+    fields = readonly_fields = ["code", "label", "quorum", "due_hours", "usual", "calendar"]
+    inlines = [ScopeInline]
+    actions_detail = ["change"]
+
+    @display(description=_("Name"))
+    def label(self, track: Track) -> str:
+        return track.label
+
+    @display(description=_("Usually decided"))
+    def usual(self, track: Track) -> str:
+        return track.usual_time
+
+    change = Dialog(
+        tracks.change_track,
+        label=_("Change"),
+        url_path="change-track",
+        form=TrackForm,
+        title=_("Change this track"),
+        text=_("Open reviews keep their due time, and never need fewer people than before."),
+        button=_("Save"),
+        done=_("Saved: %(it)s"),
+    )
+
+
+@admin.register(ReviewScope)
+class ReviewScopeAdmin(ScopeColumns, ReadOnlyAdmin):
+    list_display = ["name", "deciders"]
+    list_filter = ["track"]
+    list_select_related = ["track", "tenant", "model"]
+    search_fields = ["tenant__name", "tenant__slug", "model__name"]
+    ordering = ["pk"]
+    fields = readonly_fields = ["track", "of_tenant", "of_model", "deciders"]
+    actions_list = ["add_scope"]
+    actions_detail = ["person", "role", "remove"]
+
+    @display(description=_("Scope"))
+    def name(self, scope: ReviewScope) -> str:
+        return str(scope)
+
+    add_scope = Dialog(
+        review_scopes.add_review_scope,
+        label=_("Add a scope"),
+        url_path="add-scope",
+        icon="add",
+        form=ScopeForm,
+        title=_("Add a review scope"),
+        text=_(
+            "Nobody decides in it yet. Wider scopes that cover the same requests stay: take people out of them."
+        ),
+        button=_("Add"),
+        done=_("Added: %(it)s"),
+    )
+    person = Dialog(
+        review_scopes.set_scope_person,
+        label=_("Person"),
+        url_path="person",
+        icon="person_add",
+        form=ScopePersonForm,
+        title=_("Who decides in this scope?"),
+        text=_("Let a reviewer decide here, or no longer."),
+        button=_("Save"),
+        done=_("Saved: %(email)s"),
+    )
+    role = Dialog(
+        review_scopes.set_scope_role,
+        label=_("Role"),
+        url_path="role",
+        icon="group_add",
+        form=ScopeRoleForm,
+        title=_("Which role decides in this scope?"),
+        text=_("Everybody with the role decides here, or no longer."),
+        button=_("Save"),
+        done=_("Saved: %(it)s"),
+    )
+    remove = Dialog(
+        review_scopes.delete_review_scope,
+        label=_("Delete"),
+        url_path="remove",
+        is_dangerous=True,
+        ends_on="list",
+        title=_("Delete this scope?"),
+        text=_("Nobody decides in it any more. Decisions that were made stay."),
+        button=_("Delete"),
+        done=_("Deleted: %(it)s"),
+    )
+
+
+@admin.register(WorkingCalendar)
+class WorkingCalendarAdmin(ReadOnlyAdmin):
+    list_display = ["name", "time_zone", "hours", "days", "used_by"]
+    ordering = ["name"]
+    fields = readonly_fields = ["name", "time_zone", "hours", "days", "free_days", "used_by"]
+    actions_list = ["add_calendar"]
+    actions_detail = ["change"]
+
+    @display(description=_("Working hours"))
+    def hours(self, calendar: WorkingCalendar) -> str:
+        return f"{calendar.opens:%H:%M}–{calendar.closes:%H:%M}"
+
+    @display(description=_("Working days"))
+    def days(self, calendar: WorkingCalendar) -> str:
+        return _list(str(WEEKDAYS[number - 1]) for number in calendar.weekdays)
+
+    @display(description=_("Holidays"))
+    def free_days(self, calendar: WorkingCalendar) -> str:
+        return _list(day(one) for one in calendar.holidays) or DASH
+
+    @display(description=_("Used by"))
+    def used_by(self, calendar: WorkingCalendar) -> str:
+        return _list(track.label for track in calendar.tracks.all()) or DASH
+
+    add_calendar = Dialog(
+        tracks.add_calendar,
+        label=_("Add a calendar"),
+        url_path="add-calendar",
+        icon="add",
+        form=CalendarForm,
+        title=_("Add a working calendar"),
+        text=_("Tracks that use it count only its working hours until a review is due."),
+        button=_("Add"),
+        done=_("Added: %(it)s"),
+    )
+    change = Dialog(
+        tracks.change_calendar,
+        label=_("Change"),
+        url_path="change-calendar",
+        form=CalendarForm,
+        title=_("Change this calendar"),
+        text=_("Reviews that are open keep their due time."),
+        button=_("Save"),
+        done=_("Saved: %(it)s"),
+    )
+
+
+def deciders_in_words(scope: ReviewScope) -> str:
+    """The roles, groups and people who decide in a scope."""
+    labels = dict(StaffRole.choices)
+    groups = [str(labels.get(group.name, group.name)) for group in review_scopes.groups_of(scope)]
+    people = [str(person) for person in review_scopes.people_of(scope)]
+    return _list([*groups, *people]) or _t("nobody")
+
+
+def _list(words: Any) -> str:
+    return pgettext("between two of a list", ", ").join(words)

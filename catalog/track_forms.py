@@ -1,0 +1,167 @@
+"""Forms of the dialogs about tracks, review scopes and working calendars."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from django import forms
+from django.utils.dates import WEEKDAYS
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.admin.dialogs import DialogForm
+from accounts.roles import REVIEWERS, StaffRole
+from catalog.models import Track, WorkingCalendar
+from catalog.models.tracks import MOST_DUE_HOURS, MOST_QUORUM
+
+_DECIDES = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No longer"))]
+
+
+class TrackForm(DialogForm):
+    """The editable fields of a track, as they are now."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=60, widget=UnfoldAdminTextInputWidget)
+    quorum = forms.IntegerField(
+        label=gettext_lazy("Approvals needed"),
+        min_value=1,
+        max_value=MOST_QUORUM,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=gettext_lazy(
+            "How many different people must approve. Holds for reviews that open from now on."
+        ),
+    )
+    due_hours = forms.IntegerField(
+        label=gettext_lazy("Due after working hours"),
+        min_value=1,
+        max_value=MOST_DUE_HOURS,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    calendar = forms.ModelChoiceField(
+        label=gettext_lazy("Working calendar"),
+        queryset=WorkingCalendar.objects.order_by("name"),
+        empty_label=None,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if track := Track.objects.filter(pk=self.object_id).first():
+            self.initial = {name: getattr(track, name) for name in Track.EDITABLE}
+
+
+class CalendarForm(DialogForm):
+    """The fields of a working calendar: of the one that is changed, or the usual ones."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=80, widget=UnfoldAdminTextInputWidget)
+    time_zone = forms.CharField(
+        label=gettext_lazy("Time zone"),
+        max_length=60,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Such as Europe/Berlin."),
+    )
+    opens = forms.TimeField(
+        label=gettext_lazy("Working day begins"),
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"}),
+    )
+    closes = forms.TimeField(
+        label=gettext_lazy("Working day ends"),
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"}),
+    )
+    weekdays = forms.TypedMultipleChoiceField(
+        label=gettext_lazy("Working days"),
+        choices=[(number + 1, name) for number, name in WEEKDAYS.items()],
+        coerce=int,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+    holidays = forms.CharField(
+        label=gettext_lazy("Holidays"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=gettext_lazy("One day a line, such as 2027-01-01."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        calendar = WorkingCalendar.objects.filter(pk=self.object_id).first() or WorkingCalendar()
+        self.initial = {name: getattr(calendar, name) for name in WorkingCalendar.EDITABLE} | {
+            "opens": f"{calendar.opens:%H:%M}",
+            "closes": f"{calendar.closes:%H:%M}",
+            "holidays": "\n".join(day.isoformat() for day in calendar.holidays),
+        }
+
+    def clean_holidays(self) -> list[date]:
+        days = []
+        for line in self.cleaned_data["holidays"].split():
+            try:
+                days.append(date.fromisoformat(line))
+            except ValueError as error:
+                raise forms.ValidationError(
+                    _("%(line)s is no day, such as 2027-01-01.") % {"line": line}
+                ) from error
+        return days
+
+
+class ScopeForm(DialogForm):
+    """A scope: one track, for one tenant or all, and one model or all."""
+
+    track = forms.ModelChoiceField(
+        label=gettext_lazy("Track"),
+        queryset=Track.objects.order_by("code"),
+        to_field_name="code",
+        empty_label=None,
+        widget=UnfoldAdminSelectWidget,
+    )
+    tenant = forms.CharField(
+        label=gettext_lazy("Tenant"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("As in its address, such as aurora-bank. Empty: all tenants."),
+    )
+    model = forms.CharField(
+        label=gettext_lazy("Model"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Its public name, such as gpt-4o. Empty: all models."),
+    )
+
+    def answers(self) -> dict[str, Any]:
+        said = super().answers()
+        return said | {"track": said["track"].code}
+
+
+class _ScopeHolderForm(DialogForm):
+    decides = forms.ChoiceField(
+        label=gettext_lazy("Decides in this scope"), choices=_DECIDES, widget=UnfoldAdminSelectWidget
+    )
+
+    def answers(self) -> dict[str, Any]:
+        return super().answers() | {"decides": self.cleaned_data["decides"] == "yes"}
+
+
+class ScopePersonForm(_ScopeHolderForm):
+    email = forms.CharField(
+        label=gettext_lazy("E-mail address"),
+        max_length=254,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Of a person with a reviewer's role."),
+    )
+
+    field_order = ("email", "decides")
+
+
+class ScopeRoleForm(_ScopeHolderForm):
+    role = forms.ChoiceField(
+        label=gettext_lazy("Role"),
+        choices=[(role.value, role.label) for role in StaffRole if role in REVIEWERS],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    field_order = ("role", "decides")

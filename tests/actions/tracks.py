@@ -1,0 +1,89 @@
+"""What people do with tracks of reviews, review scopes and working calendars, for the role matrix."""
+
+from types import SimpleNamespace
+
+from catalog.models import ReviewScope, Track, WorkingCalendar
+from tests.factories import staff
+from tests.role_matrix import Action, EntryPoint
+
+SENT = {"_form_submitted": "1"}
+CALENDAR = {
+    "name": "Berlin",
+    "time_zone": "Europe/Berlin",
+    "opens": "08:00",
+    "closes": "16:00",
+    "weekdays": ["1", "2"],
+    "holidays": "2027-01-01",
+}
+
+
+def track(world, actor):
+    return Track.objects.select_related("calendar").get(code="security")
+
+
+def calendar(world, actor):
+    return WorkingCalendar.objects.get()
+
+
+def scope(world, actor):
+    return ReviewScope.objects.create(track_id="security", tenant=world.tenant)
+
+
+def scope_and_reviewer(world, actor):
+    return SimpleNamespace(pk=scope(world, actor).pk, person=staff("security-reviewer"))
+
+
+TRACK_ACTIONS = [
+    Action(
+        "change a track",
+        "catalog.actions.tracks.change_track",
+        subject=track,
+        admin=EntryPoint(
+            "POST /admin/catalog/track/{it.pk}/change-track/",
+            SENT | {"name": "Security", "quorum": "2", "due_hours": "4", "calendar": "{it.calendar.pk}"},
+        ),
+    ),
+    Action(
+        "add a working calendar",
+        "catalog.actions.tracks.add_calendar",
+        admin=EntryPoint("POST /admin/catalog/workingcalendar/add-calendar/", SENT | CALENDAR),
+    ),
+    Action(
+        "change a working calendar",
+        "catalog.actions.tracks.change_calendar",
+        subject=calendar,
+        admin=EntryPoint("POST /admin/catalog/workingcalendar/{it.pk}/change-calendar/", SENT | CALENDAR),
+    ),
+    Action(
+        "add a review scope",
+        "catalog.actions.review_scopes.add_review_scope",
+        admin=EntryPoint(
+            "POST /admin/catalog/reviewscope/add-scope/",
+            SENT | {"track": "cost", "tenant": "{w.tenant.slug}", "model": ""},
+        ),
+    ),
+    Action(
+        "let a person decide in a scope",
+        "catalog.actions.review_scopes.set_scope_person",
+        subject=scope_and_reviewer,
+        admin=EntryPoint(
+            "POST /admin/catalog/reviewscope/{it.pk}/person/",
+            SENT | {"email": "{it.person.email}", "decides": "yes"},
+        ),
+    ),
+    Action(
+        "let a role decide in a scope",
+        "catalog.actions.review_scopes.set_scope_role",
+        subject=scope,
+        admin=EntryPoint(
+            "POST /admin/catalog/reviewscope/{it.pk}/role/",
+            SENT | {"role": "cost-reviewer", "decides": "yes"},
+        ),
+    ),
+    Action(
+        "delete a review scope",
+        "catalog.actions.review_scopes.delete_review_scope",
+        subject=scope,
+        admin=EntryPoint("POST /admin/catalog/reviewscope/{it.pk}/remove/", SENT),
+    ),
+]
