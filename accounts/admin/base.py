@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.forms import BaseForm, Media, Select
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -75,10 +75,12 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         if not SECRET_FIELDS.isdisjoint([first, *rest]):
             return False
         names = [one[0] if isinstance(one, tuple) else one for one in self.list_filter]
-        offered = [f"{name}__" for name in names if isinstance(name, str) and "__" in name]
-        if not (
-            _is_plain(self.model, first) or {*rest} <= WHOLE_KEY or f"{lookup}__".startswith((*offered,))
-        ):
+        names = [_whole(self.model, name) for name in names if isinstance(name, str)]
+        offered = [f"{name}__" for name in names if "__" in name]
+        # Django refuses the addresses of its own filter by a relation that refers to another column than the key.
+        if f"{lookup}__".startswith((*offered,)):
+            return True
+        if not (_is_plain(self.model, first) or {*rest} <= WHOLE_KEY):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
@@ -173,6 +175,15 @@ def _is_possible(request: HttpRequest, method: Any, row: Model | None) -> bool:
     if action is None or not isinstance(row, action.subject):
         return True
     return action.is_possible(signed_in(request), row)
+
+
+def _whole(model: type[Model], name: str) -> str:
+    """The name of a filter; for a relation, with the column that it refers to, as Django's own filter has it."""
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return name
+    return f"{name}__{field.target_field.name}" if isinstance(field, ForeignKey) else name
 
 
 def _is_plain(model: type[Model], name: str) -> bool:
