@@ -2,6 +2,9 @@
 
 Every step compares the product's answer with the expected one; the first difference ends the tour. The tour leaves
 behind what a person would: a request, its reviews, a grant, a key, some calls, a report.
+
+It says its results in the language of the shell. It reads pages in English, and says in English what it did not expect
+on them.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openai
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from config.demo.browser import Browser, Page, UnexpectedAnswer
 from config.demo.load import DEMO_MODEL
@@ -54,7 +59,11 @@ def browse_and_request(visit: Visit) -> str:
     expect("cost" in visit.tracks, f"So many tokens need a cost review; the request names {visit.tracks}.")
     for track in visit.tracks:
         expect(track in sent.text.lower(), f"The page of the request does not name its {track} review.")
-    return f"{me['email']} found {DEMO_MODEL} in the catalog and asked for it; reviews: {', '.join(visit.tracks)}"
+    return _("%(who)s found %(model)s in the catalog and asked for it; reviews: %(tracks)s") % {
+        "who": me["email"],
+        "model": DEMO_MODEL,
+        "tracks": pgettext("between two of a list", ", ").join(visit.tracks),
+    }
 
 
 def review(visit: Visit) -> Iterator[str]:
@@ -76,7 +85,10 @@ def review(visit: Visit) -> Iterator[str]:
             comment=f"Looked at by {role}: fits the purpose.",
         )
         expect("approved" in done.text.lower(), f"After approving, the page says: {done.text[:200]}")
-        yield f"{account['email']} found the request in the {track} queue and approved it with a comment"
+        yield _("%(who)s found the request in the %(track)s queue and approved it with a comment") % {
+            "who": account["email"],
+            "track": track,
+        }
 
 
 def _find_review(reviewer: Browser, queue: Page, request_id: str) -> Page:
@@ -107,7 +119,7 @@ def claim(visit: Visit) -> str:
     )
     again = visit.developer.open("/t/aurora-bank/keys/")
     expect(visit.secret not in again.html, "The list of keys shows the secret again.")
-    return f"the key {visit.secret[:8]}… was claimed: its secret was shown once"
+    return _("the key %(key)s… was claimed: its secret was shown once") % {"key": visit.secret[:8]}
 
 
 def call(visit: Visit) -> Iterator[str]:
@@ -129,7 +141,11 @@ def call(visit: Visit) -> Iterator[str]:
     waited = time.monotonic() - started
     _count(visit, answer.usage.total_tokens)
     said = answer.choices[0].message.content[:60]
-    yield f"plain chat after {waited:.1f} s: {said!r}, {answer.usage.total_tokens} tokens"
+    yield _("plain chat after %(seconds)s s: %(said)s, %(tokens)s tokens") % {
+        "seconds": f"{waited:.1f}",
+        "said": repr(said),
+        "tokens": answer.usage.total_tokens,
+    }
 
     pieces, usage = [], None
     stream = client.chat.completions.create(
@@ -141,11 +157,17 @@ def call(visit: Visit) -> Iterator[str]:
     expect(usage is not None, "The stream told no usage.")
     assert usage is not None
     _count(visit, usage.total_tokens)
-    yield f"streamed chat in {len(pieces)} pieces, {usage.total_tokens} tokens"
+    yield _("streamed chat in %(pieces)s pieces, %(tokens)s tokens") % {
+        "pieces": len(pieces),
+        "tokens": usage.total_tokens,
+    }
 
     vectors = client.embeddings.create(model=DEMO_MODEL, input=["account letter", "reminder"])
     _count(visit, vectors.usage.total_tokens)
-    yield f"embeddings: {len(vectors.data)} vectors of {len(vectors.data[0].embedding)} numbers"
+    yield _("embeddings: %(vectors)s vectors of %(numbers)s numbers") % {
+        "vectors": len(vectors.data),
+        "numbers": len(vectors.data[0].embedding),
+    }
 
     names = [model.id for model in client.models.list()]
     expect(names == [DEMO_MODEL], f"The key lists the models {names}.")
@@ -157,7 +179,11 @@ def call(visit: Visit) -> Iterator[str]:
         f"The deployment is {served and served['state']}.",
     )
     assert served is not None
-    yield f"models: {names[0]}, served by {served['name']} on cluster {served['cluster']}, {served['state']}"
+    yield _("models: %(model)s, served by %(deployment)s on cluster %(cluster)s, which is healthy") % {
+        "model": names[0],
+        "deployment": served["name"],
+        "cluster": served["cluster"],
+    }
 
     staff = Browser(visit.console)
     staff.sign_in(operator["email"], operator["password"], at="/admin/login/?next=/admin/")
@@ -167,7 +193,7 @@ def call(visit: Visit) -> Iterator[str]:
         return "in service none" in staff.open("/admin/gateway/gateway/").text
 
     wait_for(caught_up, "The gateway acknowledges the newest revision", PATIENCE_SECONDS * visit.patience)
-    yield "the gateway has acknowledged the newest revision of its configuration"
+    yield _("the gateway has acknowledged the newest revision of its configuration")
 
 
 def call_provider(visit: Visit) -> Iterator[str]:
@@ -186,7 +212,7 @@ def call_provider(visit: Visit) -> Iterator[str]:
     outside.request_path = urlsplit(sent.url).path
     shown = visit.api(me, f"access-requests/{outside.request_path.rstrip('/').rsplit('/', 1)[-1]}/")
     outside.tracks = [review["track"] for review in shown["reviews"]]
-    for _ in review(outside):
+    for _line in review(outside):
         pass
     claim(outside)
     client = outside.openai()
@@ -211,7 +237,10 @@ def call_provider(visit: Visit) -> Iterator[str]:
         "The call to the provider in the ledger",
         LEDGER_SECONDS * visit.patience,
     )
-    yield f"{OUTSIDE_MODEL}, which a provider serves: {answer.choices[0].message.content[:60]!r}"
+    yield _("%(model)s, which a provider serves: %(said)s") % {
+        "model": OUTSIDE_MODEL,
+        "said": repr(answer.choices[0].message.content[:60]),
+    }
 
 
 def _count(visit: Visit, tokens: int) -> None:
@@ -225,16 +254,16 @@ def refuse(visit: Visit) -> Iterator[str]:
         raise Difference("An unknown key was accepted.")
     except openai.AuthenticationError as error:
         expect(error.code == "invalid_api_key", f"401 came with code {error.code}.")
-        yield f"an unknown key: 401 {error.code}"
+        yield _("an unknown key: 401 %(code)s") % {"code": error.code}
     try:
         visit.openai().chat.completions.create(model="gpt-4o", messages=PROMPT)
         raise Difference("A model that was not granted answered.")
     except openai.NotFoundError as error:
         expect(error.code == "model_not_found", f"404 came with code {error.code}.")
-        yield f"a model not granted: 404 {error.code}"
+        yield _("a model not granted: 404 %(code)s") % {"code": error.code}
     try:
         # Three calls a minute are allowed; the tour has made some already.
-        for _ in range(4):
+        for _call in range(4):
             answer: Any = visit.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
             _count(visit, answer.usage.total_tokens)
         raise Difference("More than three calls a minute were answered.")
@@ -242,7 +271,11 @@ def refuse(visit: Visit) -> Iterator[str]:
         wait = error.response.headers.get("retry-after")
         expect(bool(wait), "429 came without Retry-After.")
         expect(visit.calls == 3, f"The limit of 3 refused call number {visit.calls + 1}.")
-        yield f"call number {visit.calls + 1} within a minute: 429 {error.code}, Retry-After {wait} s"
+        yield _("call number %(number)s within a minute: 429 %(code)s, Retry-After %(seconds)s s") % {
+            "number": visit.calls + 1,
+            "code": error.code,
+            "seconds": wait,
+        }
 
 
 def cost(visit: Visit) -> str:
@@ -273,10 +306,17 @@ def cost(visit: Visit) -> str:
     finance.sign_in(account["email"], account["password"])
     by_page = _spend_on(finance.open("/t/aurora-bank/cost/"))
     expect(total == by_page, f"The page says {by_page}, the API {total}.")
-    return (
-        f"{visit.calls} calls in the ledger after {waited:.1f} s: {tokens} tokens cost {row['cost']} USD; "
-        f"{account['email']} sees {total} USD this month, as the API says"
-    )
+    return _(
+        "%(calls)s calls in the ledger after %(seconds)s s: %(tokens)s tokens cost %(cost)s USD; %(who)s sees "
+        "%(total)s USD this month, as the API says"
+    ) % {
+        "calls": visit.calls,
+        "seconds": f"{waited:.1f}",
+        "tokens": tokens,
+        "cost": row["cost"],
+        "who": account["email"],
+        "total": total,
+    }
 
 
 def _spend_on(page: Page) -> Decimal:
@@ -311,7 +351,12 @@ def report(visit: Visit) -> str:
     page = _spend_on(controller.open(f"/t/aurora-bank/cost/?month={month}"))
     expect(total == page, f"The file sums to {total}, the page says {page}.")
     expect(len(rows) > 0, "The report is empty.")
-    return f"{account['email']} downloaded {month}: {len(rows)} rows sum to {total} USD, as the page says"
+    return _("%(who)s downloaded %(month)s: %(rows)s rows sum to %(total)s USD, as the page says") % {
+        "who": account["email"],
+        "month": month,
+        "rows": len(rows),
+        "total": total,
+    }
 
 
 def _choice(page: Page, label: str) -> str:
