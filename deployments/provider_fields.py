@@ -62,6 +62,10 @@ def clean_provider(provider: Provider, networks: Networks) -> None:
             errors.setdefault(name, [translated(refused)])
         except ValidationError as error:
             errors.setdefault(name, error.messages)
+    for name in ("name", "title", "api_version", "regions"):
+        said = getattr(provider, name)
+        if secret_in(" ".join(said) if isinstance(said, list) else said):
+            errors[name] = [_("This looks like a secret. Credentials have a field of their own.")]
     if "proxy_url" not in errors and provider.proxy_url and not provider.base_url.startswith("https:"):
         errors.setdefault("proxy_url", [_("Only https goes through a proxy.")])
     if errors:

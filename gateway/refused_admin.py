@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import link
+from accounts.admin.filters import FewValuesFilter
 from gateway.models import RefusedCalls
 from gateway.refused_calls import kind_in_words, reason_in_words, value_in_words
 from tenants.models import ApiKey, Project
@@ -20,7 +21,7 @@ from tenants.models import ApiKey, Project
 @admin.register(RefusedCalls)
 class RefusedCallsAdmin(ReadOnlyAdmin):
     list_display = ["minute", "tenant", "reason", "limit", "model", "count", "gateway_name"]
-    list_filter = ["status"]
+    list_filter = [("status", FewValuesFilter)]
     list_select_related = ["tenant"]
     search_fields = ["tenant__name", "tenant__slug", "code", "model", "gateway_name"]
     empty_title = _("No refused calls")

@@ -46,7 +46,7 @@ class FewValuesFilter(FieldListFilter):
         super().__init__(field, request, params, model, model_admin, field_path)
         newest = model_admin.get_queryset(request).order_by("-pk").values("pk")[:LOOKED_AT]
         found = model._default_manager.filter(pk__in=newest).order_by(field_path)
-        self.values = list(found.values_list(field_path, flat=True).distinct()[:MOST])
+        self.values = [str(value) for value in found.values_list(field_path, flat=True).distinct()[:MOST]]
 
     def expected_parameters(self) -> list[str | None]:
         return [self.lookup_kwarg]

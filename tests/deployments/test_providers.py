@@ -124,6 +124,22 @@ def test_each_field_says_what_is_wrong_with_it(operator, field, value):
     assert not Provider.objects.exists()
 
 
+@pytest.mark.parametrize(("field", "several"), [("name", False), ("api_version", False), ("regions", True)])
+def test_a_key_that_is_pasted_into_another_field_is_refused(operator, field, several):
+    key = "sk-" + "a" * 32
+    wanted = {
+        "name": "p",
+        "title": "P",
+        "dialect": "azure",
+        "base_url": "https://api.example.com",
+        "is_tested": False,
+    }
+    answer = as_user(operator).post(PROVIDERS, wanted | {field: [key] if several else key}, format="json")
+    assert answer.status_code == 400
+    assert "looks like a secret" in str(answer.json()["errors"][field])
+    assert key not in whole_answer(answer)
+
+
 @pytest.mark.parametrize(
     "name",
     ["authorization", "x-api-key", "api-key", "X-Goog-Api-Key", "cookie", "proxy-authorization", "x-auth-token", "host",
