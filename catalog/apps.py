@@ -8,13 +8,16 @@ class CatalogConfig(AppConfig):
     verbose_name = _("Catalog")
 
     def ready(self) -> None:
+        from accounts.signals import staff_roles_changed
         from catalog import database_conflicts, tenant_ends
+        from catalog.actions.review_scopes import drop_rights_of_former_reviewers
         from catalog.first_tracks import make_first_tracks
         from catalog.owned_requests import OpenRequests
         from core import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions import owned_resources
 
+        staff_roles_changed.connect(drop_rights_of_former_reviewers)
         post_migrate.connect(make_first_tracks, sender=self)
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.impact_wanted.connect(tenant_ends.count_stakes)

@@ -147,12 +147,17 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
     for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
         state, badge = kinds[Review.State(review.state)]
         said = sorted(review.decisions.all(), key=lambda one: one.at)
-        decision = next((one for one in said if one.round == review.round), None)
+        present = [one for one in said if one.round == review.round]
+        rejections = [one for one in present if one.verdict == ReviewDecision.Verdict.REJECT]
+        decision = next(iter([*rejections, *present[::-1]]), None)
         note = ""
         if review.state == Review.State.PENDING:
             note = _("due %(date)s") % {"date": day(review.due_at)}
             if review.round > 1:
                 note = _("new round, %(note)s") % {"note": note}
+            if review.quorum > 1:
+                counts = {"note": note, "given": len(present), "needed": review.quorum}
+                note = _("%(given)s of %(needed)s approvals, %(note)s") % counts
         elif decision is not None:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": day(decision.at)}
         rows.append(
@@ -162,7 +167,7 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
                 badge=badge,
                 note=note,
                 text=retold(review.reason),
-                quote=decision.comment if decision else "",
+                quote="\n".join(filter(None, (one.comment for one in rejections or present))),
             )
         )
     return rows

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.models import User
-from catalog.models import RequestDelegate, Review
+from catalog.models import RequestDelegate, Review, ReviewDecision
 from catalog.review_scopes import decided_by
 
 
+def has_decided(user: User) -> Exists:
+    """Whether `user` has decided a review in its present round; it then waits for other people."""
+    own = ReviewDecision.unscoped.filter(reviewer=user, review=OuterRef("pk"), round=OuterRef("round"))
+    return Exists(own)
+
+
 def waiting_for(user: User, reviews: QuerySet[Review]) -> QuerySet[Review]:
-    """The reviews that wait for this person: open, in their scopes, and allowed by four eyes."""
+    """The reviews that wait for this person: open, in their scopes, allowed by four eyes, not decided by them."""
     barred = RequestDelegate.unscoped.filter(person=user).values("access_request")
-    open_reviews = decided_by(user, reviews.filter(state=Review.State.PENDING))
+    open_reviews = decided_by(user, reviews.filter(state=Review.State.PENDING)).exclude(has_decided(user))
     return open_reviews.exclude(access_request__requested_by=user).exclude(access_request__in=barred)

@@ -21,7 +21,7 @@ DECIDE: Final = "catalog.decide_review"
 
 def scopes_of(user: User) -> QuerySet[ReviewScope]:
     """The scopes in which `user` decides. None for people who are no reviewers by their role; all for superusers."""
-    if not user.has_perm(DECIDE):
+    if user.is_service_account or not user.has_perm(DECIDE):
         return ReviewScope.objects.none()
     scopes: QuerySet[ReviewScope] = get_objects_for_user(
         user, DECIDE, klass=ReviewScope.objects.all(), accept_global_perms=False

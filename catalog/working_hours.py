@@ -9,7 +9,7 @@ from typing import Final
 
 from core.local_days import zone_named
 
-# A calendar whose days are all holidays ends the search here.
+# Calendars may have next to no working hours; the search ends here.
 LONGEST_SEARCH: Final = timedelta(days=4000)
 
 
@@ -35,7 +35,7 @@ class WorkingHours:
         """The moment at which `working` time has passed since `begins`, in UTC.
 
         Time outside working hours does not count. On a day when the clock changes within them, the day is as long as
-        it really is. Raises ValueError if the calendar has no working hours in the next ten years.
+        it really is. Raises ValueError if it would be in more than ten years.
         """
         zone = zone_named(self.time_zone)
         moment, left = begins.astimezone(UTC), working
@@ -50,7 +50,7 @@ class WorkingHours:
                         return moment + left
                     left -= closes - moment
             day += timedelta(days=1)
-        raise ValueError("A calendar without working hours has no due times.")
+        raise ValueError("That is in more than ten years, by this calendar.")
 
     def _span(self, day: date, zone: tzinfo) -> tuple[datetime, datetime]:
         opens, closes = (datetime.combine(day, at, zone).astimezone(UTC) for at in (self.opens, self.closes))

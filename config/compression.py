@@ -12,13 +12,12 @@ class CompressPagesMiddleware(GZipMiddleware):
 
     The size of a compressed answer tells who can watch it whether a text that they slipped into it also occurs
     elsewhere in it (BREACH, CVE-2013-3587). Django therefore adds up to a hundred random bytes to every compressed
-    answer and masks the form token. A page that shows a secret answers a POST, or its view says `no-store`; both stay
-    as they are, and so do files and the API.
+    answer and masks the form token. A page that shows a secret answers a POST, or its view says so (`shows_secret`);
+    both stay as they are, and so do files and the API.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         is_page = response.headers.get("Content-Type", "").startswith("text/html") and not response.streaming
-        is_kept_by_nobody = "no-store" in response.headers.get("Cache-Control", "")
-        if not is_page or is_kept_by_nobody or request.method not in ("GET", "HEAD"):
+        if not is_page or getattr(response, "shows_secret", False) or request.method not in ("GET", "HEAD"):
             return response
         return super().process_response(request, response)

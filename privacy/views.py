@@ -42,11 +42,11 @@ _FIELDS_OF_DETAILS: Final[dict[str, list[tuple[str, str]]]] = {
     "risk_tier": [("catalog.CatalogModel", "risk_tier")],
     "role": [("tenants.Membership", "role"), ("accounts.StaffRoleAssignment", "role")],
     "scopes": [("tenants.PersonalAccessToken", "scopes")],
-    **{
-        name: [("catalog.Review", "track")]
-        for name in ("track", "tracks", "tracks_added", "tracks_asked_again")
-    },
 }
+# Details that have codes of rows of this model, which says what each is called.
+_CODES_OF_DETAILS: Final[dict[str, str]] = dict.fromkeys(
+    ("track", "tracks", "tracks_added", "tracks_asked_again"), "catalog.Track"
+)
 _NOTHING: Final = "—"
 NOTHING = Page([], has_newer=False, has_older=False)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d|Z)")
@@ -208,13 +208,13 @@ def _choices_of_detail(name: str) -> Labels:
     found: dict[Any, Any] = {}
     for model, field in _FIELDS_OF_DETAILS.get(name, ()):
         found |= _labels_of(apps.get_model(model)._meta.get_field(field))
+    if name in _CODES_OF_DETAILS:
+        rows = apps.get_model(_CODES_OF_DETAILS[name])._default_manager.all()
+        found |= {row.code: str(row) for row in rows}
     return found
 
 
-def _labels_of(field: Any) -> dict[Any, Any]:
-    if field.remote_field is not None:
-        rows = field.related_model._default_manager.all()
-        return {getattr(row, field.target_field.attname): str(row) for row in rows}
+def _labels_of(field: object) -> dict[Any, Any]:
     # A list of choices has them in its `base_field`.
     return dict(getattr(getattr(field, "base_field", field), "flatchoices", ()))
 

@@ -76,9 +76,10 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
             return False
         names = [one[0] if isinstance(one, tuple) else one for one in self.list_filter]
         names = [_whole(self.model, name) for name in names if isinstance(name, str)]
-        offered = [f"{name}__" for name in names if "__" in name]
         # Django refuses the addresses of its own filter by a relation that refers to another column than the key.
-        if f"{lookup}__".startswith((*offered,)):
+        if any(
+            lookup == name or lookup.removeprefix(f"{name}__") in WHOLE_KEY for name in names if "__" in name
+        ):
             return True
         if not (_is_plain(self.model, first) or {*rest} <= WHOLE_KEY):
             return False

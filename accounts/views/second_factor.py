@@ -169,6 +169,7 @@ class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
         """As every page with a secret, it is kept by nobody and never compressed (config/compression.py)."""
         response = super().dispatch(request, *args, **kwargs)
         response.headers["Cache-Control"] = "private, no-store"
+        response.shows_secret = True  # type: ignore[attr-defined]
         return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
+from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, remove_perm
 
 import audit
@@ -26,9 +27,11 @@ from tenants.models import Tenant
 EVERYTHING: Final = ""
 
 
-def _require_not_last(_by: User | None, scope: ReviewScope) -> None:
-    if not ReviewScope.objects.filter(track__code=scope.track_id).exclude(pk=scope.pk).exists():
-        raise Conflict(_("This is the only scope of its track. Add another first, or nobody could decide."))
+def _require_part(_by: User | None, scope: ReviewScope) -> None:
+    if scope.is_everything:
+        raise Conflict(
+            _("The scope of a track for all tenants and models stays, so that somebody decides it.")
+        )
 
 
 @action(NoneType, permission=MANAGE)
@@ -84,14 +87,17 @@ def set_scope_person(pk: UUID | str, *, email: str, decides: bool, by: User) -> 
 
     Raises:
         ReviewScope.DoesNotExist: there is no such scope.
-        PermissionDenied: `by` may not manage tracks.
+        PermissionDenied: `by` may not manage tracks, or is that person: nobody gives themselves the right to decide.
         ValidationError: there is no such person, or they have no reviewer's role.
+        Conflict: nobody would be left to decide the track for all tenants and models.
     """
     scope = _lock(pk)
     set_scope_person.require(by, scope)
     person = User.objects.filter(email=address_or_none(email) or "", service_of=None).first()
     if person is None:
         raise ValidationError({"email": _("Nobody has this address.")})
+    if decides and person == by:
+        raise PermissionDenied(_not_oneself())
     if decides and not person.has_perm(DECIDE):
         raise ValidationError(
             {"email": _("Give this person a reviewer's role first, so that they see requests.")}
@@ -115,21 +121,24 @@ def set_scope_role(pk: UUID | str, *, role: str, decides: bool, by: User) -> Rev
 
     Raises:
         ReviewScope.DoesNotExist: there is no such scope.
-        PermissionDenied: `by` may not manage tracks.
+        PermissionDenied: `by` may not manage tracks, or has that role: nobody gives themselves the right to decide.
         ValidationError: it is no reviewer's role.
+        Conflict: nobody would be left to decide the track for all tenants and models.
     """
     scope = _lock(pk)
     set_scope_role.require(by, scope)
     if role not in REVIEWERS:
         raise ValidationError({"role": _("Choose a reviewer's role.")})
     group, _is_new = Group.objects.get_or_create(name=str(StaffRole(role)))
+    if decides and by.groups.filter(pk=group.pk).exists():
+        raise PermissionDenied(_not_oneself())
     if _set(scope, group, decides):
         verb = "review_scope.role_added" if decides else "review_scope.role_removed"
         audit.record(verb, actor=by, subject=scope, role=role)
     return scope
 
 
-@action(ReviewScope, permission=MANAGE, state=_require_not_last)
+@action(ReviewScope, permission=MANAGE, state=_require_part)
 @transaction.atomic
 def delete_review_scope(pk: UUID | str, *, by: User) -> ReviewScope:
     """Delete a scope, and with it the rights on it. Decisions that were made stay.
@@ -137,11 +146,9 @@ def delete_review_scope(pk: UUID | str, *, by: User) -> ReviewScope:
     Raises:
         ReviewScope.DoesNotExist: there is no such scope.
         PermissionDenied: `by` may not manage tracks.
-        Conflict: it is the only scope of its track.
+        Conflict: it is the scope of its track for all tenants and models.
     """
     scope = _lock(pk)
-    # The scopes of a track go one after the other, so that two people do not delete the last two.
-    Track.objects.select_for_update().get(code=scope.track_id)
     delete_review_scope.require(by, scope)
     for person in people_of(scope):
         remove_perm(DECIDE, person, scope)
@@ -152,20 +159,34 @@ def delete_review_scope(pk: UUID | str, *, by: User) -> ReviewScope:
     return scope
 
 
+def drop_rights_of_former_reviewers(sender: type[User], user: User, by: User | None, **kwargs: Any) -> None:
+    """Receive accounts.signals.staff_roles_changed: who reviews no longer loses the rights on scopes, too.
+
+    Otherwise the next reviewer's role that they get, for another track perhaps, would bring the old rights back.
+    """
+    if user.has_perm(DECIDE):
+        return
+    held = UserObjectPermission.objects.filter(user=user, permission__codename="decide_review")
+    scopes = ReviewScope.objects.select_related("track", "tenant", "model")
+    for scope in scopes.filter(pk__in=[row.object_pk for row in held]):
+        remove_perm(DECIDE, user, scope)
+        audit.record("review_scope.person_removed", actor=by, subject=scope, person=user.email)
+
+
 def people_of(scope: ReviewScope) -> list[User]:
     """The people who decide in the scope in their own right, by address."""
-    from guardian.models import UserObjectPermission
-
     held = UserObjectPermission.objects.filter(object_pk=str(scope.pk), permission__codename="decide_review")
     return list(User.objects.filter(pk__in=held.values("user")).order_by("email"))
 
 
 def groups_of(scope: ReviewScope) -> list[Group]:
     """The groups whose members decide in the scope, by name."""
-    from guardian.models import GroupObjectPermission
-
     held = GroupObjectPermission.objects.filter(object_pk=str(scope.pk), permission__codename="decide_review")
     return list(Group.objects.filter(pk__in=held.values("group")).order_by("name"))
+
+
+def _not_oneself() -> str:
+    return _("Nobody gives themselves the right to decide. Ask another operator.")
 
 
 def _lock(pk: UUID | str) -> ReviewScope:
@@ -181,5 +202,7 @@ def _set(scope: ReviewScope, holder: User | Group, decides: bool) -> bool:
     has = holder in (people_of(scope) if isinstance(holder, User) else groups_of(scope))
     if has == decides:
         return False
+    if scope.is_everything and not decides and len(people_of(scope)) + len(groups_of(scope)) == 1:
+        raise Conflict(_("Let somebody else decide here first: nobody would be left to decide this track."))
     (assign_perm if decides else remove_perm)(DECIDE, holder, scope)
     return True

@@ -34,7 +34,7 @@ from catalog.models import (
     Track,
 )
 from catalog.presentation import limit_facts
-from catalog.review_queue import waiting_for
+from catalog.review_queue import has_decided, waiting_for
 from catalog.review_scopes import may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
@@ -197,6 +197,9 @@ class ReviewAdmin(ReadOnlyAdmin):
             "form": form,
             "why_not": why_not_decide(signed_in(request), access_request),
             "may_decide": may_decide(signed_in(request), review),
+            "has_decided": Review.objects.visible_to(request.user)
+            .filter(has_decided(signed_in(request)), pk=review.pk)
+            .exists(),
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,
         }

@@ -182,6 +182,11 @@ class ReviewScope(models.Model):
             )
         ]
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether it covers all tenants and all models."""
+        return self.tenant_id is None and self.model_id is None
+
     def __str__(self) -> str:
         return _SCOPE(
             track=self.track.label,

@@ -68,6 +68,13 @@ def test_values_are_said_in_words(db, lab, owner):
     assert ("Role", "Developer") in facts_of(entry)
 
 
+def test_a_change_of_what_is_no_field_is_said_as_a_detail(db, lab, project, owner):
+    """Relations are not looked up: what was recorded of an owner is their name."""
+    changes = {"data_class": ("internal", "restricted"), "owner": ("Ann", "Ben")}
+    entry = audit.record("project.owner_changed", actor=None, subject=project, tenant=lab, changes=changes)
+    assert changes_of(entry) == [("Data class", "Internal", "Restricted"), ("Owner", "Ann", "Ben")]
+
+
 def test_the_kind_of_a_secret_is_said_too():
     assert set(KINDS_OF_SECRETS) == KINDS
     with translation.override("zh-hans"):

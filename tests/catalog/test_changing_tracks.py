@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import date, time
 
 import pytest
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 from django.utils.translation import override
 
+from accounts.actions import end_staff_role, make_staff
+from accounts.models import User
 from audit.models import AuditEntry
 from catalog.actions.review_scopes import (
     add_review_scope,
@@ -35,10 +37,14 @@ def security():
     return Track.objects.get(code="security")
 
 
+def change(track, by, **values):
+    return change_track(track.pk, by=by, **{name: getattr(track, name) for name in Track.EDITABLE} | values)
+
+
 def test_a_changed_track_is_recorded_and_holds_for_reviews_to_come(operator, security, ask, review_of):
     before = review_of(ask())
-    change_track(security.pk, by=operator, quorum=2, due_hours=4)
-    change_track(security.pk, by=operator, quorum=2, due_hours=4)
+    for _ in range(2):
+        change(security, operator, quorum=2, due_hours=4)
     [entry] = entries("track.changed")
     assert entry.changes == {"quorum": [1, 2], "due_hours": [16, 4]}
     assert Review.objects.across_tenants().get(pk=before.pk).quorum == 1
@@ -52,13 +58,18 @@ def test_a_changed_track_is_recorded_and_holds_for_reviews_to_come(operator, sec
 )
 def test_a_track_stays_within_its_ranges(operator, security, values):
     with pytest.raises(ValidationError) as refused:
-        change_track(security.pk, by=operator, **values)
+        change(security, operator, **values)
     assert set(refused.value.message_dict) == set(values)
 
 
-def test_only_what_is_editable_of_a_track_changes(operator, security):
-    with pytest.raises(TypeError, match="code"):
-        change_track(security.pk, by=operator, code="other")
+def test_a_track_that_would_never_be_due_is_refused(operator, security):
+    """Otherwise nobody could ask for a model any more."""
+    calendar = add_calendar(by=operator, **GOOD | {"closes": time(8, 1), "weekdays": [1]})
+    with pytest.raises(ValidationError, match="more than ten years"):
+        change(security, operator, calendar=calendar, due_hours=1000)
+    change(security, operator, calendar=calendar, due_hours=1)
+    with pytest.raises(ValidationError, match="more than ten years"):
+        change_calendar(calendar.pk, by=operator, **GOOD | {"closes": time(8, 0, 1), "weekdays": [1]})
 
 
 GOOD = {
@@ -73,8 +84,8 @@ GOOD = {
 def test_a_calendar_is_added_and_changed(operator):
     calendar = add_calendar(by=operator, **GOOD, holidays=[date(2027, 1, 1)])
     assert (calendar.weekdays, calendar.holidays) == ([1, 5], [date(2027, 1, 1)])
-    change_calendar(calendar.pk, by=operator, weekdays=[2])
-    change_calendar(calendar.pk, by=operator, weekdays=[2])
+    for _ in range(2):
+        change_calendar(calendar.pk, by=operator, **GOOD | {"weekdays": [2]}, holidays=[date(2027, 1, 1)])
     [entry] = entries("working_calendar.changed")
     assert entry.changes == {"weekdays": [[1, 5], [2]]}
 
@@ -126,16 +137,47 @@ def test_a_scope_is_added_once_and_for_what_there_is(operator, lab, model):
     assert set(refused.value.message_dict) == {"track", "tenant", "model"}
 
 
-def test_the_last_scope_of_a_track_stays_and_others_take_their_rights_with_them(operator, lab):
-    last = ReviewScope.objects.get(track__code="security")
-    with pytest.raises(Conflict, match="only scope of its track"):
-        delete_review_scope(last.pk, by=operator)
+def test_the_scope_for_everything_stays_and_others_take_their_rights_with_them(operator, lab):
+    everything = ReviewScope.objects.get(track__code="security")
     more = add_review_scope(track="security", tenant="lab", by=operator)
+    with pytest.raises(Conflict, match="stays"):
+        delete_review_scope(everything.pk, by=operator)
     set_scope_role(more.pk, role="security-reviewer", decides=True, by=operator)
     pk = more.pk
     delete_review_scope(pk, by=operator)
     more.pk = pk
     assert groups_of(more) == []
+
+
+def test_somebody_always_decides_everything(operator):
+    everything = ReviewScope.objects.get(track__code="security")
+    with pytest.raises(Conflict, match="nobody would be left"):
+        set_scope_role(everything.pk, role="security-reviewer", decides=False, by=operator)
+    reviewer = staff("cost-reviewer")
+    set_scope_person(everything.pk, email=reviewer.email, decides=True, by=operator)
+    set_scope_role(everything.pk, role="security-reviewer", decides=False, by=operator)
+    with pytest.raises(Conflict, match="nobody would be left"):
+        set_scope_person(everything.pk, email=reviewer.email, decides=False, by=operator)
+
+
+def test_nobody_gives_themselves_the_right_to_decide(operator):
+    scope = ReviewScope.objects.get(track__code="security")
+    make_staff(operator, "cost-reviewer", by=None)
+    both = User.objects.get(pk=operator.pk)
+    with pytest.raises(PermissionDenied, match="themselves"):
+        set_scope_person(scope.pk, email=both.email, decides=True, by=both)
+    with pytest.raises(PermissionDenied, match="themselves"):
+        set_scope_role(scope.pk, role="cost-reviewer", decides=True, by=both)
+    assert people_of(scope) == []
+
+
+def test_who_reviews_no_longer_loses_their_scopes(operator, lab):
+    scope = add_review_scope(track="security", tenant="lab", by=operator)
+    reviewer = staff("security-reviewer")
+    set_scope_person(scope.pk, email=reviewer.email, decides=True, by=operator)
+    end_staff_role(reviewer, "security-reviewer", by=operator)
+    assert people_of(scope) == []
+    assert len(entries("review_scope.person_removed")) == 1
 
 
 def test_pages_name_who_decides_in_the_language_of_the_page(client, operator, lab):

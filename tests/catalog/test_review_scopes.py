@@ -14,6 +14,7 @@ from guardian.shortcuts import assign_perm, remove_perm
 from accounts.models import User
 from catalog.actions import decide_review
 from catalog.models import Review, ReviewDecision, ReviewScope, Track
+from catalog.presentation import review_rows
 from catalog.review_queue import waiting_for
 from catalog.review_scopes import DECIDE, decided_by, may_decide
 from tests.factories import CatalogModelFactory, TenantFactory, UserFactory, staff
@@ -122,17 +123,34 @@ def test_a_scope_that_is_taken_while_somebody_decides_counts_no_more(reviewer, a
         decide_review(review.pk, by=decider, verdict="approve")
 
 
-def test_as_many_people_as_the_track_wants_must_agree(ask, review_of):
+def test_as_many_people_as_the_track_wants_must_agree(ask, review_of, client):
     Track.objects.filter(code="security").update(quorum=2)
     asked = ask()
     review = review_of(asked)
     first, second = staff("security-reviewer"), staff("security-reviewer")
-    assert decide_review(review.pk, by=first, verdict="approve").state == "pending"
+    assert decide_review(review.pk, by=first, verdict="approve", comment="Fits.").state == "pending"
     asked.refresh_from_db()
     assert asked.state == "pending"
+    # It waits for others, and pages say so.
+    assert not waiting_for(first, Review.objects.visible_to(first)).exists()
+    assert waiting_for(second, Review.objects.visible_to(second)).exists()
+    client.force_login(first)
+    page = client.get(reverse("admin:catalog_review_change", args=[review.pk])).content.decode()
+    assert "You have approved it. It waits for other people." in page
+    assert "1 of 2 approvals" in page
     assert decide_review(review.pk, by=second, verdict="approve").state == "approved"
     asked.refresh_from_db()
     assert asked.state == "approved"
+
+
+def test_a_rejection_is_named_with_its_reason_whoever_approved_before(ask, review_of):
+    Track.objects.filter(code="security").update(quorum=2)
+    review = review_of(ask())
+    first, second = staff("security-reviewer", name="Ann"), staff("security-reviewer", name="Ben")
+    decide_review(review.pk, by=first, verdict="approve", comment="Fits.")
+    decide_review(review.pk, by=second, verdict="reject", comment="Too risky.")
+    [row] = review_rows([Review.objects.across_tenants().get(pk=review.pk)])
+    assert (row.note.partition(",")[0], row.quote) == ("Ben", "Too risky.")
 
 
 PEOPLE = {
@@ -145,6 +163,7 @@ PEOPLE = {
     "former reviewer": lambda: former(staff("security-reviewer"), is_staff=False),
     "inactive reviewer": lambda: former(staff("security-reviewer"), is_active=False),
     "with the permission alone": lambda: with_permission(UserFactory()),
+    "service account": lambda: with_permission(UserFactory(service_of=TenantFactory())),
 }
 
 

@@ -27,6 +27,10 @@ def test_a_page_is_compressed_for_who_accepts_it(client, owner):
     assert b"</html>" in gzip.decompress(packed.content)
 
 
+def test_pages_of_staff_are_compressed_too(operator):
+    assert a_browser_of(operator).get("/admin/catalog/track/")["Content-Encoding"] == "gzip"
+
+
 def test_the_same_page_weighs_something_else_each_time(owner):
     browser = a_browser_of(owner)
     assert len({len(browser.get("/t/lab/models/").content) for _ in range(8)}) > 1
