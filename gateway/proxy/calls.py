@@ -140,7 +140,7 @@ class Call(RecordedCall):
             problem = usage_not_recorded()
             self._end_failed(error_event(str(problem), problem.code))
         except Exception:
-            # A fault of ours makes no call free.
+            # A fault of ours still puts the call on record, if only without usage.
             await self._record_fault()
             raise
         finally:

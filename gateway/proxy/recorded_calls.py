@@ -1,5 +1,6 @@
 """How a call goes on record: counted, logged, written to disk, and settled with its limits."""
 
+import asyncio
 import time
 
 from gateway.contract import Usage
@@ -59,7 +60,7 @@ class RecordedCall:
             await settle_with_quota(self._state.limiter, own, quota, tokens, nano)
 
     async def _finish(self, status: Status, http_status: int, usage: Usage, *, is_exact: bool) -> None:
-        """Record the call and settle its limits; returns when it is on disk. Raises SpoolError."""
+        """Record the call and settle its limits; returns when it is on disk. Raises SpoolError, also if settling fails."""
         self._is_finished = self._request.is_recorded = True
         state, facts, reached = self._state, self._facts, self._attempts.reached
         latency = time.monotonic() - facts.started
@@ -76,5 +77,19 @@ class RecordedCall:
             log_answered(event, self._plan.key)
         # The disk works while the limits are settled. Neither needs the other, and neither ends with the call.
         on_record = state.spool.append(event)
-        await self._settle(usage, tokens, is_unused=status == "error" and not usage)
+        try:
+            await self._settle(usage, tokens, is_unused=status == "error" and not usage)
+        except asyncio.CancelledError:
+            # Who cancels does not wait for the disk; the spool says what it could not write, and retries.
+            on_record.add_done_callback(_heard)
+            raise
+        except Exception:
+            # A call that is not on record must not look answered, whatever else went wrong: SpoolError comes first.
+            await on_record
+            raise
         await on_record
+
+
+def _heard(on_record: asyncio.Future[None]) -> None:
+    if not on_record.cancelled():
+        on_record.exception()

@@ -76,6 +76,32 @@ def test_what_cannot_be_recorded_is_settled_all_the_same_and_has_no_answer():
     run(scenario)
 
 
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_failed_write_is_told_even_if_settling_fails(is_written):
+    async def scenario(call):
+        assert not await call.has_ended()
+        call.counted.set_exception(ZeroDivisionError())
+        assert not await call.has_ended(), "it waits for the disk"
+        call.on_disk.set_result(None) if is_written else call.on_disk.set_exception(SpoolError("full"))
+        with pytest.raises(ZeroDivisionError if is_written else SpoolError):
+            await call.ending
+
+    run(scenario)
+
+
+def test_a_failed_write_of_a_cancelled_call_is_no_exception_that_nobody_retrieved():
+    async def scenario(call):
+        assert not await call.has_ended()
+        call.ending.cancel()
+        assert await call.has_ended()
+        assert call.ending.cancelled()
+        call.on_disk.set_exception(SpoolError("full"))
+        await asyncio.sleep(0)
+        assert not call.on_disk._log_traceback
+
+    run(scenario)
+
+
 def test_a_call_that_is_cancelled_meanwhile_is_recorded():
     async def scenario(call):
         assert not await call.has_ended()
@@ -142,7 +168,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("can_count", [True, False])
-def test_a_fault_of_the_gateway_itself_makes_no_call_free(can_count):
+def test_a_fault_of_the_gateway_itself_puts_the_call_on_record(can_count):
     def counted(*_, is_failed):
         return ({"output": 7}, True) if can_count else 1 // 0
 
