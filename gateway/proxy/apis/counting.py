@@ -97,7 +97,11 @@ def told_in(content: Any) -> Told:
         units = _searches(billed)
         # LiteLLM's, for servers that count tokens.
         return Told(units) if units is not None else Told(None, read_usage({"usage": billed}))
-    return Told(None, read_usage(content))
+    reported = read_usage(content)
+    if reported is not None and _is_placeholder(reported) and any(map(_tells_seconds, told)):
+        # Seconds that cannot be are no placeholder.
+        reported.is_clean = False
+    return Told(None, reported)
 
 
 def checked(content: bytes, parsed: UnitRequest) -> tuple[bytes, dict[str, Any], Told]:
@@ -145,10 +149,18 @@ def milliseconds(seconds: Any) -> int | None:
     return whole if whole <= _LONGEST else None
 
 
-def _seconds(usage: dict[str, Any]) -> Usage | None:
+def _told_seconds(usage: dict[str, Any]) -> Any:
     seconds = usage.get("seconds") if usage.get("type") in ("duration", None) else None
     # The second one is Mistral's, which bills by it.
-    found = milliseconds(usage.get("prompt_audio_seconds") if seconds is None else seconds)
+    return usage.get("prompt_audio_seconds") if seconds is None else seconds
+
+
+def _tells_seconds(usage: dict[str, Any]) -> bool:
+    return _told_seconds(usage) is not None
+
+
+def _seconds(usage: dict[str, Any]) -> Usage | None:
+    found = milliseconds(_told_seconds(usage))
     return {"audio_input_seconds": found} if found else None
 
 
