@@ -39,20 +39,38 @@ class StoredLabel:
         return str(self.sentence) % places
 
     def again(self, stored: str) -> str | None:
-        """What was stored in English, in the current language; None if it is not of this sentence."""
-        if not (match := self._pattern.fullmatch(stored)):
+        """What was stored in English, in the current language.
+
+        None if it is not of this sentence, or if a name has words of the sentence and nothing tells where it ends.
+        """
+        found = [match.groupdict() for one in self._patterns if (match := one.fullmatch(stored))]
+        if not found:
             return None
-        return self(**{name: self.say.get(name, str)(word) for name, word in match.groupdict().items()})
+        if found[0] != found[-1]:
+            found = [places for places in found if self._knows(places)]
+            if len(found) != 1:
+                return None
+        return self(**{name: self.say.get(name, str)(word) for name, word in found[0].items()})
+
+    def _knows(self, places: dict[str, str]) -> bool:
+        """Whether the words in all places that have their own way of being said are said otherwise."""
+        return bool(self.say) and all(
+            str(say(places[name])) != places[name] for name, say in self.say.items()
+        )
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
+    def _patterns(self) -> list[re.Pattern[str]]:
+        """The sentence with places as long as possible, and as short as possible."""
         with in_english():
             parts = _PLACE.split(str(self.sentence))
         # Fixed text and names of places by turns.
-        return re.compile(
-            "".join(f"(?P<{part}>.+)" if n % 2 else re.escape(part) for n, part in enumerate(parts)),
-            re.DOTALL,
-        )
+        return [
+            re.compile(
+                "".join(f"(?P<{part}>{place})" if n % 2 else re.escape(part) for n, part in enumerate(parts)),
+                re.DOTALL,
+            )
+            for place in (".+", ".+?")
+        ]
 
 
 def retold_label(model: str, stored: str) -> str:

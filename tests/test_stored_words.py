@@ -148,6 +148,22 @@ def test_names_are_never_taken_for_our_words(lab):
     assert entry.subject_in_words == "of a former release"
 
 
+def test_a_name_may_have_words_of_the_sentence_around_it():
+    for model, stored, said in (
+        ("tenants.membership", "Ada is owner of Bank of Aurora", ("Ada", "Bank of Aurora", "所有者")),
+        ("tenants.membership", "Ada is viewer of it is owner of Lab", None),
+        ("tenants.membership", "Ada is captain of Bank of Aurora", None),
+        ("catalog.accessrequest", "Search for staff for Letters", None),
+        ("catalog.review", "Cost review of Search for staff for Letters", ("Search for staff for Letters",)),
+    ):
+        words = AuditEntry(subject_type=model, subject_label=stored).subject_in_words
+        if said is None:
+            assert words == stored
+        else:
+            assert words != stored
+            assert all(name in words for name in said), words
+
+
 def test_its_refusal_is_for_whoever_acts(lab):
     with pytest.raises(ValidationError) as refused:
         audit.record("tenant.looked_at", actor=None, subject=lab, what=new_key_secret())
