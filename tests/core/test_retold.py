@@ -26,8 +26,8 @@ def reads_chinese(text, *names):
 
 # Of products, commands and files.
 NAMES = [
-    "Deployment", "Service", "Quartermaster", "UTC", "Pod", "HTTP", "API", "kubeconfig", "kubectl logs --previous",
-    "kubectl create namespace", "kubectl -n", "docs/deployments.md", "python -m deployments.engine_host", "make demo",
+    "Deployment", "Service", "Quartermaster", "UTC", "Pod", "HTTP", "API", "YAML", "kubeconfig",
+    "kubectl logs --previous", "kubectl config view --raw --flatten --minify", "kubectl create namespace", "kubectl -n", "docs/deployments.md", "python -m deployments.engine_host", "make demo",
 ]  # fmt: skip
 
 
