@@ -60,7 +60,7 @@ class RecordedCall:
             await settle_with_quota(self._state.limiter, own, quota, tokens, nano)
 
     async def _finish(self, status: Status, http_status: int, usage: Usage, *, is_exact: bool) -> None:
-        """Record the call and settle its limits; returns when it is on disk. Raises SpoolError, also if settling fails."""
+        """Record the call and settle its limits; returns when it is on disk. Raises SpoolError before others."""
         self._is_finished = self._request.is_recorded = True
         state, facts, reached = self._state, self._facts, self._attempts.reached
         latency = time.monotonic() - facts.started

@@ -27,7 +27,8 @@ def reads_chinese(text, *names):
 # Of products, commands and files.
 NAMES = [
     "Deployment", "Service", "Quartermaster", "UTC", "Pod", "HTTP", "API", "YAML", "kubeconfig",
-    "kubectl logs --previous", "kubectl config view --raw --flatten --minify", "kubectl create namespace", "kubectl -n", "docs/deployments.md", "python -m deployments.engine_host", "make demo",
+    "kubectl logs --previous", "kubectl config view --raw --flatten --minify", "kubectl create namespace",
+    "kubectl -n", "docs/deployments.md", "python -m deployments.engine_host", "make demo",
 ]  # fmt: skip
 
 
