@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from django import forms
+from django.urls import reverse
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,9 +19,12 @@ from unfold.widgets import (
 )
 
 from accounts.admin.dialogs import DialogForm
+from accounts.permissions import signed_in
 from accounts.roles import REVIEWERS, StaffRole
 from catalog.models import Track, WorkingCalendar
 from catalog.models.tracks import MOST_DUE_HOURS, MOST_QUORUM
+from core.choices import PickField, offer
+from tenants.models import Tenant
 
 _DECIDES = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No longer"))]
 
@@ -44,15 +48,17 @@ class TrackForm(DialogForm):
         max_value=MOST_DUE_HOURS,
         widget=UnfoldAdminIntegerFieldWidget,
     )
-    calendar = forms.ModelChoiceField(
+    calendar = PickField(
+        WorkingCalendar,
+        by="name",
         label=gettext_lazy("Working calendar"),
-        queryset=WorkingCalendar.objects.order_by("name"),
         empty_label=None,
         widget=UnfoldAdminSelectWidget,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        offer(self, "calendar", WorkingCalendar.objects.order_by("name"))
         if track := Track.objects.filter(pk=self.object_id).first():
             self.initial = {name: getattr(track, name) for name in Track.EDITABLE}
 
@@ -112,18 +118,16 @@ class CalendarForm(DialogForm):
 class ScopeForm(DialogForm):
     """A scope: one track, for one tenant or all, and one model or all."""
 
-    track = forms.ModelChoiceField(
-        label=gettext_lazy("Track"),
-        queryset=Track.objects.order_by("code"),
-        to_field_name="code",
-        empty_label=None,
-        widget=UnfoldAdminSelectWidget,
+    track = PickField(
+        Track, by="code", label=gettext_lazy("Track"), empty_label=None, widget=UnfoldAdminSelectWidget
     )
-    tenant = forms.CharField(
+    tenant = PickField(
+        Tenant,
+        by="slug",
         label=gettext_lazy("Tenant"),
         required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text=gettext_lazy("As in its address, such as aurora-bank. Empty: all tenants."),
+        empty_label=gettext_lazy("All tenants"),
+        widget=UnfoldAdminSelectWidget,
     )
     model = forms.CharField(
         label=gettext_lazy("Model"),
@@ -132,9 +136,15 @@ class ScopeForm(DialogForm):
         help_text=gettext_lazy("Its public name, such as gpt-4o. Empty: all models."),
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, "track", Track.objects.order_by("code"))
+        tenants = Tenant.objects.visible_to(signed_in(self.request)).order_by("name")
+        offer(self, "tenant", tenants, source=reverse("tenant-suggestions"))
+
     def answers(self) -> dict[str, Any]:
         said = super().answers()
-        return said | {"track": said["track"].code}
+        return said | {"track": said["track"].code, "tenant": said["tenant"].slug if said["tenant"] else ""}
 
 
 class _ScopeHolderForm(DialogForm):
