@@ -164,9 +164,10 @@ def drop_rights_of_former_reviewers(sender: type[User], user: User, by: User | N
 
     Otherwise the next reviewer's role that they get, for another track perhaps, would bring the old rights back.
     """
-    if user.has_perm(DECIDE):
+    held = list(UserObjectPermission.objects.filter(user=user, permission__codename="decide_review"))
+    # Asked of a fresh copy: Django keeps the answers on the person, and more may change in this transaction.
+    if not held or User.objects.get(pk=user.pk).has_perm(DECIDE):
         return
-    held = UserObjectPermission.objects.filter(user=user, permission__codename="decide_review")
     scopes = ReviewScope.objects.select_related("track", "tenant", "model")
     for scope in scopes.filter(pk__in=[row.object_pk for row in held]):
         remove_perm(DECIDE, user, scope)
