@@ -76,7 +76,7 @@ class TrackAdmin(ReadOnlyAdmin):
     ordering = ["code"]
     fields = readonly_fields = ["code", "label", "quorum", "due_hours", "usual", "calendar"]
     inlines = [ScopeInline]
-    actions_detail = ["change"]
+    actions_detail = ["edit"]
 
     @display(description=_("Name"))
     def label(self, track: Track) -> str:
@@ -86,7 +86,7 @@ class TrackAdmin(ReadOnlyAdmin):
     def usual(self, track: Track) -> str:
         return track.usual_time
 
-    change = Dialog(
+    edit = Dialog(
         tracks.change_track,
         label=_("Change"),
         url_path="change-track",
@@ -170,7 +170,7 @@ class WorkingCalendarAdmin(ReadOnlyAdmin):
     ordering = ["name"]
     fields = readonly_fields = ["name", "time_zone", "hours", "days", "free_days", "used_by"]
     actions_list = ["add_calendar"]
-    actions_detail = ["change"]
+    actions_detail = ["edit"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("tracks")
@@ -202,7 +202,7 @@ class WorkingCalendarAdmin(ReadOnlyAdmin):
         button=_("Add"),
         done=_("Added: %(it)s"),
     )
-    change = Dialog(
+    edit = Dialog(
         tracks.change_calendar,
         label=_("Change"),
         url_path="change-calendar",

@@ -131,7 +131,11 @@ def test_killing_the_supervisor_ends_the_workers_of_its_children_too(start):
 
 
 def command_of(pid):
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+    """Its words; empty for a process that has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def parent_of(pid):
