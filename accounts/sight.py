@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import STAFF_PERMISSIONS, StaffRole
+from core.joined import listed
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,4 @@ def _title(model: Any) -> str:
 
 def _listed(roles: Any) -> str:
     """The names of roles, in the order of their declaration."""
-    # Translators: between the names of a list.
-    between = _(", ")
-    return between.join(str(role.label) for role in StaffRole if role in roles)
+    return listed(role.label for role in StaffRole if role in roles)

@@ -24,6 +24,8 @@ MODES: Final[dict[str, Promise]] = {
     "responses": pgettext_lazy("an API", "Responses"),
     "search": pgettext_lazy("what a model does", "Search"),
     "vector_store": _("Vector store"),
+    # The source does not say.
+    "unknown": pgettext_lazy("what a model does", "Unknown"),
     "video_generation": _("Video generation"),
 }
 

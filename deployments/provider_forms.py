@@ -26,6 +26,7 @@ from catalog.models import CatalogModel
 from catalog.serving import servable_modes
 from core.editing import sent_values
 from core.form_errors import show_errors
+from core.joined import named
 from deployments import quota_counts
 from deployments.list_setting_entry_points import LinesField, ListSettingForm
 from deployments.models import Provider, ProviderCredential
@@ -333,7 +334,7 @@ class RouteModelsForm(DialogForm):
         super().__init__(*args, **kwargs)
         provider = Provider.objects.visible_to(self.request.user).filter(pk=self.object_id).first()
         self.fields["models"].choices = [
-            (str(one.row.pk), f"{one.row.name} → {one.row.model}: {one.effect}")
+            (str(one.row.pk), named(f"{one.row.name} → {one.row.model}", one.effect))
             for one in (routable_models(provider) if provider else [])
         ]
         if not self.fields["models"].choices:

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from billing.models import RollupTenantDay
 from catalog.models import Grant
+from core.joined import listed, named
 from deployments.models import Provider, RouteEntry
 from deployments.reach import Audience, audience_of, served_projects
 from tenants.models import DataClass, Tenant
@@ -96,7 +97,7 @@ def whom_it_hits(provider: Provider, after: Audience | None) -> list[TenantHit]:
 
 def in_words(hits: list[TenantHit]) -> str:
     """Whom a change hits, in a sentence or two."""
-    shown = "; ".join(f"{hit.tenant.name}: {hit.words}" for hit in hits[:MOST_TENANTS])
+    shown = "; ".join(named(hit.tenant.name, hit.words) for hit in hits[:MOST_TENANTS])
     if len(hits) > MOST_TENANTS:
         more = len(hits) - MOST_TENANTS
         return ngettext(
@@ -108,7 +109,7 @@ def in_words(hits: list[TenantHit]) -> str:
 def _names(projects: dict[str, int]) -> str:
     """The first models, and the number of the rest."""
     names = sorted(projects)
-    return ", ".join(names[:3]) + (f" + {len(names) - 3}" if len(names) > 3 else "")
+    return listed(names[:3]) + (f" + {len(names) - 3}" if len(names) > 3 else "")
 
 
 def impact_of(provider: Provider) -> list[Impact]:

@@ -12,6 +12,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin.dialogs import Dialog, DialogForm, ReasonForm
+from core.dates import DASH
+from core.joined import listed, named
 from deployments import sharing, statements
 from deployments.client_fields import LONGEST_FIELD
 from deployments.models import Deployment, Sharing
@@ -121,16 +123,17 @@ class SharingAdmin:
         if not field:
             return "—"
         if deployment.is_statement_in_force:
-            return f"{field}: {deployment.stated_reason}"
+            return named(field, deployment.stated_reason)
         lapsed = _("lapsed: the image or the command has changed since. State it again if it is still true.")
         return format_html("{} (<b>{}</b>) {}", field, lapsed, deployment.stated_reason)
 
     @display(description=_("Controls that clients may send"))
     def controls(self, deployment: Deployment) -> str:
         in_force = deployment.controls_in_force
-        shown = ", ".join(in_force) or "—"
+        shown = listed(in_force) or DASH
         idle = [name for name in deployment.allowed_controls if name not in in_force]
-        return f"{shown} ({_('not in force')}: {', '.join(idle)})" if idle else shown
+        unused = named(_("not in force"), listed(idle))
+        return f"{shown} ({unused})" if idle else shown
 
     dedicate = Dialog(
         sharing.dedicate,

@@ -13,6 +13,7 @@ from unfold.decorators import display
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import link
 from accounts.admin.filters import FewValuesFilter
+from core.joined import named
 from gateway.models import RefusedCalls
 from gateway.refused_calls import kind_in_words, reason_in_words, value_in_words
 from tenants.models import ApiKey, Project
@@ -53,7 +54,7 @@ class RefusedCallsAdmin(ReadOnlyAdmin):
         if not row.limit_kind:
             return "—"
         value = value_in_words(row.limit_kind, row.limit_value, row.tenant.currency)
-        return f"{kind_in_words(row.limit_kind)}: {value}"
+        return named(kind_in_words(row.limit_kind), value)
 
     @display(description=_("Limit is set on"))
     def limit_on(self, row: RefusedCalls) -> str:

@@ -21,6 +21,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from audit.action_words import action_in_words
 from audit.models import AuditEntry
+from core.joined import listed, named
 from core.keyset import KeysetPage, keyset_page
 from gateway.models import Gateway
 from gateway.undo import LAST_FIRST, entries_of, may_see_who, steps_of, undo_revision, why_too_many
@@ -61,9 +62,9 @@ def affects(change: Any) -> str:
         (_("keys"), change.keys_count),
         (_("limits"), change.limits_count),
     )
-    return pgettext("between two of a list", ", ").join(
-        _("%(name)s: %(value)s") % {"name": word, "value": count} for word, count in counts if count
-    ) or str(_("routes, prices or settings"))
+    return listed(named(word, count) for word, count in counts if count) or str(
+        _("routes, prices or settings")
+    )
 
 
 def _line(entry: AuditEntry, *, shows_who: bool) -> str:

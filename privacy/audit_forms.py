@@ -28,7 +28,7 @@ class AuditLogForm(forms.Form):
     person = forms.CharField(
         label=_("Person"), required=False, max_length=254,
         help_text=_("E-mail address, or “platform”."),
-        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "name@example.com"}),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )  # fmt: skip
     action = forms.ChoiceField(label=_("Action"), required=False)
     object = forms.CharField(label=_("Object"), required=False, max_length=64, help_text=_("Its id."))

@@ -28,6 +28,7 @@ from audit.detail_words import detail_in_words
 from audit.filters import Page, find_entries, hides_origin
 from audit.models import AuditEntry
 from audit.staff_reads import with_what_was_read
+from core.joined import listed, named
 from core.keyset import requested_place
 from core.stored_words import retold
 from core.tenant_managers import TenantQuerySet
@@ -151,7 +152,7 @@ def in_one_line(entry: AuditEntry, *, facts: bool = True) -> str:
     """The changed fields and, with `facts`, the details of an entry in one line, in the words of the reader."""
     pairs = [(name, f"{before} → {after}") for name, before, after in changes_of(entry)]
     pairs += [(name, said) for name, said in facts_of(entry) if said != _NOTHING] if facts else []
-    return " · ".join(_("%(name)s: %(value)s") % {"name": name, "value": said} for name, said in pairs)
+    return " · ".join(named(name, said) for name, said in pairs)
 
 
 def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
@@ -242,10 +243,7 @@ def _shown(value: Any, labels: Labels) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, dict):
-        inner = [
-            _("%(name)s: %(value)s") % {"name": detail_in_words(name), "value": _said(name, part)}
-            for name, part in value.items()
-        ]
+        inner = [named(detail_in_words(name), _said(name, part)) for name, part in value.items()]
         return _list(inner)
     if isinstance(value, list):
         return _list([_shown(part, labels) for part in value])
@@ -263,4 +261,4 @@ def _plainer(text: str) -> str:
 
 
 def _list(parts: list[str]) -> str:
-    return pgettext("between two of a list", ", ").join(parts) or _NOTHING
+    return listed(parts) or _NOTHING

@@ -22,12 +22,12 @@ from urllib.parse import urlsplit
 
 import openai
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from config.demo.browser import Browser, Page, UnexpectedAnswer
 from config.demo.load import DEMO_MODEL
 from config.demo.provider import OUTSIDE_MODEL
 from config.demo.visit import Difference, Visit, expect, wait_for
+from core.joined import listed
 
 PATIENCE_SECONDS = 30
 # A call must be in the ledger within this time.
@@ -62,7 +62,7 @@ def browse_and_request(visit: Visit) -> str:
     return _("%(who)s found %(model)s in the catalog and asked for it; reviews: %(tracks)s") % {
         "who": me["email"],
         "model": DEMO_MODEL,
-        "tracks": pgettext("between two of a list", ", ").join(visit.tracks),
+        "tracks": listed(visit.tracks),
     }
 
 

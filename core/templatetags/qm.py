@@ -23,11 +23,13 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from core.dates import DASH, ago, clock, day, exactly, moment, weekday
+from core.joined import named
 from core.stored_words import retold
 
 register = template.Library()
 for _date_filter in (ago, clock, day, moment, weekday):
     register.filter(_date_filter.__name__, _date_filter)
+register.filter("named", named)
 
 Number = Decimal | int
 MINUS = "−"

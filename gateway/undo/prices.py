@@ -13,6 +13,7 @@ from accounts.models import User
 from audit.models import AuditEntry
 from billing.models import Price
 from billing.prices import HOUR, hour_of, publish_prices, published_list
+from core.joined import listed, named
 from gateway.undo.steps import Step, changed_since
 
 _LONGEST_REASON: Final = Price._meta.get_field("reason").max_length
@@ -43,7 +44,7 @@ def published(entry: AuditEntry) -> Step:
             by=by,
         )
 
-    shown = ", ".join(f"{kind}: {price}" for kind, price in sorted(_plain(whole).items()))
+    shown = listed(named(kind, price) for kind, price in sorted(_plain(whole).items()))
     words = _("Set the prices of %(model)s per million, in %(currency)s from the next hour, to %(prices)s")
     return Step(entry, words % {"model": model, "currency": currency, "prices": shown}, undo)
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.models import AuditEntry
+from core.joined import listed, named
 from deployments.models import Provider
 from deployments.provider_actions import change_provider, disable_provider, enable_provider
 from deployments.provider_audit import headers_before, settings_of, shown
@@ -60,8 +61,8 @@ def changed(entry: AuditEntry) -> Step:
         found_again(entry, lambda: _change(entry, values, by))
 
     labels = {name: str(Provider._meta.get_field(name).verbose_name) for name in values}  # type: ignore[union-attr]
-    now = ", ".join(
-        f"{labels[name]}: {_('not known') if before is None else before or _('none')}"
+    now = listed(
+        named(labels[name], _("not known") if before is None else before or _("none"))
         for name, before in before_in_words.items()
     )
     words = _("Set of provider %(name)s: %(values)s") % {"name": entry.subject_label, "values": now}

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.models import AuditEntry
+from core.joined import listed, named
 from deployments.degrading import change_degrading, degrading_from_words, degrading_of
 from deployments.fallbacks import change_fallbacks, names_of
 from deployments.models import Route
@@ -26,7 +27,7 @@ def entries(entry: AuditEntry) -> Step:
     wanted = {pk: entry_from_words(pk, before) for pk, (before, _after) in pairs.items()}
     if any(wanted[pk] is None and before for pk, (before, _after) in pairs.items()):
         return Step(entry, _("This entry does not say what the route had before. Correct the route by hand."))
-    shown = "; ".join(f"{name}: {before or _('removed')}" for name, (before, _after) in entry.changes.items())
+    shown = "; ".join(named(name, before or _("removed")) for name, (before, _after) in entry.changes.items())
     words = _("Set the route of %(model)s to %(entries)s") % {"model": entry.subject_label, "entries": shown}
 
     def undo(by: User | None) -> None:
@@ -97,7 +98,7 @@ def handling(entry: AuditEntry) -> Step:
         found_again(entry, lambda: change_handling(route.pk, values, based_on=route.generation, by=by))
 
     labels = {name: str(Route._meta.get_field(name).verbose_name) for name in values}  # type: ignore[union-attr]
-    shown = ", ".join(f"{labels[name]}: {before}" for name, (before, _after) in entry.changes.items())
+    shown = listed(named(labels[name], before) for name, (before, _after) in entry.changes.items())
     words = _("Set the handling of %(model)s to %(values)s")
     return Step(entry, words % {"model": entry.subject_label, "values": shown}, undo)
 

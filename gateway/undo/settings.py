@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.declared import Action
 from accounts.models import User
 from audit.models import AuditEntry
+from core.joined import listed, named
 from deployments.list_settings import ListSetting
 from gateway.undo.steps import Step, changed_since
 from tenants.actions import set_limits
@@ -36,8 +37,8 @@ def list_set(setting: ListSetting, put: Action[None, ..., list[str]]) -> Callabl
 def limits(entry: AuditEntry) -> Step:
     """The inverse of setting them."""
     model = str(entry.details.get("model", ""))
-    shown = ", ".join(
-        f"{Limit.Kind(kind).label}: {before or _('none')}" for kind, (before, _after) in entry.changes.items()
+    shown = listed(
+        named(Limit.Kind(kind).label, before or _("none")) for kind, (before, _after) in entry.changes.items()
     )
     words = _("Set limits of %(on)s to %(limits)s") % {"on": entry.subject_label, "limits": shown}
 

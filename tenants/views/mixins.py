@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 from django.views.generic.base import ContextMixin, View
 
 from accounts.entry_points import SubjectMixin
@@ -19,6 +18,7 @@ from accounts.models import User
 from accounts.permissions import require, signed_in
 from accounts.roles import StaffRole
 from core.counting import count_of
+from core.joined import listed
 from core.reading import note_page_of
 from core.scope import platform_scope
 from core.tenant_managers import Rows
@@ -119,7 +119,7 @@ def not_shown(user: User, tenant: Tenant, model: Any) -> str:
     return _(
         "Your role does not show whether there are any. Members of %(tenant)s see them, and these staff roles: "
         "%(roles)s. If your work needs them, ask an operator for such a role."
-    ) % {"tenant": tenant.name, "roles": pgettext("between two of a list", ", ").join(roles)}
+    ) % {"tenant": tenant.name, "roles": listed(roles)}
 
 
 def tenant_of(user: User, slug: str) -> Tenant:

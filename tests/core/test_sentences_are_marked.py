@@ -120,6 +120,10 @@ ENGLISH = {
 }
 
 
+# They mark words.
+MARKS = {"_", "gettext", "gettext_lazy", "ngettext", "pgettext", "pgettext_lazy", "npgettext"}
+
+
 def name_of(function: ast.expr | None) -> str:
     return getattr(function, "id", getattr(function, "attr", ""))
 
@@ -165,6 +169,17 @@ def unmarked_in_code(tree: ast.AST) -> list[int]:
     return found
 
 
+def marked_where_nobody_looks(tree: ast.AST) -> list[int]:
+    """Lines of marked words within an f-string: `core.languages update` reads none of those."""
+    return [
+        call.lineno
+        for text in ast.walk(tree)
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and name_of(call.func) in MARKS
+    ]
+
+
 def test_unmarked_words_of_a_template_are_found():
     source = """<p>{% translate "Marked" %} {{ name }} · 12 <code>git pull</code></p>
 <p>Not marked</p>
@@ -191,6 +206,25 @@ y = Facts(title=title_of(row), text="", label=row.label)
 def test_every_word_of_a_template_is_marked(path):
     if path.parent.name != "calls":
         assert unmarked_in_template(path.read_text()) == [], "mark it (docs/languages.md)"
+
+
+def test_marked_words_within_an_f_string_are_found():
+    source = """\
+x = f"{before or _('none')}"
+y = f"{words}: {listed(_(one) for one in names)}"
+z = _("Named %(name)s") % {"name": f"{name}"}
+"""
+    assert marked_where_nobody_looks(ast.parse(source)) == [1, 2]
+
+
+@pytest.mark.parametrize("app", [*APPS, "core", "config"])
+def test_no_words_are_marked_within_an_f_string(app):
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in (ROOT / app).rglob("*.py")
+        for line in marked_where_nobody_looks(ast.parse(path.read_text()))
+    ]
+    assert found == [], "put it before the f-string"
 
 
 @pytest.mark.parametrize("app", [*APPS, "core", "config"])
