@@ -25,6 +25,7 @@ from catalog.models import AccessRequest, CatalogModel, Grant
 from catalog.modes import mode_label
 from catalog.querysets import CatalogModelQuerySet
 from catalog.serving import answered, reach_of, servable_modes, within
+from catalog.typos import corrected
 from tenants.models import DataClass, Project, Tenant
 from tenants.permissions import may_somewhere
 from tenants.views.mixins import not_shown
@@ -34,6 +35,9 @@ PAGE_SIZE = 24
 MOST_OPTIONS = 12
 MOST_CHOSEN = 40  # values of one facet
 FACETS = ("access", "served", "mode", "data_class", "capability", "hosting", "provider")
+
+# Parts of a selection that the URL leaves out if they have this value.
+_STANDARDS = {"sort": "recommended", "view": "cards", "project": "", "typed": ""}
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Selection:
     sort: str = "recommended"
     view: str = "cards"
     project: str = ""
+    # "1": search for the words as they were typed, without correcting a typo.
+    typed: str = ""
 
     @classmethod
     def read(cls, given: QueryDict) -> Selection:
@@ -55,13 +61,14 @@ class Selection:
             sort=sort if sort in _ORDERS else "recommended",
             view="table" if given.get("view") == "table" else "cards",
             project=given.get("project", "").replace("\0", "")[:60],
+            typed="1" if given.get("typed") else "",
         )
 
     def url(self, **page: str) -> str:
         """The query string of this selection, beginning with "?"; `page` may name a cursor."""
         pairs = [("q", self.query)] if self.query else []
         pairs += [(key, value) for key in FACETS for value in self.chosen.get(key, ())]
-        for name, standard in (("sort", "recommended"), ("view", "cards"), ("project", "")):
+        for name, standard in _STANDARDS.items():
             if getattr(self, name) != standard:
                 pairs.append((name, getattr(self, name)))
         pairs += [(name, value) for name, value in page.items() if value]
@@ -93,7 +100,7 @@ class Browser:
     """The catalog that `user` sees in `tenant` (in `project`, if given) for a selection."""
 
     def __init__(self, user: User, tenant: Tenant, selection: Selection, project: Project | None) -> None:
-        self.tenant, self.selection = tenant, selection
+        self.user, self.tenant, self.selection, self.project = user, tenant, selection, project
         scope = Q(project=project) if project else Q()
         granted = (
             Grant.objects.visible_to(user).in_tenant(tenant).in_force().without_lapsed_keys().filter(scope)
@@ -120,6 +127,16 @@ class Browser:
         asked = waiting.filter(within(reach[self.tenant.pk], "data_class")).values("model")
         found |= ~self._granted & Q(pk__in=asked)
         return found | ~self._granted & ~self._waiting & Q(pk__in=list(reach[self.tenant.pk]))
+
+    def corrected(self) -> Browser | None:
+        """The same with one typo in the words corrected; None unless the words find nothing and the corrected do."""
+        query = self.selection.query
+        if not query or self.selection.typed or self._found.exists():
+            return None
+        words = corrected(query, CatalogModel.objects.published())
+        if words is None:
+            return None
+        return Browser(self.user, self.tenant, self.selection.but(query=words), self.project)
 
     @property
     def order(self) -> tuple[str, ...]:

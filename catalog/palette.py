@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from catalog.models import AccessRequest, CatalogModel
+from catalog.typos import corrected
 from core.palette import MOST, Finder, Hit
 from core.prefix import begins_with
 from tenants.models import Tenant
@@ -21,7 +22,11 @@ _REFERENCE: Final = re.compile(r"(?:REQ-)?([0-9a-f]{6})", re.IGNORECASE)
 
 
 def _models(user: User, tenant: Tenant, term: str) -> Iterable[Hit]:
-    for model in CatalogModel.objects.published().search(term).order_by("title", "name")[:MOST]:
+    published = CatalogModel.objects.published()
+    found = list(published.search(term).order_by("title", "name")[:MOST])
+    if not found and (words := corrected(term, published)):
+        found = list(published.search(words).order_by("title", "name")[:MOST])
+    for model in found:
         yield Hit(model.title, reverse("model-detail", args=[tenant.slug, model.name]), model.name)
 
 

@@ -6,11 +6,24 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import RegexValidator
 from django.db import migrations, models
-from django.db.models import Q
+from django.db.models import Func, Q
 from django.utils.timezone import now
 
-from catalog.search import SearchLexemes
 from core.ids import uuid7
+
+
+class SearchLexemes(Func):
+    """The searchable words of a model, until 0008_words_of_models."""
+
+    arg_joiner = " || ' ' || "
+    output_field = SearchVectorField()
+    template = (
+        "array_to_tsvector(array_remove("
+        "regexp_split_to_array(lower(%(expressions)s), '[^a-z0-9.]+') || "
+        "regexp_split_to_array(regexp_replace("
+        "lower(%(expressions)s), '([a-z])([0-9])', '\\1 \\2', 'g'), '[^a-z0-9]+') || "
+        "regexp_replace(lower(name), '[^a-z0-9]', '', 'g'), ''))"
+    )
 
 
 class Migration(migrations.Migration):

@@ -15,7 +15,7 @@ from accounts.models import User
 from catalog.modes import mode_label
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.rules import RiskTier
-from catalog.search import SearchLexemes
+from catalog.search import ModelWords
 from core.ids import uuid7
 from core.stored_labels import StoredLabel
 from tenants.models import DataClass
@@ -73,9 +73,9 @@ class CatalogModel(models.Model):
     list_input_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
     # The values that the import last wrote to fields that people edit.
     imported = models.JSONField(default=dict, editable=False)
-    search_text = models.TextField(blank=True, editable=False)  # more words: providers, capabilities
+    search_text = models.TextField(blank=True, editable=False)  # more words, by imports
     search = GeneratedField(
-        expression=SearchLexemes("name", "title", "maker", "search_text"),
+        expression=ModelWords("name", "title", "maker", "search_text", "mode", "providers", "capabilities"),
         output_field=SearchVectorField(),
         db_persist=True,
     )

@@ -41,7 +41,11 @@ class ModelListPage:
     project_options: list[dict[str, Any]]
     page: list[Card]
     total: int
+    # The words of the search, with a typo corrected.
     query: str
+    typed: str
+    # Searches for the words as typed; empty if nothing was corrected.
+    as_typed_url: str
     facets: list[dict[str, Any]]
     chips: list[dict[str, Any]]
     clear_url: str
@@ -72,13 +76,12 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
         if project is not None and project not in projects:
             projects.append(project)
         browser = Browser(signed_in(self.request), self.tenant, selection, project)
-        models = browser.models()
-        page = requested_page(
-            self.request,
-            models,
-            browser.order,
-            size=PAGE_SIZE,
-        )
+        page = requested_page(self.request, browser.models(), browser.order, size=PAGE_SIZE)
+        as_typed_url = ""
+        if not page.rows and (corrected := browser.corrected()):
+            as_typed_url = selection.but(typed="1").url()
+            browser, selection = corrected, corrected.selection
+            page = requested_page(self.request, browser.models(), browser.order, size=PAGE_SIZE)
         facets = browser.facets()
         return context | vars(
             ModelListPage(
@@ -86,8 +89,10 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
                 project=project,
                 project_options=_project_options(selection, projects),
                 page=cards(self.request, self, page.rows, project),
-                total=models.count(),
+                total=browser.models().count(),
                 query=selection.query,
+                typed=Selection.read(self.request.GET).query,
+                as_typed_url=as_typed_url,
                 facets=facets,
                 chips=browser.chips(facets),
                 clear_url=Selection(
