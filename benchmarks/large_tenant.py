@@ -280,8 +280,8 @@ def _catalog(cursor: Any, size: Size) -> None:
     granted = "large_project p JOIN large_model m ON (m.m - p.p * 5) % 4 = 0"
     request = {
         "purpose": "'Answer letters of customers; a person reads each answer.'", "data_class": "'internal'",
-        "expected_tokens_per_day": "100000", "duration_days": "730", "currency": "'USD'", "rule_version": "'scale'",
-        "expected_monthly_cost": "100", "rule_trace": "'[]'",
+        "expected_tokens_per_day": "100000", "duration_days": "730", "currency": "'USD'",
+        "expected_monthly_cost": "100",
     }  # fmt: skip
     insert(
         cursor, "catalog_accessrequest", granted, **request, id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)",

@@ -202,7 +202,10 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             super()
             .get_queryset()
             .select_related("tenant", "project", "model", "requested_by", "grant")
-            .prefetch_related(Prefetch("reviews", reviews.prefetch_related(Prefetch("decisions", decisions))))
+            .prefetch_related(
+                "evaluations",
+                Prefetch("reviews", reviews.prefetch_related(Prefetch("decisions", decisions))),
+            )
         )
 
     @extend_schema(

@@ -50,7 +50,7 @@ class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
 
     def with_names(self) -> Self:
         return self.select_related("tenant", "project", "model", "requested_by").prefetch_related(
-            "reviews__track"
+            "reviews__track", "evaluations"
         )
 
 

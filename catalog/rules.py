@@ -1,17 +1,14 @@
-"""The rules that decide which reviews a request needs, and why. Pure: facts in, tracks with reasons out.
+"""The facts that rules consider, the tracks that they can require, and when a fact has become worse. Pure.
 
-FACTS declares the facts that the rules consider, and TRACKS declares the approval steps. The actions handle facts and
-tracks according to these two (CONTRIBUTING, "Add a review track").
-
-Every request stores the version together with the result of the rules, so a decision can be explained later with
-the rules of its day. If you change a rule, raise VERSION.
+FACTS declares the facts on which approvals depend, and TRACKS declares the approval steps. The actions handle facts and
+tracks according to these two (CONTRIBUTING, "Add a review track"). What the rules say: catalog/rule_table.py.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -22,8 +19,9 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from accounts.roles import StaffRole
 from tenants.models import DataClass
 
+# Of the rules that a new installation begins with.
 VERSION: Final = "2026-11.1"
-# Cost per month, in the currency of the prices.
+# Cost per month, in the currency of the prices. An approval of an unknown cost covers a known one up to this.
 COST_WITHOUT_REVIEW: Final = Decimal(500)
 _AMOUNT: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)  # as `Facts.as_json` writes it
 
@@ -38,22 +36,54 @@ class RiskTier(models.TextChoices):
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts that the rules consider. `data_class_rank` rises from public (0) to restricted (3).
+    """The facts that the rules consider.
 
-    FACTS declares every field but the rank, which follows from the data class.
+    FACTS declares those on which approvals depend. The others stay as they were requested, or matter only to the rules,
+    which run again at every decision.
     """
 
     is_new_to_project: bool
     risk_tier: str
     data_class: str
-    data_class_rank: int
     # None: the model has no price.
     expected_monthly_cost: Decimal | None
     currency: str = "USD"
+    # The id of the tenant that asks.
+    tenant: str = ""
+    # Where the model is offered.
+    regions: tuple[str, ...] = ()
+    # The requested numbers, by kind of `tenants.Limit`.
+    limits: Mapping[str, str] = field(default_factory=dict)
+    duration_days: int = 365
 
     def as_json(self) -> dict[str, Any]:
         """The form that requests and decisions store: every declared fact, money as a string."""
         return {fact.name: fact.as_json(getattr(self, fact.name)) for fact in FACTS.values()}
+
+    def as_inputs(self) -> dict[str, Any]:
+        """The form that evaluations store: all that rules can consider. `from_inputs` reads it."""
+        return self.as_json() | {
+            "tenant": self.tenant,
+            "regions": list(self.regions),
+            "limits": dict(self.limits),
+            "duration_days": self.duration_days,
+        }
+
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> Facts:
+        """The facts of a stored evaluation. Raises KeyError, TypeError or ValueError for what it did not write."""
+        cost = inputs["expected_monthly_cost"]
+        return cls(
+            is_new_to_project=inputs["is_new_to_project"],
+            risk_tier=inputs["risk_tier"],
+            data_class=inputs["data_class"],
+            expected_monthly_cost=None if cost is None else Decimal(cost),
+            currency=inputs["currency"],
+            tenant=inputs["tenant"],
+            regions=tuple(inputs["regions"]),
+            limits=inputs["limits"],
+            duration_days=inputs["duration_days"],
+        )
 
 
 @dataclass(frozen=True)
@@ -81,12 +111,10 @@ class FactDeclaration:
 
 @dataclass(frozen=True)
 class TrackDeclaration:
-    """One approval step: when a request needs it, and how a new installation begins with it."""
+    """One approval step that rules can require, and how a new installation begins with it."""
 
     # The code of a row of `Track`, which says who decides it, how many of them, and within which time.
     name: str
-    # A sentence that says why a request with these facts needs the track; empty if it does not.
-    rule: Callable[[Facts], str]
     # In a new installation this role decides the track for all tenants and models, within so many working hours.
     first_role: StaffRole
     first_due_hours: int
@@ -100,7 +128,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _data_class_in_words(value: str) -> str:
+def data_class_in_words(value: str) -> str:
     """Its label within a sentence; the value itself if it is none of ours."""
     return str(DataClass(value).label).lower() if value in DataClass.values else value
 
@@ -148,7 +176,7 @@ FACTS: Final = {
             is_readable=_is_text,
             is_worse=_any_change,
             sentence=gettext_noop("The data class was %(then)s and is now %(now)s."),
-            shown=lambda value, present: _data_class_in_words(value),
+            shown=lambda value, present: data_class_in_words(value),
         ),
         FactDeclaration(
             name="is_new_to_project",
@@ -161,80 +189,26 @@ FACTS: Final = {
 }
 
 
-def _why_security(facts: Facts) -> str:
-    if facts.is_new_to_project:
-        return _("The project has not used this model before.")
-    if facts.risk_tier == RiskTier.HIGH:
-        return _("The model's risk tier is high.")
-    return ""
-
-
-def _why_compliance(facts: Facts) -> str:
-    if facts.data_class_rank >= 2:
-        return _("You want to send %(class)s data.") % {"class": _data_class_in_words(facts.data_class)}
-    if facts.risk_tier == RiskTier.HIGH:
-        return _("The model's risk tier is high.")
-    return ""
-
-
-def _why_cost(facts: Facts) -> str:
-    if facts.expected_monthly_cost is None:
-        return _("The model has no price yet, so its cost is unknown.")
-    if facts.expected_monthly_cost > COST_WITHOUT_REVIEW:
-        return _("The expected cost is above %(amount)s %(currency)s a month.") % {
-            "amount": COST_WITHOUT_REVIEW,
-            "currency": facts.currency,
-        }
-    return ""
-
-
 TRACKS: Final = {
     track.name: track
     for track in (
         TrackDeclaration(
             name="security",
-            rule=_why_security,
             first_role=StaffRole.SECURITY_REVIEWER,
             first_due_hours=16,
         ),
         TrackDeclaration(
             name="compliance",
-            rule=_why_compliance,
             first_role=StaffRole.COMPLIANCE_REVIEWER,
             first_due_hours=24,
         ),
         TrackDeclaration(
             name="cost",
-            rule=_why_cost,
             first_role=StaffRole.COST_REVIEWER,
             first_due_hours=8,
         ),
     )
 }
-# Decides the requests for which no rule requires a track.
-TRACK_OF_ALL_OTHERS: Final = TRACKS["security"]
-
-
-@dataclass(frozen=True)
-class NeededReview:
-    """One track, by its code, and the sentence that explains why it is needed."""
-
-    track: str
-    reason: str
-
-
-def needed_reviews(facts: Facts) -> list[NeededReview]:
-    """The reviews that a request with these facts needs; always at least one."""
-    needed = wanted_reviews(facts)
-    if not needed:
-        reason = _("Another person reviews every request.")
-        needed = [NeededReview(TRACK_OF_ALL_OTHERS.name, reason)]
-    return needed
-
-
-def wanted_reviews(facts: Facts) -> list[NeededReview]:
-    """The reviews that the rules require for these facts; empty if any one reviewer is enough."""
-    return [NeededReview(track.name, reason) for track in TRACKS.values() if (reason := track.rule(facts))]
 
 
 def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Final
 from django.utils.translation import gettext, gettext_noop
 
 from catalog.rules import FACTS, RiskTier
+from core.stored_labels import of_choices
 from core.stored_words import StoredSentence
-from tenants.models import DataClass
+from tenants.models import DataClass, Limit
 
 
 def _data_class(value: str) -> object:
@@ -24,13 +25,21 @@ def _known_value(value: str) -> object:
     return gettext("unknown") if value == "unknown" else words.get(value, value)
 
 
+_limit = of_choices(lambda: Limit.Kind.choices)
 LIST_PRICE = StoredSentence(gettext_noop("list price of %(source)s, %(file)s"))
 SENTENCES: Final = (
     StoredSentence(gettext_noop("The project has not used this model before.")),
-    StoredSentence(gettext_noop("The model's risk tier is high.")),
+    StoredSentence(gettext_noop("The project has used this model before.")),
+    StoredSentence(gettext_noop("The model's risk tier is %(tier)s."), tier=_known_value),
     StoredSentence(gettext_noop("You want to send %(class)s data."), **{"class": _data_class}),
     StoredSentence(gettext_noop("The model has no price yet, so its cost is unknown.")),
     StoredSentence(gettext_noop("The expected cost is above %(amount)s %(currency)s a month.")),
+    StoredSentence(gettext_noop("The expected cost is at most %(amount)s %(currency)s a month.")),
+    StoredSentence(gettext_noop("Your organization has a rule of its own.")),
+    StoredSentence(gettext_noop("No provider offers the model in these regions: %(regions)s.")),
+    StoredSentence(gettext_noop("You ask for a limit above %(amount)s (%(limit)s)."), limit=_limit),
+    StoredSentence(gettext_noop("You ask for no limit of this kind: %(limit)s."), limit=_limit),
+    StoredSentence(gettext_noop("A rule for all requests applies.")),
     StoredSentence(gettext_noop("Another person reviews every request.")),
     StoredSentence(
         gettext_noop(

@@ -117,7 +117,6 @@ class AccessRequestFactory(TenantOwnedFactory):
     purpose = "Draft replies to letters; a person reads every one."
     data_class = DataClass.INTERNAL
     expected_tokens_per_day = 100_000
-    rule_version = "test"
     facts = factory.LazyAttribute(
         lambda asked: {
             "expected_monthly_cost": None,

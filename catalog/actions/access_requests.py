@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,19 +17,22 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog import rules
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, Track
+from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, RuleEvaluation, Track
 from catalog.prices import Estimate, monthly_cost
+from catalog.rule_table import NeededReview, evaluate
 from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
 from core.regions import is_allowed
-from core.stored_words import in_english
 from tenants.actions.limits import clean_limits
 from tenants.models import DataClass, Project, Tenant
 from tenants.status import in_active_tenant, lock_tenant_shared
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
+# As requests store it, so that rules decide on what is stored.
+STORED_COST = Decimal("0.00000001")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Preview:
 
     # None: the model has no price.
     estimate: Estimate | None
-    reviews: list[rules.NeededReview]
+    reviews: Sequence[NeededReview]
     # By field: why the request is not possible with these values.
     problems: dict[str, str]
 
@@ -96,9 +99,8 @@ def raise_access_request(
         raise _already_open()
 
     estimate = monthly_cost(model.name, expected_tokens_per_day)
-    facts = facts_of(project, model, data_class, estimate)
-    with in_english():
-        reviews = rules.needed_reviews(facts)
+    facts = facts_of(project, model, data_class, estimate, limits=wanted, duration_days=duration_days)
+    table, said = evaluate_in_english(facts)
     try:
         with transaction.atomic():
             access_request = AccessRequest.objects.create(
@@ -108,11 +110,9 @@ def raise_access_request(
                 requested_by=by,
                 purpose=read_prose(purpose),
                 data_class=data_class,
-                limits={kind: format(value, "f") for kind, value in wanted.items()},
-                expected_monthly_cost=estimate and estimate.amount.quantize(Decimal("0.00000001")),
-                currency=estimate.currency if estimate else "USD",
-                rule_version=rules.VERSION,
-                rule_trace=[{"track": review.track, "reason": review.reason} for review in reviews],
+                limits=facts.limits,
+                expected_monthly_cost=facts.expected_monthly_cost,
+                currency=facts.currency,
                 facts=facts.as_json(),
                 **numbers,
             )
@@ -120,19 +120,20 @@ def raise_access_request(
         if "access_request_one_open" in str(error):
             raise _already_open() from error
         raise
+    record_evaluation(access_request, facts, table, said, occasion=RuleEvaluation.Occasion.RAISED)
     tracks = Track.objects.select_related("calendar").in_bulk(
-        [review.track for review in reviews], field_name="code"
+        [review.track for review in said.reviews], field_name="code"
     )
     Review.objects.bulk_create(
         Review(
             tenant=project.tenant,
             access_request=access_request,
             track=(track := tracks[review.track]),
-            reason=review.reason,
-            quorum=track.quorum,
+            reason=review.reason[:300],
+            quorum=max(track.quorum, review.quorum),
             due_at=track.due_at(access_request.created_at),
         )
-        for review in reviews
+        for review in said.reviews
     )
 
     audit.record(
@@ -144,8 +145,8 @@ def raise_access_request(
         data_class=data_class,
         expected_tokens_per_day=expected_tokens_per_day,
         limits=access_request.limits,
-        tracks=[review.track for review in reviews],
-        rule_version=rules.VERSION,
+        tracks=[review.track for review in said.reviews],
+        rule_version=table.version,
     )
     return access_request
 
@@ -218,15 +219,17 @@ def preview_access_request(
     """
     numbers = {"expected_tokens_per_day": expected_tokens_per_day or 1, "duration_days": duration_days}
     problems = find_problems(project.tenant, model, data_class=data_class, purpose="preview", **numbers)
+    wanted: Mapping[str, Decimal] = {}
     try:
-        clean_limits(limits or {})
+        wanted = clean_limits(limits or {})
     except ValidationError as error:
         problems |= {name: texts[0] for name, texts in error.message_dict.items()}
     if expected_tokens_per_day is None:
         return Preview(None, [], problems)
     estimate = monthly_cost(model.name, expected_tokens_per_day)
     known_class = data_class if data_class in DataClass.values else DataClass.INTERNAL
-    return Preview(estimate, rules.needed_reviews(facts_of(project, model, known_class, estimate)), problems)
+    facts = facts_of(project, model, known_class, estimate, limits=wanted, duration_days=duration_days)
+    return Preview(estimate, evaluate(table_in_force(), facts).reviews, problems)
 
 
 def find_problems(
@@ -306,7 +309,13 @@ def cancel_open_reviews(access_request: AccessRequest) -> None:
 
 
 def facts_of(
-    project: Project, model: CatalogModel, data_class: str, estimate: Estimate | None
+    project: Project,
+    model: CatalogModel,
+    data_class: str,
+    estimate: Estimate | None,
+    *,
+    limits: Mapping[str, Decimal],
+    duration_days: int,
 ) -> rules.Facts:
     """The facts that the rules consider, as they are now.
 
@@ -315,15 +324,20 @@ def facts_of(
         model: the model.
         data_class: the most sensitive data, from `DataClass`.
         estimate: expected cost; None: the model has no price.
+        limits: requested numbers by kind of `tenants.Limit`.
+        duration_days: how long the grant would last.
     """
     had_grant = Grant.objects.in_tenant(project.tenant).filter(project=project, model=model).exists()
     return rules.Facts(
         is_new_to_project=not had_grant,
         risk_tier=model.risk_tier,
         data_class=data_class,
-        data_class_rank=DataClass(data_class).rank,
-        expected_monthly_cost=estimate.amount if estimate else None,
+        expected_monthly_cost=estimate.amount.quantize(STORED_COST) if estimate else None,
         currency=estimate.currency if estimate else "USD",
+        tenant=str(project.tenant_id),
+        regions=tuple(model.regions),
+        limits={kind: format(value, "f") for kind, value in limits.items()},
+        duration_days=duration_days,
     )
 
 

@@ -13,8 +13,10 @@ import audit
 from accounts.models import User
 from catalog import rules
 from catalog.actions.access_requests import facts_of
+from catalog.actions.evaluations import evaluate_in_english, record_evaluation
 from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision, Track
 from catalog.prices import lock_prices, monthly_cost
+from catalog.rule_table import NeededReview
 from core.stored_words import in_english, retold
 
 
@@ -22,7 +24,14 @@ def facts_now(access_request: AccessRequest) -> rules.Facts:
     """The current facts that the rules consider for this request. Changes nothing."""
     model = access_request.model
     estimate = monthly_cost(model.name, access_request.expected_tokens_per_day)
-    return facts_of(access_request.project, model, access_request.data_class, estimate)
+    return facts_of(
+        access_request.project,
+        model,
+        access_request.data_class,
+        estimate,
+        limits={kind: Decimal(value) for kind, value in access_request.limits.items()},
+        duration_days=access_request.duration_days,
+    )
 
 
 def lock_facts(access_request: AccessRequest) -> rules.Facts:
@@ -45,7 +54,7 @@ def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -
 
 
 def renew_facts(
-    access_request: AccessRequest, facts: rules.Facts, *, by: User, opens_reviews: bool = True
+    access_request: AccessRequest, facts: rules.Facts, *, by: User, occasion: str, opens_reviews: bool = True
 ) -> list[Review]:
     """Update the facts of an open request, which the caller has locked; return the reviews that open as a result.
 
@@ -58,6 +67,7 @@ def renew_facts(
         access_request: the locked request.
         facts: the current facts.
         by: the person whose action updates the facts.
+        occasion: of the evaluation that this stores, from `RuleEvaluation.Occasion`.
         opens_reviews: False if the request is about to end. Then only the stored facts change.
     """
     before, present = dict(access_request.facts), facts.as_json()
@@ -70,9 +80,11 @@ def renew_facts(
     }
     added: list[Review] = []
     again: list[Review] = []
+    table, said = evaluate_in_english(facts)
+    record_evaluation(access_request, facts, table, said, occasion=occasion)
     if opens_reviews:
         with in_english():
-            wanted = {one.track: one for one in rules.wanted_reviews(facts)}
+            wanted = {one.track: one for one in said.required}
             added = [
                 _add(access_request, one, before, present)
                 for one in wanted.values()
@@ -87,16 +99,8 @@ def renew_facts(
     access_request.facts = present
     access_request.expected_monthly_cost = facts.expected_monthly_cost
     if facts.expected_monthly_cost is not None:
-        access_request.expected_monthly_cost = facts.expected_monthly_cost.quantize(Decimal("0.00000001"))
         access_request.currency = facts.currency
-    access_request.rule_version = rules.VERSION
-    access_request.rule_trace = [
-        *access_request.rule_trace,
-        *({"track": one.track_id, "reason": one.reason, "round": one.round} for one in [*added, *again]),
-    ]
-    access_request.save(
-        update_fields=["facts", "expected_monthly_cost", "currency", "rule_version", "rule_trace"]
-    )
+    access_request.save(update_fields=["facts", "expected_monthly_cost", "currency"])
     audit.record(
         "access_request.facts_changed" if before != present or added else "access_request.asked_again",
         actor=by,
@@ -104,7 +108,7 @@ def renew_facts(
         changes=audit.difference(before, present, sorted(present)),
         tracks_added=[review.track_id for review in added],
         tracks_asked_again=[review.track_id for review in again],
-        rule_version=rules.VERSION,
+        rule_version=table.version,
     )
     return added + again
 
@@ -136,7 +140,7 @@ def _outdated(review: Review, facts: rules.Facts) -> str:
 
 
 def _add(
-    access_request: AccessRequest, wanted: rules.NeededReview, before: dict[str, Any], present: dict[str, Any]
+    access_request: AccessRequest, wanted: NeededReview, before: dict[str, Any], present: dict[str, Any]
 ) -> Review:
     names = [name for name in rules.worse(wanted.track, before, present) if name in before]
     changed = " ".join(rules.change_in_words(name, before, present) for name in names)
@@ -146,7 +150,7 @@ def _add(
         access_request=access_request,
         track=track,
         reason=f"{wanted.reason} {changed}".strip()[:300],
-        quorum=track.quorum,
+        quorum=max(track.quorum, wanted.quorum),
         due_at=track.due_at(now()),
         opened_by_facts=True,
     )

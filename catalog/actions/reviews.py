@@ -22,7 +22,7 @@ from catalog import rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
-from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
 from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
@@ -102,7 +102,8 @@ def decide_review(
     with transaction.atomic():
         access_request = _lock_review(pk, by)[1]
         if access_request.state == AccessRequest.State.PENDING:
-            renew_facts(access_request, lock_facts(access_request), by=by)
+            facts = lock_facts(access_request)
+            renew_facts(access_request, facts, by=by, occasion=RuleEvaluation.Occasion.FACTS_CHANGED)
     raise Conflict(
         _("%(what)s Check the request again, then decide.") % {"what": words}, code="facts_changed"
     )
@@ -120,7 +121,9 @@ def _decide_review(
         _require_still_allowed(access_request)
         if worse := what_is_worse(review, access_request.facts if seen is None else seen, facts):
             raise _FactsChanged(worse)
-    renew_facts(access_request, facts, by=by, opens_reviews=is_approval)
+    renew_facts(
+        access_request, facts, by=by, occasion=RuleEvaluation.Occasion.DECIDED, opens_reviews=is_approval
+    )
     review.refresh_from_db(fields=["round", "state", "reason"])
 
     _record_decision(review, by=by, verdict=verdict, comment=comment, facts=facts)

@@ -295,13 +295,14 @@ class AccessRequestAdmin(ReadOnlyAdmin):
 
     @display(description=_("rules applied"))
     def applied(self, access_request: AccessRequest) -> str:
-        """Which rule asked for which review, and why; rules that facts changed later stand at the end."""
+        """What the rules said each time, oldest first: when and why they ran, their version, the reviews and why."""
         tracks = {track.code: track.label for track in Track.objects.all()}
-        rows = (
-            (tracks.get(one.get("track"), one.get("track")), retold(str(one.get("reason", ""))))
-            for one in access_request.rule_trace
-        )
-        return format_html_join("", "<p><b>{}</b> {}</p>", rows) or "—"
+        rows = []
+        for one in access_request.evaluations.order_by("at"):
+            said = [(tracks.get(r["track"], r["track"]), retold(r["reason"])) for r in one.result["reviews"]]
+            reviews = format_html_join("", "<br><b>{}</b> {}", said) or one.get_answer_display()
+            rows.append((moment(one.at), one.get_occasion_display(), one.rule_version, reviews))
+        return format_html_join("", "<p>{}, {} ({}){}</p>", rows) or "—"
 
     @display(description=_("State"), label=STATES)
     def state_label(self, access_request: AccessRequest) -> tuple[str, str]:

@@ -1,7 +1,14 @@
 """WHAT may be used: models and their offers, access requests, reviews, grants."""
 
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
-from catalog.models.requests import AccessRequest, Grant, RequestDelegate, Review, ReviewDecision
+from catalog.models.requests import (
+    AccessRequest,
+    Grant,
+    RequestDelegate,
+    Review,
+    ReviewDecision,
+    RuleEvaluation,
+)
 from catalog.models.tracks import ReviewScope, Track, WorkingCalendar
 
 __all__ = [
@@ -16,6 +23,7 @@ __all__ = [
     "Review",
     "ReviewDecision",
     "ReviewScope",
+    "RuleEvaluation",
     "Track",
     "WorkingCalendar",
 ]

@@ -16,6 +16,7 @@ from accounts.roles import REVIEWERS
 from catalog.models.offered import CatalogModel
 from catalog.models.tracks import FIRST_NAMES, Track
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
+from catalog.rule_table import Answer
 from core.errors import Conflict
 from core.ids import uuid7
 from core.stored_labels import StoredLabel, of_choices, retold_label
@@ -70,10 +71,6 @@ class AccessRequest(TenantOwned):
         _("expected monthly cost"), max_digits=20, decimal_places=8, null=True
     )
     currency = models.CharField(_("currency"), max_length=3, default="USD")
-    # The version of the rules that chose the tracks.
-    rule_version = models.CharField(_("version of the rules"), max_length=40)
-    # [{"track": "cost", "reason": "…"}]
-    rule_trace = models.JSONField(_("rules applied"), default=list)
     # The facts that the rules last considered.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
@@ -104,6 +101,17 @@ class AccessRequest(TenantOwned):
         """A short name for people: the random end of the request's id."""
         return f"REQ-{self.pk.hex[-6:].upper()}"
 
+    @property
+    def newest_evaluation(self) -> RuleEvaluation | None:
+        """What the rules said last; None only before they first ran. Uses the prefetched evaluations, if any."""
+        return max(self.evaluations.all(), key=lambda one: one.at, default=None)
+
+    @property
+    def rule_version(self) -> str:
+        """The version of the rules that ran last; empty only before they first ran."""
+        newest = self.newest_evaluation
+        return newest.rule_version if newest else ""
+
     def require_move(self, state: str) -> None:
         """Raise Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
@@ -115,6 +123,46 @@ class AccessRequest(TenantOwned):
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
         self.require_move(state)
         self.state = state
+
+
+class RuleEvaluation(TenantOwned):
+    """What the rules said about a request at one moment: their version, the facts that they considered, the answer.
+
+    Triggers set the time and reject every change. The same rules over the same facts give the same answer again.
+    """
+
+    class Occasion(models.TextChoices):
+        RAISED = "raised", pgettext_lazy("evaluation", "requested")
+        DECIDED = "decided", pgettext_lazy("evaluation", "a review was decided")
+        FACTS_CHANGED = "facts_changed", pgettext_lazy("evaluation", "facts had changed")
+        # Of a release that kept only the last result.
+        CARRIED = "carried", pgettext_lazy("evaluation", "recorded by an earlier release")
+
+    visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    access_request = models.ForeignKey(
+        AccessRequest, models.CASCADE, verbose_name=_("access request"), related_name="evaluations"
+    )
+    rule_version = models.CharField(_("version of the rules"), max_length=40)
+    occasion = models.CharField(_("occasion"), max_length=13, choices=Occasion)
+    # `Facts.as_inputs`.
+    inputs = models.JSONField(_("facts"))
+    answer = models.CharField(_("answer"), max_length=9, choices=Answer)
+    # `Evaluated.as_json`.
+    result = models.JSONField(_("result"))
+    at = models.DateTimeField(_("time"), default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("rule evaluation")
+        verbose_name_plural = _("rule evaluations")
+        constraints = [
+            CheckConstraint(name="rule_evaluation_has_its_answer", condition=Q(answer__in=Answer.values))
+        ]
+        indexes = [Index(fields=["access_request", "-at"], name="rule_evaluation_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.rule_version}: {self.get_answer_display()}"
 
 
 class Review(TenantOwned):

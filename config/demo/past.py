@@ -8,7 +8,6 @@ says of each grant that the platform gave it.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from django.db import connection, transaction
@@ -20,11 +19,11 @@ from billing.demo_rule import DEMO_MODELS, DEMO_TENANTS
 from billing.models import UsageImport
 from catalog import rules
 from catalog.actions.access_requests import facts_of
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision, Track
+from catalog.actions.evaluations import evaluate_in_english, record_evaluation
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision, RuleEvaluation, Track
 from catalog.prices import monthly_cost
 from config.demo.people import PEOPLE
 from core.secrets import digest, new_key_secret, visible_prefix
-from core.stored_words import in_english
 from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.revision import raise_revision
 from tenants.roles import Role
@@ -94,9 +93,8 @@ def _approved(
     allowed = (DataClass(model.highest_data_class), DataClass(tenant.highest_data_class), HIGHEST)
     data_class = min(allowed, key=lambda one: one.rank)
     estimate = monthly_cost(model.name, TOKENS_PER_DAY)
-    facts = facts_of(project, model, data_class, estimate)
-    with in_english():
-        needed = rules.needed_reviews(facts)
+    facts = facts_of(project, model, data_class, estimate, limits={}, duration_days=365)
+    table, said = evaluate_in_english(facts)
     tracks = Track.objects.select_related("calendar").in_bulk(field_name="code")
     asked_at = now() - timedelta(days=1)
     request = AccessRequest.objects.create(
@@ -107,14 +105,13 @@ def _approved(
         purpose=f"{PURPOSES[project.slug]} In use since {begins:%B %Y}; moved here with its keys.",
         data_class=data_class,
         expected_tokens_per_day=TOKENS_PER_DAY,
-        expected_monthly_cost=estimate and estimate.amount.quantize(Decimal("0.00000001")),
-        currency=estimate.currency if estimate else "USD",
-        rule_version=rules.VERSION,
-        rule_trace=[{"track": one.track, "reason": one.reason} for one in needed],
+        expected_monthly_cost=facts.expected_monthly_cost,
+        currency=facts.currency,
         facts=facts.as_json(),
         created_at=asked_at,
     )
-    for one in needed:
+    record_evaluation(request, facts, table, said, occasion=RuleEvaluation.Occasion.RAISED)
+    for one in said.reviews:
         review = Review.objects.create(
             tenant=tenant,
             access_request=request,

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from audit.models import AuditEntry
 from catalog.actions import decide_review, preview_access_request, withdraw_access_request
 from catalog.models import AccessRequest, CatalogModel, Review
+from catalog.rule_table import FIRST_TABLE
 from core.errors import Conflict
 from tenants.models import Project, Tenant
 from tests.concurrency import at_the_same_time
@@ -23,7 +24,11 @@ def test_asking_opens_the_reviews_that_the_rules_want(ask, developer):
     assert asked.limits == {"requests_per_minute": "3", "money_per_month": "250.5"}
     reviews = Review.objects.in_tenant(asked.tenant).filter(access_request=asked)
     assert {review.track_id for review in reviews} == {"security", "compliance"}
-    assert asked.rule_trace == [{"track": r["track"], "reason": r["reason"]} for r in asked.rule_trace]
+    [said] = asked.evaluations.all()
+    assert (said.occasion, said.answer, asked.rule_version) == ("raised", "reviews", FIRST_TABLE.version)
+    assert {one["track"]: one["reason"] for one in said.result["reviews"]} == {
+        review.track_id: review.reason for review in reviews
+    }
     line = AuditEntry.objects.in_tenant(asked.tenant).get(verb="access_request.raised")
     assert (line.actor, line.details["model"]) == (developer, "glm-4.6")
 

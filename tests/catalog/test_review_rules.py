@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from catalog.rules import Facts, needed_reviews
+from catalog.rule_table import FIRST_TABLE, evaluate
+from catalog.rules import Facts
 
 HARMLESS = Facts(
     is_new_to_project=True,
     risk_tier="moderate",
     data_class="internal",
-    data_class_rank=1,
     expected_monthly_cost=Decimal(100),
 )
 
@@ -22,8 +22,8 @@ HARMLESS = Facts(
     ("what_differs", "tracks"),
     [
         ({}, ["security"]),
-        ({"data_class": "confidential", "data_class_rank": 2}, ["security", "compliance"]),
-        ({"data_class": "public", "data_class_rank": 0}, ["security"]),
+        ({"data_class": "confidential"}, ["security", "compliance"]),
+        ({"data_class": "public"}, ["security"]),
         ({"risk_tier": "high"}, ["security", "compliance"]),
         ({"expected_monthly_cost": Decimal(500)}, ["security"]),
         ({"expected_monthly_cost": Decimal("500.01")}, ["security", "cost"]),
@@ -34,6 +34,6 @@ HARMLESS = Facts(
     ],
 )
 def test_the_rules_choose_the_tracks_and_say_why(what_differs, tracks):
-    needed = needed_reviews(replace(HARMLESS, **what_differs))
+    needed = evaluate(FIRST_TABLE, replace(HARMLESS, **what_differs)).reviews
     assert [review.track for review in needed] == tracks
     assert all(review.reason.endswith(".") for review in needed)
