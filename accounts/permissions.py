@@ -45,6 +45,7 @@ WORDS: Final[dict[str, Any]] = {
     "tenants.review_emergency_access": gettext_lazy("review emergency access"),
     "accounts.assign_staff_role": gettext_lazy("give or take staff roles"),
     "accounts.erase_person": gettext_lazy("export or erase personal data"),
+    "catalog.curate_model": gettext_lazy("edit models"),
     "catalog.decide_review": gettext_lazy("decide reviews"),
     "catalog.manage_track": gettext_lazy("manage tracks of reviews"),
     "catalog.publish_model": gettext_lazy("publish models"),

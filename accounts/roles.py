@@ -103,6 +103,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "billing.publish_price",
             "billing.view_quarantinedevent",
             "catalog.publish_model",
+            "catalog.curate_model",
             "catalog.manage_track",
             "deployments.view_cluster",
             "deployments.view_deployment",

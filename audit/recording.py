@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,8 @@ Changes = Mapping[str, tuple[Any, Any] | list[Any]]
 # JSON readers disagree on integers beyond this (RFC 8785), so we write those as text.
 LARGEST_INTEGER: Final = 2**53
 LONGEST_TEXT: Final = 10_000
+# Rows of one INSERT.
+ENTRIES_AT_ONCE: Final = 500
 _OF_TENANTS: Final = """
 INSERT INTO audit_auditentry (tenant_id, subject_id, subject_label, {columns})
 SELECT t.id, t.id::text, left(t.name, 200), {values} FROM tenants_tenant t WHERE t.id = ANY(%s::uuid[]) ORDER BY t.id
@@ -138,6 +140,33 @@ def record(
             subject_id=str(subject.pk),
             subject_label=clean_name(_text(subject_label), 200),
         )
+
+
+def record_each(
+    verb: str, *, actor: Principal | None, changes: Sequence[tuple[models.Model, Changes]]
+) -> None:
+    """Append an entry about each of these rows, with its changes, in few statements. The rows belong to no tenant.
+
+    Raises what `record` raises, before anything is written.
+    """
+    from audit.models import AuditEntry
+
+    capacity = _capacity.get()
+    if not capacity.holds_in(None):
+        capacity = Capacity()
+    capacity = replace(capacity, acting_as=capacity.acting_as or _capacity_of(actor, None))
+    with in_english():
+        entries = [
+            AuditEntry(
+                **_columns(verb, actor, capacity, {}, changed),
+                subject_type=subject._meta.label_lower,
+                subject_id=str(subject.pk),
+                subject_label=clean_name(_text(str(subject)), 200),
+            )
+            for subject, changed in changes
+        ]
+    with _room_for(None):
+        AuditEntry.objects.across_tenants().bulk_create(entries, batch_size=ENTRIES_AT_ONCE)
 
 
 def record_of_tenants(

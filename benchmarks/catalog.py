@@ -59,7 +59,8 @@ def run() -> None:
     from django.test import Client
 
     from accounts.models import User
-    from catalog.actions import import_price_map
+    from catalog.actions import import_price_map, publish_models
+    from catalog.models import CatalogModel
     from catalog.price_map.vendor import VENDORED, read_text
     from tenants import actions
 
@@ -70,6 +71,7 @@ def run() -> None:
         print(
             f"{name:<16} {perf_counter() - begun:6.2f} s  {report.added} added, {report.unchanged} unchanged"
         )
+    publish_models(CatalogModel.objects.values_list("pk", flat=True), by=None)
 
     grow()
     tenant = actions.create_tenant(by=None, slug="benchmark-catalog", name="Benchmark")

@@ -28,13 +28,22 @@ from accounts.idempotency import idempotent
 from accounts.models import User
 from accounts.permissions import signed_in
 from catalog import rules
-from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
+from catalog.actions import (
+    curate_model,
+    decide_review,
+    raise_access_request,
+    revoke_grant,
+    withdraw_access_request,
+)
+from catalog.model_facts import as_json
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.querysets import CatalogModelQuerySet
 from catalog.serializers import (
     MOST_ACCESS,
     AccessRequestSerializer,
+    CuratedModelSerializer,
+    CurateModelSerializer,
     GrantSerializer,
     ModelDetailSerializer,
     ModelSerializer,
@@ -97,15 +106,24 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
     queryset = CatalogModel.objects.none()
     serializer_class = ModelSerializer
     filterset_class = ModelFilter
+    token_scope = TokenScope.PLATFORM
     pagination_class = PagesByName
     lookup_field = "name"
     lookup_value_regex = r"[a-z0-9][a-z0-9._-]*"
 
     def get_queryset(self) -> QuerySet[CatalogModel]:
-        return CatalogModel.objects.published()
+        """Published models; those who may edit models also read and edit each draft and retired one by its name."""
+        models = CatalogModel.objects.all()
+        return models if self.action != "list" and self._may_curate else models.published()
+
+    @property
+    def _may_curate(self) -> bool:
+        return curate_model.is_for(self.request.user)
 
     def get_serializer_class(self) -> type[ModelSerializer]:
-        return ModelDetailSerializer if self.action == "retrieve" else ModelSerializer
+        if self.action == "list":
+            return ModelSerializer
+        return CuratedModelSerializer if self._may_curate else ModelDetailSerializer
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         models = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
@@ -114,6 +132,28 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         model = self.get_object()
         return Response(self._serialized([model], many=False))
+
+    @extend_schema(request=CurateModelSerializer, responses=CuratedModelSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Edit facts of a model. What you set stays yours: imports leave it alone.
+
+        Send what you have read as `seen`: if a fact that you change is something else now, the answer is 409
+        `edited_since`. A change that restricts a model in use answers 409 `touches_tenants`, and says whom it touches;
+        send `may_touch_tenants` to confirm.
+        """
+        model = self.get_object()
+        curate_model.require(signed_in(request), model)
+        said = CurateModelSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        values = dict(said.validated_data)
+        curate_model(
+            model.pk,
+            by=signed_in(request),
+            seen=values.pop("seen", None),
+            may_touch_tenants=values.pop("may_touch_tenants"),
+            values={one: as_json(value) for one, value in values.items()},
+        )
+        return Response(self._serialized([self.get_object()], many=False))
 
     def _own_tenants(self) -> Sequence[Tenant]:
         return list(Tenant.objects.filter(pk__in=signed_in(self.request).own_tenants()))

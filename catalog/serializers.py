@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django import forms
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.facts import notice_of
+from catalog.model_facts import FACTS, ModelFact
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision, Track
+from catalog.provenance import fact_rows
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass, Limit, Project, Tenant
 
@@ -99,11 +102,87 @@ class ModelSerializer(StrictModelSerializer[CatalogModel]):
         return len(self.context["access"].get(model.pk, [])) > MOST_ACCESS
 
 
+class FactSourceSerializer(StrictSerializer):
+    fact = serializers.CharField()
+    source = serializers.CharField(  # type: ignore[assignment]
+        allow_blank=True, help_text="`operator`, or the name of an import; empty if nobody has stated it."
+    )
+    at = serializers.DateTimeField(allow_null=True)
+
+
+class CuratedFactSerializer(FactSourceSerializer):
+    by = serializers.UUIDField(allow_null=True)
+    stated = serializers.JSONField(
+        allow_null=True, help_text="What the last import says, if it is something else."
+    )
+    is_differing = serializers.BooleanField(
+        help_text="The import says something new, of which nobody has decided whether it holds."
+    )
+
+
 class ModelDetailSerializer(ModelSerializer):
     offers = OfferSerializer(many=True, read_only=True)
+    sources = serializers.SerializerMethodField(help_text="Where each fact comes from, and since when.")
 
     class Meta(ModelSerializer.Meta):
-        fields = [*ModelSerializer.Meta.fields, "offers"]
+        fields = [*ModelSerializer.Meta.fields, "offers", "sources"]
+
+    @extend_schema_field(FactSourceSerializer(many=True))
+    def get_sources(self, model: CatalogModel) -> list[dict[str, Any]]:
+        return [{"fact": row.name, "source": row.source, "at": row.at} for row in fact_rows(model)]
+
+
+class CuratedModelSerializer(ModelDetailSerializer):
+    """A model as those see it who may edit it."""
+
+    @extend_schema_field(CuratedFactSerializer(many=True))
+    def get_sources(self, model: CatalogModel) -> list[dict[str, Any]]:
+        return [
+            {
+                "fact": row.name,
+                "source": row.source,
+                "at": row.at,
+                "by": row.by,
+                "stated": row.stated,
+                "is_differing": row.is_differing,
+            }
+            for row in fact_rows(model)
+        ]
+
+
+class CurateModelSerializer(StrictSerializer):
+    """The facts of a model that operators edit; those that are absent stay."""
+
+    seen = serializers.DictField(
+        required=False,
+        help_text="The facts as you have read them. If one that you change is something else now, the answer is 409 "
+        "`edited_since` and nothing changes.",
+    )
+    may_touch_tenants = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Confirms a change that restricts a model in use. Without it, the answer is 409 "
+        "`touches_tenants`, which says whom it touches.",
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        return {**{name: field_of(fact) for name, fact in FACTS.items()}, **super().get_fields()}
+
+
+def field_of(fact: ModelFact) -> serializers.Field[Any, Any, Any, Any]:
+    """The field that describes a fact to clients. The action validates once more, with the fact's own rules."""
+    said: Any = fact.field()
+    common: dict[str, Any] = {"required": False, "help_text": str(fact.label)}
+    if isinstance(said, forms.ChoiceField):
+        choices: Any = said.choices
+        return serializers.ChoiceField(choices=list(choices), **common)
+    if isinstance(said, forms.IntegerField):
+        common |= {"min_value": said.min_value, "max_value": said.max_value}
+        return serializers.IntegerField(allow_null=not fact.is_required, **common)
+    if isinstance(said, forms.DateField):
+        return serializers.DateField(allow_null=not fact.is_required, **common)
+    longest = getattr(said, "max_length", None)
+    return serializers.CharField(allow_blank=not fact.is_required, max_length=longest, **common)
 
 
 class DecisionSerializer(StrictModelSerializer[ReviewDecision]):

@@ -23,6 +23,7 @@ DIALOGS = [
     ("tenants_apikey", "revoke", {"reason": "lost"}),
     ("catalog_catalogmodel", "publish", {}),
     ("catalog_catalogmodel", "retire", {}),
+    ("catalog_catalogmodel", "settle", {}),
     ("gateway_gateway", "renew", {}),
     ("gateway_gateway", "revoke", {}),
     ("deployments_deployment", "scale", {"replicas": "1"}),

@@ -6,19 +6,23 @@ from catalog.actions.access_requests import (
     raise_access_request,
     withdraw_access_request,
 )
-from catalog.actions.models import publish_model, retire_model
+from catalog.actions.curating import curate_model, settle_facts
+from catalog.actions.models import publish_model, publish_models, retire_model
 from catalog.actions.price_map import ImportReport, import_price_map
 from catalog.actions.reviews import decide_review, revoke_grant
 
 __all__ = [
     "ImportReport",
     "Preview",
+    "curate_model",
     "decide_review",
     "import_price_map",
     "preview_access_request",
     "publish_model",
+    "publish_models",
     "raise_access_request",
     "retire_model",
     "revoke_grant",
+    "settle_facts",
     "withdraw_access_request",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from types import NoneType
 from uuid import UUID
 
 from django.db import transaction
@@ -28,10 +31,18 @@ def _require_publishable(by: User | None, model: CatalogModel) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Published:
+    """Names of the models that were published, and why others were not."""
+
+    names: list[str]
+    refused: dict[str, str]
+
+
 @action(CatalogModel, permission="catalog.publish_model", state=_require_publishable)
 @transaction.atomic
 def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
-    """Let tenants find and request a model. Later imports do not change its lifecycle.
+    """Let tenants find and request a model. Imports never do.
 
     Raises:
         CatalogModel.DoesNotExist: there is no such model.
@@ -43,6 +54,42 @@ def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
     return _move(model, CatalogModel.Lifecycle.PUBLISHED, "catalog_model.published", by)
 
 
+@action(NoneType, permission="catalog.publish_model")
+@transaction.atomic
+def publish_models(pks: Collection[UUID], *, by: User | None) -> Published:
+    """Publish those of these models that can be published, in a bounded number of statements.
+
+    Drafts and retired models become published. What is published already, or past its deprecation date, stays as it is
+    and is reported. The audit log gets one entry for each model.
+
+    Args:
+        pks: ids of models.
+        by: an operator; None: the platform.
+
+    Raises:
+        PermissionDenied: `by` may not publish models.
+    """
+    publish_models.require(by, None)
+    published, refused = [], {}
+    for model in CatalogModel.objects.select_for_update().filter(pk__in=pks).order_by("pk"):
+        try:
+            _require_publishable(by, model)
+        except Conflict as conflict:
+            refused[model.name] = conflict.message
+        else:
+            published.append(model)
+    before = {model.pk: model.lifecycle for model in published}
+    for model in published:
+        model.lifecycle, model.updated_at = CatalogModel.Lifecycle.PUBLISHED, now()
+    CatalogModel.objects.bulk_update(published, ["lifecycle", "updated_at"], batch_size=500)
+    audit.record_each(
+        "catalog_model.published",
+        actor=by,
+        changes=[(model, {"lifecycle": (before[model.pk], model.lifecycle)}) for model in published],
+    )
+    return Published([model.name for model in published], refused)
+
+
 def _require_not_retired(by: User | None, model: CatalogModel) -> None:
     if model.lifecycle == CatalogModel.Lifecycle.RETIRED:
         raise Conflict(_("%(model)s is already retired.") % {"model": model.title}, code="already_retired")
@@ -51,7 +98,7 @@ def _require_not_retired(by: User | None, model: CatalogModel) -> None:
 @action(CatalogModel, permission="catalog.publish_model", state=_require_not_retired)
 @transaction.atomic
 def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
-    """Hide a model from tenants; grants in force stay. Later imports do not change its lifecycle.
+    """Hide a model from tenants; grants in force stay.
 
     Raises:
         CatalogModel.DoesNotExist: there is no such model.
@@ -65,8 +112,7 @@ def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
 
 def _move(model: CatalogModel, lifecycle: str, verb: str, by: User) -> CatalogModel:
     before, model.lifecycle = model.lifecycle, lifecycle
-    model.imported = {name: value for name, value in model.imported.items() if name != "lifecycle"}
     model.updated_at = now()
-    model.save(update_fields=["lifecycle", "imported", "updated_at"])
+    model.save(update_fields=["lifecycle", "updated_at"])
     audit.record(verb, actor=by, subject=model, changes={"lifecycle": (before, lifecycle)})
     return model

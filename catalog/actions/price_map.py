@@ -24,6 +24,7 @@ from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
 from catalog.price_map.jumps import decimals, jumps_between
 from catalog.prices import publish_list_prices
+from catalog.provenance import state_by_import
 from catalog.stored_sentences import LIST_PRICE
 from core.names import clean_name
 
@@ -46,7 +47,8 @@ class ImportReport:
     models_added: int = 0
     models_changed: int = 0
     models_unchanged: int = 0
-    models_not_published: int = 0  # past their deprecation date
+    # Drafts, retired models, and those past their deprecation date.
+    models_not_published: int = 0
     models_unpriced: int = 0
     prices_published: int = 0
     prices_refused: dict[str, str] = field(default_factory=dict)  # by model
@@ -72,9 +74,8 @@ def import_price_map(
     """Update the catalog from a LiteLLM price map. Safe to repeat: the same file again changes nothing.
 
     Rejected entries change nothing; an offer imported from an earlier state of the entry stays. Offers that the
-    file no longer names also stay, so a partial file removes nothing. The import keeps a title, lifecycle or end
-    date that an operator has edited. It also keeps description, risk tier and data class, which the file does
-    not state.
+    file no longer names also stay, so a partial file removes nothing. New models are drafts: importing publishes
+    nothing. A fact that an operator has edited stays, and what the file says of it is noted (catalog/provenance.py).
 
     Args:
         text: content of the price map.
@@ -198,12 +199,16 @@ def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportRe
 
 
 def _describe(model: CatalogModel, gathered: Gathered) -> set[str]:
-    """Update `model` from its offers, except fields that a person has edited. Returns the changed fields."""
-    wanted: dict[str, Any] = {
+    """Update `model` from its offers, except facts that a person has edited. Returns the changed fields."""
+    stated = {
+        "title": gathered.title[:160],
         "maker": gathered.maker,
         "mode": gathered.mode,
         "context_tokens": gathered.context_tokens,
         "max_output_tokens": gathered.max_output_tokens,
+        "deprecation_date": gathered.deprecation_date,
+    }
+    wanted: dict[str, Any] = {
         "capabilities": gathered.capabilities,
         "providers": gathered.providers,
         "regions": gathered.regions,
@@ -211,21 +216,8 @@ def _describe(model: CatalogModel, gathered: Gathered) -> set[str]:
         "list_input_price": gathered.list_prices.get("input"),
         "source": SOURCE,
         "search_text": _more_words(gathered),
-        "imported": dict(model.imported),
+        **state_by_import(model, stated, source=SOURCE),
     }
-    ends = gathered.deprecation_date
-    # People edit these fields. The import updates one only if it still has the value that the import last wrote.
-    for name, stated in (
-        ("title", gathered.title[:160]),
-        ("lifecycle", gathered.lifecycle),
-        ("deprecation_date", ends and ends.isoformat()),
-    ):
-        present = getattr(model, name)
-        present = present.isoformat() if isinstance(present, date) else present
-        is_new = model._state.adding
-        if is_new or (name in model.imported and model.imported[name] == present):
-            wanted[name] = ends if name == "deprecation_date" else stated
-            wanted["imported"][name] = stated
     differing = {name: value for name, value in wanted.items() if getattr(model, name) != value}
     if differing:
         differing["updated_at"] = now()

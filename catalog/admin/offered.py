@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html_join
+from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 from unfold.admin import TabularInline
+from unfold.decorators import action as unfold_action
 from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
-from accounts.admin.base import Colors
+from accounts.admin.base import Colors, offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import WordsFilter
+from accounts.models import User
+from accounts.permissions import signed_in
 from audit.detail_words import detail_in_words
-from catalog.actions import import_price_map, publish_model, retire_model
+from catalog.actions import curate_model, import_price_map, publish_model, retire_model, settle_facts
+from catalog.actions.curating import TOUCHES_TENANTS
 from catalog.capabilities import words
+from catalog.model_forms import CurateForm, SettleForm, source_words
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.modes import mode_label
+from catalog.provenance import fact_rows
 from core.dates import DASH
+from core.errors import Conflict
+from core.form_errors import show_errors
 from core.templatetags.qm import full
 
 
@@ -51,6 +63,19 @@ class ModeFilter(WordsFilter):
     words = staticmethod(mode_label)
 
 
+class DifferingFilter(admin.SimpleListFilter):
+    """Models of which the last import says something else than an operator."""
+
+    title = _("import")
+    parameter_name = "differs"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Says something else"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.exclude(differing=[]) if self.value() == "yes" else queryset
+
+
 @admin.register(CatalogModel)
 class CatalogModelAdmin(ReadOnlyAdmin):
     list_display = [
@@ -63,17 +88,17 @@ class CatalogModelAdmin(ReadOnlyAdmin):
         "highest_data_class",
         "offer_count",
     ]
-    list_filter = ["lifecycle", "risk_tier", "hosting", ("mode", ModeFilter)]
+    list_filter = ["lifecycle", "risk_tier", "hosting", ("mode", ModeFilter), DifferingFilter]
     search_fields = ["name", "title", "maker"]
     ordering = ["name"]
     fields = [
         "name", "title", "maker", "description", "kind", "context_tokens", "max_output_tokens", "can",
         "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
-        "updated_at",
+        "updated_at", "sources",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [OfferInline, VersionInline]
-    actions_detail = ["publish", "retire"]
+    actions_detail = ["curate", "settle", "publish", "retire"]
 
     @display(
         description=_("Lifecycle"),
@@ -89,6 +114,63 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     @display(description=_("Kind"), ordering="mode")
     def kind(self, model: CatalogModel) -> str:
         return model.mode_label
+
+    @display(description=_("Where the facts come from"))
+    def sources(self, model: CatalogModel) -> str:
+        """Each fact with its source and time; and by whom, for what operators entered."""
+        rows = [row for row in fact_rows(model) if row.source or row.stated is not None]
+        people = User.objects.in_bulk({row.by for row in rows if row.by})
+        return _lines(
+            (row.label, " · ".join(filter(None, [source_words(row), str(people.get(row.by) or "")])))
+            for row in rows
+        )
+
+    @offers(curate_model)
+    @unfold_action(description=_("Edit"), url_path="curate", icon="edit", permissions=["curate"])
+    def curate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Edit the facts of a model. Shows whom a dangerous edit touches, and what somebody else changed meanwhile."""
+        person = signed_in(request)
+        model = self.get_object(request, object_id)
+        if model is None:
+            raise Http404
+        curate_model.require(person, model)
+        form, is_refused = CurateForm(request.POST or None, model=model), False
+        if form.is_valid():
+            try:
+                changed = curate_model(model.pk, by=person, **form.answers())
+            except ValidationError as error:
+                show_errors(form, error)
+            except Conflict as conflict:
+                is_refused = True
+                ask = form.ask if conflict.code == TOUCHES_TENANTS else form.show_newer
+                ask(conflict.message)
+            else:
+                messages.success(request, _t("Saved: %(it)s") % {"it": changed})
+                return redirect("admin:catalog_catalogmodel_change", model.pk)
+        title = _t("Edit %(it)s") % {"it": model}
+        hint = _t(
+            "What you change here stays yours: imports leave it alone. Each line says who stated it last."
+        )
+        page = self.form_page(request, form, title=title, button=_t("Save"), hint=hint, row=model)
+        page.status_code = 409 if is_refused else page.status_code
+        return page
+
+    def has_curate_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return curate_model.is_for(request.user)
+
+    settle = Dialog(
+        settle_facts,
+        label=_("Compare with the import"),
+        url_path="settle",
+        icon="compare_arrows",
+        form=SettleForm,
+        title=_("Which values hold?"),
+        text=_(
+            "The last import says something else. What you take follows imports again; what you keep stays."
+        ),
+        button=_("Save"),
+        done=_("Saved: %(it)s"),
+    )
 
     publish = Dialog(
         publish_model,

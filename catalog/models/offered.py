@@ -7,7 +7,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import GeneratedField, Q, UniqueConstraint
+from django.db.models import GeneratedField, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -71,8 +71,12 @@ class CatalogModel(models.Model):
     offer_count = models.PositiveIntegerField(_("offers"), default=0)
     # Only for sorting. Calls are billed at billing's list price.
     list_input_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
-    # The values that the import last wrote to fields that people edit.
-    imported = models.JSONField(default=dict, editable=False)
+    # By fact: source, time, and what the last import said (catalog/provenance.py).
+    provenance = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField()), editable=False
+    )
+    # Facts of which the last import says something else than an operator, who has not seen it yet.
+    differing = ArrayField(models.CharField(max_length=40), default=list, db_default=[], editable=False)
     search_text = models.TextField(blank=True, editable=False)  # more words, by imports
     search = GeneratedField(
         expression=ModelWords("name", "title", "maker", "search_text", "mode", "providers", "capabilities"),
@@ -85,8 +89,14 @@ class CatalogModel(models.Model):
     class Meta:
         verbose_name = _("model")
         verbose_name_plural = _("models")
-        permissions = [("publish_model", "Publish or retire a model")]
-        indexes = [GinIndex(fields=["search"], name="catalog_model_search")]
+        permissions = [
+            ("publish_model", "Publish or retire a model"),
+            ("curate_model", "Edit the facts of a model"),
+        ]
+        indexes = [
+            GinIndex(fields=["search"], name="catalog_model_search"),
+            Index(fields=["name"], name="catalog_model_differing", condition=~Q(differing=[])),
+        ]
 
     def __str__(self) -> str:
         return self.title

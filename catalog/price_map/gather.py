@@ -7,8 +7,7 @@ region; the cheapest for one input and one output token; by key. An offer that s
 a model is unpriced until an operator publishes a price.
 
 **Capabilities** are true if any offer says true, false if one says false and none says true, otherwise unknown.
-**Lifecycle**: published; deprecated if every current offer has an end date (the latest one is the model's);
-retired if every date has passed.
+**Deprecation date**: the latest one, if every current offer has one or every date has passed.
 """
 
 from __future__ import annotations
@@ -76,7 +75,6 @@ class Gathered:
     providers: list[str]
     regions: list[str]
     offer_count: int
-    lifecycle: str
     deprecation_date: date | None
     list_prices: dict[str, Decimal]
     # The source key of the primary offer.
@@ -89,12 +87,11 @@ def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered
     facts = [offer.facts for offer in [first, *others]]
     current = [offer for offer in offers if not _is_past(offer, today)]
     dates = [offer.deprecation_date for offer in current]
+    ends: date | None
     if not current:
-        lifecycle, ends = "retired", max(offer.deprecation_date for offer in offers if offer.deprecation_date)
-    elif all(dates):
-        lifecycle, ends = "deprecated", max(day for day in dates if day)
+        ends = max(offer.deprecation_date for offer in offers if offer.deprecation_date)
     else:
-        lifecycle, ends = "published", None
+        ends = max(day for day in dates if day) if all(dates) else None
     return Gathered(
         title=title_of(name),
         maker=next((said["maker"] for said in facts if said.get("maker")), ""),
@@ -107,7 +104,6 @@ def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered
         providers=sorted({offer.provider for offer in current or offers}),
         regions=sorted({offer.region for offer in current or offers if offer.region}),
         offer_count=len({(o.provider, o.region) for o in current if not o.facts.get("variant")}),
-        lifecycle=lifecycle,
         deprecation_date=ends,
         list_prices={kind: Decimal(price) for kind, price in first.prices.items()} if _is_paid(first) else {},
         primary=first.source_key,

@@ -25,6 +25,7 @@ from accounts.models import User
 from billing.demo_rule import DEMO_TENANTS
 from billing.periods import post_cost_lines
 from billing.prices import publish_prices
+from catalog.actions import publish_models
 from catalog.models import CatalogModel, ModelVersion
 from catalog.rules import RiskTier
 from config.demo.past import load_past, note_last_use
@@ -57,6 +58,8 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     load_people()
     say("Catalog: the public price map")
     call_command("import_catalog", prices_from=begins)
+    drafts = CatalogModel.objects.filter(lifecycle=CatalogModel.Lifecycle.DRAFT)
+    publish_models(drafts.values_list("pk", flat=True), by=None)
     load_demo_model(begins)
     load_past(begins)
     say("Usage: three real traces, spread over three months")

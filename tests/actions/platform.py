@@ -12,7 +12,7 @@ from django.utils.timezone import now
 from audit.models import AuditEntry
 from billing.known_kinds import kinds_named
 from billing.models import UsageKind
-from catalog.actions import import_price_map
+from catalog.actions import import_price_map, publish_models
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
@@ -26,6 +26,13 @@ PRICE_MAP = """{"good-1": {
     "litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6
 }}"""
 SENT = {"_form_submitted": "1"}
+# Fields that the page of a model requires.
+REST_OF_MODEL = {
+    "title": "{it.title}",
+    "mode": "{it.mode}",
+    "risk_tier": "{it.risk_tier}",
+    "highest_data_class": "{it.highest_data_class}",
+}
 
 
 def undescribed_kind(world, actor):
@@ -39,6 +46,11 @@ def draft_model(world, actor):
 
 def published_model(world, actor):
     return CatalogModelFactory()
+
+
+def differing_model(world, actor):
+    said = {"maker": {"source": "operator", "stated": "Somebody", "stated_by": "litellm"}}
+    return CatalogModelFactory(maker="Ours", provenance=said, differing=["maker"])
 
 
 def deployment(world, actor):
@@ -122,6 +134,28 @@ PLATFORM_ACTIONS = [
         "catalog.actions.retire_model",
         subject=published_model,
         admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/retire/", SENT),
+    ),
+    Action(
+        "publish many models",
+        "catalog.actions.publish_models",
+        subject=draft_model,
+        shell=Shell(lambda world, actor, it: publish_models([it.pk], by=actor)),
+    ),
+    Action(
+        "edit a model",
+        "catalog.actions.curate_model",
+        subject=published_model,
+        api=EntryPoint("PATCH /api/v1/models/{it.name}/", {"description": "For letters."}),
+        admin=EntryPoint(
+            "POST /admin/catalog/catalogmodel/{it.pk}/curate/",
+            {"seen": '{{"description": ""}}', "description": "For letters.", **REST_OF_MODEL},
+        ),
+    ),
+    Action(
+        "settle what an import says of a model",
+        "catalog.actions.settle_facts",
+        subject=differing_model,
+        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/settle/", SENT | {"fact_maker": "keep"}),
     ),
     Action(
         "import a price map",

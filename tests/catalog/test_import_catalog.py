@@ -18,7 +18,7 @@ from audit.models import AuditEntry
 from billing.demo_rule import DEMO_MODELS
 from billing.models import Price
 from billing.prices import publish_prices
-from catalog.actions import import_price_map
+from catalog.actions import import_price_map, publish_models
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import UnreadableFile
 from catalog.price_map.vendor import VENDORED, read_text
@@ -125,7 +125,7 @@ def test_an_absent_flag_is_unknown_and_not_false(db):
     assert model("m-1").capabilities == {"vision": True, "web_search": False, "new_thing": True}
 
 
-def test_a_model_past_its_deprecation_date_is_not_published(db):
+def test_importing_publishes_nothing_and_nobody_publishes_what_is_past_its_date(db):
     run(
         {
             "old-1": GOOD | {"deprecation_date": "2026-11-20"},
@@ -134,9 +134,11 @@ def test_a_model_past_its_deprecation_date_is_not_published(db):
             "q/mixed-1": GOOD | {"litellm_provider": "q"},
         }
     )
-    assert model("old-1").lifecycle == "retired"
-    assert (model("new-1").lifecycle, model("new-1").deprecation_date) == ("deprecated", date(2099, 1, 31))
-    assert model("mixed-1").lifecycle == "published"
+    assert set(CatalogModel.objects.values_list("lifecycle", flat=True)) == {"draft"}
+    assert (model("new-1").deprecation_date, model("mixed-1").deprecation_date) == (date(2099, 1, 31), None)
+    done = publish_models(CatalogModel.objects.values_list("pk", flat=True), by=None)
+    assert sorted(done.names) == ["mixed-1", "new-1"]
+    assert list(done.refused) == ["old-1"]
     assert model("mixed-1").offers.get(is_primary=True).source_key == "q/mixed-1"
     assert set(CatalogModel.objects.published().values_list("name", flat=True)) == {"new-1", "mixed-1"}
 
@@ -239,7 +241,7 @@ def test_an_entry_that_says_everything_else_leaves_the_same_rows_as_one_that_is_
         "model_id",
         "source_key",
         "digest",
-        "imported",
+        "provenance",
         "search",
         "created_at",
         "updated_at",
@@ -251,7 +253,7 @@ def test_an_entry_that_says_everything_else_leaves_the_same_rows_as_one_that_is_
         )
         assert was == new
     assert model("was").updated_at > datetime(2026, 1, 1, tzinfo=UTC)
-    assert model("was").imported.keys() == model("new").imported.keys()
+    assert model("was").provenance.keys() == model("new").provenance.keys()
     assert model("was").context_tokens == 32000
 
 
@@ -275,23 +277,7 @@ def test_a_partial_file_takes_nothing_away(db):
     run({"gpt-4o": GOOD, "o3-mini": GOOD})
     report = run({"gpt-4o": GOOD})
     assert report.absent == 1
-    assert model("o3-mini").lifecycle == "published"
-
-
-def test_what_an_operator_edited_is_kept(db):
-    run({"gpt-4o": GOOD})
-    edited = {
-        "title": "GPT-4o of the house",
-        "description": "For letters.",
-        "risk_tier": "high",
-        "lifecycle": "retired",
-        "highest_data_class": "restricted",
-    }
-    CatalogModel.objects.filter(name="gpt-4o").update(**edited)
-    run({"gpt-4o": GOOD | {"max_input_tokens": 128000, "deprecation_date": "2099-01-31"}})
-    kept = model("gpt-4o")
-    assert {name: getattr(kept, name) for name in edited} == edited
-    assert (kept.context_tokens, kept.deprecation_date) == (128000, date(2099, 1, 31))
+    assert model("o3-mini").offer_count == 1
 
 
 def test_only_those_who_publish_models_import_and_the_audit_log_says_so(operator, developer):
@@ -325,6 +311,7 @@ def test_the_copy_that_comes_with_this_version_holds_the_demo_models_with_prices
     prices = list_prices(wanted)
     assert sorted(prices) == sorted(wanted)
     assert all(kinds["input"] > 0 for kinds in prices.values())
+    publish_models(CatalogModel.objects.values_list("pk", flat=True), by=None)
     assert CatalogModel.objects.published().filter(name__in=wanted).count() == len(wanted)
 
 

@@ -62,8 +62,8 @@ class Command(BaseCommand):
             say(f"  {report.absent} earlier entries are not in this file; they stay")
         say(
             f"models: {report.models_added} added, {report.models_changed} changed, "
-            f"{report.models_unchanged} unchanged; {report.models_not_published} not published because their "
-            f"deprecation date is past; {report.models_unpriced} unpriced"
+            f"{report.models_unchanged} unchanged; {report.models_not_published} not published (drafts, retired, "
+            f"or past their deprecation date); {report.models_unpriced} unpriced"
         )
         say(f"list prices: {report.prices_published} new or changed")
         if report.price_jumps:
