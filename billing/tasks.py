@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
-from billing import folding, key_months, periods
+from billing import folding, key_months, periods, quality
 from billing.known_kinds import unknown_kinds
 from core.scope import platform_scope, tenant_scope
 
@@ -88,6 +88,15 @@ def note_last_use_of_keys() -> None:
         )
 
 
+@shared_task
+def measure_quality() -> None:
+    """Count how the calls of today and yesterday went, for the pages of models. Calls that come later are left out."""
+    today = now().astimezone(UTC).date()
+    with platform_scope("measure quality", is_routine=True):
+        for day in (today - timedelta(days=1), today):
+            quality.measure_day(day)
+
+
 SCHEDULE = {
     # Drop a message that has waited until the next one is due.
     "billing-fold-rollups": {
@@ -107,5 +116,6 @@ SCHEDULE = {
         "task": "billing.tasks.make_partitions_ahead",
         "schedule": crontab(minute=3, hour="*/6"),
     },
+    "billing-measure-quality": {"task": "billing.tasks.measure_quality", "schedule": crontab(minute=22)},
     "billing-note-last-use-of-keys": {"task": "billing.tasks.note_last_use_of_keys", "schedule": 60.0},
 }

@@ -16,6 +16,7 @@ from billing.models.ledger import (
     UsageImport,
     UsageTarget,
 )
+from billing.models.quality import ModelQuality, TenantQuality
 from billing.models.rollups import (
     KeyMonthsSummed,
     Rollup,
@@ -36,6 +37,7 @@ __all__ = [
     "CostLine",
     "EventKey",
     "KeyMonthsSummed",
+    "ModelQuality",
     "Price",
     "Quantities",
     "QuarantinedEvent",
@@ -49,6 +51,7 @@ __all__ = [
     "RollupTenantDay",
     "RollupTenantMonth",
     "Sku",
+    "TenantQuality",
     "UnpostedDay",
     "UsageEvent",
     "UsageImport",

@@ -21,6 +21,7 @@ from catalog.forms import AccessRequestForm
 from catalog.models import CatalogModel
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
+from catalog.quality_words import MeasuredQuality, measured_quality
 from core.dates import day_and_year
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
@@ -184,6 +185,7 @@ class ModelPage:
     versions: list[VersionRow]
     offers: list[OfferRow]
     lifecycle: list[Fact]
+    quality: MeasuredQuality
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                         for offer in offers
                     ],
                     lifecycle=_lifecycle(model),
+                    quality=measured_quality(model, self.tenant),
                 )
             )
             | request_form(self.request, self, model, access)
