@@ -124,8 +124,6 @@ def people():
     from tenants import actions
     from tenants.models import Tenant
 
-    for role in ("owner", "admin", "developer", "finance", "viewer"):
-        actions.role_group(Tenant.objects.get(slug="tenant-0"), role)
     owner = User.objects.get(email="person-1@example.com")
     actions.add_member(Tenant.objects.get(slug="tenant-0"), owner, "owner", by=None)
     auditor = User.objects.create_user("auditor@example.com")

@@ -71,6 +71,10 @@ def policies(table: str) -> dict[str, str]:
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
         found[OWN] = f"FOR SELECT USING ({_MINE})"
+    if table == "tenants_projectrole":
+        # Otherwise a role that is narrower than the tenant's would be overlooked outside the tenant's scope.
+        mine = f"SELECT id FROM tenants_membership WHERE {_MINE}"
+        found[OWN] = f"FOR SELECT USING (membership_id IN ({mine}))"
     if table == "tenants_personalaccesstoken":
         found[OWN] = f"USING ({_MINE})"
     return found

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Cast
 from guardian.backends import ObjectPermissionBackend
 
 from accounts.models import User
@@ -17,7 +16,7 @@ from accounts.permissions import require
 from accounts.roles import PEOPLE_PERMISSIONS
 from tenants.emergency import emergency_of
 from tenants.models.tenancy import Membership, Project, ProjectRole, Tenant
-from tenants.roles import NEVER_NARROWED, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
+from tenants.roles import NEVER_NARROWED, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role, roles_with
 
 
 def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
@@ -33,22 +32,13 @@ def permissions_in(user: Any, subject: models.Model) -> set[str]:
 
 def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
     """Return the tenants where `user` holds `permission`, by their role there or as staff; for use as a subquery."""
-    from guardian.models import GroupObjectPermission
-
     tenants = Tenant.objects.visible_to(user)
     codename = permission.removeprefix("tenants.")
     if not user.is_active or user.is_superuser or codename in _as_staff(user):
         return tenants
     if user.is_service_account and codename in PEOPLE_PERMISSIONS:
         return tenants.none()
-    held = GroupObjectPermission.objects.filter(
-        group__user=user,
-        group__name__startswith="tenant:",
-        permission__codename=codename,
-        content_type__app_label="tenants",
-        content_type__model="tenant",
-    )
-    here = Q(pk__in=held.values(tenant=Cast("object_pk", models.UUIDField())))
+    here = Q(pk__in=user.memberships.filter(role__in=roles_with(codename)).values("tenant"))
     emergency = emergency_of(user)
     if emergency is not None and codename in AS_OWNER.in_tenant:
         here |= Q(pk=emergency.tenant_id)
@@ -72,7 +62,7 @@ def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Proje
 def service_accounts_where(permission: str, project: Project) -> QuerySet[User]:
     """Return the active service accounts that hold `permission` on a project, by tenant role or project role."""
     codename = permission.removeprefix("tenants.")
-    roles = [role for role, permissions in ROLE_PERMISSIONS.items() if codename in permissions]
+    roles = roles_with(codename)
     here = ProjectRole.objects.in_tenant(project.tenant).filter(project=project)
     here = here.exclude(membership__role__in=NEVER_NARROWED)
     by_role = Q(role__in=roles) & ~Q(pk__in=here.exclude(role__in=roles).values("membership"))
@@ -99,7 +89,7 @@ class Permissions:
         here = self.by_project.get(str(pk))
         if here is None:
             return self.in_tenant
-        return (self.in_tenant - PROJECT_PERMISSIONS) | (here & PROJECT_PERMISSIONS)
+        return (self.in_tenant - PROJECT_PERMISSIONS) | here
 
 
 NOTHING = Permissions()
@@ -132,27 +122,22 @@ def forget_permissions(user: Any) -> None:
 
 
 def _ask_for_permissions(user: Any, tenant_id: UUID) -> Permissions:
-    from guardian.models import GroupObjectPermission
-
-    groups = {f"tenant:{tenant_id}:{role}": role for role in Role}
-    rows = (
-        GroupObjectPermission.objects.filter(group__user=user, content_type__app_label="tenants")
-        .filter(Q(group__name__in=groups) | Q(group__name__startswith="project:"))
-        .values_list("group__name", "content_type__model", "object_pk", "permission__codename")
+    # A row for each project role, or one row without any.
+    rows = list(
+        user.memberships.filter(tenant=tenant_id).values_list(
+            "role", "project_roles__project", "project_roles__role"
+        )
     )
-    roles, in_tenant = set(), set()
-    by_project: dict[str, set[str]] = {}
-    for group, kind, object_pk, codename in rows:
-        if kind == "tenant" and object_pk == str(tenant_id) and group in groups:
-            roles.add(groups[group])
-            in_tenant.add(codename)
-        elif kind == "project":
-            by_project.setdefault(object_pk, set()).add(codename)
-    if not roles or roles & NEVER_NARROWED:
-        by_project = {}
+    if not rows:
+        return NOTHING
+    role = rows[0][0]
+    in_tenant = ROLE_PERMISSIONS[role]
     if user.is_service_account:
         in_tenant -= PEOPLE_PERMISSIONS
-    return Permissions(frozenset(in_tenant), {pk: frozenset(here) for pk, here in by_project.items()})
+    if role in NEVER_NARROWED:
+        return Permissions(in_tenant)
+    by_project = {str(pk): ROLE_PERMISSIONS[here] & PROJECT_PERMISSIONS for _, pk, here in rows if pk}
+    return Permissions(in_tenant, by_project)
 
 
 def _as_staff(user: Any) -> set[str]:
@@ -164,10 +149,10 @@ def _as_staff(user: Any) -> set[str]:
 
 
 class RolePermissionBackend(ObjectPermissionBackend):
-    """Checks permissions on tenants and their projects with the groups of roles: one query per tenant, cached.
+    """Checks permissions on tenants and their projects by the person's roles there: one query per tenant, cached.
 
-    Ignores permissions assigned to a person directly: only roles give permissions. django-guardian handles all other
-    objects.
+    Only roles give permissions on these: rows of django-guardian for a tenant or project give none. django-guardian
+    handles all other objects.
     """
 
     def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:

@@ -1,7 +1,7 @@
-"""What a role in a tenant or project lets a member do: object permissions on that tenant and its projects.
+"""What a role in a tenant or project lets a member do. Membership and ProjectRole say who has which role.
 
-docs/roles.md shows this table, and a test compares the two. The next `migrate` applies changes made here to the
-groups of the roles (tenants/role_groups.py). Staff roles are in accounts/roles.py.
+docs/roles.md shows this table, and a test compares the two. In SQL, `tenants_role_makes_tokens` repeats one line of it
+(docs/decisions/0057). Staff roles are in accounts/roles.py.
 """
 
 from __future__ import annotations
@@ -70,3 +70,8 @@ NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
 PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
 # Service accounts can have these roles too.
 PROJECT_ROLE_CHOICES: Final = [(role.value, role.label) for role in PROJECT_ROLES]
+
+
+def roles_with(codename: str) -> list[str]:
+    """Return the roles that hold a permission, such as "view_cost"."""
+    return [role for role, permissions in ROLE_PERMISSIONS.items() if codename in permissions]

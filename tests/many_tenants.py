@@ -1,10 +1,8 @@
-"""Thousands of tenants with their members, groups and permissions, made by a handful of statements."""
+"""Thousands of tenants with their members and projects, made by a handful of statements."""
 
 from __future__ import annotations
 
 from django.db import connection
-
-from tenants.role_groups import follow_roles
 
 # Of each tenant: 2 owners, 3 admins, 30 developers, 5 in finance, 10 viewers.
 MEMBERS = 50
@@ -37,13 +35,6 @@ SELECT id, '!', false, false, true, now(), 'person-' || m || '@many-' || n || '.
 
 INSERT INTO tenants_membership (id, tenant_id, user_id, role, source, created_at)
 SELECT gen_random_uuid(), tenant_id, id, role, 'person', now() FROM people;
-
-INSERT INTO auth_group (name)
-SELECT 'tenant:' || id || ':' || role
-  FROM wanted, unnest(ARRAY['owner', 'admin', 'developer', 'finance', 'viewer']) role;
-
-INSERT INTO accounts_user_groups (user_id, group_id)
-SELECT people.id, g.id FROM people JOIN auth_group g ON g.name = 'tenant:' || tenant_id || ':' || role;
 """
 
 
@@ -55,13 +46,11 @@ def make_tenants(first: int, last: int) -> None:
     values = {"first": first, "last": last, "members": MEMBERS}
     with connection.cursor() as cursor:
         cursor.execute(_STATEMENTS, values)
-        follow_roles()
         cursor.execute("DROP TABLE people, wanted")
 
 
 def analyze() -> None:
     """Let the planner know how many rows there are now."""
-    tables = ("auth_group", "guardian_groupobjectpermission", "tenants_membership", "tenants_project")
     with connection.cursor() as cursor:
-        for table in (*tables, "tenants_tenant", "accounts_user", "accounts_user_groups"):
+        for table in ("tenants_membership", "tenants_project", "tenants_tenant", "accounts_user"):
             cursor.execute(f"ANALYZE {table}")

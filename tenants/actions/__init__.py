@@ -27,7 +27,6 @@ from tenants.actions.service_accounts import (
 from tenants.actions.suspending import resume_tenant, suspend_tenant
 from tenants.actions.tenancy import change_tenant, create_tenant
 from tenants.actions.tokens import issue_personal_access_token, revoke_personal_access_token
-from tenants.role_groups import role_group
 
 __all__ = [
     "accept_as_newcomer",
@@ -55,7 +54,6 @@ __all__ = [
     "review_emergency_access",
     "revoke_api_key",
     "revoke_personal_access_token",
-    "role_group",
     "set_limits",
     "set_project_role",
     "suspend_tenant",

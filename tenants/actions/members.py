@@ -24,8 +24,7 @@ from core.errors import Conflict
 from tenants.actions import owned_resources
 from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.models import Invitation, Membership, Tenant
-from tenants.permissions import permissions_in
-from tenants.role_groups import give_tenant_role, take_tenant_role
+from tenants.permissions import forget_permissions, permissions_in
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.status import in_active_tenant, in_open_tenant
 from tenants.stored_sentences import ROLE_IS_NOW
@@ -215,7 +214,7 @@ def place_member(
     actor: User | None,
     **details: Any,
 ) -> Membership:
-    """Write a member's role, their groups and the audit entry. The caller has locked the tenant and checked permission.
+    """Write a member's role and the audit entry. The caller has locked the tenant and checked permission.
 
     If a person gives the role, what the member owns follows it (`follow_role`).
 
@@ -243,7 +242,7 @@ def place_member(
             withdraw_open_invitations(tenant, Q(invited_by=user), actor=actor)
     else:
         existing = Membership.objects.create(tenant=tenant, user=user, role=role, source=source)
-    give_tenant_role(user, tenant, role)
+    forget_permissions(user)
     audit.record(
         "membership.changed" if before[0] else "membership.added",
         actor=actor,
@@ -261,12 +260,9 @@ def place_member(
 
 
 def end_membership(membership: Membership) -> None:
-    """Delete the membership and remove its member from every group of the tenant and its projects.
-
-    The caller records it.
-    """
-    take_tenant_role(membership.user, membership.tenant)
+    """Delete the membership with its project roles, and so every right in the tenant. The caller records it."""
     membership.delete()
+    forget_permissions(membership.user)
 
 
 def lock_members_of(pk: UUID) -> Tenant:

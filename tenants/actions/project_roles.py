@@ -15,7 +15,6 @@ from accounts.models import User
 from core.errors import Conflict
 from tenants.actions.members import lock_members_of, require_other
 from tenants.models import Membership, Project, ProjectRole
-from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
 from tenants.status import in_active_tenant
 from tenants.stored_sentences import NO_ROLE_OF_THEIR_OWN, ROLE_IS_NOW
@@ -90,14 +89,16 @@ def set_project_role(
         assert existing is not None
         existing.delete()
         existing = None
-        take_project_role(member.user, project)
         audit.record("project_role.taken", **said)
         reason = NO_ROLE_OF_THEIR_OWN(place=project)
     else:
-        existing, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
-            tenant=project.tenant, membership=member, project=project, defaults={"role": role}
-        )
-        give_project_role(member.user, project, role)
+        if existing is None:
+            existing = ProjectRole.objects.create(
+                tenant=project.tenant, membership=member, project=project, role=role
+            )
+        else:
+            existing.role = role
+            existing.save(update_fields=["role"])
         audit.record("project_role.changed" if before else "project_role.given", role=role, **said)
         reason = ROLE_IS_NOW(place=project, role=Role(role).value)
     follow_role(member.user, project.tenant, project=project, reason=reason, by=by)

@@ -22,7 +22,6 @@ from core.local_days import zones_to_choose
 from core.look_alikes import skeleton
 from tenants.models import DataClass, Limit, Tenant
 from tenants.revision import raise_revision
-from tenants.role_groups import role_group
 from tenants.roles import Role
 from tenants.status import in_active_tenant, lock_tenant
 
@@ -34,7 +33,7 @@ REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def create_tenant(
     *, by: User | None, slug: str, name: str, first_owner: str = "", **fields: object
 ) -> Tenant:
-    """Create an active tenant with its role groups. `by` None means the platform (setup, import).
+    """Create an active tenant. `by` None means the platform (setup, import).
 
     Args:
         fields: from `Tenant.EDITABLE`.
@@ -60,8 +59,6 @@ def create_tenant(
             _("A tenant with the slug %(slug)s already exists. Choose another one.") % {"slug": slug},
             code="slug_taken",
         ) from error
-    for role in Role.values:
-        role_group(tenant, role)
     audit.record("tenant.created", actor=by, subject=tenant)
     if by is not None and first_owner:
         # Imported late: that module itself checks whether a tenant is active.

@@ -21,7 +21,7 @@ from core.reading import Noted
 from core.stored_labels import StoredLabel, of_choices
 from core.tenant_managers import TenantOwned
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
-from tenants.roles import Role
+from tenants.roles import PROJECT_ROLES, Role
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -246,7 +246,7 @@ _CLOSING = StoredLabel("tenants.tenantclosing", _("Closing of %(tenant)s"))
 
 
 class Membership(TenantOwned):
-    """A user's role in a tenant. Its permissions come from the tenant's group for that role."""
+    """A user's role in a tenant; tenants/roles.py says what the role may do."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, verbose_name=_("tenant"), related_name="memberships")
@@ -261,6 +261,7 @@ class Membership(TenantOwned):
         constraints = [
             UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant"),
             UniqueConstraint(fields=["tenant", "id"], name="membership_of_tenant"),
+            CheckConstraint(name="membership_role_is_known", condition=Q(role__in=Role.values)),
         ]
 
     def __str__(self) -> str:
@@ -279,7 +280,7 @@ class ProjectRole(TenantOwned):
     class Meta(TenantOwned.Meta):
         constraints = [
             UniqueConstraint(fields=["membership", "project"], name="project_role_once"),
-            CheckConstraint(name="project_role_is_not_owner", condition=~Q(role="owner")),
+            CheckConstraint(name="project_role_is_known", condition=Q(role__in=PROJECT_ROLES)),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection, transaction
 from django.utils.timezone import now
+from guardian.shortcuts import assign_perm
 
 from accounts.actions import end_staff_role, make_staff
 from accounts.models import User
@@ -16,8 +17,7 @@ from catalog.actions import decide_review, raise_access_request
 from catalog.models import RequestDelegate, Review, ReviewDecision
 from tenants import actions
 from tenants.models import EmergencyAccess, PersonalAccessToken
-from tenants.role_groups import tenant_group_name
-from tests.factories import member_of, staff
+from tests.factories import TenantFactory, member_of, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -50,32 +50,35 @@ def run(statement, *values):
         cursor.execute(statement, values)
 
 
-def test_a_right_that_a_group_had_for_a_minute(review, reviewer, lab, owner):
+@pytest.mark.parametrize("role", ["owner", "admin"])
+def test_a_role_that_somebody_had_for_a_minute(review, reviewer, lab, role):
     member = member_of(lab, "viewer")
     make_staff(member, "security-reviewer", by=None)
-    viewers = Group.objects.get(name=tenant_group_name(lab.pk, "viewer"))
-    for name in ("manage_tokens", "manage_service_accounts"):
-        row = (viewers.pk, name, str(lab.pk))
-        run(
-            "INSERT INTO guardian_groupobjectpermission (group_id, permission_id, content_type_id, object_pk) "
-            "SELECT %s, id, content_type_id, %s FROM auth_permission WHERE codename = %s",
-            row[0], row[2], row[1],
-        )  # fmt: skip
-        run("DELETE FROM guardian_groupobjectpermission WHERE group_id = %s AND permission_id IN "
-            "(SELECT id FROM auth_permission WHERE codename = %s)", viewers.pk, name)  # fmt: skip
+    for given in (role, "viewer"):
+        run("UPDATE tenants_membership SET role = %s WHERE user_id = %s", given, member.pk)
     assert (capacities(review, member), capacities(review, reviewer)) == ({"manager"}, set())
     with pytest.raises(PermissionDenied, match="could create its tokens"):
         decide(review, member)
     assert decide(review, reviewer).state == "approved"
 
 
-def test_a_right_of_a_group_that_became_one_for_this_tenant(review, lab):
-    """The row of another right is changed into one to make tokens."""
-    member = member_of(lab, "viewer")
-    run("UPDATE guardian_groupobjectpermission SET permission_id = (SELECT id FROM auth_permission "
-        "WHERE codename = 'manage_tokens') WHERE group_id = %s",
-        Group.objects.get(name=tenant_group_name(lab.pk, "viewer")).pk)  # fmt: skip
-    assert capacities(review, member) == {"manager"}
+def test_a_membership_that_became_one_of_this_tenant(review, lab):
+    """An admin's row of another tenant is moved here; the row of a viewer bars nobody."""
+    admin, viewer = (member_of(TenantFactory(), role) for role in ("admin", "viewer"))
+    assert not capacities(review, admin)
+    for person in (admin, viewer):
+        run("UPDATE tenants_membership SET tenant_id = %s WHERE user_id = %s", lab.pk, person.pk)
+    assert (capacities(review, admin), capacities(review, viewer)) == ({"manager"}, set())
+
+
+def test_rows_of_guardian_for_a_tenant_make_nobody_a_delegate(review, reviewer, lab):
+    """They permit nothing there."""
+    group = Group.objects.create(name="everybody")
+    reviewer.groups.add(group)
+    for holder in (group, reviewer):
+        assign_perm("tenants.manage_tokens", holder, lab)
+    assert capacities(review, reviewer) == set()
+    assert decide(review, reviewer).state == "approved"
 
 
 @pytest.mark.as_owner

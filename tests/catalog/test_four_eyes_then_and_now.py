@@ -211,13 +211,11 @@ def test_a_row_that_is_changed_counts_like_a_new_one(lab, owner, selma, asked_by
     review, _ = asked_by(account, selma)
     assert (capacities(review, moved), "issuer" in capacities(review, owner)) == (set(), False)
     with connection.cursor() as cursor:
-        # An admin's place in the group, passed about.
+        # An admin's membership, passed about.
+        cursor.execute("DELETE FROM tenants_membership WHERE user_id = ANY(%s)", [[moved.pk, late.pk]])
         for person in (moved, late):
             cursor.execute(
-                "UPDATE accounts_user_groups SET user_id = %s WHERE user_id = %s AND group_id IN "
-                "(SELECT group_id FROM guardian_groupobjectpermission o "
-                "JOIN auth_permission d ON d.id = o.permission_id "
-                "WHERE d.codename = 'manage_tokens')",
+                "UPDATE tenants_membership SET user_id = %s WHERE user_id = %s",
                 [person.pk, selma.pk if person is moved else moved.pk],
             )
         cursor.execute("UPDATE tenants_personalaccesstoken SET revoked_at = NULL WHERE id = %s", [token.pk])

@@ -27,7 +27,7 @@ NO_WALL = {
         "directory_federatedidentity", "directory_spentlogouttoken", "accounts_secondfactor", "accounts_recoverycode",
         "axes_accessattempt", "axes_accessattemptexpiration", "axes_accessfailurelog", "axes_accesslog",
     ],
-    "who has which role: ids of tenants and projects and nothing of theirs; asked to find out what one may see": [
+    "staff roles, teams, and rights on single objects of the platform: nothing of a tenant": [
         "auth_group", "auth_group_permissions", "accounts_user_groups",
         "guardian_groupobjectpermission", "guardian_userobjectpermission",
     ],

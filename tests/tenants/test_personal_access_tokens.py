@@ -14,7 +14,7 @@ from accounts.models import User
 from audit.models import AuditEntry
 from core.errors import Conflict
 from core.secrets import digest, looks_like
-from tenants.actions import add_member, issue_personal_access_token, role_group
+from tenants.actions import add_member, issue_personal_access_token
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
 from tenants.token_authentication import needed_scope
@@ -86,9 +86,7 @@ def told(client, secret):
 
 
 def leave(user):
-    for membership in user.memberships.all():
-        user.groups.remove(role_group(membership.tenant, membership.role))
-        membership.delete()
+    user.memberships.all().delete()
 
 
 @pytest.mark.parametrize("is_bound", [True, False])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
+from guardian.shortcuts import assign_perm
 
 from accounts.models import User
 from audit.models import AuditEntry
 from catalog.actions import raise_access_request
 from catalog.models import AccessRequest
 from core.errors import Conflict
+from core.scope import tenant_scope
 from tenants import actions
-from tenants.models import ApiKey, Membership, Project
+from tenants.models import ApiKey, Membership, Project, ProjectRole
 from tenants.permissions import may_somewhere, permissions_in, projects_where, tenants_where
-from tenants.role_groups import project_role_group, take_tenant_role
 from tenants.roles import PROJECT_PERMISSIONS
 from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, TenantFactory, member_of
 
@@ -90,7 +92,8 @@ def test_owners_and_admins_are_not_narrowed(lab, project, set_role, role):
     boss = member_of(lab, role)
     with pytest.raises(Conflict, match="may do everything"):
         set_role(boss, "viewer")
-    boss.groups.add(project_role_group(project, "viewer"))  # nor by hand
+    # Nor by a row from before they became that.
+    ProjectRole.objects.create(tenant=lab, membership=membership(lab, boss), project=project, role="viewer")
     assert again(boss).has_perm("tenants.claim_key", project)
 
 
@@ -100,16 +103,36 @@ def test_who_becomes_admin_is_not_narrowed_any_more(lab, developer, owner, proje
     assert again(developer).has_perm("tenants.claim_key", project)
 
 
-def test_a_project_role_without_a_role_in_the_tenant_gives_nothing(lab, finance, project, set_role):
+def test_who_leaves_the_tenant_loses_the_role_in_its_projects(lab, finance, project, set_role):
     set_role(finance, "admin")
-    finance.groups.remove(*finance.groups.filter(name__startswith="tenant:"))
+    actions.remove_member(membership(lab, finance).pk, by=finance)
+    assert not ProjectRole.objects.in_tenant(lab).exists()
+    assert not finance.has_perm("tenants.claim_key", project)
     assert not again(finance).has_perm("tenants.claim_key", project)
 
 
-def test_who_loses_the_tenants_role_loses_the_projects(lab, finance, project, set_role):
-    set_role(finance, "admin")
-    take_tenant_role(finance, lab)
-    assert not finance.groups.exists()
+def test_a_narrower_role_counts_also_where_only_another_tenant_is_in_scope(
+    lab, developer, project, other_project, set_role
+):
+    set_role(developer, "viewer")
+    elsewhere = TenantFactory()
+    with tenant_scope(elsewhere.pk, person=developer.pk):
+        developer = again(developer)
+        assert not developer.has_perm("tenants.claim_key", project)
+        assert developer.has_perm("tenants.claim_key", other_project)
+
+
+def test_rows_of_guardian_for_a_tenant_or_project_give_nothing(lab, finance, developer, project):
+    group = Group.objects.create(name="everybody")
+    finance.groups.add(group)
+    for holder in (finance, group):
+        assign_perm("tenants.manage_members", holder, lab)
+        assign_perm("tenants.claim_key", holder, project)
+    finance = again(finance)
+    assert not finance.has_perm("tenants.manage_members", lab)
+    assert not finance.has_perm("tenants.claim_key", project)
+    assert not tenants_where(finance, "tenants.manage_members").exists()
+    assert not projects_where(finance, "tenants.claim_key", lab).exists()
 
 
 def test_a_role_is_given_changed_and_taken_with_a_line_each(lab, finance, project, set_role):

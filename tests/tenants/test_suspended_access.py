@@ -77,7 +77,6 @@ def test_colleagues_keys_go_on(key, lab, project, developer, owner):
 def test_what_is_not_theirs_any_more_does_not_come_back(key, lab, developer, elsewhere_too):
     suspend_access(developer, tenant=None, reason="deactivated", by=None)
     developer.memberships.filter(tenant=lab).delete()
-    developer.groups.remove(*developer.groups.filter(name__startswith=f"tenant:{lab.pk}:"))
     assert restore_access(developer, tenant=None, by=None) == 1
     assert (is_usable(key), is_usable(elsewhere_too)) == (False, True)
 
