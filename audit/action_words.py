@@ -14,6 +14,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "access.suspended": _("Access suspended"),
     "access_request.approved": _("Access request approved"),
     "access_request.asked_again": _("Access request asked again"),
+    "access_request.commented": _("Access request commented on"),
     "access_request.facts_changed": _("Access request facts changed"),
     "access_request.raised": _("Access request raised"),
     "access_request.rejected": _("Access request rejected"),

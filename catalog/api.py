@@ -29,6 +29,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import (
+    comment_on_request,
     curate_model,
     decide_review,
     raise_access_request,
@@ -36,18 +37,20 @@ from catalog.actions import (
     withdraw_access_request,
 )
 from catalog.model_facts import as_json
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, RequestComment, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.querysets import CatalogModelQuerySet
 from catalog.serializers import (
     MOST_ACCESS,
     AccessRequestSerializer,
+    CommentSerializer,
     CuratedModelSerializer,
     CurateModelSerializer,
     GrantSerializer,
     ModelDetailSerializer,
     ModelSerializer,
     NewAccessRequestSerializer,
+    NewCommentSerializer,
     NewReviewSerializer,
     ProjectNameSerializer,
 )
@@ -318,6 +321,30 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             seen=None if (facts := said.validated_data["facts"]) is None else rules.read_facts(facts),
         )
         return Response(self._serialized(access_request.pk))
+
+    @extend_schema(responses=CommentSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None, serializer_class=CommentSerializer)
+    def comments(self, request: Request, pk: str) -> Response:
+        """The conversation on a request, newest first. The tenant and its reviewers see the same one."""
+        comments: Any = RequestComment.objects.visible_to(request.user).filter(
+            access_request=self.get_object()
+        )
+        page: Any = self.paginate_queryset(comments.select_related("author"))
+        return self.get_paginated_response(CommentSerializer(page or [], many=True).data)
+
+    @extend_schema(request=NewCommentSerializer, responses={201: CommentSerializer}, parameters=[_IDEMPOTENT])
+    @comments.mapping.post
+    def comment(self, request: Request, pk: str) -> Response:
+        """Add a comment. Nobody can change or delete it."""
+        found, user = self.subject_of(comment_on_request), signed_in(request)
+
+        def action() -> Response:
+            said = NewCommentSerializer(data=request.data)
+            said.is_valid(raise_exception=True)
+            made = comment_on_request(found.pk, by=user, text=said.validated_data["text"])
+            return Response(CommentSerializer(made).data, status=status.HTTP_201_CREATED)
+
+        return idempotent(request, action)
 
     def _serialized(self, pk: UUID) -> Any:
         return self.get_serializer(self.get_queryset().get(pk=pk)).data

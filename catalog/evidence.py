@@ -25,6 +25,7 @@ class Evidence:
 
     groups: list[dict[str, Any]]
     tracks: list[presentation.ReviewRow]
+    timeline: list[presentation.Words]
     decisions: QuerySet[ReviewDecision]
     seen: str
     changed: str
@@ -51,6 +52,11 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
         tracks=presentation.review_rows(reviews),
+        timeline=presentation.timeline_of(
+            access_request,
+            reviews,
+            Grant.objects.across_tenants().filter(access_request=access_request).first(),
+        ),
         decisions=ReviewDecision.objects.across_tenants().filter(review=review).select_related("reviewer"),
         seen=json.dumps(facts.as_json()),
         changed=what_is_worse(review, access_request.facts, facts) if access_request.facts else "",

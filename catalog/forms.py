@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
+from catalog.actions.comments import LONGEST_COMMENT
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from core.choices import PickField, offer
 from core.form_errors import ShowsErrorsOfHiddenFields, show_errors
@@ -142,6 +143,17 @@ class DecisionForm(ShowsErrorsOfHiddenFields, forms.Form):
         },
     )
     comment = forms.CharField(label=_("Comment"), max_length=2000, required=False, widget=forms.Textarea)
+
+
+class CommentForm(forms.Form):
+    """A comment on a request."""
+
+    text = forms.CharField(
+        label=_("Comment"),
+        max_length=LONGEST_COMMENT,
+        widget=forms.Textarea,
+        error_messages={"required": _("Write something."), "max_length": _("Use at most 4,000 characters.")},
+    )
 
 
 class ClaimForm(forms.Form):

@@ -177,6 +177,7 @@ _ACTIONS = {
     "access_request.raised": gettext_noop("sent the request"),
     "access_request.facts_changed": gettext_noop("found that the facts have changed"),
     "access_request.asked_again": gettext_noop("found that a review must be repeated"),
+    "access_request.commented": gettext_noop("wrote a comment"),
     "access_request.withdrawn": gettext_noop("withdrew the request"),
     "access_request.approved": gettext_noop("completed the reviews: access is approved"),
     "access_request.rejected": gettext_noop("rejected the request"),

@@ -10,9 +10,19 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.actions.access_requests import LONGEST_DAYS
+from catalog.actions.comments import LONGEST_COMMENT
 from catalog.actions.facts import notice_of
 from catalog.model_facts import FACTS, ModelFact
-from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision, Track
+from catalog.models import (
+    AccessRequest,
+    CatalogModel,
+    Grant,
+    Offer,
+    RequestComment,
+    Review,
+    ReviewDecision,
+    Track,
+)
 from catalog.provenance import fact_rows
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass, Limit, Project, Tenant
@@ -293,6 +303,28 @@ class NewReviewSerializer(StrictSerializer):
         "worse, the answer is 409 `facts_changed` and nothing is decided. Default: the facts "
         "that the request shows.",
     )
+
+
+class NewCommentSerializer(StrictSerializer):
+    text = serializers.CharField(
+        max_length=LONGEST_COMMENT,
+        help_text="`@` and an e-mail address mention a person, if they can see the request.",
+    )
+
+
+class CommentSerializer(StrictModelSerializer[RequestComment]):
+    author = serializers.CharField(source="author.email", read_only=True)
+
+    class Meta:
+        model = RequestComment
+        fields = ["id", "author", "capacity", "text", "mentions", "at"]
+        read_only_fields = ["capacity", "mentions"]
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "capacity": {"help_text": "What the author was to the request when they wrote."},
+            "mentions": {
+                "help_text": "Ids of the people whom the text mentions, and who could see the request then."
+            },
+        }
 
 
 class GrantSerializer(StrictModelSerializer[Grant]):

@@ -39,6 +39,7 @@ from billing.models import (
 from catalog.models import (
     CatalogImport,
     Grant,
+    RequestComment,
     RequestDelegate,
     Review,
     ReviewDecision,
@@ -215,6 +216,13 @@ ROWS = {
         lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
     ),
     "catalog.requestdelegate": _request_delegate,
+    "catalog.requestcomment": lambda lab: RequestComment.objects.create(
+        tenant=lab.tenant,
+        access_request=lab.row("catalog.accessrequest"),
+        author=lab.person,
+        capacity="member",
+        text="lab-marker: a question",
+    ),
     "catalog.track": lambda lab: Track.objects.get(code="security"),
     "catalog.workingcalendar": lambda lab: WorkingCalendar.objects.get(),
     "catalog.reviewscope": lambda lab: ReviewScope.objects.create(

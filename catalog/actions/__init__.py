@@ -6,6 +6,7 @@ from catalog.actions.access_requests import (
     raise_access_request,
     withdraw_access_request,
 )
+from catalog.actions.comments import comment_on_request
 from catalog.actions.curating import curate_model, settle_facts
 from catalog.actions.models import publish_model, publish_models, retire_model
 from catalog.actions.price_map import ImportReport, import_price_map
@@ -14,6 +15,7 @@ from catalog.actions.reviews import decide_review, revoke_grant
 __all__ = [
     "ImportReport",
     "Preview",
+    "comment_on_request",
     "curate_model",
     "decide_review",
     "import_price_map",

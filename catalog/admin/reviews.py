@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -21,11 +23,12 @@ from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.admin.base import Colors
 from accounts.permissions import signed_in
 from catalog import rules
-from catalog.actions import decide_review
+from catalog.actions import comment_on_request, decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
+from catalog.conversation import conversation_of
 from catalog.evidence import evidence_of
-from catalog.forms import DecisionForm
+from catalog.forms import CommentForm, DecisionForm
 from catalog.models import (
     AccessRequest,
     Grant,
@@ -183,12 +186,55 @@ class ReviewAdmin(ReadOnlyAdmin):
             done, status = self._decide(request, review, form)
             if done is not None:
                 return done
+        return self._page(request, review, form, CommentForm(), status)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.comment_view)
+        return [path("<uuid:pk>/comment/", view, name="catalog_review_comment"), *super().get_urls()]
+
+    def comment_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Add a comment to the request of a review. A GET leads to the review, whose page has the conversation."""
+        review = self.get_object(request, str(pk))
+        if review is None or not self.has_view_permission(request, review):
+            raise Http404
+        page = redirect(reverse("admin:catalog_review_change", args=[review.pk]) + "#conversation")
+        if request.method != "POST":
+            return page
+        comment_on_request.require(signed_in(request), review.access_request)
+        form = CommentForm(request.POST)
+        if form.is_valid():
+            try:
+                comment_on_request(
+                    review.access_request_id, by=signed_in(request), text=form.cleaned_data["text"]
+                )
+            except ValidationError as refused:
+                show_errors(form, refused)
+            else:
+                messages.success(request, _("The comment is sent"))
+                return page
+        return self._page(request, review, DecisionForm(), form, 400)
+
+    def _page(
+        self, request: HttpRequest, review: Review, form: DecisionForm, comment_form: CommentForm, status: int
+    ) -> HttpResponse:
+        """The page of a review.
+
+        Args:
+            request: the request.
+            review: the review.
+            form: the decision.
+            comment_form: a comment on the review's request.
+            status: of the answer.
+        """
         access_request = (
             AccessRequest.objects.visible_to(request.user).with_names().get(pk=review.access_request_id)
         )
         context = {
             **self.admin_site.each_context(request),
             **vars(evidence_of(review, access_request)),
+            **conversation_of(request, access_request),
+            "comment_form": comment_form,
+            "comments_url": reverse("admin:catalog_review_comment", args=[review.pk]),
             "title": str(review),
             "opts": self.opts,
             "original": review,

@@ -1,5 +1,6 @@
 """WHAT may be used: models and their offers, access requests, reviews, grants."""
 
+from catalog.models.comments import RequestComment
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.models.requests import (
     AccessRequest,
@@ -19,6 +20,7 @@ __all__ = [
     "Grant",
     "ModelVersion",
     "Offer",
+    "RequestComment",
     "RequestDelegate",
     "Review",
     "ReviewDecision",

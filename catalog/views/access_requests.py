@@ -27,7 +27,8 @@ from catalog.actions import (
     withdraw_access_request,
 )
 from catalog.actions.facts import notice_of
-from catalog.forms import LIMITS, AccessRequestForm
+from catalog.conversation import conversation_of
+from catalog.forms import LIMITS, AccessRequestForm, CommentForm
 from catalog.models import AccessRequest, CatalogModel, Review, Track
 from catalog.querysets import AccessRequestQuerySet
 from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
@@ -245,32 +246,41 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
         may_claim = key is not None and key.is_claimable and claim_api_key.is_permitted(user, key)
         is_live = access_request.state in (AccessRequest.State.PENDING, AccessRequest.State.APPROVED)
         money = access_request.limits.get("money_per_month")
-        return context | vars(
-            RequestPage(
-                badge=presentation.badge_of(access_request, key),
-                notice=presentation.claim_notice(key) or notice_of(reviews),
-                unserved=why_request_unserved(access_request) if is_live else "",
-                sent_by_you=access_request.requested_by_id == user.pk,
-                steps=presentation.steps_of(access_request, reviews, key),
-                tracks=presentation.review_rows(reviews),
-                timeline=presentation.timeline_of(access_request, reviews, grant),
-                refusal=presentation.refusal_of(access_request, reviews),
-                asked=presentation.asked_of(
-                    access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
-                ),
-                cost={
-                    "amount": access_request.expected_monthly_cost,
-                    "low": None,
-                    "high": None,
-                    "currency": access_request.currency,
-                    "hard_stop": Decimal(money) if money else None,
-                },
-                conditions=[
-                    f"{fact.label}: {fact.value}" for fact in presentation.limit_facts(access_request)
-                ],
-                can_withdraw=withdraw_access_request.is_possible(user, access_request),
-                claim_key=key if may_claim else None,
-                poll_url=self.request.path if access_request.state == AccessRequest.State.PENDING else "",
+        conversation = conversation_of(self.request, access_request) | {
+            "comment_form": CommentForm(),
+            "comments_url": reverse("request-comments", args=[tenant.slug, access_request.pk]),
+            "is_swapped": True,
+        }
+        return (
+            context
+            | conversation
+            | vars(
+                RequestPage(
+                    badge=presentation.badge_of(access_request, key),
+                    notice=presentation.claim_notice(key) or notice_of(reviews),
+                    unserved=why_request_unserved(access_request) if is_live else "",
+                    sent_by_you=access_request.requested_by_id == user.pk,
+                    steps=presentation.steps_of(access_request, reviews, key),
+                    tracks=presentation.review_rows(reviews),
+                    timeline=presentation.timeline_of(access_request, reviews, grant),
+                    refusal=presentation.refusal_of(access_request, reviews),
+                    asked=presentation.asked_of(
+                        access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
+                    ),
+                    cost={
+                        "amount": access_request.expected_monthly_cost,
+                        "low": None,
+                        "high": None,
+                        "currency": access_request.currency,
+                        "hard_stop": Decimal(money) if money else None,
+                    },
+                    conditions=[
+                        f"{fact.label}: {fact.value}" for fact in presentation.limit_facts(access_request)
+                    ],
+                    can_withdraw=withdraw_access_request.is_possible(user, access_request),
+                    claim_key=key if may_claim else None,
+                    poll_url=self.request.path if access_request.state == AccessRequest.State.PENDING else "",
+                )
             )
         )
 

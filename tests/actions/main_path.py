@@ -36,6 +36,12 @@ def somebodys_request(world, actor):
     )
 
 
+def somebodys_request_in_review(world, actor):
+    request = somebodys_request(world, actor)
+    request.review = ReviewFactory(tenant=world.tenant, access_request=request, track_id="security")
+    return request
+
+
 def claimable_key(world, actor):
     return ApiKeyFactory.claimable(tenant=world.tenant, project=world.project)
 
@@ -123,6 +129,14 @@ ROAD_ACTIONS = [
         subject=somebodys_request,
         page=EntryPoint("GET /t/{w.tenant.slug}/requests/{it.pk}/"),
         api=EntryPoint("GET /api/v1/access-requests/{it.pk}/"),
+    ),
+    Action(
+        "comment on a request",
+        "catalog.actions.comment_on_request",
+        subject=somebodys_request_in_review,
+        page=EntryPoint("POST /t/{w.tenant.slug}/requests/{it.pk}/comments/", {"text": "When?"}),
+        api=EntryPoint("POST /api/v1/access-requests/{it.pk}/comments/", {"text": "When?"}),
+        admin=EntryPoint("POST /admin/catalog/review/{it.review.pk}/comment/", {"text": "When?"}),
     ),
     Action(
         "read what keys there are",
