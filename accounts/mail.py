@@ -1,37 +1,25 @@
-"""Shared code of all our mail: one message as text and HTML, and a server that may be unavailable.
-
-A worker claims a mail in its row before it passes the mail to the server, so only one of two workers sends it. A
-failure before the claim is retried; a rejection by the server after it is noted on the row.
-"""
+"""Shared code of all our mail: one message as text and HTML, in its recipient's language (accounts/outbox sends it)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from smtplib import SMTPException
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import translation
-from django.utils.translation import gettext as _
 
 from accounts.models import User
 from core.addresses import to_wire
 from core.names import clean_name
 
-REFUSED: Final = (OSError, SMTPException)
 # The most characters of a name in a mail.
 LONGEST_NAME: Final = 60
 LONGEST_SUBJECT: Final = 120
 _QUOTATION_MARKS: Final = re.compile('["“”„‟«»‹›〝〞〟＂❝❞]')
 _DOTS_IN_WORDS: Final = re.compile(r"(?<=\S)[.\u2024\u3002\uff0e\uff61](?=\w)")
-
-
-class MailServerAwayError(Exception):
-    """No mail was sent and none is claimed: trying again later is safe and may work."""
 
 
 def quoted(said: object, longest: int = LONGEST_NAME) -> str:
@@ -67,22 +55,3 @@ def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlterna
 def in_language_of(person: User | None) -> AbstractContextManager[None]:
     """Write a mail in the language that its recipient chose; English for people who chose none, or are not known."""
     return translation.override(getattr(person, "language", "") or settings.LANGUAGE_CODE)
-
-
-@contextmanager
-def mail_server() -> Iterator[Any]:
-    """An open connection for `mail.connection`. Raises MailServerAwayError if the server cannot be reached."""
-    connection = get_connection()
-    try:
-        connection.open()
-    except REFUSED as error:
-        raise MailServerAwayError(str(error)) from error
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def refusal(error: Exception) -> str:
-    """The note on a mail that the server rejected."""
-    return _("The mail server refused the mail (%(kind)s).") % {"kind": type(error).__name__}

@@ -44,6 +44,7 @@ WORDS: Final[dict[str, Any]] = {
     "tenants.open_emergency_access": gettext_lazy("open emergency access"),
     "tenants.review_emergency_access": gettext_lazy("review emergency access"),
     "accounts.assign_staff_role": gettext_lazy("give or take staff roles"),
+    "accounts.manage_outbox": gettext_lazy("send messages again"),
     "accounts.erase_person": gettext_lazy("export or erase personal data"),
     "catalog.curate_model": gettext_lazy("edit models"),
     "catalog.decide_review": gettext_lazy("decide reviews"),

@@ -97,6 +97,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "accounts.view_staffroleassignment",
             "accounts.assign_staff_role",
             "accounts.manage_people",
+            "accounts.view_outboxmessage",
+            "accounts.manage_outbox",
             "directory.manage_directory",
             "directory.view_scimtoken",
             "directory.view_directorygroup",

@@ -1,4 +1,4 @@
-"""Scheduled cleanup. A message is only a hint, and the row is the truth: any task may run twice."""
+"""Mail, and scheduled cleanup. A message is only a hint, and the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from celery import shared_task
 from celery.schedules import crontab
 
 from accounts import idempotency, sessions
+from accounts.outbox import sending
 
 
 @shared_task(soft_time_limit=120)
@@ -20,7 +21,24 @@ def clear_idempotency_records() -> None:
     idempotency.clear_idempotency_records()
 
 
+@shared_task(soft_time_limit=420)
+def send_mail_due() -> None:
+    """Send the mails that are due: after each commit that tells somebody, and by the clock for what was left."""
+    sending.send_mail_due()
+
+
+@shared_task
+def clear_settled_messages() -> None:
+    """Delete messages of the outbox that were sent or given up long ago."""
+    sending.clear_settled_messages()
+
+
 SCHEDULE = {
+    "send-mail-due": {"task": "accounts.tasks.send_mail_due", "schedule": 30.0},
+    "clear-settled-messages": {
+        "task": "accounts.tasks.clear_settled_messages",
+        "schedule": crontab(hour="3", minute="27"),
+    },
     "clear-expired-sessions": {
         "task": "accounts.tasks.clear_expired_sessions",
         "schedule": crontab(minute="17"),

@@ -19,8 +19,10 @@ from core.function_rights import grant_functions
 CONSOLE_ROLE: Final = "quartermaster_console"
 TENANT_POLICY: Final = "tenant_wall"
 OWN: Final = "own_rows"
-# Tables with a `user_id`: the API's answers to that person.
-OF_A_PERSON: Final = ("accounts_idempotencyrecord",)
+WRITTEN_ANYWHERE: Final = "written_anywhere"
+OUTBOX: Final = "accounts_outboxmessage"
+# Tables with a `user_id`: the API's answers to that person, and what they are told.
+OF_A_PERSON: Final = ("accounts_idempotencyrecord", OUTBOX)
 
 FUNCTIONS: Final = """
 -- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.
@@ -63,12 +65,14 @@ def policies(table: str) -> dict[str, str]:
         own = f"FOR SELECT USING (id IN (SELECT tenant_id FROM tenants_membership WHERE {_MINE}))"
         return {TENANT_POLICY: f"USING ({_PASSES.format(_INSIDE.format('id'))})", OWN: own}
     if table in OF_A_PERSON:
-        return {TENANT_POLICY: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
+        found = {TENANT_POLICY: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
+        # Anybody's action may tell somebody; only they, and whoever sends it, read it.
+        return found | ({WRITTEN_ANYWHERE: "FOR INSERT WITH CHECK (true)"} if table == OUTBOX else {})
     inside = _PASSES.format(_INSIDE.format("tenant_id"))
     found = {TENANT_POLICY: f"USING ({inside})"}
     # An action of no tenant can be recorded from any scope.
     if table == "audit_auditentry":
-        found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
+        found[WRITTEN_ANYWHERE] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
         found[OWN] = f"FOR SELECT USING ({_MINE})"
     if table == "tenants_projectrole":

@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 
 import audit
 from accounts.declared import action
-from accounts.models import User
+from accounts.models import OutboxMessage, User
 from accounts.people import lock_people
 from audit.models import AuditEntry
 from audit.redaction import Found, Person, entries_about, erase_from_audit_log, look_for
@@ -95,6 +95,7 @@ def _in_scope(batches: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 def _held_about(user: User) -> Iterator[tuple[str, Any]]:
     yield "person", _serialized(user)
     yield "invitations", [_serialized(one) for one in Invitation.unscoped.filter(email=user.email)]
+    yield "messages", [_serialized(one) for one in OutboxMessage.objects.filter(address=user.email)]
     for relation in _relations():
         if relation.related_model is AuditEntry:
             continue
@@ -173,6 +174,7 @@ def _erase(
         invitations.filter(accepted_at=None, withdrawn_at=None).update(withdrawn_at=now())
         invitations.update(email=f"{token}@erased.invalid")
         _forget_attempts(address)
+        OutboxMessage.objects.filter(address=address).delete()
     for relation in _relations():
         if relation.on_delete is models.CASCADE:
             relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()

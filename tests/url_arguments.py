@@ -12,7 +12,7 @@ from django.apps import apps
 from django.utils.timezone import now
 
 import audit
-from accounts.models import User
+from accounts.models import OutboxMessage, User
 from audit.models import AuditEntry, StaffRead
 from billing.ingest import record_usage
 from billing.models import (
@@ -198,6 +198,19 @@ def _invitation(lab):
     return invitation
 
 
+def _message(lab):
+    """Failed, so that it can be sent again."""
+    return OutboxMessage.objects.create(
+        event="emergency_access.opened",
+        channel="mail",
+        user=lab.person,
+        of_tenant=lab.tenant,
+        subject_id=uuid7(),
+        state="failed",
+        settled_at=now(),
+    )
+
+
 def _audit_line(lab):
     line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
@@ -263,6 +276,7 @@ ROWS = {
         name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
     "accounts.staffroleassignment": lambda lab: staff("auditor").staff_role_assignments.get(),
+    "accounts.outboxmessage": _message,
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(

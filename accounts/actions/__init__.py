@@ -1,5 +1,6 @@
 """Actions of people on their own account, and of operators on the accounts of others."""
 
+from accounts.actions.outbox import send_message_again
 from accounts.actions.own_account import choose_language, choose_single_keys
 from accounts.actions.second_factor import (
     confirm_with_code,
@@ -31,6 +32,7 @@ __all__ = [
     "read_administrator_link",
     "renew_recovery_codes",
     "reset_second_factor",
+    "send_message_again",
     "sign_out_everywhere",
     "turn_off_second_factor",
     "unlock_sign_in",

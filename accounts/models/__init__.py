@@ -1,6 +1,7 @@
 """People and programs, how they sign in, their sessions and tokens."""
 
 from accounts.models.idempotency import IdempotencyRecord
+from accounts.models.outbox import OutboxMessage
 from accounts.models.people import (
     Session,
     Source,
@@ -11,6 +12,7 @@ from accounts.models.second_factor import RecoveryCode, SecondFactor
 
 __all__ = [
     "IdempotencyRecord",
+    "OutboxMessage",
     "RecoveryCode",
     "SecondFactor",
     "Session",

@@ -278,6 +278,8 @@ EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
 EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
+# How long the outbox keeps what was sent or given up (accounts/outbox/sending.py).
+OUTBOX_DAYS = env_int("OUTBOX_DAYS", 90, minimum=1)
 # Validity of an invitation's link.
 INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)
 # For members of a suspended tenant; empty: "the operators".

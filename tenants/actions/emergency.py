@@ -15,13 +15,14 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.declared import action
 from accounts.models import User
+from accounts.outbox.posting import tell
 from accounts.second_factor import require_second_factor
 from accounts.sessions import digest_of_session
 from core.context import current_origin
 from core.errors import Conflict
 from core.names import read_line
 from core.scope import platform_scope
-from tenants import tasks
+from tenants.emergency_mail import EMERGENCY_ACCESS, owners_of
 from tenants.models import EmergencyAccess, Tenant
 from tenants.models.emergency import SHORTEST_REASON
 from tenants.status import in_open_tenant, lock_tenant
@@ -90,7 +91,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
         emergency_access=access.pk,
         minutes=minutes,
     )
-    tasks.notify_owners_of_emergency_access.delay_on_commit(str(tenant.pk), str(access.pk))  # type: ignore[attr-defined]
+    tell(EMERGENCY_ACCESS, owners_of(tenant.pk), subject=access, tenant=tenant)
     return access
 
 

@@ -16,13 +16,14 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.declared import action
 from accounts.models import Source, User
+from accounts.outbox.posting import tell
 from core.addresses import read_mail_address
 from core.errors import Conflict
 from core.ids import uuid7
 from core.names import read_field
 from core.scope import platform_scope
-from core.secrets import INVITATION, digest, looks_like
-from tenants import tasks
+from core.secrets import INVITATION as LINK
+from core.secrets import digest, looks_like
 from tenants.actions.members import (
     lock_members_of,
     may_give,
@@ -30,7 +31,7 @@ from tenants.actions.members import (
     require_may_give,
     withdraw_locked_invitation,
 )
-from tenants.invitation_mail import link_secret
+from tenants.invitation_mail import INVITATION, link_secret, occasion_of
 from tenants.models import Invitation, Membership, Tenant
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.status import in_active_tenant, in_open_tenant
@@ -97,8 +98,18 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
         expires_at=expires_at,
     )
     audit.record("invitation.created", actor=by, subject=invitation, email=email, role=role)
-    tasks.send_invitation.delay_on_commit(str(tenant.pk), str(pk))  # type: ignore[attr-defined]
+    _send(invitation)
     return invitation, secret
+
+
+def _send(invitation: Invitation) -> None:
+    tell(
+        INVITATION,
+        [invitation.email],
+        subject=invitation,
+        tenant=invitation.tenant,
+        occasion=occasion_of(invitation),
+    )
 
 
 def _require_open(by: User | None, invitation: Invitation) -> None:
@@ -147,7 +158,7 @@ def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
         subject=invitation,
         changes={"expires_at": (before.isoformat(), invitation.expires_at.isoformat())},
     )
-    tasks.send_invitation.delay_on_commit(str(invitation.tenant_id), str(invitation.pk))  # type: ignore[attr-defined]
+    _send(invitation)
     return invitation, secret
 
 
@@ -178,7 +189,7 @@ def find_invitation(secret: str) -> Invitation:
     Raises the same Invitation.DoesNotExist if the link is unknown, used, withdrawn or expired, if its tenant is not
     active, or if the inviter may no longer invite to this role.
     """
-    if not looks_like(INVITATION, secret):
+    if not looks_like(LINK, secret):
         raise Invitation.DoesNotExist
     with platform_scope(NEWCOMERS):
         invitation = (

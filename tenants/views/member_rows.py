@@ -64,7 +64,7 @@ def invitation_row(invitation: Invitation) -> InvitationRow:
     if invitation.expires_at <= now():
         badge = Badge("", _("Expired"))
     elif invitation.mail_problem:
-        badge = Badge("bad", _("Mail refused"), "alert-triangle")
+        badge = Badge("bad", _("Mail not sent"), "alert-triangle")
     elif invitation.sent_at is None:
         badge = Badge("info", _("Being sent"), "clock")
     else:

@@ -11,9 +11,9 @@ from django.utils.translation import get_language
 
 from accounts.actions import choose_language
 from accounts.models import User
+from accounts.outbox.sending import send_mail_due
 from audit.models import AuditEntry
 from tenants.actions import invite
-from tenants.invitation_mail import send_invitation
 from tests.factories import UserFactory
 
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
@@ -109,8 +109,8 @@ def test_mail_goes_out_in_the_language_of_its_recipient(lab, owner, monkeypatch)
     monkeypatch.setattr("accounts.mail.render_to_string", render)
     known = UserFactory(language="zh-hans")
     for address in (known.email, "new@example.com"):
-        invitation, _secret = invite(lab, address, "viewer", by=owner)
-        send_invitation(invitation.pk)
+        invite(lab, address, "viewer", by=owner)
+        send_mail_due()
     # Text and HTML of each.
     assert spoken == ["zh-hans", "zh-hans", "en", "en"]
 
@@ -118,8 +118,8 @@ def test_mail_goes_out_in_the_language_of_its_recipient(lab, owner, monkeypatch)
 def test_mail_says_its_language_and_writes_its_dates_in_it(lab, owner):
     written = {"zh-hans": r"\d{4}年\d+月\d+日 \d\d:\d\d", "en": r"\d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d"}
     for language, date in written.items():
-        invitation, _secret = invite(lab, UserFactory(language=language).email, "viewer", by=owner)
-        send_invitation(invitation.pk)
+        invite(lab, UserFactory(language=language).email, "viewer", by=owner)
+        send_mail_due()
         sent = mail.outbox[-1]
         page = sent.alternatives[0][0]
         assert f'<html lang="{language}">' in page

@@ -6,7 +6,8 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.utils.timezone import now
 
-from accounts.models import SecondFactor
+from accounts.models import OutboxMessage, SecondFactor
+from core.ids import uuid7
 from directory import group_mappings
 from directory.actions.group_mappings import draft_group_mapping
 from directory.admin.group_mappings import _digest
@@ -19,6 +20,18 @@ SENT = {"_form_submitted": "1"}
 
 def person(world, actor):
     return UserFactory()
+
+
+def failed_message(world, actor):
+    return OutboxMessage.objects.create(
+        event="invitation",
+        channel="mail",
+        address="nia@example.org",
+        of_tenant=world.tenant,
+        subject_id=uuid7(),
+        state="failed",
+        settled_at=now(),
+    )
 
 
 def locked_out(world, actor):
@@ -154,6 +167,12 @@ IDENTITY_ACTIONS = [
         "accounts.actions.unlock_sign_in",
         subject=locked_out,
         admin=EntryPoint("POST /admin/accounts/user/{it.pk}/unlock/", SENT),
+    ),
+    Action(
+        "send a message again",
+        "accounts.actions.send_message_again",
+        subject=failed_message,
+        admin=EntryPoint("POST /admin/accounts/outboxmessage/{it.pk}/again/", SENT),
     ),
     Action(
         "reset somebody's second factor",

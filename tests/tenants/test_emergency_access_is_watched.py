@@ -14,17 +14,17 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from accounts.actions import end_staff_role, make_staff
-from accounts.mail import MailServerAwayError
-from accounts.models import User
+from accounts.models import OutboxMessage, User
+from accounts.outbox.posting import tell
+from accounts.outbox.sending import send_mail_due
 from audit.models import AuditEntry
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, Review
 from core.errors import Conflict
 from launcher.ports import free_port
 from privacy.personal_data import export_person
-from tenants import tasks
 from tenants.actions import review_emergency_access
-from tenants.emergency_mail import notify_owners, owners_of
+from tenants.emergency_mail import EMERGENCY_ACCESS, owners_of
 from tenants.models import ApiKey, EmergencyAccess, Tenant
 from tests.concurrency import queued_at
 from tests.emergency import REASON, browser_of, may_claim, open_in, the_access
@@ -172,26 +172,21 @@ def opened(lab, owner, operator):
     )
 
 
-@pytest.fixture
-def sent(monkeypatch):
-    """What is put into the queue."""
-    found = []
-    monkeypatch.setattr(tasks.notify_owners_of_emergency_access, "delay", lambda *ids: found.append(ids))
-    monkeypatch.setattr(
-        tasks.notify_owners_of_emergency_access, "delay_on_commit", lambda *ids: found.append(ids)
-    )
-    return found
+def tell_owners(access):
+    """Tell them, as the action does, and return how many mails went out."""
+    tell(EMERGENCY_ACCESS, owners_of(access.tenant_id), subject=access, tenant=access.tenant)
+    return send_mail_due()
 
 
-def test_opening_tells_the_owners(lab, owner, operator, sent):
+def test_opening_tells_the_owners(lab, owner, operator):
     open_in(browser_of(operator), lab)
-    assert sent == [(str(lab.pk), str(the_access(lab).pk))]
-    tasks.notify_owners_of_emergency_access(*sent[0])
+    assert send_mail_due() == 1
     assert [one.to for one in mail.outbox] == [[owner.email]]
+    assert the_access(lab).mailed_at is not None
 
 
 def test_it_says_who_why_until_when_and_where_to_look(opened, owner, operator, settings):
-    assert notify_owners(opened.pk) == 1
+    assert tell_owners(opened) == 1
     (sent,) = mail.outbox
     assert (sent.to, sent.from_email) == ([owner.email], settings.DEFAULT_FROM_EMAIL)
     for body in (sent.body, sent.alternatives[0][0]):
@@ -206,42 +201,38 @@ def test_every_active_owner_gets_their_own_and_nobody_else_any(opened, lab, owne
     User.objects.filter(pk=gone.pk).update(is_active=False)
     member_of(lab, "admin")
     member_of(TenantFactory(), "owner")
-    assert notify_owners(opened.pk) == 2
+    assert tell_owners(opened) == 2
     assert sorted(one.to for one in mail.outbox) == sorted([[owner.email], [second.email]])
 
 
 def test_it_has_one_line_of_subject_and_no_markup_of_others(opened, lab):
     Tenant.objects.filter(pk=lab.pk).update(name="Lab\nBcc: all@example.org <script>")
-    notify_owners(opened.pk)
+    tell_owners(opened)
     (sent,) = mail.outbox
     assert "\n" not in sent.subject
     assert "<script>" not in sent.alternatives[0][0]
 
 
 def test_it_is_sent_once(opened):
-    assert (notify_owners(opened.pk), notify_owners(opened.pk)) == (1, 0)
+    assert (tell_owners(opened), tell_owners(opened)) == (1, 0)
     assert len(mail.outbox) == 1
 
 
-def test_what_was_lost_is_sent_by_the_clock(opened, sent):
-    tasks.notify_remaining_owners()
-    # Its own message may be on the way.
-    assert sent == []
-    EmergencyAccess.objects.in_tenant(opened.tenant).update(opened_at=now() - timedelta(minutes=3))
-    tasks.notify_remaining_owners()
-    assert sent == [(str(opened.tenant_id), str(opened.pk))]
-    notify_owners(opened.pk)
-    tasks.notify_remaining_owners()
-    assert len(sent) == 1
+def test_who_is_no_owner_any_more_is_not_told(opened, owner):
+    tell(EMERGENCY_ACCESS, [owner], subject=opened, tenant=opened.tenant)
+    member_of(opened.tenant, "owner")
+    owner.memberships.update(role="viewer")
+    assert send_mail_due() == 0
+    assert OutboxMessage.objects.get().state == "dropped"
 
 
 def test_a_server_that_is_away_is_waited_for(opened, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
-    with pytest.raises(MailServerAwayError):
-        notify_owners(opened.pk)
+    assert tell_owners(opened) == 0
     opened.refresh_from_db()
-    assert opened.mailed_at is None
+    assert (opened.mailed_at, opened.mail_problem) == (None, "")
+    assert OutboxMessage.objects.get().state == "waiting"
 
 
 class RefusingServer(BaseEmailBackend):
@@ -253,7 +244,7 @@ class RefusingServer(BaseEmailBackend):
 
 def test_a_server_that_refuses_is_noted(opened, settings):
     settings.EMAIL_BACKEND = f"{__name__}.RefusingServer"
-    assert notify_owners(opened.pk) == 0
+    assert tell_owners(opened) == 0
     opened.refresh_from_db()
     assert "SMTPRecipientsRefused" in opened.mail_problem
 
@@ -273,18 +264,7 @@ def test_an_owner_whose_mail_is_refused_keeps_no_other_from_being_told(opened, s
     others = [owner.email for owner in owners_of(opened.tenant_id) if owner != first]
     assert [owner.email for owner in owners_of(opened.tenant_id)] == [first.email, *others]
     assert others
-    assert notify_owners(opened.pk) == len(others)
+    assert tell_owners(opened) == len(others)
     assert [message.to[0] for message in mail.outbox] == others
     opened.refresh_from_db()
     assert "SMTPRecipientsRefused" in opened.mail_problem
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_workers_send_one_mail(opened):
-    outcomes = queued_at(
-        EmergencyAccess.objects.in_tenant(opened.tenant).filter(pk=opened.pk),
-        lambda: notify_owners(opened.pk),
-        lambda: notify_owners(opened.pk),
-    )
-    assert sorted(outcomes) == [0, 1]
-    assert len(mail.outbox) == 1

@@ -8,8 +8,8 @@ import pytest
 from django.core import mail
 
 from accounts.models import Source, User
+from accounts.outbox.sending import send_mail_due
 from tenants.actions import add_member, create_service_account, invite
-from tenants.invitation_mail import send_invitation
 from tenants.models import ApiKey, Invitation, Membership, ProjectRole, Tenant
 from tests.factories import ApiKeyFactory, TenantFactory, UserFactory, member_of
 
@@ -227,8 +227,8 @@ class TestInviting:
 class TestTheLink:
     @pytest.fixture
     def link(self, lab, owner):
-        invitation, _ = invite(lab, "nia@example.org", "developer", by=owner)
-        send_invitation(invitation.pk)
+        invite(lab, "nia@example.org", "developer", by=owner)
+        send_mail_due()
         return re.search(r"https?://[^/]+(/invitations/\S+/)", mail.outbox[-1].body)[1]
 
     def test_lets_somebody_new_make_an_account_and_in(self, client, lab, link):

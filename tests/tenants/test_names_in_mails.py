@@ -9,8 +9,8 @@ from django.core import mail
 
 from accounts.mail import compose, quoted
 from accounts.models import User
+from accounts.outbox.sending import send_mail_due
 from tenants.actions import invite
-from tenants.invitation_mail import send_invitation
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
@@ -29,8 +29,8 @@ HOSTILE = [
 
 
 def invitation_mail(tenant, inviter):
-    invitation, _ = invite(tenant, "nia@newcomer.org", "viewer", by=inviter)
-    assert send_invitation(invitation.pk)
+    invite(tenant, "nia@newcomer.org", "viewer", by=inviter)
+    assert send_mail_due()
     return mail.outbox[-1]
 
 

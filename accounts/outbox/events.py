@@ -1,0 +1,60 @@
+"""What people are told of. Each app declares its events; importing the module that declares one registers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from django.core.mail import EmailMultiAlternatives
+
+from accounts.models import OutboxMessage, User
+
+
+class Event:
+    """A kind of thing that people are told. Subclasses say how; `declare` registers one instance of each."""
+
+    # Stored in rows, so it never changes: "invitation".
+    name: ClassVar[str]
+    # What settings and lists call it.
+    label: ClassVar[Any]
+
+    def find(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, Any]:
+        """The subjects that may be told, by the ids of their messages. All messages are for one recipient.
+
+        A message without a subject here is told to nobody: the subject is gone or settled, or the recipient may no
+        longer see it. Runs in the scope of the message's tenant, or of the platform if it has none.
+        """
+        raise NotImplementedError
+
+    def reader(self, message: OutboxMessage, subject: Any) -> User | None:
+        """Whose language the mail is written in; None: the language of the platform."""
+        return message.user
+
+    def mail(self, message: OutboxMessage, subject: Any) -> EmailMultiAlternatives:
+        """The mail, in the current language."""
+        raise NotImplementedError
+
+    def settle(self, message: OutboxMessage) -> None:
+        """Note on the subject what became of the message. Runs in the transaction that records it."""
+
+
+_DECLARED: Final[dict[str, Event]] = {}
+
+
+def declare(event: Event) -> Event:
+    """Register an event and return it. Raises ValueError if another event has its name."""
+    if event.name in _DECLARED:
+        raise ValueError(f"Two events are called {event.name}.")
+    _DECLARED[event.name] = event
+    return event
+
+
+def event_named(name: str) -> Event:
+    """Raises KeyError for an event that nobody declares, such as one of a newer release."""
+    return _DECLARED[name]
+
+
+def labels() -> list[tuple[str, Any]]:
+    """The events by name with their labels, for lists and filters."""
+    return [(name, event.label) for name, event in sorted(_DECLARED.items())]

@@ -1,0 +1,217 @@
+"""Sending what is due. A message to the queue is a hint, the row is the truth.
+
+An attempt claims one row: it counts itself, and moves the row's next attempt behind the longest time it can take. Only
+the latest attempt can record its result. A process that dies leaves a row that becomes due again, so what was sent and
+not yet recorded is sent a second time: with the same Message-ID, by which mail programs recognize it.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.core.mail import get_connection
+from django.db import transaction
+from django.utils.timezone import now
+
+from accounts.mail import in_language_of
+from accounts.models import OutboxMessage
+from accounts.outbox.events import Event, event_named
+from accounts.stored_sentences import CANNOT_BE_WRITTEN, MAIL_IS_REFUSED, MAIL_SERVER_IS_AWAY, SENDER_DIED
+from core.scope import platform_scope, tenant_scope
+
+log = structlog.get_logger(__name__)
+State = OutboxMessage.State
+
+# Longer than an attempt takes: ten answers of a mail server at the end of their patience.
+LEASE: Final = timedelta(minutes=5)
+FIRST_WAIT: Final = timedelta(minutes=1)
+LONGEST_WAIT: Final = timedelta(hours=6)
+# With these waits, the last attempt begins 20 hours after the first.
+MOST_ATTEMPTS: Final = 12
+# Seconds after which a task leaves the rest to the next one.
+LONGEST_RUN: Final = 240
+SWEPT_AT_ONCE: Final = 5000
+_TROUBLE: Final = (OSError, SMTPException)
+
+
+class TemporaryTrouble(Exception):
+    """The message was not sent; trying again later may work. `is_servers`: no other message would get through now."""
+
+    def __init__(self, problem: str, *, is_servers: bool = False) -> None:
+        super().__init__(problem)
+        self.problem, self.is_servers = problem, is_servers
+
+
+class PermanentTrouble(Exception):
+    """The message was not sent, and trying again would change nothing."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def send_mail_due() -> int:
+    """Send the mails that are due, one after the other, and return how many went out. Any number of workers may.
+
+    Stops when nothing is due, after LONGEST_RUN seconds, and at the first mail for which the server is away.
+    """
+    sent, ends_at = 0, time.monotonic() + LONGEST_RUN
+    connection = get_connection()
+    try:
+        while time.monotonic() < ends_at:
+            message = claim(OutboxMessage.Channel.MAIL)
+            if message is None:
+                break
+            try:
+                sent += _attempt(message, connection)
+            except TemporaryTrouble:
+                break
+    finally:
+        connection.close()
+    return sent
+
+
+def claim(channel: str) -> OutboxMessage | None:
+    """Take the next message that is due for one attempt; None if there is none that no other worker holds."""
+    while True:
+        with platform_scope("a message that is due", is_routine=True), transaction.atomic():
+            due = OutboxMessage.objects.filter(channel=channel, state=State.WAITING, due_at__lte=now())
+            message = due.order_by("due_at").select_for_update(skip_locked=True).first()
+            if message is None:
+                return None
+            if message.attempts < MOST_ATTEMPTS:
+                message.attempts += 1
+                message.due_at = now() + LEASE
+                message.save(update_fields=["attempts", "due_at"])
+                return message
+        # Whatever it does to the processes that try, they never lived to say so.
+        record(message, State.FAILED, SENDER_DIED())
+
+
+def _attempt(message: OutboxMessage, connection: Any) -> bool:
+    """Write and send one claimed mail, and record the result; return whether it went out.
+
+    Raises TemporaryTrouble, when recorded, if the server is away.
+    """
+    try:
+        mail = _write(message)
+        if mail is None:
+            record(message, State.DROPPED)
+            return False
+        mail.connection = connection
+        _pass_on(mail)
+    except PermanentTrouble as trouble:
+        log.warning("message_not_sent", message=str(message.pk), problem=trouble.problem)
+        record(message, State.FAILED, trouble.problem)
+        return False
+    except TemporaryTrouble as trouble:
+        log.warning("message_waits", message=str(message.pk), problem=trouble.problem)
+        _postpone(message, trouble.problem)
+        if trouble.is_servers:
+            raise
+        return False
+    record(message, State.SENT)
+    log.info("message_sent", message=str(message.pk), message_event=message.event)
+    return True
+
+
+def _write(message: OutboxMessage) -> Any:
+    """The mail as its recipient may read it now; None if there is nothing to tell them any more.
+
+    Raises TemporaryTrouble for what we fail to write: the release that mends it sends it.
+    """
+    try:
+        event = event_named(message.event)
+        with _scope_of(message):
+            subject = event.find([message]).get(message.pk)
+            if subject is None or (message.user and not message.user.is_active):
+                return None
+            with in_language_of(event.reader(message, subject)):
+                mail = event.mail(message, subject)
+        mail.extra_headers |= {"Message-ID": message_id(message), "Auto-Submitted": "auto-generated"}
+    except Exception as error:
+        log.exception("message_not_written", message=str(message.pk), message_event=message.event)
+        raise TemporaryTrouble(CANNOT_BE_WRITTEN(kind=type(error).__name__)) from error
+    return mail
+
+
+def message_id(message: OutboxMessage) -> str:
+    """The Message-ID of every attempt to send this message."""
+    return f"<{message.pk}@{settings.CONSOLE_URL.split('://')[-1].split('/')[0].split(':')[0]}>"
+
+
+def _scope_of(message: OutboxMessage) -> Any:
+    if message.of_tenant_id is None:
+        return platform_scope(f"telling of {message.event}", is_routine=True)
+    return tenant_scope(message.of_tenant_id, person=message.user_id or "")
+
+
+def _pass_on(mail: Any) -> None:
+    """Hand a mail to the server. Raises TemporaryTrouble or PermanentTrouble."""
+    try:
+        mail.connection.open()
+    except _TROUBLE as error:
+        raise TemporaryTrouble(MAIL_SERVER_IS_AWAY(kind=type(error).__name__), is_servers=True) from error
+    try:
+        mail.send()
+    except _TROUBLE as error:
+        kind = type(error).__name__
+        if is_final(error):
+            raise PermanentTrouble(MAIL_IS_REFUSED(kind=kind)) from error
+        # The next mail begins a conversation of its own.
+        mail.connection.close()
+        if isinstance(error, SMTPRecipientsRefused | SMTPResponseException):
+            raise TemporaryTrouble(MAIL_IS_REFUSED(kind=kind)) from error
+        raise TemporaryTrouble(MAIL_SERVER_IS_AWAY(kind=kind), is_servers=True) from error
+
+
+def is_final(error: Exception) -> bool:
+    """Whether a server's refusal is for good: codes of 500 and more (RFC 5321, section 4.2.1)."""
+    if isinstance(error, SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    return isinstance(error, SMTPResponseException) and error.smtp_code >= 500
+
+
+def record(message: OutboxMessage, state: str, problem: str = "") -> None:
+    """Record the result of an attempt, and let its event note it; not if a later attempt has begun."""
+    with platform_scope("what became of a message", is_routine=True), transaction.atomic():
+        message.state, message.problem, message.settled_at = state, problem, now()
+        mine = OutboxMessage.objects.filter(pk=message.pk, state=State.WAITING, attempts=message.attempts)
+        if mine.update(state=state, problem=problem, settled_at=message.settled_at):
+            _event_of(message).settle(message)
+
+
+def _event_of(message: OutboxMessage) -> Event:
+    try:
+        return event_named(message.event)
+    except KeyError:
+        return Event()
+
+
+def _postpone(message: OutboxMessage, problem: str) -> None:
+    """Let a message wait for its next attempt, twice as long each time; after the last one it has failed."""
+    if message.attempts >= MOST_ATTEMPTS:
+        record(message, State.FAILED, problem)
+        return
+    wait = min(FIRST_WAIT * 2 ** (message.attempts - 1), LONGEST_WAIT)
+    with platform_scope("a message that waits", is_routine=True):
+        mine = OutboxMessage.objects.filter(pk=message.pk, state=State.WAITING, attempts=message.attempts)
+        mine.update(problem=problem, due_at=now() + wait)
+
+
+def clear_settled_messages() -> int:
+    """Delete messages that were settled OUTBOX_DAYS ago, dead letters included; return how many. Safe to repeat."""
+    before = now() - timedelta(days=settings.OUTBOX_DAYS)
+    with platform_scope("sweep of settled messages"):
+        old = OutboxMessage.objects.filter(settled_at__lt=before).order_by("settled_at")
+        gone = 0
+        while True:
+            some = list(old.values_list("pk", flat=True)[:SWEPT_AT_ONCE])
+            gone += OutboxMessage.objects.filter(pk__in=some).delete()[0]
+            if len(some) < SWEPT_AT_ONCE:
+                return gone

@@ -1,0 +1,12 @@
+"""Why a message could not be sent: stored in English, said in the language of the reader."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_noop
+
+from core.stored_words import StoredSentence
+
+MAIL_IS_REFUSED = StoredSentence(gettext_noop("The mail server refused the mail (%(kind)s)."))
+MAIL_SERVER_IS_AWAY = StoredSentence(gettext_noop("The mail server did not answer (%(kind)s)."))
+CANNOT_BE_WRITTEN = StoredSentence(gettext_noop("The message could not be written (%(kind)s)."))
+SENDER_DIED = StoredSentence(gettext_noop("Every attempt ended before its result was recorded."))
