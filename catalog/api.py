@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import django_filters
@@ -37,9 +37,9 @@ from catalog.actions import (
     withdraw_access_request,
 )
 from catalog.model_facts import as_json
+from catalog.model_filters import ModelFilter, PagesOfModels
 from catalog.models import AccessRequest, CatalogModel, Grant, RequestComment, Review, ReviewDecision
 from catalog.prices import list_prices
-from catalog.querysets import CatalogModelQuerySet
 from catalog.serializers import (
     MOST_ACCESS,
     AccessRequestSerializer,
@@ -55,52 +55,12 @@ from catalog.serializers import (
     ProjectNameSerializer,
 )
 from catalog.serving import Reach, answered, reach_of, unserved_words
-from core.filters import RepeatableTextFilter, WordsFilter
-from core.pagination import CursorPages
+from catalog.typos import corrected
 from core.serializers import require_no_fields
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
-from tenants.models import DataClass, Project, Tenant
+from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
-
-Models = CatalogModelQuerySet[CatalogModel]
-
-
-class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Filters of the catalog. Modes and providers may be repeated and match any, capabilities match all."""
-
-    q = WordsFilter(method="search", label="Beginnings of words in name, title, maker or provider")
-    mode = django_filters.AllValuesMultipleFilter(label="chat, embedding, rerank, …")
-    provider = RepeatableTextFilter(method="has_provider", label="openai, azure, bedrock, …")
-    capability = RepeatableTextFilter(method="has_capabilities", label="vision, function_calling, …")
-    data_class = django_filters.ChoiceFilter(
-        choices=DataClass.choices, method="allows", label="Allowed at least"
-    )
-    hosting = django_filters.ChoiceFilter(choices=CatalogModel.Hosting.choices)
-
-    def search(self, models: Models, name: str, value: str) -> Models:
-        return models.search(value)
-
-    def has_provider(self, models: Models, name: str, value: str) -> Models:
-        return models.filter(providers__overlap=self._values(name))
-
-    def has_capabilities(self, models: Models, name: str, value: str) -> Models:
-        return models.filter(capabilities__contains=dict.fromkeys(self._values(name), True))
-
-    def _values(self, name: str) -> list[str]:
-        """Every given value. The field itself validates only the last one."""
-        values: list[str] = self.data.getlist(name)
-        if any("\0" in value for value in values):
-            raise ValidationError({name: [_("Null characters are not allowed.")]})
-        return values
-
-    def allows(self, models: Models, name: str, value: str) -> Models:
-        enough = [data_class for data_class in DataClass if data_class.rank >= DataClass(value).rank]
-        return models.filter(highest_data_class__in=enough)
-
-
-class PagesByName(CursorPages):
-    ordering = "name"
 
 
 class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
@@ -110,7 +70,7 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
     serializer_class = ModelSerializer
     filterset_class = ModelFilter
     token_scope = TokenScope.PLATFORM
-    pagination_class = PagesByName
+    pagination_class = PagesOfModels
     lookup_field = "name"
     lookup_value_regex = r"[a-z0-9][a-z0-9._-]*"
 
@@ -130,6 +90,12 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         models = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        words = request.query_params.get("q", "")
+        if not models and words and not CatalogModel.objects.published().search(words).exists():
+            # A program gets what it asked for: no models.
+            cast(PagesOfModels, self.paginator).did_you_mean = corrected(
+                words, CatalogModel.objects.published()
+            )
         return self.get_paginated_response(self._serialized(models or [], many=True))
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:

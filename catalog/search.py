@@ -31,6 +31,18 @@ class ModelWords(Func):
     output_field = SearchVectorField()
 
 
+class TrueFlags(Func):
+    """The names of the flags in a JSON object that are true, as an array. Ours, and immutable, too."""
+
+    function = "catalog_true_flags"
+
+
+class Places(Func):
+    """Regions and the larger ones in which they lie, as an array. Ours, and immutable, too."""
+
+    function = "catalog_places"
+
+
 class FoundBy(Func):
     """True if a row's words match a query from `prefix_query`."""
 

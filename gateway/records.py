@@ -39,9 +39,11 @@ _DETAILS: Final = (
     "providers",
     "regions",
     "source",
-    "imported",
+    "provenance",
     "search_text",
     "search",
+    "able",
+    "places",
 )
 Ids = Collection[UUID] | None  # None: all
 

@@ -214,6 +214,8 @@ def _describe(model: CatalogModel, gathered: Gathered) -> set[str]:
         "regions": gathered.regions,
         "offer_count": gathered.offer_count,
         "list_input_price": gathered.list_prices.get("input"),
+        "list_output_price": gathered.list_prices.get("output"),
+        "list_cache_price": gathered.list_prices.get("cache_read"),
         "source": SOURCE,
         "search_text": _more_words(gathered),
         **state_by_import(model, stated, source=SOURCE),

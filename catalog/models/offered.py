@@ -15,7 +15,7 @@ from accounts.models import User
 from catalog.modes import mode_label
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.rules import RiskTier
-from catalog.search import ModelWords
+from catalog.search import ModelWords, Places, TrueFlags
 from core.ids import uuid7
 from core.stored_labels import StoredLabel
 from tenants.models import DataClass
@@ -69,8 +69,17 @@ class CatalogModel(models.Model):
     updated_at = models.DateTimeField(_("updated"), default=now)
     # Number of places that offer it now, without variants.
     offer_count = models.PositiveIntegerField(_("offers"), default=0)
-    # Only for sorting. Calls are billed at billing's list price.
+    # Only for sorting and filters. Calls are billed at billing's list price.
     list_input_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
+    list_output_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
+    list_cache_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
+    # Of the columns above, for filters: true flags, and regions with the larger ones in which they lie.
+    able = GeneratedField(
+        expression=TrueFlags("capabilities"), output_field=ArrayField(models.TextField()), db_persist=True
+    )
+    places = GeneratedField(
+        expression=Places("regions"), output_field=ArrayField(models.TextField()), db_persist=True
+    )
     # By fact: source, time, and what the last import said (catalog/provenance.py).
     provenance = models.JSONField(
         default=dict, db_default=models.Value({}, models.JSONField()), editable=False

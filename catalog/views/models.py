@@ -16,12 +16,15 @@ from django.views.generic import DetailView, TemplateView
 from accounts.permissions import signed_in
 from catalog import capabilities
 from catalog.access import Access, accesses
-from catalog.browse import PAGE_SIZE, Browser, Selection
+from catalog.browse import PAGE_SIZE, Browser, Relaxed
 from catalog.forms import AccessRequestForm
+from catalog.mix import Mix, own_mix
 from catalog.models import CatalogModel
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
 from catalog.quality_words import MeasuredQuality, measured_quality
+from catalog.reader import Reader
+from catalog.selection import Selection
 from core.dates import day_and_year
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
@@ -42,6 +45,12 @@ class ModelListPage:
     project_options: list[dict[str, Any]]
     page: list[Card]
     total: int
+    # Filters that stand between the reader and models, if the page has none.
+    relaxed: list[Relaxed]
+    # By which prices are compared, and what it is if the person chooses none.
+    mix: Mix
+    own_mix: Mix
+    has_own_mix: bool
     # The words of the search, with a typo corrected.
     query: str
     typed: str
@@ -76,7 +85,9 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
         project = context["projects"].filter(slug=slug).first() if slug else None
         if project is not None and project not in projects:
             projects.append(project)
-        browser = Browser(signed_in(self.request), self.tenant, selection, project)
+        own = own_mix(self.tenant, project) if context["portal"].can_see_cost else Mix()
+        mix = selection.mix(own)
+        browser = Browser(Reader(signed_in(self.request), [self.tenant], project, mix=mix), selection)
         page = requested_page(self.request, browser.models(), browser.order, size=PAGE_SIZE)
         as_typed_url = ""
         if not page.rows and (corrected := browser.corrected()):
@@ -89,16 +100,18 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
                 projects=projects,
                 project=project,
                 project_options=_project_options(selection, projects),
-                page=cards(self.request, self, page.rows, project),
-                total=browser.models().count(),
+                page=cards(self.request, self, page.rows, project, mix=mix),
+                total=browser.counts.total,
+                relaxed=browser.relaxed() if not page.rows else [],
+                mix=mix,
+                own_mix=own,
+                has_own_mix=selection.input is not None or selection.cached is not None,
                 query=selection.query,
                 typed=Selection.read(self.request.GET).query,
                 as_typed_url=as_typed_url,
                 facets=facets,
                 chips=browser.chips(facets),
-                clear_url=Selection(
-                    view=selection.view, sort=selection.sort, project=selection.project
-                ).url(),
+                clear_url=selection.cleared().url(),
                 sort=selection.sort,
                 sorts=browser.sorts(),
                 view=selection.view,
@@ -118,6 +131,8 @@ class Card:
 
     model: CatalogModel
     prices: dict[str, Decimal | None]
+    # A million tokens of the reader's mix.
+    mix_price: Decimal | None
     capabilities: list[str]
     data_class_label: str
     regions: list[str]
@@ -128,7 +143,12 @@ class Card:
 
 
 def cards(
-    request: HttpRequest, page: TenantPageMixin, models: list[CatalogModel], project: Project | None
+    request: HttpRequest,
+    page: TenantPageMixin,
+    models: list[CatalogModel],
+    project: Project | None,
+    *,
+    mix: Mix | None = None,
 ) -> list[Card]:
     """The cards of the models. Loads prices and access for all of them in three queries.
 
@@ -137,16 +157,19 @@ def cards(
         page: the view, which knows tenant and addresses.
         models: the models of the page.
         project: the project in the address; None: all.
+        mix: what a million tokens are; None: the usual assumption.
     """
+    mix = mix or Mix()
     prices = list_prices([model.name for model in models])
     access = accesses(signed_in(request), page.tenant, models, project=project)
     return [
         Card(
             model=model,
             prices={kind: prices.get(model.name, {}).get(kind) for kind in ("input", "output")},
+            mix_price=mix.price_of(prices.get(model.name, {})),
             capabilities=capabilities.words(model.capabilities, most=3),
             data_class_label=_("Up to %(class)s") % {"class": DataClass(model.highest_data_class).label},
-            regions=model.regions[:3],
+            regions=areas(model.regions),
             access=access[model.pk],
             badge=badge_of(model),
             mode_label=model.mode_label,
@@ -154,6 +177,14 @@ def cards(
         )
         for model in models
     ]
+
+
+MOST_AREAS = 4
+
+
+def areas(regions: list[str]) -> list[str]:
+    """The parts of the world of a model's regions, for a card: `eu` and `us`, not three of eleven data centers."""
+    return sorted({region.split("-")[0] for region in regions})[:MOST_AREAS]
 
 
 def badge_of(model: CatalogModel) -> Badge | None:

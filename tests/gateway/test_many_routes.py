@@ -41,5 +41,5 @@ def test_more_routes_take_no_more_queries_and_read_no_texts_of_the_catalog():
         assert sum(len(route.targets) for route in routing_now().routes) == 12
     assert len(many) == len(few)
     for query in many.captured_queries:
-        for column in ("description", "capabilities", "search_text", "imported", "facts"):
+        for column in ("description", "capabilities", "search_text", "able", "places", "facts"):
             assert f'"{column}"' not in query["sql"], query["sql"]
