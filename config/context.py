@@ -16,6 +16,8 @@ def installation(request: HttpRequest) -> dict[str, Any]:
         "demo": settings.IS_DEMO,
         "local_accounts": settings.LOCAL_ACCOUNTS,
         "gateway_url": settings.GATEWAY_URL,
+        # Anthropic's clients add /v1 themselves.
+        "gateway_root": settings.GATEWAY_URL.removesuffix("/v1"),
         "support_contact": settings.SUPPORT_CONTACT,
         "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",
         # Lazy: it queries the database only if a page shows it.
