@@ -48,6 +48,8 @@ class ModelFact:
     words: Callable[[Any], str] = str
     # A person has to state it; it cannot be empty.
     is_required: bool = False
+    # Many models may share the value.
+    is_shared: bool = True
 
     def clean(self, value: Any) -> Any:
         """The value for the column. Raises ValidationError, by the fact's name."""
@@ -103,11 +105,13 @@ FACTS: Final[Mapping[str, ModelFact]] = {
             field=lambda: NameLine(max_length=160),
             is_imported=True,
             is_required=True,
+            is_shared=False,
         ),
         ModelFact(
             name="description",
             label=gettext_lazy("Description"),
             field=lambda: Prose(required=False, max_length=LONGEST_DESCRIPTION),
+            is_shared=False,
         ),
         ModelFact(
             name="maker",

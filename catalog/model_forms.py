@@ -81,6 +81,64 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
         )
 
 
+class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
+    """The facts that many models may share. An empty one stays as it is."""
+
+    publishes = forms.ChoiceField(
+        label=gettext_lazy("Publish"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("As it is")),
+            ("yes", gettext_lazy("Publish those that can be published")),
+        ],
+    )
+    may_replace = forms.ChoiceField(
+        label=gettext_lazy("What operators have entered before"),
+        required=False,
+        choices=[("", gettext_lazy("Stays")), ("yes", gettext_lazy("Is replaced"))],
+    )
+    expected = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, data: Any = None, *, may_publish: bool) -> None:
+        super().__init__(data)
+        if not may_publish:
+            del self.fields["publishes"]
+        facts = {fact.name: fact.field() for fact in FACTS.values() if fact.is_shared}
+        for name, field in facts.items():
+            field.label, field.required = str(FACTS[name].label), False
+            if isinstance(field, forms.ChoiceField):
+                choices: Any = field.choices
+                stays = [] if any(value == "" for value, _label in choices) else [("", _("As it is"))]
+                field.choices = [*stays, *choices]
+            self.fields[name] = field
+        self.order_fields([*facts, "publishes", "may_replace", "expected"])
+        if data is not None and data.get(CONFIRMS):
+            self.ask()
+        style(self, *facts, *(name for name in ("publishes", "may_replace") if name in self.fields))
+
+    def ask(self) -> None:
+        """Ask for a confirmation that tenants are touched."""
+        self.fields[CONFIRMS] = forms.BooleanField(
+            label=_("Save it, although tenants use or ask for these models"), required=False
+        )
+
+    def answers(self) -> dict[str, Any]:
+        """The arguments of the plan, and of the action."""
+        said = self.cleaned_data
+        values = {name: said[name] for name in FACTS if name in said and said[name] not in (None, "", [])}
+        return {
+            "values": values,
+            "may_replace": said.get("may_replace") == "yes",
+            "publishes": said.get("publishes") == "yes",
+        }
+
+    def expect(self, digest: str) -> None:
+        """Let the page send the digest of the plan that it shows."""
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
+        data["expected"] = digest
+        self.data = data
+
+
 def source_words(row: FactRow) -> str:
     """Where a value comes from, and what the import says if it differs."""
     words = f"{row.source_label}, {day_and_year(row.at)}" if row.at else row.source_label

@@ -7,7 +7,7 @@ from catalog.actions.access_requests import (
     withdraw_access_request,
 )
 from catalog.actions.comments import comment_on_request
-from catalog.actions.curating import curate_model, settle_facts
+from catalog.actions.curating import curate_model, curate_models, settle_facts
 from catalog.actions.models import publish_model, publish_models, retire_model
 from catalog.actions.price_map import ImportReport, import_price_map
 from catalog.actions.reviews import decide_review, revoke_grant
@@ -17,6 +17,7 @@ __all__ = [
     "Preview",
     "comment_on_request",
     "curate_model",
+    "curate_models",
     "decide_review",
     "import_price_map",
     "preview_access_request",

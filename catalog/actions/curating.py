@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from copy import copy
+from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +16,8 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.declared import action
 from accounts.models import User
+from catalog.actions.models import publish_models, why_unpublishable
+from catalog.curating_many import MOST, Plan, plan
 from catalog.model_facts import FACTS, as_json, clean_facts
 from catalog.model_impact import impact_of
 from catalog.models import CatalogModel
@@ -68,6 +72,92 @@ def curate_model(
     _save(model, wanted)
     audit.record("catalog_model.curated", actor=by, subject=model, changes=changes)
     return model
+
+
+@action(NoneType, permission=CURATE)
+@transaction.atomic
+def curate_models(
+    pks: Collection[UUID],
+    *,
+    values: Mapping[str, Any],
+    by: User | None,
+    may_replace: bool = False,
+    publishes: bool = False,
+    may_touch_tenants: bool = False,
+    expected: str = "",
+) -> Plan:
+    """Set the same facts of many models, and publish them if wanted; in a bounded number of statements.
+
+    Facts that an operator has entered stay, unless `may_replace`. The audit log gets an entry for each model.
+
+    Args:
+        pks: ids of the models, at most MOST.
+        values: the facts by name, as a form sends them.
+        by: an operator; None: the platform.
+        may_replace: also change facts that an operator has entered.
+        publishes: publish those that can be published.
+        may_touch_tenants: confirms that models in use become more restricted.
+        expected: the digest of the plan that the person has seen; empty: none.
+
+    Returns what was done, model by model.
+
+    Raises:
+        PermissionDenied: `by` may not edit models, or not publish them.
+        ValidationError: by fact, what is wrong; or there are too many models.
+        Conflict: the edit would do something else than the person has seen (`edited_since`); or a dangerous change
+            touches tenants and `may_touch_tenants` is not set (`touches_tenants`).
+    """
+    curate_models.require(by, None)
+    if publishes:
+        publish_models.require(by, None)
+    if len(pks) > MOST:
+        raise ValidationError(
+            _("These are too many models at once. Narrow the list to at most %(most)d.") % {"most": MOST}
+        )
+    rows = CatalogModel.objects.select_for_update().defer("search")
+    models = list(rows.filter(pk__in=pks).order_by("name"))
+    done = plan_edit(models, values, may_replace=may_replace, publishes=publishes)
+    if expected and done.digest != expected:
+        raise Conflict(
+            _("Nothing was changed: the models have changed since the preview. Check it again."),
+            code=EDITED_SINCE,
+        )
+    if done.impact and not may_touch_tenants:
+        raise Conflict(
+            _("This restricts models in use. %(impact)s Confirm to save.") % {"impact": done.impact.words},
+            code=TOUCHES_TENANTS,
+        )
+    changed = [(one.model, one.changes) for one in done.changed]
+    # The plan keeps the models as they were; its words compare.
+    after = [copy(one.model) for one in done.changed]
+    for model, one in zip(after, done.changed, strict=True):
+        state_by_operator(model, one.values, by=by)
+        model.updated_at = now()
+    if after:
+        names = sorted({name for one in done.changed for name in one.values})
+        CatalogModel.objects.bulk_update(
+            after, [*names, "provenance", "differing", "updated_at"], batch_size=500
+        )
+        audit.record_each("catalog_model.curated", actor=by, changes=changed)
+    if done.published:
+        publish_models([one.model.pk for one in done.published], by=by)
+    return done
+
+
+def plan_edit(
+    models: Collection[CatalogModel], values: Mapping[str, Any], *, may_replace: bool, publishes: bool
+) -> Plan:
+    """What an edit of many models would do now. Changes nothing. Raises ValidationError, by fact, for wrong values.
+
+    Args:
+        models: the selection.
+        values: the facts by name, as a form sends them.
+        may_replace: also change facts that an operator has entered.
+        publishes: publish those that can be published.
+    """
+    wanted = clean_facts(values)
+    reasons = {model.pk: why_unpublishable(model) for model in models} if publishes else None
+    return plan(models, wanted, may_replace=may_replace, unpublished=reasons)
 
 
 def _require_differing(by: User | None, model: CatalogModel) -> None:

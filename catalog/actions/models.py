@@ -31,6 +31,15 @@ def _require_publishable(by: User | None, model: CatalogModel) -> None:
         )
 
 
+def why_unpublishable(model: CatalogModel) -> str:
+    """Why a model cannot be published now, in words; empty if it can."""
+    try:
+        _require_publishable(None, model)
+    except Conflict as conflict:
+        return conflict.message
+    return ""
+
+
 @dataclass(frozen=True)
 class Published:
     """Names of the models that were published, and why others were not."""
@@ -72,10 +81,8 @@ def publish_models(pks: Collection[UUID], *, by: User | None) -> Published:
     publish_models.require(by, None)
     published, refused = [], {}
     for model in CatalogModel.objects.select_for_update().filter(pk__in=pks).order_by("pk"):
-        try:
-            _require_publishable(by, model)
-        except Conflict as conflict:
-            refused[model.name] = conflict.message
+        if reason := why_unpublishable(model):
+            refused[model.name] = reason
         else:
             published.append(model)
     before = {model.pk: model.lifecycle for model in published}

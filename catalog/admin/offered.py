@@ -27,6 +27,7 @@ from accounts.permissions import signed_in
 from audit.detail_words import detail_in_words
 from catalog.actions import curate_model, import_price_map, publish_model, retire_model, settle_facts
 from catalog.actions.curating import TOUCHES_TENANTS
+from catalog.admin.edit_many import EditManyPage
 from catalog.capabilities import words
 from catalog.model_forms import CurateForm, SettleForm, source_words
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
@@ -77,7 +78,7 @@ class DifferingFilter(admin.SimpleListFilter):
 
 
 @admin.register(CatalogModel)
-class CatalogModelAdmin(ReadOnlyAdmin):
+class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
     list_display = [
         "title",
         "name",
@@ -98,6 +99,7 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [OfferInline, VersionInline]
+    actions_list = ["edit_many"]
     actions_detail = ["curate", "settle", "publish", "retire"]
 
     @display(

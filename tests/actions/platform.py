@@ -12,7 +12,8 @@ from django.utils.timezone import now
 from audit.models import AuditEntry
 from billing.known_kinds import kinds_named
 from billing.models import UsageKind
-from catalog.actions import import_price_map, publish_models
+from catalog.actions import import_price_map
+from catalog.actions.curating import plan_edit
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
@@ -115,6 +116,11 @@ class WorkedAtOnce(EntryPoint):
             app.conf.task_always_eager = False
 
 
+def _expected(model, *, publishes=False, **values):
+    """The digest that the preview of an edit of this model alone shows."""
+    return plan_edit([model], values, may_replace=False, publishes=publishes).digest
+
+
 class Wanted:
     """What a new deployment is made of."""
 
@@ -139,7 +145,19 @@ PLATFORM_ACTIONS = [
         "publish many models",
         "catalog.actions.publish_models",
         subject=draft_model,
-        shell=Shell(lambda world, actor, it: publish_models([it.pk], by=actor)),
+        admin=EntryPoint(
+            "POST /admin/catalog/catalogmodel/edit-many/?q={it.name}",
+            lambda world, it: {"save": "1", "publishes": "yes", "expected": _expected(it, publishes=True)},
+        ),
+    ),
+    Action(
+        "edit many models",
+        "catalog.actions.curate_models",
+        subject=published_model,
+        admin=EntryPoint(
+            "POST /admin/catalog/catalogmodel/edit-many/?q={it.name}",
+            lambda world, it: {"save": "1", "maker": "Ours", "expected": _expected(it, maker="Ours")},
+        ),
     ),
     Action(
         "edit a model",
