@@ -16,13 +16,13 @@ from django.views.generic import DetailView, TemplateView
 from accounts.permissions import signed_in
 from catalog import capabilities
 from catalog.access import Access, accesses
+from catalog.beside import BesideModel, beside_model
 from catalog.browse import PAGE_SIZE, Browser, Relaxed
 from catalog.forms import AccessRequestForm
 from catalog.mix import Mix, own_mix
 from catalog.models import CatalogModel
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
-from catalog.quality_words import MeasuredQuality, measured_quality
 from catalog.reader import Reader
 from catalog.selection import Selection
 from core.dates import day_and_year
@@ -216,7 +216,7 @@ class ModelPage:
     versions: list[VersionRow]
     offers: list[OfferRow]
     lifecycle: list[Fact]
-    quality: MeasuredQuality
+    beside: BesideModel
 
 
 @dataclass(frozen=True)
@@ -261,6 +261,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
         offers = list(model.offers.order_by("-is_primary", "provider", "region", "source_key"))
         primary = next((offer for offer in offers if offer.is_primary), None)
         prices = list_prices([model.name]).get(model.name, {})
+        mix = own_mix(self.tenant) if context["portal"].can_see_cost else Mix()
         return (
             context
             | vars(
@@ -303,7 +304,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                         for offer in offers
                     ],
                     lifecycle=_lifecycle(model),
-                    quality=measured_quality(model, self.tenant),
+                    beside=beside_model(model, signed_in(self.request), self.tenant, mix),
                 )
             )
             | request_form(self.request, self, model, access)
