@@ -59,7 +59,7 @@ def accesses(
     grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().without_lapsed_keys()
     grants = grants.filter(mine, model__in=models)
     requests = (
-        AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(mine, model__in=models)
+        AccessRequest.objects.visible_to(user).in_tenant(tenant).undecided().filter(mine, model__in=models)
     )
     # Only one grant of each model, because a large tenant has a thousand: the newest of those whose calls are answered.
     first = (
@@ -121,7 +121,7 @@ def _access(
         return Access("granted", label, url, _("Use"), may_ask_again=again)
     if waiting is not None:
         url = reverse("request-detail", args=[tenant.slug, waiting.pk])
-        return Access("in_review", _("In review"), url, waiting.reference, may_ask_again=again)
+        return Access("in_review", waiting.get_state_display(), url, waiting.reference, may_ask_again=again)
     if not model.is_visible:
         return Access("unavailable", _("No longer offered"), reason=_("This model is no longer published."))
     if refused:

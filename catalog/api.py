@@ -12,10 +12,8 @@ from django.db.models import Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     extend_schema,
     extend_schema_view,
 )
@@ -29,7 +27,6 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import (
-    comment_on_request,
     curate_model,
     decide_review,
     raise_access_request,
@@ -38,19 +35,18 @@ from catalog.actions import (
 )
 from catalog.model_facts import as_json
 from catalog.model_filters import ModelFilter, PagesOfModels
-from catalog.models import AccessRequest, CatalogModel, Grant, RequestComment, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
+from catalog.request_steps_api import IDEMPOTENT, RequestStepsViewSet
 from catalog.serializers import (
     MOST_ACCESS,
     AccessRequestSerializer,
-    CommentSerializer,
     CuratedModelSerializer,
     CurateModelSerializer,
     GrantSerializer,
     ModelDetailSerializer,
     ModelSerializer,
     NewAccessRequestSerializer,
-    NewCommentSerializer,
     NewReviewSerializer,
     ProjectNameSerializer,
 )
@@ -150,7 +146,7 @@ def _access_of(
     mine = Q(tenant__in=user.own_tenants(), model__in=models)
     place = Window(RowNumber(), partition_by="model_id", order_by="pk")
     grants = Grant.objects.visible_to(user).in_force().without_lapsed_keys().filter(mine)
-    waiting = AccessRequest.objects.visible_to(user).pending().filter(mine)
+    waiting = AccessRequest.objects.visible_to(user).undecided().filter(mine)
     for all_rows in (grants, waiting):
         first = all_rows.annotate(place=place).filter(place__lte=MOST_ACCESS + 1)
         for row in first.select_related("tenant", "project").order_by("pk"):
@@ -186,19 +182,10 @@ class AccessRequestFilter(InProjectFilter):
     model = django_filters.CharFilter(field_name="model__name")
 
 
-_IDEMPOTENT = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="If the request is sent again with the same body, the first answer is repeated and "
-    "nothing happens twice.",
-)
-
-
 @extend_schema_view(
     list=extend_schema(description="Requests of your tenants (reviewers: of all), newest first.")
 )
-class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessRequest]):
+class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[AccessRequest]):
     """Requests of projects to use a model. Reviews decide them."""
 
     model, serializer_class, filterset_class = AccessRequest, AccessRequestSerializer, AccessRequestFilter
@@ -220,7 +207,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     @extend_schema(
         request=NewAccessRequestSerializer,
         responses={201: AccessRequestSerializer},
-        parameters=[_IDEMPOTENT],
+        parameters=[IDEMPOTENT],
         examples=[
             OpenApiExample(
                 "A request",
@@ -287,33 +274,6 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             seen=None if (facts := said.validated_data["facts"]) is None else rules.read_facts(facts),
         )
         return Response(self._serialized(access_request.pk))
-
-    @extend_schema(responses=CommentSerializer(many=True))
-    @action(detail=True, methods=["get"], filterset_class=None, serializer_class=CommentSerializer)
-    def comments(self, request: Request, pk: str) -> Response:
-        """The conversation on a request, newest first. The tenant and its reviewers see the same one."""
-        comments: Any = RequestComment.objects.visible_to(request.user).filter(
-            access_request=self.get_object()
-        )
-        page: Any = self.paginate_queryset(comments.select_related("author"))
-        return self.get_paginated_response(CommentSerializer(page or [], many=True).data)
-
-    @extend_schema(request=NewCommentSerializer, responses={201: CommentSerializer}, parameters=[_IDEMPOTENT])
-    @comments.mapping.post
-    def comment(self, request: Request, pk: str) -> Response:
-        """Add a comment. Nobody can change or delete it."""
-        found, user = self.subject_of(comment_on_request), signed_in(request)
-
-        def action() -> Response:
-            said = NewCommentSerializer(data=request.data)
-            said.is_valid(raise_exception=True)
-            made = comment_on_request(found.pk, by=user, text=said.validated_data["text"])
-            return Response(CommentSerializer(made).data, status=status.HTTP_201_CREATED)
-
-        return idempotent(request, action)
-
-    def _serialized(self, pk: UUID) -> Any:
-        return self.get_serializer(self.get_queryset().get(pk=pk)).data
 
 
 def _find_project(request: Request, said: str) -> Project:

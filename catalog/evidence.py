@@ -41,7 +41,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
     reviews = list(
         Review.objects.across_tenants()
         .filter(access_request=access_request)
-        .select_related("track")
+        .select_related("track", "access_request")
         .prefetch_related("decisions__reviewer")
         .order_by("due_at", "pk")
     )

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from catalog.actions import raise_access_request
+from catalog.actions import raise_access_request, resend_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.actions.comments import LONGEST_COMMENT
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
@@ -80,10 +80,10 @@ class AccessRequestForm(forms.Form):
                 "Calls of this model may be counted by the piece, second or character. Then they count no tokens: "
                 "limit requests or money."
             )
-        projects = projects_where(user, raise_access_request.permission, tenant)
-        offer(
-            self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "askable-projects"])
-        )
+        if "project" in self.fields:
+            projects = projects_where(user, raise_access_request.permission, tenant)
+            source = reverse("suggestions", args=[tenant.slug, "askable-projects"])
+            offer(self, "project", projects, source=source)
         self.initial.setdefault("data_class", self._usual_data_class())
 
     def _usual_data_class(self) -> str:
@@ -118,6 +118,44 @@ class AccessRequestForm(forms.Form):
             return raise_access_request(
                 answers["project"],
                 self.model.name,
+                by=self.user,
+                purpose=answers["purpose"],
+                expected_tokens_per_day=answers["expected_tokens_per_day"],
+                data_class=answers["data_class"],
+                limits=self.limits(),
+                duration_days=answers["duration_days"],
+            )
+        except ValidationError as refused:
+            show_errors(self, refused)
+            return None
+
+
+class ChangeRequestForm(AccessRequestForm):
+    """The questions of a request that was returned for changes; project and model stay."""
+
+    project = None  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, user: User, access_request: AccessRequest, **kwargs: Any) -> None:
+        asked = {
+            name: getattr(access_request, name)
+            for name in ("purpose", "data_class", "expected_tokens_per_day", "duration_days")
+        }
+        super().__init__(
+            *args,
+            user=user,
+            tenant=access_request.tenant,
+            model=access_request.model,
+            initial=asked | access_request.limits,
+            **kwargs,
+        )
+        self.access_request = access_request
+
+    def send(self) -> AccessRequest | None:
+        """Send the request again. Returns None if the rules reject it; the form's errors then give the reasons."""
+        answers = self.cleaned_data
+        try:
+            return resend_access_request(
+                self.access_request.pk,
                 by=self.user,
                 purpose=answers["purpose"],
                 expected_tokens_per_day=answers["expected_tokens_per_day"],

@@ -48,7 +48,7 @@ class ModelImpact:
 def impact_of(models: Collection[UUID]) -> ModelImpact:
     """What these models have now. Five queries, each of which reads a bounded number of different values."""
     grants = Grant.objects.across_tenants().in_force().filter(model__in=models).order_by()
-    requests = AccessRequest.objects.across_tenants().pending().filter(model__in=models).order_by()
+    requests = AccessRequest.objects.across_tenants().undecided().filter(model__in=models).order_by()
     names = grants.values_list("tenant__name", flat=True).distinct()[: NAMED + 1]
     found = sorted(names)
     return ModelImpact(

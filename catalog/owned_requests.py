@@ -26,7 +26,7 @@ class OpenRequests(OwnedKind[AccessRequest]):
     can_hand_over = False
 
     def rows(self, user: User, tenant: Tenant) -> QuerySet[AccessRequest]:
-        rows = AccessRequest.objects.in_tenant(tenant).pending().filter(requested_by=user)
+        rows = AccessRequest.objects.in_tenant(tenant).undecided().filter(requested_by=user)
         return rows.select_related("tenant", "model", "project")
 
     def describe(self, row: AccessRequest) -> OwnedResource:

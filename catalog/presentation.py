@@ -33,6 +33,7 @@ def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Badge:
         AccessRequest.State.PENDING: Badge("info", _("In review"), "clock"),
         AccessRequest.State.APPROVED: Badge("ok", _("Approved")),
         AccessRequest.State.REJECTED: Badge("bad", _("Rejected")),
+        AccessRequest.State.RETURNED: Badge("warn", _("Changes wanted"), "message-circle"),
         AccessRequest.State.WITHDRAWN: Badge("", _("Withdrawn")),
     }[AccessRequest.State(state)]
 
@@ -70,6 +71,8 @@ def row_of(access_request: AccessRequest) -> RequestRow:
         waiting_for = _("%(tracks)s review") % {
             "tracks": pgettext("between two of a list", ", ").join(open_tracks)
         }
+    elif access_request.state == AccessRequest.State.RETURNED:
+        waiting_for = _("changes by %(who)s") % {"who": access_request.requested_by}
     elif key is not None and key.is_claimable:
         waiting_for = _("someone to claim the key")
     return RequestRow(
@@ -90,7 +93,7 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
     """The steps sent, reviews, decision and key: the completed ones and the current one."""
     State = AccessRequest.State
     state = access_request.state
-    is_open, is_approved = state == State.PENDING, state == State.APPROVED
+    is_open, is_approved = state in (State.PENDING, State.RETURNED), state == State.APPROVED
     decided = sum(review.state == Review.State.APPROVED for review in reviews)
     latest = max((review.due_at for review in reviews if review.state == Review.State.PENDING), default=None)
     due = _("due %(date)s") % {"date": day(latest)} if latest else ""
@@ -150,13 +153,16 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
         present = [one for one in said if one.round == review.round]
         rejections = [one for one in present if one.verdict == ReviewDecision.Verdict.REJECT]
         decision = next(iter([*rejections, *present[::-1]]), None)
+        given = sum(one.verdict == ReviewDecision.Verdict.APPROVE for one in present)
+        if decision is not None and decision.verdict == ReviewDecision.Verdict.RETURN:
+            state, badge = "ask", Badge("warn", _("Changes wanted"))
         note = ""
         if review.state == Review.State.PENDING:
             note = _("due %(date)s") % {"date": day(review.due_at)}
             if review.round > 1:
                 note = _("new round, %(note)s") % {"note": note}
             if review.quorum > 1:
-                counts = {"note": note, "given": len(present), "needed": review.quorum}
+                counts = {"note": note, "given": given, "needed": review.quorum}
                 note = _("%(given)s of %(needed)s approvals, %(note)s") % counts
         elif decision is not None:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": day(decision.at)}
@@ -178,6 +184,8 @@ _ACTIONS = {
     "access_request.facts_changed": gettext_noop("found that the facts have changed"),
     "access_request.asked_again": gettext_noop("found that a review must be repeated"),
     "access_request.commented": gettext_noop("wrote a comment"),
+    "access_request.returned": gettext_noop("returned the request to its requester"),
+    "access_request.resent": gettext_noop("sent the request again"),
     "access_request.withdrawn": gettext_noop("withdrew the request"),
     "access_request.approved": gettext_noop("completed the reviews: access is approved"),
     "access_request.rejected": gettext_noop("rejected the request"),
@@ -186,6 +194,13 @@ _ACTIONS = {
     "api_key.prepared": gettext_noop("prepared a key to claim"),
     "api_key.claimed": gettext_noop("claimed the key"),
     "api_key.revoked": gettext_noop("revoked the key"),
+}
+
+
+_VERDICTS = {
+    "review.approved": gettext_noop("approved the %(track)s review"),
+    "review.rejected": gettext_noop("rejected the %(track)s review"),
+    "review.returned": gettext_noop("asked for changes in the %(track)s review"),
 }
 
 
@@ -203,13 +218,8 @@ def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Gra
     tracks = {str(review.pk): review.track.label.lower() for review in reviews}
     timeline = []
     for entry in entries:
-        if entry.verb in ("review.approved", "review.rejected"):
-            action = (
-                _("approved the %(track)s review")
-                if entry.verb == "review.approved"
-                else _("rejected the %(track)s review")
-            )
-            text = action % {"track": tracks.get(entry.subject_id, "")}
+        if sentence := _VERDICTS.get(entry.verb):
+            text = _(sentence) % {"track": tracks.get(entry.subject_id, "")}
         else:
             text = _(_ACTIONS.get(entry.verb, entry.verb))
         actor = str(entry.actor) if entry.actor else _("Quartermaster")
@@ -229,6 +239,20 @@ def refusal_of(access_request: AccessRequest, reviews: list[Review]) -> Words | 
                     "way_out": _("Change what the reviewer criticized and send a new request."),
                 }
     return None
+
+
+def changes_wanted(access_request: AccessRequest, reviews: list[Review]) -> str:
+    """What a reviewer wants changed, in their words; empty unless the request was returned."""
+    if access_request.state != AccessRequest.State.RETURNED:
+        return ""
+    returns = [
+        decision
+        for review in reviews
+        for decision in review.decisions.all()
+        if decision.verdict == ReviewDecision.Verdict.RETURN
+    ]
+    newest = max(returns, key=lambda one: one.at, default=None)
+    return newest.comment if newest else ""
 
 
 def asked_of(access_request: AccessRequest, model_url: str) -> list[Fact]:

@@ -39,14 +39,17 @@ class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
     def pending(self) -> Self:
         return self.filter(state="pending")
 
-    def needing_a_claim(self) -> Self:
-        """Approved requests whose key nobody has claimed yet."""
-        return self.filter(state="approved", grant__key__state="claimable").filter(
-            Q(grant__key__claim_by=None) | Q(grant__key__claim_by__gt=now())
-        )
+    def undecided(self) -> Self:
+        """Requests in review, and those returned to their requester for changes."""
+        return self.filter(state__in=["pending", "returned"])
+
+    def needing_the_tenant(self) -> Self:
+        """Requests returned for changes, and approved ones whose key nobody has claimed yet."""
+        in_time = Q(grant__key__claim_by=None) | Q(grant__key__claim_by__gt=now())
+        return self.filter(Q(state="returned") | Q(state="approved", grant__key__state="claimable") & in_time)
 
     def closed(self) -> Self:
-        return self.exclude(state="pending")
+        return self.exclude(state__in=["pending", "returned"])
 
     def with_names(self) -> Self:
         return self.select_related("tenant", "project", "model", "requested_by").prefetch_related(

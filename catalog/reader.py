@@ -26,7 +26,7 @@ class Reader:
         self.user, self.tenants, self.project, self.mix = user, tenants, project, mix or Mix()
         scope = Q(tenant__in=tenants) & (Q(project=project) if project else Q())
         self._grants = Grant.objects.visible_to(user).in_force().without_lapsed_keys().filter(scope)
-        self._requests = AccessRequest.objects.visible_to(user).pending().filter(scope)
+        self._requests = AccessRequest.objects.visible_to(user).undecided().filter(scope)
         self.granted = Q(pk__in=self._grants.values("model"))
         self.waiting = Q(pk__in=self._requests.values("model"))
 

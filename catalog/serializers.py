@@ -244,7 +244,7 @@ class AccessRequestSerializer(StrictModelSerializer[AccessRequest]):
         fields = [
             "id", "reference", "tenant", "project", "model", "requested_by", "purpose", "data_class",
             "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
-            "created_at", "decided_at", "rule_version", "facts", "reviews", "notice", "grant", "key",
+            "created_at", "resent_at", "decided_at", "rule_version", "facts", "reviews", "notice", "grant", "key",
         ]  # fmt: skip
 
     def get_notice(self, access_request: AccessRequest) -> str:
@@ -285,6 +285,18 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
     data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
     limits = WantedLimitsField(required=False, help_text='By kind: {"requests_per_minute": "3"}')
     duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
+
+
+class ResendSerializer(StrictSerializer):
+    """What is changed in a returned request. What is left out stays as it was."""
+
+    purpose = serializers.CharField(max_length=2000, required=False)
+    expected_tokens_per_day = serializers.IntegerField(min_value=1, required=False)
+    data_class = serializers.ChoiceField(DataClass.choices, required=False)
+    limits = WantedLimitsField(
+        required=False, help_text="All limits; a limit left out is no longer asked for."
+    )
+    duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
 
 
 class NewReviewSerializer(StrictSerializer):

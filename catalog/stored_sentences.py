@@ -27,6 +27,7 @@ def _known_value(value: str) -> object:
 
 _limit = of_choices(lambda: Limit.Kind.choices)
 LIST_PRICE = StoredSentence(gettext_noop("list price of %(source)s, %(file)s"))
+CHANGED = StoredSentence(gettext_noop("The request was changed after the approval."))
 SENTENCES: Final = (
     StoredSentence(gettext_noop("The project has not used this model before.")),
     StoredSentence(gettext_noop("The project has used this model before.")),
@@ -47,5 +48,6 @@ SENTENCES: Final = (
             "request was open."
         )
     ),
+    CHANGED,
     *(StoredSentence(fact.sentence, then=_known_value, now=_known_value) for fact in FACTS.values()),
 )

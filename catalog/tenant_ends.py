@@ -18,7 +18,7 @@ from tenants.stored_sentences import TENANT_IS_CLOSED
 
 def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: Any) -> None:
     """Withdraw open requests and revoke unexpired grants. Each gets an audit entry."""
-    open_requests = AccessRequest.objects.in_tenant(tenant).pending().order_by("pk")
+    open_requests = AccessRequest.objects.in_tenant(tenant).undecided().order_by("pk")
     for access_request in open_requests.select_for_update(of=("self",)).select_related("tenant"):
         withdraw_locked_request(access_request, actor=by, reason=TENANT_IS_CLOSED())
     grants = Grant.objects.in_tenant(tenant).filter(revoked_at=None, valid_until__gt=now()).order_by("pk")
@@ -28,4 +28,4 @@ def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: 
 
 def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
     """The number of requests that wait for a decision."""
-    return [Impact(_("Open requests"), AccessRequest.objects.in_tenant(tenant).pending().count())]
+    return [Impact(_("Open requests"), AccessRequest.objects.in_tenant(tenant).undecided().count())]

@@ -9,6 +9,7 @@ from catalog.views.access_requests import (
     RequestPreview,
     RequestWithdraw,
 )
+from catalog.views.changes import RequestChange
 from catalog.views.conversation import RequestComments
 from catalog.views.home import TenantHome
 from catalog.views.keys import KeyClaim, KeyList, KeyRevoke
@@ -25,6 +26,7 @@ urlpatterns = [
     path("requests/", RequestList.as_view(), name="request-list"),
     path("requests/<uuid:pk>/", RequestDetail.as_view(), name="request-detail"),
     path("requests/<uuid:pk>/withdraw/", RequestWithdraw.as_view(), name="request-withdraw"),
+    path("requests/<uuid:pk>/change/", RequestChange.as_view(), name="request-change"),
     path("requests/<uuid:pk>/comments/", RequestComments.as_view(), name="request-comments"),
     path("keys/", KeyList.as_view(), name="key-list"),
     path("keys/<uuid:pk>/claim/", KeyClaim.as_view(), name="key-claim"),

@@ -6,6 +6,7 @@ from catalog.actions.access_requests import (
     raise_access_request,
     withdraw_access_request,
 )
+from catalog.actions.changes import resend_access_request
 from catalog.actions.comments import comment_on_request
 from catalog.actions.curating import curate_model, curate_models, settle_facts
 from catalog.actions.models import publish_model, publish_models, retire_model
@@ -24,6 +25,7 @@ __all__ = [
     "publish_model",
     "publish_models",
     "raise_access_request",
+    "resend_access_request",
     "retire_model",
     "revoke_grant",
     "settle_facts",

@@ -92,7 +92,7 @@ def raise_access_request(
         raise ValidationError(dict(problems))
     if (
         AccessRequest.objects.in_tenant(project.tenant)
-        .pending()
+        .undecided()
         .filter(project=project, model=model)
         .exists()
     ):

@@ -93,7 +93,7 @@ def renew_facts(
             for track, review in reviews.items():
                 if reason := _outdated(review, facts):
                     why = f"{wanted[track].reason} {reason}" if track in wanted else reason
-                    again.append(_ask_again(review, why))
+                    again.append(ask_again(review, why))
     if before == present and not added and not again:
         return []
     access_request.facts = present
@@ -156,7 +156,8 @@ def _add(
     )
 
 
-def _ask_again(review: Review, reason: str) -> Review:
+def ask_again(review: Review, reason: str) -> Review:
+    """Start another round of a review that the caller has locked; earlier approvals stay readable and do not count."""
     review.round += 1
     review.state, review.decided_at = Review.State.PENDING, None
     review.reason, review.opened_by_facts = reason[:300], True

@@ -51,6 +51,13 @@ def _require_scope_and_second_person(by: User, review: Review) -> None:
 
 def _require_open(by: User | None, review: Review) -> None:
     access_request = review.access_request
+    if access_request.state == AccessRequest.State.RETURNED:
+        raise Conflict(
+            _(
+                "This request is with its requester, who was asked for changes. It comes back when it is sent again."
+            ),
+            code="changes_wanted",
+        )
     if access_request.state != AccessRequest.State.PENDING:
         raise Conflict(
             _("This request is %(state)s; there is nothing left to decide.")
@@ -70,10 +77,11 @@ def _require_open(by: User | None, review: Review) -> None:
 def decide_review(
     pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: Mapping[str, Any] | None = None
 ) -> Review:
-    """Approve or reject one track of a request, based on the current facts.
+    """Approve or reject one track of a request, or ask for changes, based on the current facts.
 
-    A rejection rejects the whole request. The approval that completes the last track creates the grant, its
-    limits and a claimable key in the same transaction. Deciding twice raises Conflict and changes nothing.
+    A rejection rejects the whole request. Asking for changes returns it to its requester; other decisions stay
+    (catalog/actions/changes.py). The approval that completes the last track creates the grant, its limits and a
+    claimable key in the same transaction. Deciding twice raises Conflict and changes nothing.
 
     The rules run again first. They open reviews that are now required and not yet decided, and ask again for approvals
     whose facts are now worse (`rules.worse`); the request then stays open. If the facts of this track are worse than
@@ -81,8 +89,8 @@ def decide_review(
 
     Args:
         pk: id of the review.
-        verdict: "approve" or "reject".
-        comment: the requester reads it; a rejection requires one.
+        verdict: "approve", "reject" or "return" (changes wanted).
+        comment: the requester reads it; a rejection and a return require one.
         seen: the facts that `by` has seen (`rules.read_facts`); None: those that the request shows.
 
     Raises:
@@ -92,7 +100,7 @@ def decide_review(
         Conflict: the review or the request is decided, `by` has already decided here, the facts are worse than shown,
             or the request is no longer allowed (the model was retired, the tenant suspended, a data class
             lowered).
-        ValidationError: the verdict is unknown, or a rejection has no reason.
+        ValidationError: the verdict is unknown, or a rejection or a return has no reason.
     """
     try:
         return _decide_review(pk, by=by, verdict=verdict, comment=comment, seen=seen)
@@ -128,7 +136,7 @@ def _decide_review(
 
     _record_decision(review, by=by, verdict=verdict, comment=comment, facts=facts)
     audit.record(
-        "review.approved" if is_approval else "review.rejected",
+        _VERBS[verdict],
         actor=by,
         subject=review,
         track=review.track_id,
@@ -137,7 +145,9 @@ def _decide_review(
         facts=facts.as_json(),
     )
     approvals = review.decisions.filter(round=review.round, verdict=ReviewDecision.Verdict.APPROVE)
-    if not is_approval:
+    if verdict == ReviewDecision.Verdict.RETURN:
+        _return(access_request, by=by, reason=comment)
+    elif not is_approval:
         _close(review, Review.State.REJECTED)
         _refuse(access_request, by=by, reason=comment)
     elif approvals.count() >= review.quorum:
@@ -164,7 +174,17 @@ def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
     return review, access_request
 
 
+_RETURN = ReviewDecision.Verdict.RETURN
+_VERBS: dict[str, str] = {
+    ReviewDecision.Verdict.APPROVE: "review.approved",
+    ReviewDecision.Verdict.REJECT: "review.rejected",
+    ReviewDecision.Verdict.RETURN: "review.returned",
+}
+
+
 def _record_decision(review: Review, *, by: User, verdict: str, comment: str, facts: rules.Facts) -> None:
+    if review.decisions.filter(reviewer=by, round=review.round).exclude(verdict=_RETURN).exists():
+        raise Conflict(_("You have already decided this review."), code="already_decided")
     try:
         with transaction.atomic():
             ReviewDecision.objects.create(
@@ -238,7 +258,7 @@ def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
     Raises ValidationError for an unknown verdict, a rejection without a reason, or a comment with invisible characters.
     """
     if verdict not in ReviewDecision.Verdict.values:
-        raise ValidationError({"verdict": _("Choose approve or reject.")})
+        raise ValidationError({"verdict": _("Choose approve, reject or ask for changes.")})
     if len(comment) > 2000:
         raise ValidationError({"comment": _("Use at most 2,000 characters.")})
     try:
@@ -291,6 +311,12 @@ def _refuse(access_request: AccessRequest, *, by: User, reason: str) -> None:
     access_request.save(update_fields=["state", "decided_at"])
     cancel_open_reviews(access_request)
     audit.record("access_request.rejected", actor=by, subject=access_request, reason=reason)
+
+
+def _return(access_request: AccessRequest, *, by: User, reason: str) -> None:
+    access_request.move_to(AccessRequest.State.RETURNED)
+    access_request.save(update_fields=["state"])
+    audit.record("access_request.returned", actor=by, subject=access_request, reason=reason)
 
 
 def _approve(access_request: AccessRequest, *, by: User) -> None:

@@ -37,7 +37,7 @@ from catalog.models import (
     Track,
 )
 from catalog.presentation import limit_facts
-from catalog.review_queue import has_decided, waiting_for
+from catalog.review_queue import has_decided, open_for_decision, waiting_for
 from catalog.review_scopes import may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
@@ -52,7 +52,7 @@ QUEUES = {
     "all": _("All"),
 }
 
-STATES = Colors(approved="success", rejected="danger", pending="info")
+STATES = Colors(approved="success", rejected="danger", pending="info", returned="warning")
 
 
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
@@ -80,7 +80,7 @@ class QueueFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Review]) -> QuerySet[Review]:
         queue = self.value() or "mine"
-        open_reviews = queryset.filter(state=Review.State.PENDING)
+        open_reviews = open_for_decision(queryset)
         if queue == "mine":
             return queue_of(request, queryset)
         if queue == "pending":

@@ -128,6 +128,7 @@ class DecisionLine:
 
 _VERDICTS: Final = {
     ReviewDecision.Verdict.APPROVE: Badge("ok", AccessRequest.State.APPROVED.label),
+    ReviewDecision.Verdict.RETURN: Badge("warn", AccessRequest.State.RETURNED.label),
     ReviewDecision.Verdict.REJECT: Badge("bad", AccessRequest.State.REJECTED.label),
 }
 

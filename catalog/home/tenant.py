@@ -69,7 +69,7 @@ def open_requests(reader: Reader) -> Content:
     """Shows a few rows. The linked list has the rest. No block for staff whose role sees no requests."""
     if not_shown(reader.user, reader.tenant, AccessRequest):
         return Content()
-    requests = AccessRequest.objects.visible_to(reader.user).in_tenant(reader.tenant).pending()
+    requests = AccessRequest.objects.visible_to(reader.user).in_tenant(reader.tenant).undecided()
     found = requests.with_names().select_related("grant__key").order_by("-pk")[: MOST_ROWS + 1]
     rows = [presentation.row_of(access_request) for access_request in found]
     count = count_of(requests) if len(rows) > MOST_ROWS else len(rows)

@@ -43,8 +43,13 @@ class AccessRequest(TenantOwned):
         APPROVED = "approved", _("Approved")
         REJECTED = "rejected", _("Rejected")
         WITHDRAWN = "withdrawn", _("Withdrawn")
+        # A reviewer asked for changes; the requester changes it and sends it again.
+        RETURNED = "returned", _("Changes wanted")
 
-    MOVES: ClassVar[dict[str, set[str]]] = {State.PENDING: {State.APPROVED, State.REJECTED, State.WITHDRAWN}}
+    MOVES: ClassVar[dict[str, set[str]]] = {
+        State.PENDING: {State.APPROVED, State.REJECTED, State.WITHDRAWN, State.RETURNED},
+        State.RETURNED: {State.PENDING, State.WITHDRAWN},
+    }
     queryset_class = AccessRequestQuerySet["AccessRequest"]
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
@@ -76,6 +81,8 @@ class AccessRequest(TenantOwned):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     decided_at = models.DateTimeField(_("decided"), null=True)
+    # When it was last sent again with changes; the database sets it.
+    resent_at = models.DateTimeField(_("sent again"), null=True, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("access request")
@@ -83,12 +90,14 @@ class AccessRequest(TenantOwned):
         constraints = [
             CheckConstraint(
                 name="access_request_decided_unless_open",
-                condition=Q(state__in=["pending", "withdrawn"]) | Q(decided_at__isnull=False),
+                condition=Q(state__in=["pending", "withdrawn", "returned"]) | Q(decided_at__isnull=False),
             ),
             CheckConstraint(name="access_request_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)),
             UniqueConstraint(fields=["tenant", "id"], name="access_request_of_tenant"),
             UniqueConstraint(
-                fields=["project", "model"], condition=Q(state="pending"), name="access_request_one_open"
+                fields=["project", "model"],
+                condition=Q(state__in=["pending", "returned"]),
+                name="access_request_one_open",
             ),
         ]
         indexes = [Index(fields=["tenant", "-created_at"], name="access_request_newest")]
@@ -133,6 +142,7 @@ class RuleEvaluation(TenantOwned):
 
     class Occasion(models.TextChoices):
         RAISED = "raised", pgettext_lazy("evaluation", "requested")
+        RESENT = "resent", pgettext_lazy("evaluation", "sent again with changes")
         DECIDED = "decided", pgettext_lazy("evaluation", "a review was decided")
         FACTS_CHANGED = "facts_changed", pgettext_lazy("evaluation", "facts had changed")
         # Of a release that kept only the last result.
@@ -226,6 +236,7 @@ class ReviewDecision(TenantOwned):
     class Verdict(models.TextChoices):
         APPROVE = "approve", _("Approve")
         REJECT = "reject", _("Reject")
+        RETURN = "return", _("Ask for changes")
 
     visible_to_staff = Review.visible_to_staff
 
@@ -242,7 +253,12 @@ class ReviewDecision(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         constraints = [
-            UniqueConstraint(fields=["review", "reviewer", "round"], name="review_decision_one_per_person"),
+            # Whoever asked for changes decides again, in the same round, once the request was sent again.
+            UniqueConstraint(
+                fields=["review", "reviewer", "round"],
+                condition=~Q(verdict="return"),
+                name="review_decision_one_per_person",
+            ),
             CheckConstraint(
                 name="review_refusal_has_reason", condition=Q(verdict="approve") | ~Q(comment="")
             ),

@@ -24,6 +24,7 @@ from catalog.actions import (
     Preview,
     preview_access_request,
     raise_access_request,
+    resend_access_request,
     withdraw_access_request,
 )
 from catalog.actions.facts import notice_of
@@ -184,8 +185,8 @@ class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRe
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         requests = self.get_queryset()
         tabs = {
-            "needs_you": requests.needing_a_claim(),
-            "open": requests.pending(),
+            "needs_you": requests.needing_the_tenant(),
+            "open": requests.undecided(),
             "closed": requests.closed(),
         }
         tab = self.request.GET.get("tab", "")
@@ -216,6 +217,8 @@ class RequestPage:
     tracks: list[presentation.ReviewRow]
     timeline: list[presentation.Words]
     refusal: presentation.Words | None
+    changes_wanted: str
+    can_change: bool
     asked: list[Fact]
     cost: dict[str, Any]
     conditions: list[str]
@@ -244,7 +247,11 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
         grant = getattr(access_request, "grant", None)
         key = grant.key if grant else None
         may_claim = key is not None and key.is_claimable and claim_api_key.is_permitted(user, key)
-        is_live = access_request.state in (AccessRequest.State.PENDING, AccessRequest.State.APPROVED)
+        is_live = access_request.state in (
+            AccessRequest.State.PENDING,
+            AccessRequest.State.RETURNED,
+            AccessRequest.State.APPROVED,
+        )
         money = access_request.limits.get("money_per_month")
         conversation = conversation_of(self.request, access_request) | {
             "comment_form": CommentForm(),
@@ -264,6 +271,8 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
                     tracks=presentation.review_rows(reviews),
                     timeline=presentation.timeline_of(access_request, reviews, grant),
                     refusal=presentation.refusal_of(access_request, reviews),
+                    changes_wanted=presentation.changes_wanted(access_request, reviews),
+                    can_change=resend_access_request.is_possible(user, access_request),
                     asked=presentation.asked_of(
                         access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
                     ),

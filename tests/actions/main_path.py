@@ -42,6 +42,21 @@ def somebodys_request_in_review(world, actor):
     return request
 
 
+def own_request_returned(world, actor):
+    request = own_request(world, actor)
+    review = ReviewFactory(tenant=world.tenant, access_request=request, track_id="security")
+    ReviewDecision.objects.create(
+        tenant=world.tenant,
+        review=review,
+        reviewer=staff("security-reviewer"),
+        verdict="return",
+        comment="Why?",
+    )
+    request.move_to("returned")
+    request.save(update_fields=["state"])
+    return request
+
+
 def claimable_key(world, actor):
     return ApiKeyFactory.claimable(tenant=world.tenant, project=world.project)
 
@@ -137,6 +152,13 @@ ROAD_ACTIONS = [
         page=EntryPoint("POST /t/{w.tenant.slug}/requests/{it.pk}/comments/", {"text": "When?"}),
         api=EntryPoint("POST /api/v1/access-requests/{it.pk}/comments/", {"text": "When?"}),
         admin=EntryPoint("POST /admin/catalog/review/{it.review.pk}/comment/", {"text": "When?"}),
+    ),
+    Action(
+        "send one's own request again with changes",
+        "catalog.actions.resend_access_request",
+        subject=own_request_returned,
+        page=EntryPoint("POST /t/{w.tenant.slug}/requests/{it.pk}/change/", ASKING),
+        api=EntryPoint("POST /api/v1/access-requests/{it.pk}/resend/", {"duration_days": 30}),
     ),
     Action(
         "read what keys there are",
