@@ -158,7 +158,7 @@ def test_a_track_is_decided_by_its_own_reviewers(ask, review_of, cost_reviewer, 
 
 
 def test_an_unknown_verdict_is_refused(ask, review_of, security_reviewer):
-    with pytest.raises(ValidationError, match="approve or reject"):
+    with pytest.raises(ValidationError, match="approve, reject or ask"):
         decide_review(review_of(ask()).pk, by=security_reviewer, verdict="maybe")
 
 

@@ -25,6 +25,7 @@ WORDS = "Someone else changed this first. Reload to see the current state."
 
 # Triggers' constraints that no race leads to, and why; each of the others needs a sentence for people.
 OUT_OF_REACH = {
+    "access_request_asks_no_more": "resend_access_request first asks those reviews again",
     "access_request_begins_open": "a request is written by one action, always open",
     "access_request_is_decided_now": "an action decides by the clock, to which a quarter of an hour is near enough",
     "access_request_requester_is_for_good": "no action changes these columns",
