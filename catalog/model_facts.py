@@ -15,12 +15,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
+from catalog.fact_fields import LanguageList, ModelName, NameLine, Prose, WebAddress, WordList, YesNo
 from catalog.modes import mode_label
 from catalog.rules import RiskTier
 from core.dates import DASH, day_and_year
-from core.names import read_name, read_prose
 from tenants.models import DataClass
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LONGEST_DESCRIPTION: Final = 2000
 MOST_TOKENS: Final = 10**12
+MOST_DAYS: Final = 36500
+MODALITIES: Final = ("text", "image", "audio", "video", "file", "embedding")
 _MODE = RegexValidator(r"^[a-z][a-z0-9_]*$", gettext_lazy("Lower-case letters, digits and underscores only."))
 
 
@@ -63,22 +65,6 @@ class ModelFact:
         return DASH if value in (None, "", []) else self.words(value)
 
 
-class NameLine(forms.CharField):
-    """One line of visible characters, as names are read."""
-
-    def to_python(self, value: Any) -> str:
-        return read_name(str(super().to_python(value) or ""))
-
-
-class Prose(forms.CharField):
-    """A text of several lines."""
-
-    widget = forms.Textarea
-
-    def to_python(self, value: Any) -> str:
-        return read_prose(str(super().to_python(value) or ""))
-
-
 def as_json(value: Any) -> Any:
     """A value as provenance, forms and the API keep it: dates as text."""
     return value.isoformat() if isinstance(value, date) else value
@@ -90,6 +76,29 @@ def _tokens() -> forms.Field:
 
 def _ends_earlier(then: date | None, now: date | None) -> bool:
     return now is not None and (then is None or now < then)
+
+
+def _keeps_more(then: int | None, now: int | None) -> bool:
+    return now is not None and (then is None or now > then)
+
+
+def days_in_words(days: int) -> str:
+    """How long something is kept, in words."""
+    if not days:
+        return _("not kept")
+    return ngettext("%(days)d day", "%(days)d days", days) % {"days": days}
+
+
+def _yes_no(value: bool) -> str:
+    return _("Yes") if value else _("No")
+
+
+def _listed(words: list[str]) -> str:
+    return pgettext("between two of a list", ", ").join(words)
+
+
+def _modalities() -> forms.Field:
+    return WordList(most=len(MODALITIES), one_of=MODALITIES)
 
 
 def _is_another(then: Any, now: Any) -> bool:
@@ -166,6 +175,60 @@ FACTS: Final[Mapping[str, ModelFact]] = {
             words=lambda value: str(DataClass(value).label),
             is_required=True,
         ),
+        ModelFact(
+            name="prompts_go_to",
+            label=gettext_lazy("Where prompts go"),
+            field=lambda: NameLine(required=False, max_length=200),
+        ),
+        ModelFact(
+            name="retention_days",
+            label=gettext_lazy("Prompts are kept, in days"),
+            field=lambda: forms.IntegerField(required=False, min_value=0, max_value=MOST_DAYS),
+            is_dangerous=_keeps_more,
+            words=days_in_words,
+        ),
+        ModelFact(
+            name="trains_on_data",
+            label=gettext_lazy("Trained on prompts"),
+            field=YesNo,
+            is_dangerous=lambda then, now: now is True,
+            words=_yes_no,
+        ),
+        ModelFact(
+            name="licence",
+            label=gettext_lazy("License"),
+            field=lambda: NameLine(required=False, max_length=80),
+        ),
+        ModelFact(name="licence_url", label=gettext_lazy("Text of the license"), field=WebAddress),
+        ModelFact(
+            name="languages",
+            label=gettext_lazy("Languages"),
+            field=lambda: LanguageList(most=60),
+            words=_listed,
+        ),
+        ModelFact(
+            name="family",
+            label=gettext_lazy("Family"),
+            field=lambda: NameLine(required=False, max_length=60),
+        ),
+        ModelFact(name="modalities_in", label=gettext_lazy("Reads"), field=_modalities, words=_listed),
+        ModelFact(name="modalities_out", label=gettext_lazy("Writes"), field=_modalities, words=_listed),
+        ModelFact(
+            name="sla",
+            label=gettext_lazy("Service level"),
+            field=lambda: NameLine(required=False, max_length=200),
+        ),
+        ModelFact(
+            name="owner",
+            label=gettext_lazy("Responsible"),
+            field=lambda: NameLine(required=False, max_length=160),
+        ),
+        ModelFact(
+            name="successor",
+            label=gettext_lazy("Successor"),
+            field=lambda: ModelName(required=False, max_length=120),
+        ),
+        ModelFact(name="tags", label=gettext_lazy("Tags"), field=lambda: WordList(most=20), words=_listed),
     )
 }
 IMPORTED: Final = tuple(fact.name for fact in FACTS.values() if fact.is_imported)

@@ -71,7 +71,7 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
         for name, value in present.items():
             # What this person left alone follows the newer value.
             if as_json(self.cleaned_data.get(name)) == self.cleaned_data["seen"].get(name):
-                data[name] = "" if value is None else value
+                data[name] = self.fields[name].prepare_value("" if value is None else value)
         data["seen"] = json.dumps(present)
         self.data = data
 
@@ -108,8 +108,7 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
             field.label, field.required = str(FACTS[name].label), False
             if isinstance(field, forms.ChoiceField):
                 choices: Any = field.choices
-                stays = [] if any(value == "" for value, _label in choices) else [("", _("As it is"))]
-                field.choices = [*stays, *choices]
+                field.choices = [("", _("As it is")), *((value, label) for value, label in choices if value)]
             self.fields[name] = field
         self.order_fields([*facts, "publishes", "may_replace", "expected"])
         if data is not None and data.get(CONFIRMS):

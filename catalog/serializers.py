@@ -12,6 +12,7 @@ from rest_framework import serializers
 from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.comments import LONGEST_COMMENT
 from catalog.actions.facts import notice_of
+from catalog.fact_fields import WordList, YesNo
 from catalog.model_facts import FACTS, ModelFact
 from catalog.models import (
     AccessRequest,
@@ -135,7 +136,12 @@ class ModelDetailSerializer(ModelSerializer):
     sources = serializers.SerializerMethodField(help_text="Where each fact comes from, and since when.")
 
     class Meta(ModelSerializer.Meta):
-        fields = [*ModelSerializer.Meta.fields, "offers", "sources"]
+        fields = [
+            *ModelSerializer.Meta.fields,
+            *(name for name in FACTS if name not in ModelSerializer.Meta.fields),
+            "offers",
+            "sources",
+        ]
 
     @extend_schema_field(FactSourceSerializer(many=True))
     def get_sources(self, model: CatalogModel) -> list[dict[str, Any]]:
@@ -183,6 +189,10 @@ def field_of(fact: ModelFact) -> serializers.Field[Any, Any, Any, Any]:
     """The field that describes a fact to clients. The action validates once more, with the fact's own rules."""
     said: Any = fact.field()
     common: dict[str, Any] = {"required": False, "help_text": str(fact.label)}
+    if isinstance(said, YesNo):
+        return serializers.BooleanField(allow_null=True, **common)
+    if isinstance(said, WordList):
+        return serializers.ListField(child=serializers.CharField(), max_length=said.most, **common)
     if isinstance(said, forms.ChoiceField):
         choices: Any = said.choices
         return serializers.ChoiceField(choices=list(choices), **common)

@@ -63,6 +63,24 @@ class CatalogModel(models.Model):
     highest_data_class = models.CharField(
         _("highest data class"), max_length=12, choices=DataClass, default=DataClass.INTERNAL
     )
+    # The data policy.
+    prompts_go_to = models.CharField(max_length=200, blank=True, db_default="")
+    # 0: not kept. Null: not known.
+    retention_days = models.PositiveIntegerField(null=True)
+    trains_on_data = models.BooleanField(null=True)
+    licence = models.CharField(max_length=80, blank=True, db_default="")
+    licence_url = models.URLField(max_length=500, blank=True, db_default="")
+    # Tags of BCP 47.
+    languages = ArrayField(models.CharField(max_length=40), default=list, db_default=[])
+    family = models.CharField(max_length=60, blank=True, db_default="")
+    modalities_in = ArrayField(models.CharField(max_length=20), default=list, db_default=[])
+    modalities_out = ArrayField(models.CharField(max_length=20), default=list, db_default=[])
+    sla = models.CharField(max_length=200, blank=True, db_default="")
+    # A person or a group, in words.
+    owner = models.CharField(max_length=160, blank=True, db_default="")
+    # The public name of another model.
+    successor = models.CharField(max_length=120, blank=True, db_default="")
+    tags = ArrayField(models.CharField(max_length=40), default=list, db_default=[])
     # Source of the facts.
     source = models.CharField(_("source"), max_length=120, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)

@@ -20,9 +20,11 @@ from catalog.beside import BesideModel, beside_model
 from catalog.browse import PAGE_SIZE, Browser, Relaxed
 from catalog.forms import AccessRequestForm
 from catalog.mix import Mix, own_mix
+from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
 from catalog.models import CatalogModel
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
+from catalog.provenance import FactRow
 from catalog.reader import Reader
 from catalog.selection import Selection
 from core.dates import day_and_year
@@ -213,6 +215,8 @@ class ModelPage:
     example: dict[str, Any] | None
     price_source: str
     policy_rows: list[Fact]
+    more_facts: list[Fact]
+    sources: list[FactRow]
     versions: list[VersionRow]
     offers: list[OfferRow]
     lifecycle: list[Fact]
@@ -279,9 +283,9 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     price_rows=price_rows(prices),
                     example=example_of(prices),
                     price_source=f"{primary.source}: {primary.source_key}" if primary and prices else "",
-                    policy_rows=_policy_rows(
-                        model, context["tenant"].name, context["tenant"].highest_data_class
-                    ),
+                    policy_rows=policy_rows(model, self.tenant),
+                    more_facts=[*more_facts(model), *successor_row(model, self.tenant)],
+                    sources=source_rows(model),
                     versions=[
                         VersionRow(
                             label=version.version,
@@ -353,20 +357,6 @@ def _facts(model: CatalogModel) -> list[Fact]:
         Fact(_("Context"), _count(model.context_tokens)),
         Fact(_("Longest output"), _count(model.max_output_tokens)),
         Fact(_("Providers"), str(len(model.providers)) if model.providers else "—"),
-    ]
-
-
-def _policy_rows(model: CatalogModel, tenant_name: str, tenant_class: str) -> list[Fact]:
-    return [
-        Fact(_("Highest data class"), str(DataClass(model.highest_data_class).label)),
-        Fact(
-            _("Your tenant's limit"),
-            _("%(tenant)s: %(class)s") % {"tenant": tenant_name, "class": DataClass(tenant_class).label},
-        ),
-        Fact(_("Risk tier"), model.get_risk_tier_display()),
-        Fact(_("Runs on"), model.host_label.capitalize()),
-        Fact(_("Regions offered"), ", ".join(model.regions) or _("not stated by the providers")),
-        Fact(_("Kept or trained on"), _("not recorded yet; ask the platform team")),
     ]
 
 

@@ -208,9 +208,14 @@ def page(it):
     return reverse("admin:catalog_catalogmodel_curate", args=[it.pk])
 
 
+def typed(value):
+    """A value as a page has it."""
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else value
+
+
 def filled(it, **changes):
     present = {name: as_json(getattr(it, name)) for name in FACTS}
-    shown = {name: "" if value is None else value for name, value in present.items()}
+    shown = {name: typed(value) for name, value in present.items()}
     return shown | {"seen": json.dumps(present)} | changes
 
 
@@ -238,7 +243,7 @@ def test_the_page_shows_a_newer_edit_and_saves_over_it_only_knowingly(desk, oper
     assert "Display name is now “Newer”" in text
     again = {name: answer.context["form"][name].value() for name in [*FACTS, "seen"]}
     assert (again["title"], again["maker"]) == ("Mine", "Someone")
-    assert desk.post(page(imported), {n: "" if v is None else v for n, v in again.items()}).status_code == 302
+    assert desk.post(page(imported), {name: typed(value) for name, value in again.items()}).status_code == 302
     assert (model().title, model().maker) == ("Mine", "Someone")
 
 
@@ -354,3 +359,83 @@ def test_rows_from_before_get_their_sources():
         "source": "litellm", "at": "2026-11-01T00:00:00+00:00", "stated": "2099-01-31",
     }  # fmt: skip
     assert provenance["context_tokens"]["stated"] == 5
+
+
+# Facts that no import states
+
+
+POLICY = {
+    "prompts_go_to": "the provider, in the EU",
+    "retention_days": 30,
+    "trains_on_data": False,
+    "licence": "Apache 2.0",
+    "licence_url": "https://www.apache.org/licenses/LICENSE-2.0",
+    "languages": ["en", "zh-Hans"],
+    "family": "GPT",
+    "modalities_in": ["text", "image"],
+    "modalities_out": ["text"],
+    "sla": "99.9 % a month",
+    "owner": "Platform team",
+    "tags": ["letters", "house"],
+}
+
+
+def test_the_page_of_a_tenant_shows_what_operators_entered_with_source_and_time(
+    client, operator, developer, lab, imported
+):
+    follower = CatalogModelFactory(name="gpt-5", title="GPT-5")
+    curate(operator, **POLICY, successor="gpt-5")
+    publish_models([imported.pk], by=operator)
+    client.force_login(developer)
+    text = client.get(f"/t/lab/models/{NAME}/?tab=policy").content.decode()
+    for words in (
+        "the provider, in the EU", "30 days", "Apache 2.0", 'href="https://www.apache.org/licenses/LICENSE-2.0"',
+        "en, zh-Hans", "text, image", "99.9 % a month", "Platform team", "letters, house", "GPT-5",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "Where the facts come from" in text
+    assert "LiteLLM price map" in text
+    # Nobody is led to a model that tenants do not see.
+    CatalogModel.objects.filter(pk=follower.pk).update(lifecycle="draft")
+    assert "GPT-5" not in client.get(f"/t/lab/models/{NAME}/?tab=policy").content.decode()
+
+
+def test_lists_and_answers_of_yes_or_no_are_read_from_pages_and_json(desk, api, operator, imported):
+    sent = filled(imported, languages="en, zh-Hans，de", modalities_in="text、image", trains_on_data="False")
+    assert desk.post(page(imported), sent | {"tags": ""}).status_code == 302
+    assert model().languages == ["en", "zh-Hans", "de"]
+    assert (model().modalities_in, model().trains_on_data) == (["text", "image"], False)
+    [entry] = entries()
+    assert set(entry.changes) == {"languages", "modalities_in", "trains_on_data"}
+    answer = api(operator, "patch", {"languages": ["fr"], "trains_on_data": None, "retention_days": 0})
+    assert answer.status_code == 200, answer.json()
+    assert {name: answer.json()[name] for name in ("languages", "trains_on_data", "retention_days")} == {
+        "languages": ["fr"],
+        "trains_on_data": None,
+        "retention_days": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("licence_url", "javascript:alert(1)"),
+        ("licence_url", "ftp://example.com/license"),
+        ("languages", ["not a tag!"]),
+        ("modalities_in", ["smell"]),
+        ("tags", [f"tag-{number}" for number in range(21)]),
+        ("tags", ["x" * 41]),
+        ("retention_days", -1),
+        ("trains_on_data", "maybe"),
+        ("successor", "no-such-model"),
+    ],
+)
+def test_wrong_new_facts_are_refused(operator, imported, fact, value):
+    with pytest.raises(ValidationError) as refused:
+        curate(operator, **{fact: value})
+    assert set(refused.value.message_dict) == {fact}
+
+
+def test_the_page_of_a_model_without_a_policy_says_so(client, developer, lab, priced_model):
+    client.force_login(developer)
+    assert "not recorded yet" in client.get("/t/lab/models/glm-4.6/?tab=policy").content.decode()
