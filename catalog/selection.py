@@ -13,6 +13,7 @@ from catalog.facets import FACETS
 from catalog.mix import Mix
 
 MOST_CHOSEN = 40  # values of one facet
+MOST_COMPARED: Final = 4
 SORTS: Final = ("recommended", "price", "context", "newest", "name")
 # Parts of a selection that the URL leaves out if they have this value.
 _STANDARDS = {
@@ -39,6 +40,8 @@ class Selection:
     # The parts of the mix that the person chose, in whole percents; None: those of their own calls.
     input: int | None = None
     cached: int | None = None
+    # Names of the models chosen for comparing.
+    compare: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, given: QueryDict) -> Selection:
@@ -51,8 +54,9 @@ class Selection:
             view="table" if given.get("view") == "table" else "cards",
             project=given.get("project", "").replace("\0", "")[:60],
             typed="1" if given.get("typed") else "",
-            input=_percent(given.get("input", "")),
-            cached=_percent(given.get("cached", "")),
+            input=percent(given.get("input", "")),
+            cached=percent(given.get("cached", "")),
+            compare=names_in(given.getlist("compare")),
         )
 
     def url(self, **page: str) -> str:
@@ -62,6 +66,7 @@ class Selection:
         pairs += [
             (name, getattr(self, name)) for name, usual in _STANDARDS.items() if getattr(self, name) != usual
         ]
+        pairs += [("compare", name) for name in self.compare]
         pairs += [(name, value) for name, value in page.items() if value]
         return "?" + urlencode(pairs)
 
@@ -78,6 +83,15 @@ class Selection:
     def cleared(self) -> Selection:
         """The same view and order of all models."""
         return self.but(query="", chosen={}, typed="")
+
+    def without_compared(self, name: str) -> Selection:
+        return self.but(compare=tuple(one for one in self.compare if one != name))
+
+    def compare_url(self) -> str:
+        """The query string of the page that compares the chosen models."""
+        pairs = [("model", name) for name in self.compare]
+        pairs += [(name, str(getattr(self, name))) for name in ("project", "input", "cached")]
+        return "?" + urlencode([(name, value) for name, value in pairs if value not in ("", "None")])
 
     def mix(self, own: Mix) -> Mix:
         """The mix to compare prices by: `own`, with the parts that the person chose."""
@@ -98,5 +112,10 @@ def _readable(key: str, values: list[str]) -> tuple[str, ...]:
     return tuple(cleaned)[: 1 if FACETS[key].is_single else MOST_CHOSEN]
 
 
-def _percent(said: str) -> int | None:
+def names_in(values: list[str]) -> tuple[str, ...]:
+    """The first four different names of models."""
+    return tuple(dict.fromkeys(v[:120] for v in values if v and "\0" not in v))[:MOST_COMPARED]
+
+
+def percent(said: str) -> int | None:
     return int(said) if said.isascii() and said.isdigit() and len(said) <= 3 and int(said) <= 100 else None

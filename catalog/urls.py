@@ -13,13 +13,16 @@ from catalog.views.changes import RequestChange
 from catalog.views.conversation import RequestComments
 from catalog.views.home import TenantHome
 from catalog.views.keys import KeyClaim, KeyList, KeyRevoke
-from catalog.views.models import ModelDetail, ModelList
+from catalog.views.model_compare import ModelCompare
+from catalog.views.model_list import ModelList
+from catalog.views.models import ModelDetail
 
 NAME = r"(?P<name>[a-z0-9][a-z0-9._-]*)"  # a model's public name
 
 urlpatterns = [
     path("", TenantHome.as_view(), name="tenant-home"),
     path("models/", ModelList.as_view(), name="model-list"),
+    path("compare/", ModelCompare.as_view(), name="model-compare"),
     re_path(rf"^models/{NAME}/$", ModelDetail.as_view(), name="model-detail"),
     re_path(rf"^models/{NAME}/request/$", RequestNew.as_view(), name="request-new"),
     re_path(rf"^models/{NAME}/request/preview/$", RequestPreview.as_view(), name="request-preview"),
