@@ -48,6 +48,7 @@ WORDS: Final[dict[str, Any]] = {
     "accounts.erase_person": gettext_lazy("export or erase personal data"),
     "catalog.curate_model": gettext_lazy("edit models"),
     "catalog.decide_review": gettext_lazy("decide reviews"),
+    "catalog.manage_ruleset": gettext_lazy("change rules of access requests"),
     "catalog.manage_track": gettext_lazy("manage tracks of reviews"),
     "catalog.publish_model": gettext_lazy("publish models"),
     "billing.publish_price": gettext_lazy("publish prices"),

@@ -11,6 +11,7 @@ class CatalogConfig(AppConfig):
         from accounts.signals import staff_roles_changed
         from catalog import database_conflicts, tenant_ends
         from catalog.actions.review_scopes import drop_rights_of_former_reviewers
+        from catalog.first_rules import make_first_rules
         from catalog.first_tracks import make_first_tracks
         from catalog.owned_requests import OpenRequests
         from core import database_conflicts as conflicts
@@ -19,6 +20,8 @@ class CatalogConfig(AppConfig):
 
         staff_roles_changed.connect(drop_rights_of_former_reviewers)
         post_migrate.connect(make_first_tracks, sender=self)
+        # After the tracks.
+        post_migrate.connect(make_first_rules, sender=self)
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.impact_wanted.connect(tenant_ends.count_stakes)
         owned_resources.register(OpenRequests())

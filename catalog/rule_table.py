@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from catalog.rules import COST_WITHOUT_REVIEW, VERSION, Facts, RiskTier, data_class_in_words
 from core.regions import is_allowed
+from core.stored_words import retold
 from tenants.models import DataClass, Limit
 
 
@@ -125,6 +126,11 @@ class Evaluated:
     def required(self) -> tuple[NeededReview, ...]:
         """The reviews that rules require, without the one that every other request gets."""
         return tuple(review for review in self.reviews if review.rules)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why the request is not possible, by the field to change, in the language of the reader."""
+        return {one.field: retold(one.reason) for one in reversed(self.rejections)}
 
     def as_json(self) -> dict[str, Any]:
         """The form that evaluations store."""

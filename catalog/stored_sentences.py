@@ -40,6 +40,7 @@ SENTENCES: Final = (
     StoredSentence(gettext_noop("No provider offers the model in these regions: %(regions)s.")),
     StoredSentence(gettext_noop("You ask for a limit above %(amount)s (%(limit)s)."), limit=_limit),
     StoredSentence(gettext_noop("You ask for no limit of this kind: %(limit)s."), limit=_limit),
+    StoredSentence(gettext_noop("Such a grant lasts at most %(days)s days. Ask for %(days)s days or fewer.")),
     StoredSentence(gettext_noop("A rule for all requests applies.")),
     StoredSentence(gettext_noop("Another person reviews every request.")),
     StoredSentence(

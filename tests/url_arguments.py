@@ -44,6 +44,8 @@ from catalog.models import (
     Review,
     ReviewDecision,
     ReviewScope,
+    Rule,
+    RuleSet,
     Track,
     WorkingCalendar,
 )
@@ -236,6 +238,8 @@ ROWS = {
         capacity="member",
         text="lab-marker: a question",
     ),
+    "catalog.ruleset": lambda lab: RuleSet.objects.get(state="in_force"),
+    "catalog.rule": lambda lab: Rule.objects.get(rule_set__state="in_force", position=1),
     "catalog.track": lambda lab: Track.objects.get(code="security"),
     "catalog.workingcalendar": lambda lab: WorkingCalendar.objects.get(),
     "catalog.reviewscope": lambda lab: ReviewScope.objects.create(

@@ -75,7 +75,7 @@ def raise_access_request(
         here. Conflict: the tenant is not active, or the project already has an open request for the model.
         ValidationError: by field, what cannot be requested: an unpublished model, data above what the model or
             the tenant allows, a model that the gateway has no endpoint for, a region the tenant does not allow,
-            limits or durations out of range.
+            limits or durations out of range, whatever a rule rejects.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
     project.tenant = lock_tenant_shared(project.tenant)
@@ -101,6 +101,8 @@ def raise_access_request(
     estimate = monthly_cost(model.name, expected_tokens_per_day)
     facts = facts_of(project, model, data_class, estimate, limits=wanted, duration_days=duration_days)
     table, said = evaluate_in_english(facts)
+    if said.rejections:
+        raise ValidationError(said.problems)
     try:
         with transaction.atomic():
             access_request = AccessRequest.objects.create(
@@ -229,7 +231,8 @@ def preview_access_request(
     estimate = monthly_cost(model.name, expected_tokens_per_day)
     known_class = data_class if data_class in DataClass.values else DataClass.INTERNAL
     facts = facts_of(project, model, known_class, estimate, limits=wanted, duration_days=duration_days)
-    return Preview(estimate, evaluate(table_in_force(), facts).reviews, problems)
+    said = evaluate(table_in_force(), facts)
+    return Preview(estimate, said.reviews, said.problems | problems)
 
 
 def find_problems(

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from catalog import rule_table
-from catalog.models import AccessRequest, RuleEvaluation
+from catalog.models import AccessRequest, RuleEvaluation, RuleSet
 from catalog.rule_table import Evaluated, RuleTable
 from catalog.rules import Facts
+from core.errors import Conflict
 from core.stored_words import in_english
 
 
 def table_in_force() -> RuleTable:
     """The rules that hold now."""
-    return rule_table.FIRST_TABLE
+    return RuleSet.objects.get(state=RuleSet.State.IN_FORCE).table
+
+
+def lock_table_in_force() -> RuleTable:
+    """The rules that hold now, and until the caller's transaction ends.
+
+    Raises Conflict if people change them twice while this waits.
+    """
+    for _attempt in range(2):
+        # Others may be put in force while this waits: then it finds no row that still is, and looks again.
+        for rule_set in RuleSet.objects.raw(
+            "SELECT * FROM catalog_ruleset WHERE state = 'in_force' FOR SHARE"
+        ):
+            return rule_set.table
+    raise Conflict(_("The rules are just being changed. Try again."), code="rules_changed")
 
 
 def evaluate_in_english(facts: Facts) -> tuple[RuleTable, Evaluated]:
-    """The rules that hold now, and what they say, in the sentences to store."""
-    table = table_in_force()
+    """The rules, which then stay in force until the transaction ends, and what they say, in the sentences to store."""
+    table = lock_table_in_force()
     with in_english():
         return table, rule_table.evaluate(table, facts)
 
@@ -36,7 +53,7 @@ def record_evaluation(
     return RuleEvaluation.objects.create(
         tenant=access_request.tenant,
         access_request=access_request,
-        rule_version=table.version,
+        rule_set_id=table.version,
         occasion=occasion,
         inputs=facts.as_inputs(),
         answer=said.answer,

@@ -18,8 +18,9 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from accounts.second_factor import require_second_factor
-from catalog import rules
+from catalog import rule_table, rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
+from catalog.actions.evaluations import table_in_force
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
@@ -126,7 +127,7 @@ def _decide_review(
     is_approval, comment = _read_verdict(verdict, comment)
     facts = lock_facts(access_request)
     if is_approval:
-        _require_still_allowed(access_request)
+        _require_still_allowed(access_request, facts)
         if worse := what_is_worse(review, access_request.facts if seen is None else seen, facts):
             raise _FactsChanged(worse)
     renew_facts(
@@ -271,8 +272,8 @@ def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
     return is_approval, comment
 
 
-def _require_still_allowed(access_request: AccessRequest) -> None:
-    """Raise Conflict unless the request would still be allowed now."""
+def _require_still_allowed(access_request: AccessRequest, facts: rules.Facts) -> None:
+    """Raise Conflict unless the request, with these facts, would still be allowed now."""
     tenant, model = access_request.tenant, access_request.model
     in_active_tenant(None, lock_tenant_shared(tenant))
     asker = access_request.requested_by
@@ -296,6 +297,7 @@ def _require_still_allowed(access_request: AccessRequest) -> None:
         expected_tokens_per_day=access_request.expected_tokens_per_day,
         duration_days=access_request.duration_days,
     )
+    problems |= rule_table.evaluate(table_in_force(), facts).problems
     if problems:
         raise Conflict(" ".join(problems.values()), code="no_longer_allowed")
 

@@ -2,6 +2,7 @@
 
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
 from catalog.admin.reviews import AccessRequestAdmin, GrantAdmin, ReviewAdmin
+from catalog.admin.rules import RuleAdmin, RuleSetAdmin
 from catalog.admin.tracks import ReviewScopeAdmin, TrackAdmin, WorkingCalendarAdmin
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "GrantAdmin",
     "ReviewAdmin",
     "ReviewScopeAdmin",
+    "RuleAdmin",
+    "RuleSetAdmin",
     "TrackAdmin",
     "WorkingCalendarAdmin",
 ]

@@ -347,7 +347,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         for one in access_request.evaluations.order_by("at"):
             said = [(tracks.get(r["track"], r["track"]), retold(r["reason"])) for r in one.result["reviews"]]
             reviews = format_html_join("", "<br><b>{}</b> {}", said) or one.get_answer_display()
-            rows.append((moment(one.at), one.get_occasion_display(), one.rule_version, reviews))
+            rows.append((moment(one.at), one.get_occasion_display(), one.rule_set_id, reviews))
         return format_html_join("", "<p>{}, {} ({}){}</p>", rows) or "—"
 
     @display(description=_("State"), label=STATES)

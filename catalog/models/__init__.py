@@ -10,6 +10,7 @@ from catalog.models.requests import (
     ReviewDecision,
     RuleEvaluation,
 )
+from catalog.models.rules import Rule, RuleSet
 from catalog.models.tracks import ReviewScope, Track, WorkingCalendar
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "Review",
     "ReviewDecision",
     "ReviewScope",
+    "Rule",
     "RuleEvaluation",
+    "RuleSet",
     "Track",
     "WorkingCalendar",
 ]

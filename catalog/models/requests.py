@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import REVIEWERS
 from catalog.models.offered import CatalogModel
+from catalog.models.rules import RuleSet
 from catalog.models.tracks import FIRST_NAMES, Track
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
 from catalog.rule_table import Answer
@@ -119,7 +120,7 @@ class AccessRequest(TenantOwned):
     def rule_version(self) -> str:
         """The version of the rules that ran last; empty only before they first ran."""
         newest = self.newest_evaluation
-        return newest.rule_version if newest else ""
+        return newest.rule_set_id if newest else ""
 
     def require_move(self, state: str) -> None:
         """Raise Conflict if `state` cannot follow the current one."""
@@ -154,7 +155,14 @@ class RuleEvaluation(TenantOwned):
     access_request = models.ForeignKey(
         AccessRequest, models.CASCADE, verbose_name=_("access request"), related_name="evaluations"
     )
-    rule_version = models.CharField(_("version of the rules"), max_length=40)
+    rule_set = models.ForeignKey(
+        RuleSet,
+        models.PROTECT,
+        to_field="version",
+        db_column="rule_version",
+        verbose_name=_("version of the rules"),
+        related_name="+",
+    )
     occasion = models.CharField(_("occasion"), max_length=13, choices=Occasion)
     # `Facts.as_inputs`.
     inputs = models.JSONField(_("facts"))
@@ -172,7 +180,7 @@ class RuleEvaluation(TenantOwned):
         indexes = [Index(fields=["access_request", "-at"], name="rule_evaluation_newest")]
 
     def __str__(self) -> str:
-        return f"{self.rule_version}: {self.get_answer_display()}"
+        return f"{self.rule_set_id}: {self.get_answer_display()}"
 
 
 class Review(TenantOwned):

@@ -78,7 +78,7 @@ def test_an_evaluation_has_the_time_of_the_database(ask):
     later = RuleEvaluation.objects.create(
         tenant=asked.tenant,
         access_request=asked,
-        rule_version="x",
+        rule_set_id=asked.rule_version,
         occasion="decided",
         inputs=said.inputs,
         answer="reviews",
@@ -100,14 +100,15 @@ def test_migrate_carries_the_last_result_of_requests_of_an_earlier_release():
     trace = [{"track": "cost", "reason": "Why."}, {"track": "security", "reason": "Worse.", "round": 2}]
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE catalog_ruleevaluation DISABLE TRIGGER rule_evaluation_is_of_rules")
         cursor.execute("ALTER TABLE catalog_accessrequest ADD rule_version text, ADD rule_trace jsonb")
         cursor.execute(
-            "UPDATE catalog_accessrequest SET rule_version = '2026-10.1', rule_trace = %s",
+            "UPDATE catalog_accessrequest SET rule_version = '2026-11.1', rule_trace = %s",
             [json.dumps(trace)],
         )
         cursor.execute(migration.LAST_RESULTS)
     [said] = evaluations_of(asked)
-    assert (said.rule_version, said.occasion, said.answer) == ("2026-10.1", "carried", "reviews")
+    assert (said.rule_set_id, said.occasion, said.answer) == ("2026-11.1", "carried", "reviews")
     assert said.inputs == asked.facts
     assert [(one["track"], one["reason"]) for one in said.result["reviews"]] == [
         ("cost", "Why."),

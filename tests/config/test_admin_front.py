@@ -25,6 +25,7 @@ ROLES = {
         "Review queue",
         "Requests",
         "Grants",
+        "Rules",
         "Tracks",
         "Review scopes",
         "Working calendars",

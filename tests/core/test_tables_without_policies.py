@@ -15,7 +15,7 @@ NO_WALL = {
         "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
         "deployments_routefallback", "deployments_target", "deployments_targetaddress",
-        "catalog_workingcalendar", "catalog_track",
+        "catalog_workingcalendar", "catalog_track", "catalog_ruleset", "catalog_rule",
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "gateway_signingkey",
@@ -52,6 +52,8 @@ NO_WALL = {
 LEADS_BEHIND_THE_WALL = {
     # A service account: asked for as people are.
     ("accounts_user", "tenants_tenant"),
+    # The one tenant that a rule is about; whoever asks meets all rules, and staff alone see them.
+    ("catalog_rule", "tenants_tenant"),
     # The one tenant that an engine serves; staff alone see either.
     (
         "deployments_deployment",
