@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from accounts.views.inbox import Inbox, InboxOpen
 from accounts.views.language import language_choice
 from accounts.views.second_factor import (
     ConfirmSecondFactor,
@@ -25,6 +26,8 @@ urlpatterns = [
     path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),
     path("account/second-factor/off/", TurnOffSecondFactor.as_view(), name="second-factor-off"),
     path("account/password/", PasswordChange.as_view(), name="password-change"),
+    path("account/inbox/", Inbox.as_view(), name="inbox"),
+    path("account/inbox/<uuid:pk>/", InboxOpen.as_view(), name="inbox-open"),
     path("account/sessions/", SessionList.as_view(), name="session-list"),
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),

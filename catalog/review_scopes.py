@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
-from catalog.models import Review, ReviewScope, Track
+from catalog.models import AccessRequest, Review, ReviewScope, Track
+from core.scope import platform_scope
 
 DECIDE: Final = "catalog.decide_review"
 
@@ -54,6 +56,27 @@ def may_decide(user: User, review: Review) -> bool:
         return scopes.filter(track__code=review.track_id).exists() if known else scopes.exists()
     covering = _covers(review.tenant_id, review.access_request.model_id)
     return scopes.filter(covering, track__code=review.track_id).exists()
+
+
+def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:
+    """The people who may decide this review by their role and a scope, without the requester; not superusers.
+
+    Four eyes may keep more of them from it (`review_queue.waiting_for`). The scopes of all tenants are asked, whatever
+    the scope of this connection.
+    """
+    with platform_scope("who decides a review", is_routine=True):
+        covering = ReviewScope.objects.filter(_covers(review.tenant_id, access_request.model_id))
+        scopes = covering.filter(track__code=review.track_id).values_list("pk", flat=True)
+        here = {"object_pk__in": [str(pk) for pk in scopes], "permission__codename": "decide_review"}
+    groups = GroupObjectPermission.objects.filter(**here).values("group")
+    people = UserObjectPermission.objects.filter(**here).values("user")
+    reviewers = User.objects.filter(
+        is_active=True, is_staff=True, groups__permissions__codename="decide_review"
+    )
+    able = reviewers.filter(Q(pk__in=people) | Q(groups__in=groups)).exclude(
+        pk=access_request.requested_by_id
+    )
+    return able.order_by("pk").distinct()
 
 
 def _covers(tenant: Any, model: Any) -> Q:

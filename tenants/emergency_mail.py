@@ -26,14 +26,23 @@ class EmergencyAccessMail(Event):
     name = "emergency_access.opened"
     label = gettext_lazy("Emergency access opened")
 
+    channels = (OutboxMessage.Channel.MAIL, OutboxMessage.Channel.INBOX)
+
     def find(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, Any]:
-        found = {}
-        for message in messages:
-            accesses = EmergencyAccess.objects.across_tenants().filter(pk=message.subject_id)
-            owns = {"tenant__memberships__user": message.user_id, "tenant__memberships__role": Role.OWNER}
-            if access := accesses.filter(**owns).select_related("tenant", "opened_by").first():
-                found[message.pk] = access
-        return found
+        owner = messages[0].user_id
+        accesses = EmergencyAccess.objects.across_tenants().filter(
+            pk__in=[message.subject_id for message in messages],
+            tenant__memberships__user=owner,
+            tenant__memberships__role=Role.OWNER,
+        )
+        found = {access.pk: access for access in accesses.select_related("tenant", "opened_by")}
+        return {one.pk: found[one.subject_id] for one in messages if one.subject_id in found}
+
+    def title(self, message: OutboxMessage, subject: EmergencyAccess) -> str:
+        return _("Emergency access to %(tenant)s was opened") % {"tenant": quoted(subject.tenant)}
+
+    def path(self, message: OutboxMessage, subject: EmergencyAccess) -> str:
+        return reverse("emergency-access-list", args=[subject.tenant.slug])
 
     def mail(self, message: OutboxMessage, subject: EmergencyAccess) -> EmailMultiAlternatives:
         words = {
@@ -42,11 +51,10 @@ class EmergencyAccessMail(Event):
             "tenant": quoted(subject.tenant),
             "who": person_in_words(subject.opened_by),
             "reason": quoted(subject.reason, 500),
-            "url": f"{settings.CONSOLE_URL}{reverse('emergency-access-list', args=[subject.tenant.slug])}",
+            "url": f"{settings.CONSOLE_URL}{self.path(message, subject)}",
             "contact": settings.SUPPORT_CONTACT,
         }
-        title = _("Emergency access to %(tenant)s was opened") % {"tenant": words["tenant"]}
-        return compose("emergency_access", title, message.recipient, **words)
+        return compose("emergency_access", self.title(message, subject), message.recipient, **words)
 
     def settle(self, message: OutboxMessage) -> None:
         """Note on the access when the first owner got their mail, and why the last one without did not."""

@@ -1,5 +1,6 @@
 """Actions of people on their own account, and of operators on the accounts of others."""
 
+from accounts.actions.inbox import mark_all_read, mark_read
 from accounts.actions.outbox import send_message_again
 from accounts.actions.own_account import choose_language, choose_single_keys
 from accounts.actions.second_factor import (
@@ -29,6 +30,8 @@ __all__ = [
     "end_staff_role",
     "enrol_authenticator",
     "make_staff",
+    "mark_all_read",
+    "mark_read",
     "read_administrator_link",
     "renew_recovery_codes",
     "reset_second_factor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
@@ -15,6 +15,12 @@ from core.ids import uuid7
 from core.prefix import prefix_index
 
 
+class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
+    def in_inbox_of(self, user: User) -> Self:
+        """What a person finds in their inbox, newest first."""
+        return self.filter(user=user, channel=OutboxMessage.Channel.INBOX).order_by("-id")
+
+
 class OutboxMessage(models.Model):
     """One thing that one recipient is told by one channel.
 
@@ -24,6 +30,7 @@ class OutboxMessage(models.Model):
 
     class Channel(models.TextChoices):
         MAIL = "mail", _("E-mail")
+        INBOX = "inbox", _("Inbox")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
@@ -61,6 +68,10 @@ class OutboxMessage(models.Model):
     # What the last attempt ran into, in English.
     problem = models.CharField(_("problem"), max_length=200, blank=True)
     settled_at = models.DateTimeField(_("settled"), null=True)
+    # In the inbox: when its recipient opened it.
+    read_at = models.DateTimeField(_("read"), null=True)
+
+    objects = OutboxQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("message")
@@ -90,6 +101,12 @@ class OutboxMessage(models.Model):
                 fields=["settled_at"], name="outbox_message_settled", condition=Q(settled_at__isnull=False)
             ),
             Index(fields=["event", "-id"], name="outbox_message_by_event"),
+            Index(fields=["user", "-id"], name="outbox_message_inbox", condition=Q(channel="inbox")),
+            Index(
+                fields=["user"],
+                name="outbox_message_unread",
+                condition=Q(channel="inbox", read_at__isnull=True),
+            ),
             prefix_index("address", "outbox_message_address_prefix"),
         ]
 

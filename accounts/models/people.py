@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import models
+from django.db import DatabaseError, models
 from django.db.models import Index, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import StaffRole
 from core.addresses import AddressField, address_or_none, is_address, read_address
+from core.counting import count_of
 from core.ids import uuid7
 from core.names import NameField, one_line
 from core.prefix import prefix_index
@@ -67,6 +68,9 @@ class User(Noted, AbstractUser):
     # Whether keys without Ctrl or Cmd do something on pages (WCAG 2.1.4: they can be switched off).
     single_keys = models.BooleanField(_("single-key shortcuts"), default=True, db_default=True)
 
+    # Whether something in their inbox is unread. Pages of all others ask nothing about it.
+    has_unread = models.BooleanField(default=False, db_default=False, editable=False)
+
     # A service account belongs to its tenant; a person belongs to none.
     tenant_column = "service_of_id"
     person_column = "id"
@@ -100,6 +104,18 @@ class User(Noted, AbstractUser):
     def initials(self) -> str:
         words = (self.name or self.email.split("@")[0].replace(".", " ")).split()
         return "".join(word[0] for word in words[:2]).upper()
+
+    @cached_property
+    def unread(self) -> int | str:
+        """How many messages in the inbox are unread, up to 99; 0 on an error page if the database does not answer."""
+        if not self.has_unread:
+            return 0
+        from accounts.models.outbox import OutboxMessage
+
+        try:
+            return count_of(OutboxMessage.objects.in_inbox_of(self).filter(read_at=None))
+        except DatabaseError:
+            return 0
 
     @property
     def is_service_account(self) -> bool:

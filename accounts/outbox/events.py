@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
+from accounts.mail import compose
 from accounts.models import OutboxMessage, User
 
 
@@ -18,12 +20,15 @@ class Event:
     name: ClassVar[str]
     # What settings and lists call it.
     label: ClassVar[Any]
+    # How people are told. An address without an account has no inbox.
+    channels: ClassVar[Sequence[str]] = (OutboxMessage.Channel.MAIL,)
 
     def find(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, Any]:
         """The subjects that may be told, by the ids of their messages. All messages are for one recipient.
 
         A message without a subject here is told to nobody: the subject is gone or settled, or the recipient may no
-        longer see it. Runs in the scope of the message's tenant, or of the platform if it has none.
+        longer see it. Runs in the scope of the message's tenant, or of the platform for its
+        staff.
         """
         raise NotImplementedError
 
@@ -31,9 +36,24 @@ class Event:
         """Whose language the mail is written in; None: the language of the platform."""
         return message.user
 
+    def title(self, message: OutboxMessage, subject: Any) -> str:
+        """What happened, in one sentence: the line in the inbox and the subject of the mail."""
+        raise NotImplementedError
+
+    def path(self, message: OutboxMessage, subject: Any) -> str:
+        """The page that the message leads to. The link signs nobody in."""
+        raise NotImplementedError
+
+    def lines(self, message: OutboxMessage, subject: Any) -> Sequence[str]:
+        """What else the mail says, one paragraph each."""
+        return ()
+
     def mail(self, message: OutboxMessage, subject: Any) -> EmailMultiAlternatives:
         """The mail, in the current language."""
-        raise NotImplementedError
+        title = self.title(message, subject)
+        url = f"{settings.CONSOLE_URL}{self.path(message, subject)}"
+        lines = self.lines(message, subject)
+        return compose("notice", title, message.recipient, title=title, lines=lines, url=url)
 
     def settle(self, message: OutboxMessage) -> None:
         """Note on the subject what became of the message. Runs in the transaction that records it."""

@@ -146,7 +146,10 @@ def message_id(message: OutboxMessage) -> str:
 
 
 def _scope_of(message: OutboxMessage) -> Any:
-    if message.of_tenant_id is None:
+    """The scope of the recipient's own requests, but of this tenant alone."""
+    person = message.user
+    is_staff = person is not None and (person.is_superuser or bool(person.staff_roles))
+    if message.of_tenant_id is None or is_staff:
         return platform_scope(f"telling of {message.event}", is_routine=True)
     return tenant_scope(message.of_tenant_id, person=message.user_id or "")
 

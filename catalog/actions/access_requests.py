@@ -19,6 +19,7 @@ from accounts.models import User
 from catalog import rules
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, RuleEvaluation, Track
+from catalog.notices import tell_reviewers
 from catalog.prices import Estimate, monthly_cost
 from catalog.rule_table import NeededReview, evaluate
 from catalog.serving import mode_problem
@@ -126,7 +127,7 @@ def raise_access_request(
     tracks = Track.objects.select_related("calendar").in_bulk(
         [review.track for review in said.reviews], field_name="code"
     )
-    Review.objects.bulk_create(
+    reviews = Review.objects.bulk_create(
         Review(
             tenant=project.tenant,
             access_request=access_request,
@@ -150,6 +151,7 @@ def raise_access_request(
         tracks=[review.track for review in said.reviews],
         rule_version=table.version,
     )
+    tell_reviewers(reviews, access_request)
     return access_request
 
 

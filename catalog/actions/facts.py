@@ -15,6 +15,7 @@ from catalog import rules
 from catalog.actions.access_requests import facts_of
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation
 from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision, Track
+from catalog.notices import REQUEST_NEEDS_MORE, tell_requester, tell_reviewers
 from catalog.prices import lock_prices, monthly_cost
 from catalog.rule_table import NeededReview
 from core.stored_words import in_english, retold
@@ -110,7 +111,10 @@ def renew_facts(
         tracks_asked_again=[review.track_id for review in again],
         rule_version=table.version,
     )
-    return added + again
+    if opened := added + again:
+        tell_reviewers(opened, access_request)
+        tell_requester(REQUEST_NEEDS_MORE, access_request, occasion=f"{opened[0].pk} {opened[0].round}")
+    return opened
 
 
 def notice_of(reviews: list[Review]) -> str:

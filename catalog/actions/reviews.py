@@ -24,6 +24,7 @@ from catalog.actions.evaluations import table_in_force
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
+from catalog.notices import REQUEST_APPROVED, REQUEST_REJECTED, tell_requester
 from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
@@ -313,6 +314,7 @@ def _refuse(access_request: AccessRequest, *, by: User, reason: str) -> None:
     access_request.save(update_fields=["state", "decided_at"])
     cancel_open_reviews(access_request)
     audit.record("access_request.rejected", actor=by, subject=access_request, reason=reason)
+    tell_requester(REQUEST_REJECTED, access_request)
 
 
 def _return(access_request: AccessRequest, *, by: User, reason: str) -> None:
@@ -346,6 +348,7 @@ def _approve(access_request: AccessRequest, *, by: User) -> None:
         valid_from=access_request.decided_at,
         valid_until=valid_until,
     )
+    tell_requester(REQUEST_APPROVED, access_request)
     audit.record("grant.given", actor=by, subject=grant, model=model.name, valid_until=valid_until)
     if access_request.limits:
         values = {kind: Decimal(value) for kind, value in access_request.limits.items()}
