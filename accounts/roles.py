@@ -54,6 +54,7 @@ _SEE_REQUESTS = {
     "catalog.view_rule",
     "catalog.view_ruleset",
     "catalog.view_reviewscope",
+    "catalog.view_reviewdelegation",
     "catalog.view_workingcalendar",
     "tenants.view_tenant",
 }

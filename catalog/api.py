@@ -192,7 +192,11 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
     token_scope = TokenScope.REQUESTS
 
     def get_queryset(self) -> QuerySet[AccessRequest]:
-        decisions = ReviewDecision.objects.across_tenants().select_related("reviewer").order_by("at")
+        decisions = (
+            ReviewDecision.objects.across_tenants()
+            .select_related("reviewer", "delegation__giver")
+            .order_by("at")
+        )
         reviews = Review.objects.across_tenants().select_related("track").order_by("due_at", "pk")
         return (
             super()

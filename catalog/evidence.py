@@ -42,7 +42,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
         Review.objects.across_tenants()
         .filter(access_request=access_request)
         .select_related("track", "access_request")
-        .prefetch_related("decisions__reviewer")
+        .prefetch_related("decisions__reviewer", "decisions__delegation__giver")
         .order_by("due_at", "pk")
     )
     return Evidence(

@@ -38,7 +38,8 @@ STAFF = [
     StaffEntry("catalog.ruleset", _("Rules"), "list-numbers", REQUESTS, 7),
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
     StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),
-    StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 10),
+    StaffEntry("catalog.reviewdelegation", _("Delegations"), "users", REQUESTS, 10),
+    StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 11),
     StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),
     StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 1),
 ]  # fmt: skip

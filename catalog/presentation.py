@@ -165,7 +165,7 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
                 counts = {"note": note, "given": given, "needed": review.quorum}
                 note = _("%(given)s of %(needed)s approvals, %(note)s") % counts
         elif decision is not None:
-            note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": day(decision.at)}
+            note = _("%(who)s, %(date)s") % {"who": _decider(decision), "date": day(decision.at)}
         rows.append(
             ReviewRow(
                 label=review.track.label,
@@ -177,6 +177,13 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
             )
         )
     return rows
+
+
+def _decider(decision: ReviewDecision) -> str:
+    if decision.delegation is None:
+        return str(decision.reviewer)
+    names = {"who": decision.reviewer, "giver": decision.delegation.giver}
+    return _("%(who)s for %(giver)s") % names
 
 
 _ACTIONS = {

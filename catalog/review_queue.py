@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.models import User
+from catalog.delegated import barred_by_delegations
 from catalog.models import AccessRequest, RequestDelegate, Review, ReviewDecision
 from catalog.review_scopes import decided_by
 
@@ -24,5 +25,6 @@ def open_for_decision(reviews: QuerySet[Review]) -> QuerySet[Review]:
 def waiting_for(user: User, reviews: QuerySet[Review]) -> QuerySet[Review]:
     """The reviews that wait for this person: open, in their scopes, allowed by four eyes, not decided by them."""
     barred = RequestDelegate.unscoped.filter(person=user).values("access_request")
-    open_reviews = decided_by(user, open_for_decision(reviews)).exclude(has_decided(user))
-    return open_reviews.exclude(access_request__requested_by=user).exclude(access_request__in=barred)
+    open_reviews = decided_by(user, open_for_decision(reviews), still=True)
+    allowed = open_reviews.exclude(access_request__requested_by=user).exclude(access_request__in=barred)
+    return allowed.exclude(has_decided(user)).exclude(barred_by_delegations(user))

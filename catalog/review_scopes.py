@@ -1,28 +1,33 @@
 """Who decides which reviews: one question for pages, the queue, the API, the admin and, in SQL, the database.
 
 A person decides a review if they hold the permission `catalog.decide_review` by a staff role, and the same permission
-on a scope that covers the review (django-guardian), alone or as a member of a group. A superuser decides all. The
-function `catalog_may_decide` of catalog/migrations/0007_tracks.py asks the same; tests/catalog/test_review_scopes.py
-compares the two.
+on a scope that covers the review (django-guardian), alone or as a member of a group: their own right. Or in the place
+of one other reviewer, whose own scope covers it, while a delegation is in force. A superuser decides all.
+
+The function `catalog_may_decide` of catalog/migrations/0018_delegations.py asks the same, and
+tests/catalog/test_review_scopes.py compares the two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
+from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, UUIDField
+from django.db.models.functions import Cast
 from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
-from catalog.models import AccessRequest, Review, ReviewScope, Track
+from catalog.models import AccessRequest, Review, ReviewDecision, ReviewDelegation, ReviewScope, Track
 from core.scope import platform_scope
 
 DECIDE: Final = "catalog.decide_review"
 
 
 def scopes_of(user: User) -> QuerySet[ReviewScope]:
-    """The scopes in which `user` decides. None for people who are no reviewers by their role; all for superusers."""
+    """The own scopes of `user`. None for people who are no reviewers by their role; all for superusers."""
     if user.is_service_account or not user.has_perm(DECIDE):
         return ReviewScope.objects.none()
     scopes: QuerySet[ReviewScope] = get_objects_for_user(
@@ -31,35 +36,106 @@ def scopes_of(user: User) -> QuerySet[ReviewScope]:
     return scopes
 
 
+def delegations_to(user: User) -> QuerySet[ReviewDelegation]:
+    """The delegations by which `user` may decide now, the oldest first: those in force, of people who still review."""
+    received = ReviewDelegation.objects.in_force().filter(receiver=user, giver__in=_reviewers())
+    return received.select_related("giver").order_by("created_at", "pk")
+
+
 def tracks_decided_by(user: User) -> QuerySet[Track]:
     """The tracks that `user` decides, be it for one model of one tenant."""
     if user.is_active and user.is_superuser:
         return Track.objects.all()
-    return Track.objects.filter(code__in=scopes_of(user).values("track_id"))
+    own = Q(code__in=scopes_of(user).values("track_id"))
+    if not _is_reviewer(user):
+        return Track.objects.filter(own)
+    return Track.objects.filter(own | Q(code__in=delegations_to(user).values("track_id")))
 
 
-def decided_by(user: User, reviews: QuerySet[Review]) -> QuerySet[Review]:
-    """Those of `reviews` that a scope of `user` covers, whatever their state and four eyes."""
+def decided_by(user: User, reviews: QuerySet[Review], *, still: bool = False) -> QuerySet[Review]:
+    """Those of `reviews` that a right of `user` covers, whatever their state and four eyes.
+
+    With `still`, only by rights that have not decided in the present round: a reviewer and who decides in their place
+    count as one person.
+    """
     if user.is_active and user.is_superuser:
-        return reviews
-    covering = scopes_of(user).filter(_covers(OuterRef("tenant"), OuterRef("access_request__model")))
-    return reviews.filter(Exists(covering.filter(track=OuterRef("track"))))
+        return reviews.exclude(by_right_of(user.pk)) if still else reviews
+    covered = Q(pk=None)
+    for holder, scopes, of_track in _rights_of(user):
+        right = of_track & _covered_by(scopes)
+        covered |= right & ~Q(by_right_of(holder)) if still else right
+    return reviews.filter(covered)
+
+
+def by_right_of(person: UUID) -> Exists:
+    """Whether the right of a person has decided a review in its present round: they, or who acts in their place."""
+    decisions = ReviewDecision.unscoped.filter(review=OuterRef("pk"), round=OuterRef("round"))
+    decisions = decisions.exclude(verdict=ReviewDecision.Verdict.RETURN)
+    own = Q(reviewer=person, delegation=None)
+    return Exists(decisions.filter(own | Q(delegation__giver=person)))
 
 
 def may_decide(user: User, review: Review) -> bool:
-    """Whether a scope of `user` covers this review; for one that is not stored, whether one is of its track at all."""
-    if user.is_active and user.is_superuser:
-        return True
-    scopes = scopes_of(user)
-    if review.tenant_id is None:
-        known = Track.objects.filter(code=review.track_id).exists()
-        return scopes.filter(track__code=review.track_id).exists() if known else scopes.exists()
-    covering = _covers(review.tenant_id, review.access_request.model_id)
-    return scopes.filter(covering, track__code=review.track_id).exists()
+    """Whether a right of `user` covers this review; for one that is not stored, whether one is of its track at all."""
+    if review.tenant_id is not None:
+        return decided_by(user, Review.objects.across_tenants()).filter(pk=review.pk).exists()
+    tracks = tracks_decided_by(user)
+    is_known = Track.objects.filter(code=review.track_id).exists()
+    return (tracks.filter(code=review.track_id) if is_known else tracks).exists()
+
+
+def delegation_for(user: User, review: Review) -> ReviewDelegation | None:
+    """The delegation on which `user` would decide the review; None for their own right, or without any.
+
+    The database notes the same on the decision, unless another decision of the round is by that right.
+    """
+    this = Review.objects.across_tenants().filter(pk=review.pk)
+    if user.is_superuser or this.filter(_covered_by(scopes_of(user))).exists():
+        return None
+    for delegation in delegations_to(user).filter(track__code=review.track_id):
+        if this.filter(_covered_by(_held_by(delegation.giver_id))).exists():
+            return delegation
+    return None
+
+
+def _rights_of(user: User) -> Iterator[tuple[UUID, QuerySet[ReviewScope], Q]]:
+    """Whose each right of a reviewer is, its scopes, and the condition on reviews where it holds."""
+    yield user.pk, scopes_of(user), Q()
+    if _is_reviewer(user):
+        for delegation in delegations_to(user):
+            yield delegation.giver_id, _held_by(delegation.giver_id), Q(track=delegation.track_id)
+
+
+def _is_reviewer(user: User) -> bool:
+    return not user.is_service_account and user.has_perm(DECIDE)
+
+
+def _reviewers() -> QuerySet[User]:
+    """The people with the permission to decide reviews by a staff role, or their own. As `catalog_reviews_by_role`."""
+    permission = {"codename": "decide_review", "content_type__app_label": "catalog"}
+    by_role = {f"groups__permissions__{name}": value for name, value in permission.items()}
+    in_person = {f"user_permissions__{name}": value for name, value in permission.items()}
+    people = User.objects.filter(is_active=True, service_of=None)
+    return people.filter(Q(is_staff=True, **by_role) | Q(**in_person))
+
+
+def _held_by(person: UUID) -> QuerySet[ReviewScope]:
+    """The scopes on which a person has the right, alone or by a group, whatever their role."""
+    decide = {"permission__codename": "decide_review", "permission__content_type__app_label": "catalog"}
+    scope = Cast("object_pk", UUIDField())
+    alone = UserObjectPermission.objects.filter(user=person, **decide).values(scope=scope)
+    by_group = GroupObjectPermission.objects.filter(group__user=person, **decide).values(scope=scope)
+    return ReviewScope.objects.filter(Q(pk__in=alone) | Q(pk__in=by_group))
+
+
+def _covered_by(scopes: QuerySet[ReviewScope]) -> Q:
+    """The reviews that these scopes cover."""
+    covering = scopes.filter(_covers(OuterRef("tenant"), OuterRef("access_request__model")))
+    return Q(Exists(covering.filter(track=OuterRef("track"))))
 
 
 def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:
-    """The people who may decide this review by their role and a scope, without the requester; not superusers.
+    """The people who may decide this review, themselves or in somebody's place, without the requester; not superusers.
 
     Four eyes may keep more of them from it (`review_queue.waiting_for`). The scopes of all tenants are asked, whatever
     the scope of this connection.
@@ -73,10 +149,10 @@ def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]
     reviewers = User.objects.filter(
         is_active=True, is_staff=True, groups__permissions__codename="decide_review"
     )
-    able = reviewers.filter(Q(pk__in=people) | Q(groups__in=groups)).exclude(
-        pk=access_request.requested_by_id
-    )
-    return able.order_by("pk").distinct()
+    own = reviewers.filter(Q(pk__in=people) | Q(groups__in=groups))
+    received = ReviewDelegation.objects.in_force().filter(track=review.track, giver__in=own.values("pk"))
+    able = reviewers.filter(Q(pk__in=own.values("pk")) | Q(pk__in=received.values("receiver")))
+    return able.exclude(pk=access_request.requested_by_id).order_by("pk").distinct()
 
 
 def _covers(tenant: Any, model: Any) -> Q:

@@ -207,10 +207,16 @@ def field_of(fact: ModelFact) -> serializers.Field[Any, Any, Any, Any]:
 
 class DecisionSerializer(StrictModelSerializer[ReviewDecision]):
     reviewer = serializers.CharField(source="reviewer.email", read_only=True)
+    in_place_of = serializers.CharField(
+        source="delegation.giver.email",
+        read_only=True,
+        default=None,
+        help_text="Who had delegated this decision to the reviewer; null: nobody.",
+    )
 
     class Meta:
         model = ReviewDecision
-        fields = ["reviewer", "verdict", "comment", "at", "round", "facts"]
+        fields = ["reviewer", "in_place_of", "verdict", "comment", "at", "round", "facts"]
 
 
 class ReviewSerializer(StrictModelSerializer[Review]):

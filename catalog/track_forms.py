@@ -22,7 +22,7 @@ from accounts.admin.dialogs import DialogForm
 from accounts.permissions import signed_in
 from accounts.roles import REVIEWERS, StaffRole
 from catalog.models import Track, WorkingCalendar
-from catalog.models.tracks import MOST_DUE_HOURS, MOST_QUORUM
+from catalog.models.tracks import MOST_DELEGATION_DAYS, MOST_DUE_HOURS, MOST_QUORUM
 from core.choices import PickField, offer
 from tenants.models import Tenant
 
@@ -54,6 +54,13 @@ class TrackForm(DialogForm):
         label=gettext_lazy("Working calendar"),
         empty_label=None,
         widget=UnfoldAdminSelectWidget,
+    )
+    longest_delegation_days = forms.IntegerField(
+        label=gettext_lazy("Longest delegation in days"),
+        min_value=0,
+        max_value=MOST_DELEGATION_DAYS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=gettext_lazy("For how long a colleague may decide in a reviewer's place. 0: not at all."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -43,6 +43,7 @@ from catalog.models import (
     RequestDelegate,
     Review,
     ReviewDecision,
+    ReviewDelegation,
     ReviewScope,
     Rule,
     RuleSet,
@@ -244,6 +245,13 @@ ROWS = {
     "catalog.workingcalendar": lambda lab: WorkingCalendar.objects.get(),
     "catalog.reviewscope": lambda lab: ReviewScope.objects.create(
         track_id="security", tenant=lab.tenant, model=lab.row("catalog.catalogmodel")
+    ),
+    "catalog.reviewdelegation": lambda lab: ReviewDelegation.objects.create(
+        track_id="security",
+        giver=staff("security-reviewer"),
+        receiver=staff("security-reviewer"),
+        begins_at=now(),
+        ends_at=now() + timedelta(days=1),
     ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(

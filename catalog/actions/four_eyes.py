@@ -5,11 +5,14 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from catalog.models import AccessRequest, RequestDelegate
+from catalog.delegated import barred_by_delegations
+from catalog.models import AccessRequest, RequestDelegate, Review
+from catalog.review_queue import has_decided
+from catalog.review_scopes import decided_by
 
 
-def why_not_decide(user: User, access_request: AccessRequest) -> str:
-    """Why `user` may not decide this request, in words; empty if four eyes allow it.
+def why_not_decide(user: User, access_request: AccessRequest, review: Review) -> str:
+    """Why `user` may not decide this review of the request, in words; empty if four eyes allow it.
 
     Roles show who can act for the requester now. The database's own rows (`RequestDelegate`) show who could when the
     request was made and while it was open. A trigger checks the same for every decision.
@@ -32,6 +35,17 @@ def why_not_decide(user: User, access_request: AccessRequest) -> str:
     for capacity, words in _WAS.items():
         if capacity in capacities:
             return words()
+    this = Review.objects.across_tenants().filter(pk=review.pk)
+    if this.filter(barred_by_delegations(user)).exists():
+        return _(
+            "You delegated reviews to the person who asked or could act for them, or they to you; someone else must "
+            "decide it."
+        )
+    mine = decided_by(user, this.exclude(has_decided(user)))
+    if mine.exists() and not decided_by(user, this, still=True).exists():
+        return _(
+            "The reviewer in whose place you decide, or who decides in yours, has decided it; someone else must, too."
+        )
     return ""
 
 

@@ -45,7 +45,7 @@ def _require_scope_and_second_person(by: User, review: Review) -> None:
         raise PermissionDenied(
             _("Other people decide these reviews: none of your review scopes covers this one.")
         )
-    if reason := why_not_decide(by, review.access_request):
+    if reason := why_not_decide(by, review.access_request, review):
         raise PermissionDenied(reason)
     if settings.APPROVALS_NEED_SECOND_FACTOR:
         require_second_factor(by, _("decide reviews"))
@@ -205,6 +205,13 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
         # The reviewer lost the staff role or the scope in the meantime.
         if constraint == "review_decision_by_reviewers":
             raise PermissionDenied(_("You may no longer decide these reviews.")) from error
+        if constraint == "review_decision_once_per_right":
+            raise Conflict(
+                _(
+                    "The reviewer in whose place you decide, or who decides in yours, has decided it just now."
+                ),
+                code="already_decided",
+            ) from error
         # The trigger also sees changes made after the check above.
         if constraint == "review_decision_four_eyes":
             raise PermissionDenied(

@@ -26,12 +26,19 @@ MANAGE: Final = "catalog.manage_track"
 @action(Track, permission=MANAGE)
 @transaction.atomic
 def change_track(
-    pk: UUID | str, *, name: str, quorum: int, due_hours: int, calendar: WorkingCalendar, by: User
+    pk: UUID | str,
+    *,
+    name: str,
+    quorum: int,
+    due_hours: int,
+    calendar: WorkingCalendar,
+    longest_delegation_days: int,
+    by: User,
 ) -> Track:
-    """Change the name, the quorum, the due time or the calendar of a track. Safe to repeat.
+    """Change what is editable of a track. Safe to repeat.
 
     Reviews that are open keep their quorum and due time until they are asked again; a quorum never becomes smaller for
-    them.
+    them. Delegations that were given stay as they are.
 
     Args:
         pk: id of the track.
@@ -39,6 +46,7 @@ def change_track(
         quorum: how many people must approve.
         due_hours: working hours until a review is due.
         calendar: whose working hours count.
+        longest_delegation_days: for how long reviewers may delegate at most; 0: not at all.
         by: an operator.
 
     Raises:
@@ -49,7 +57,8 @@ def change_track(
     track = Track.objects.select_for_update().get(pk=pk)
     change_track.require(by, track)
     before = {name: _recorded(getattr(track, name)) for name in Track.EDITABLE}
-    assign(track, {"name": name, "quorum": quorum, "due_hours": due_hours, "calendar": calendar})
+    values = {"name": name, "quorum": quorum, "due_hours": due_hours, "calendar": calendar}
+    assign(track, values | {"longest_delegation_days": longest_delegation_days})
     track.full_clean()
     _require_due_time(track, "due_hours")
     changes = audit.difference(

@@ -1,5 +1,6 @@
 """Staff pages of the catalog."""
 
+from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
 from catalog.admin.reviews import AccessRequestAdmin, GrantAdmin, ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
@@ -11,6 +12,7 @@ __all__ = [
     "CatalogModelAdmin",
     "GrantAdmin",
     "ReviewAdmin",
+    "ReviewDelegationAdmin",
     "ReviewScopeAdmin",
     "RuleAdmin",
     "RuleSetAdmin",

@@ -38,7 +38,7 @@ from catalog.models import (
 )
 from catalog.presentation import limit_facts
 from catalog.review_queue import has_decided, open_for_decision, waiting_for
-from catalog.review_scopes import may_decide, tracks_decided_by
+from catalog.review_scopes import delegation_for, may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
@@ -241,8 +241,9 @@ class ReviewAdmin(ReadOnlyAdmin):
             "review": review,
             "access_request": access_request,
             "form": form,
-            "why_not": why_not_decide(signed_in(request), access_request),
+            "why_not": why_not_decide(signed_in(request), access_request, review),
             "may_decide": may_decide(signed_in(request), review),
+            "delegation": delegation_for(signed_in(request), review),
             "has_decided": Review.objects.visible_to(request.user)
             .filter(has_decided(signed_in(request)), pk=review.pk)
             .exists(),

@@ -1,6 +1,7 @@
 """WHAT may be used: models and their offers, access requests, reviews, grants."""
 
 from catalog.models.comments import RequestComment
+from catalog.models.delegations import ReviewDelegation
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.models.requests import (
     AccessRequest,
@@ -25,6 +26,7 @@ __all__ = [
     "RequestDelegate",
     "Review",
     "ReviewDecision",
+    "ReviewDelegation",
     "ReviewScope",
     "Rule",
     "RuleEvaluation",

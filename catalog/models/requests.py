@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import REVIEWERS
+from catalog.models.delegations import ReviewDelegation
 from catalog.models.offered import CatalogModel
 from catalog.models.rules import RuleSet
 from catalog.models.tracks import FIRST_NAMES, Track
@@ -255,6 +256,10 @@ class ReviewDecision(TenantOwned):
     comment = models.TextField(max_length=2000, blank=True)
     # The round of the review at the time of the decision.
     round = models.PositiveSmallIntegerField(default=1, db_default=1)
+    # Set by a trigger where no scope of the reviewer covers the review, but one of this delegation's giver does.
+    delegation = models.ForeignKey(
+        ReviewDelegation, models.PROTECT, null=True, editable=False, related_name="decisions"
+    )
     # The facts on which the decision is based.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
     at = models.DateTimeField(default=now, editable=False)

@@ -20,6 +20,7 @@ from core.stored_labels import StoredLabel, of_choices
 from tenants.models import Tenant
 
 MOST_QUORUM: Final = 9
+MOST_DELEGATION_DAYS: Final = 180
 # Working hours: about half a year.
 MOST_DUE_HOURS: Final = 1000
 TRACK_CODE = RegexValidator(
@@ -95,7 +96,13 @@ class Track(models.Model):
     The rules (catalog/rules.py) say which requests need the track, by its code; scopes say who decides it.
     """
 
-    EDITABLE: ClassVar[tuple[str, ...]] = ("name", "quorum", "due_hours", "calendar")
+    EDITABLE: ClassVar[tuple[str, ...]] = (
+        "name",
+        "quorum",
+        "due_hours",
+        "calendar",
+        "longest_delegation_days",
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # What rules, the API and audit entries call it. It stays.
@@ -114,6 +121,13 @@ class Track(models.Model):
     calendar = models.ForeignKey(
         WorkingCalendar, models.PROTECT, verbose_name=_("working calendar"), related_name="tracks"
     )
+    # 0: reviewers of the track do not delegate.
+    longest_delegation_days = models.PositiveSmallIntegerField(
+        _("longest delegation in days"),
+        default=30,
+        db_default=30,
+        validators=[MaxValueValidator(MOST_DELEGATION_DAYS)],
+    )
 
     class Meta:
         verbose_name = _("track")
@@ -124,6 +138,10 @@ class Track(models.Model):
             one_line("name", of="track"),
             CheckConstraint(name="track_wants_people", condition=Q(quorum__range=(1, MOST_QUORUM))),
             CheckConstraint(name="track_is_due", condition=Q(due_hours__range=(1, MOST_DUE_HOURS))),
+            CheckConstraint(
+                name="track_delegation_ends",
+                condition=Q(longest_delegation_days__lte=MOST_DELEGATION_DAYS),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -236,7 +236,10 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
     context_object_name = "access_request"
 
     def get_queryset(self) -> AccessRequestQuerySet[AccessRequest]:
-        requests = super().get_queryset().with_names().prefetch_related("reviews__decisions__reviewer")
+        requests = super().get_queryset().with_names()
+        requests = requests.prefetch_related(
+            "reviews__decisions__reviewer", "reviews__decisions__delegation__giver"
+        )
         return requests.select_related("grant__key__project", "grant__key__tenant")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

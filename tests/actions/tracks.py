@@ -1,8 +1,11 @@
-"""What people do with tracks of reviews, review scopes and working calendars, for the role matrix."""
+"""What people do with tracks of reviews, their scopes, delegations and working calendars, for the role matrix."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 
-from catalog.models import ReviewScope, Track, WorkingCalendar
+from django.utils.timezone import now
+
+from catalog.models import ReviewDelegation, ReviewScope, Track, WorkingCalendar
 from tests.factories import staff
 from tests.role_matrix import Action, EntryPoint
 
@@ -33,14 +36,73 @@ def scope_and_reviewer(world, actor):
     return SimpleNamespace(pk=scope(world, actor).pk, person=staff("security-reviewer"))
 
 
+def delegation_to_give(world, actor):
+    """A track that the actor reviews, if any, and a colleague."""
+    roles = [role.removesuffix("-reviewer") for role in actor.staff_roles if role.endswith("-reviewer")]
+    return SimpleNamespace(
+        pk=None,
+        track=Track.objects.get(code=[*roles, "security"][0]).pk,
+        person=staff("security-reviewer"),
+        last_day=(now() + timedelta(days=3)).date(),
+    )
+
+
+def delegation_by(giver_of):
+    def make(world, actor):
+        begins = now()
+        return ReviewDelegation.objects.create(
+            track_id="security",
+            giver=giver_of(actor),
+            receiver=staff("security-reviewer"),
+            begins_at=begins,
+            ends_at=begins + timedelta(days=1),
+        )
+
+    return make
+
+
 TRACK_ACTIONS = [
+    Action(
+        "delegate reviews",
+        "catalog.actions.delegations.delegate_reviews",
+        subject=delegation_to_give,
+        admin=EntryPoint(
+            "POST /admin/catalog/reviewdelegation/delegate/",
+            SENT
+            | {
+                "track": "{it.track}",
+                "email": "{it.person.email}",
+                "first_day": "",
+                "last_day": "{it.last_day}",
+            },
+        ),
+    ),
+    Action(
+        "end a delegation of one's own",
+        "catalog.actions.delegations.end_delegation",
+        subject=delegation_by(lambda actor: actor),
+        admin=EntryPoint("POST /admin/catalog/reviewdelegation/{it.pk}/finish/", SENT),
+    ),
+    Action(
+        "end a delegation of others",
+        "catalog.actions.delegations.end_delegation",
+        subject=delegation_by(lambda actor: staff("security-reviewer")),
+        admin=EntryPoint("POST /admin/catalog/reviewdelegation/{it.pk}/finish/", SENT),
+    ),
     Action(
         "change a track",
         "catalog.actions.tracks.change_track",
         subject=track,
         admin=EntryPoint(
             "POST /admin/catalog/track/{it.pk}/change-track/",
-            SENT | {"name": "Security", "quorum": "2", "due_hours": "4", "calendar": "{it.calendar.pk}"},
+            SENT
+            | {
+                "name": "Security",
+                "quorum": "2",
+                "due_hours": "4",
+                "calendar": "{it.calendar.pk}",
+                "longest_delegation_days": "14",
+            },
         ),
     ),
     Action(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
+from django.utils.timezone import now
 from guardian.shortcuts import assign_perm, remove_perm
 
 from accounts.models import User
 from catalog.actions import decide_review
-from catalog.models import Review, ReviewDecision, ReviewScope, Track
+from catalog.models import Review, ReviewDecision, ReviewDelegation, ReviewScope, Track
 from catalog.presentation import review_rows
 from catalog.review_queue import waiting_for
-from catalog.review_scopes import DECIDE, decided_by, may_decide
+from catalog.review_scopes import DECIDE, decided_by, may_decide, tracks_decided_by
 from tests.factories import CatalogModelFactory, TenantFactory, UserFactory, staff
 
 pytestmark = pytest.mark.django_db
@@ -203,3 +205,38 @@ def test_python_and_the_database_give_the_same_answer(who, nobody_by_role, ask, 
         remove_perm(DECIDE, person, scope)
     varies = ("reviewer" in who and "inactive" not in who and "former" not in who) or "alone" in who
     assert answers == ({True, False} if varies else {who == "superuser"})
+
+
+@pytest.mark.as_owner
+@pytest.mark.parametrize("giver", PEOPLE)
+def test_python_and_the_database_agree_on_every_delegation(giver, nobody_by_role, ask, review_of, lab):
+    review = review_of(ask())
+    gives = PEOPLE[giver]()
+    answers = {}
+    for who, days, (track, tenant) in itertools.product(
+        PEOPLE, (-3, 0, 3), (("security", None), ("security", TenantFactory()), ("cost", None))
+    ):
+        receives = PEOPLE[who]()
+        begins = now() + timedelta(days=days)
+        scope = scope_of(gives, track, tenant)
+        ReviewDelegation.objects.create(
+            track_id=track,
+            giver=gives,
+            receiver=receives,
+            begins_at=begins,
+            ends_at=begins + timedelta(days=1),
+        )
+        in_sql = may_decide_in_sql(receives, review)
+        assert may_decide(fresh(receives), review) is in_sql, (who, days, track)
+        is_mine = tracks_decided_by(fresh(receives)).filter(code=track).exists()
+        assert in_sql <= is_mine, (who, days, track)
+        answers[who, days, track, tenant] = in_sql
+        remove_perm(DECIDE, gives, scope)
+    yes = {key[0] for key, answer in answers.items() if answer}
+    receivers = {"reviewer", "reviewer of another track", "with the permission alone"}
+    assert yes == {"superuser"} | (receivers if giver in receivers else set())
+    assert all(
+        key[1:] == (0, "security", None)
+        for key, answer in answers.items()
+        if answer and key[0] != "superuser"
+    )

@@ -28,6 +28,7 @@ ROLES = {
         "Rules",
         "Tracks",
         "Review scopes",
+        "Delegations",
         "Working calendars",
         "Models",
         "Tenants",
