@@ -13,6 +13,7 @@ from catalog import capabilities
 from catalog.actions.access_requests import region_problem
 from catalog.mix import Mix
 from catalog.models import CatalogModel
+from core.joined import listed
 from core.templatetags.qm import context_size
 from tenants.models import DataClass, Tenant
 
@@ -24,20 +25,26 @@ LARGER: Final = 2
 _LOOKED_AT: Final = 20
 
 
+# Without one of these a model does not do the same work. What else it lacks, is said.
+NEEDED: Final = ("function_calling", "vision", "reasoning")
+
+
 @dataclass(frozen=True)
 class Neighbor:
-    """Another model, and why it is offered."""
+    """Another model, why it is offered, and what it lacks in words; empty if nothing is known."""
 
     model: CatalogModel
     reason: str
+    lacks: str
 
 
 def neighbors_of(model: CatalogModel, tenant: Tenant, mix: Mix) -> list[Neighbor]:
-    """At most two models that do what `model` does: one costs less, one has a larger context. At most three queries.
+    """At most two models for the work of `model`: one costs less, one has a larger context. At most three queries.
 
-    Both are of its kind, take data of its class and have its known capabilities; the cheaper has its context. Those
-    of the same maker come first. Of several, the dearest of the cheaper ones is taken, as it is likely nearest, and the
-    cheapest of those with a larger context. Models without a price, or that cost nothing, are not compared.
+    Both are of its kind, take data of its class and have those of its capabilities that are NEEDED; the cheaper one has
+    its context. Models of the same maker come first, then those that lack little else. Of several, the dearest of the
+    cheaper ones is taken, as it is likely nearest, and the cheapest of those with a larger context. Models without a
+    price, or that cost nothing, are not compared.
 
     Args:
         model: the model.
@@ -51,21 +58,21 @@ def neighbors_of(model: CatalogModel, tenant: Tenant, mix: Mix) -> list[Neighbor
     cheaper = alike.filter(cost__lte=cost * CHEAPER).order_by("is_foreign", "-cost", "name")
     if model.context_tokens is not None:
         cheaper = cheaper.filter(context_tokens__gte=model.context_tokens)
-    if saving := _allowed(cheaper, tenant):
+    if saving := _best(cheaper, model, tenant):
         percent = (100 * (1 - saving.cost / cost)).quantize(Decimal(1), ROUND_HALF_EVEN)
-        words = _("%(percent)s%% cheaper for your mix of tokens, and does as much")
-        found.append(Neighbor(saving, words % {"percent": percent}))
+        words = _("%(percent)s%% cheaper for your mix of tokens") % {"percent": percent}
+        found.append(Neighbor(saving, words, _lacks(saving, model)))
     if model.context_tokens is not None:
         larger = alike.filter(context_tokens__gte=LARGER * model.context_tokens)
         larger = larger.exclude(pk__in=[one.model.pk for one in found]).order_by("is_foreign", "cost", "name")
-        if roomy := _allowed(larger, tenant):
-            found.append(Neighbor(roomy, _larger(roomy, cost)))
+        if roomy := _best(larger, model, tenant):
+            found.append(Neighbor(roomy, _larger(roomy, cost), _lacks(roomy, model)))
     return found
 
 
 def _alike(model: CatalogModel, mix: Mix) -> Any:
     """Other models of its kind, with what they `cost` and whether another maker's (`is_foreign`)."""
-    needed = {flag: True for flag in capabilities.WORDS if model.capabilities.get(flag)}
+    needed = {flag: True for flag in NEEDED if model.capabilities.get(flag)}
     classes = [one for one in DataClass if one.rank >= DataClass(model.highest_data_class).rank]
     return (
         CatalogModel.objects.published()
@@ -76,9 +83,19 @@ def _alike(model: CatalogModel, mix: Mix) -> Any:
     )
 
 
-def _allowed(models: Any, tenant: Tenant) -> Any:
-    """The first that the tenant's regions allow, with its `cost`; None if there is none."""
-    return next((one for one in models[:_LOOKED_AT] if not region_problem(tenant, one)), None)
+def _best(models: Any, model: CatalogModel, tenant: Tenant) -> Any:
+    """Of the first that the tenant's regions allow, the one that lacks least, with its `cost`; None: there is none."""
+    allowed = [one for one in models[:_LOOKED_AT] if not region_problem(tenant, one)]
+    return min(allowed, key=lambda one: (one.is_foreign, len(_missing(one, model))), default=None)
+
+
+def _missing(one: CatalogModel, model: CatalogModel) -> dict[str, bool]:
+    return {flag: True for flag, has in model.capabilities.items() if has and not one.capabilities.get(flag)}
+
+
+def _lacks(one: CatalogModel, model: CatalogModel) -> str:
+    words = capabilities.words(_missing(one, model))
+    return _("Without: %(capabilities)s") % {"capabilities": listed(words)} if words else ""
 
 
 def _larger(model: Any, cost: Decimal) -> str:

@@ -37,7 +37,7 @@ def test_a_cheaper_and_a_roomier_model_are_offered_with_the_reason(here):
     make("cheap", 4)
     make("roomy", 15, context_tokens=400_000)
     assert reasons(here(own)) == {
-        "cheap": "60% cheaper for your mix of tokens, and does as much",
+        "cheap": "60% cheaper for your mix of tokens",
         "roomy": "Context of 400K tokens for 1.5 times the price",
     }
 
@@ -74,6 +74,16 @@ def test_the_nearest_model_of_the_same_maker_is_offered(here):
     for name, price, maker in (("dear", 90, "Zed"), ("fair", 30, "Zed"), ("others", 20, "Other")):
         make(name, price, maker=maker, context_tokens=200_000)
     assert list(reasons(here(own))) == ["near", "fair"]
+
+
+def test_a_model_that_lacks_least_comes_first_and_the_page_says_what_it_lacks(here):
+    own = make(
+        "own", 10, capabilities={"vision": True, "audio_input": True, "pdf_input": True, "web_search": False}
+    )
+    make("bare", 8)
+    make("fuller", 5, capabilities={"vision": True, "pdf_input": True})
+    (offered,) = here(own).neighbors
+    assert (offered.model.name, offered.lacks) == ("fuller", "Without: Audio input")
 
 
 def test_the_mix_decides_what_is_cheaper(lab):
