@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -181,6 +184,23 @@ class DecisionForm(ShowsErrorsOfHiddenFields, forms.Form):
         },
     )
     comment = forms.CharField(label=_("Comment"), max_length=2000, required=False, widget=forms.Textarea)
+
+
+class DecideManyForm(forms.Form):
+    """One verdict and one comment for the chosen reviews; each is sent with the facts that the page showed of it."""
+
+    verdict = forms.ChoiceField(label=_("Decision"), choices=ReviewDecision.Verdict.choices)
+    comment = forms.CharField(label=_("Comment"), max_length=2000, required=False, widget=forms.Textarea)
+
+    def read_chosen(self, names: list[str], sent: Mapping[str, Any]) -> list[tuple[UUID, Any]]:
+        """The chosen reviews with their facts. Leaves out what is no id, or says nothing of the facts."""
+        chosen = []
+        for name in names:
+            try:
+                chosen.append((UUID(name), json.loads(sent.get(f"seen-{name}", ""))))
+            except ValueError:
+                continue
+        return chosen
 
 
 class CommentForm(forms.Form):

@@ -62,7 +62,7 @@ def decided_by(user: User, reviews: QuerySet[Review], *, still: bool = False) ->
         return reviews.exclude(by_right_of(user.pk)) if still else reviews
     covered = Q(pk=None)
     for holder, scopes, of_track in _rights_of(user):
-        right = of_track & _covered_by(scopes)
+        right = of_track & covered_by(scopes)
         covered |= right & ~Q(by_right_of(holder)) if still else right
     return reviews.filter(covered)
 
@@ -90,10 +90,10 @@ def delegation_for(user: User, review: Review) -> ReviewDelegation | None:
     The database notes the same on the decision, unless another decision of the round is by that right.
     """
     this = Review.objects.across_tenants().filter(pk=review.pk)
-    if user.is_superuser or this.filter(_covered_by(scopes_of(user))).exists():
+    if user.is_superuser or this.filter(covered_by(scopes_of(user))).exists():
         return None
     for delegation in delegations_to(user).filter(track__code=review.track_id):
-        if this.filter(_covered_by(_held_by(delegation.giver_id))).exists():
+        if this.filter(covered_by(_held_by(delegation.giver_id))).exists():
             return delegation
     return None
 
@@ -128,7 +128,7 @@ def _held_by(person: UUID) -> QuerySet[ReviewScope]:
     return ReviewScope.objects.filter(Q(pk__in=alone) | Q(pk__in=by_group))
 
 
-def _covered_by(scopes: QuerySet[ReviewScope]) -> Q:
+def covered_by(scopes: QuerySet[ReviewScope]) -> Q:
     """The reviews that these scopes cover."""
     covering = scopes.filter(_covers(OuterRef("tenant"), OuterRef("access_request__model")))
     return Q(Exists(covering.filter(track=OuterRef("track"))))

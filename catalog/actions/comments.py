@@ -14,9 +14,10 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.models import AccessRequest, RequestComment, Review, ReviewDecision
-from catalog.review_scopes import decided_by
+from catalog.review_scopes import DECIDE, decided_by
 from core.errors import Conflict
 from core.names import read_prose
+from core.scope import platform_scope
 from tenants.emergency import emergency_of
 from tenants.status import in_active_tenant, lock_tenant_shared
 
@@ -37,8 +38,12 @@ def capacity_of(user: User, access_request: AccessRequest) -> RequestComment.Cap
         return Capacity.EMERGENCY
     if user.own_tenants().filter(tenant=access_request.tenant_id).exists():
         return Capacity.MEMBER
+    if not user.has_perm(DECIDE):
+        return None
     reviews = Review.objects.across_tenants().filter(access_request=access_request)
-    return Capacity.REVIEWER if decided_by(user, reviews).exists() else None
+    # Scopes of all tenants are not of the one whose page this may be.
+    with platform_scope("whether a review scope covers a request", is_routine=True):
+        return Capacity.REVIEWER if decided_by(user, reviews).exists() else None
 
 
 def _require_part_in_it(by: User, access_request: AccessRequest) -> None:

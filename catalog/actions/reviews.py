@@ -125,7 +125,7 @@ def _decide_review(
 ) -> Review:
     review, access_request = _lock_review(pk, by)
     decide_review.require(by, review)
-    is_approval, comment = _read_verdict(verdict, comment)
+    is_approval, comment = read_verdict(verdict, comment)
     facts = lock_facts(access_request)
     if is_approval:
         _require_still_allowed(access_request, facts)
@@ -261,7 +261,7 @@ def revoke_locked_grant(grant: Grant, *, actor: User, reason: str = "") -> None:
     audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
 
 
-def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
+def read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
     """Whether the verdict is an approval, and the comment as stored.
 
     Raises ValidationError for an unknown verdict, a rejection without a reason, or a comment with invisible characters.

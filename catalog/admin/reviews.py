@@ -26,6 +26,7 @@ from catalog import rules
 from catalog.actions import comment_on_request, decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
+from catalog.admin.decide_many import DecideManyPage
 from catalog.conversation import conversation_of
 from catalog.evidence import evidence_of
 from catalog.forms import CommentForm, DecisionForm
@@ -37,7 +38,13 @@ from catalog.models import (
     Track,
 )
 from catalog.presentation import limit_facts
-from catalog.review_queue import has_decided, open_for_decision, waiting_for
+from catalog.review_queue import (
+    has_decided,
+    open_for_decision,
+    place_in_queue,
+    waiting_for,
+    waiting_for_groups,
+)
 from catalog.review_scopes import delegation_for, may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
@@ -46,6 +53,7 @@ from core.stored_words import retold
 
 QUEUES = {
     "mine": _("My queue"),
+    "groups": _("My groups'"),
     "pending": _("All open"),
     "overdue": _("Overdue"),
     "decided": pgettext_lazy("reviews", "Decided"),
@@ -58,6 +66,14 @@ STATES = Colors(approved="success", rejected="danger", pending="info", returned=
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
     """The reviews that wait for this person (catalog/review_queue.py)."""
     return waiting_for(signed_in(request), reviews)
+
+
+def after_decision(request: HttpRequest) -> str:
+    """The page of the most urgent review that still waits for this person; the list, if none does."""
+    left = queue_of(request, Review.objects.visible_to(request.user)).order_by("due_at", "pk").first()
+    if left is None:
+        return reverse("admin:catalog_review_changelist")
+    return reverse("admin:catalog_review_change", args=[left.pk])
 
 
 class QueueFilter(admin.SimpleListFilter):
@@ -83,6 +99,8 @@ class QueueFilter(admin.SimpleListFilter):
         open_reviews = open_for_decision(queryset)
         if queue == "mine":
             return queue_of(request, queryset)
+        if queue == "groups":
+            return waiting_for_groups(signed_in(request), queryset)
         if queue == "pending":
             return open_reviews
         if queue == "overdue":
@@ -93,7 +111,7 @@ class QueueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Review)
-class ReviewAdmin(ReadOnlyAdmin):
+class ReviewAdmin(DecideManyPage, ReadOnlyAdmin):
     """The review queue, and a page per review that shows the evidence beside the decision."""
 
     list_display = ["what", "track", "tenant", "asked_by", "data_class", "risk", "cost", "due", "state_label"]
@@ -105,6 +123,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         "access_request__project",
         "access_request__requested_by",
     ]
+    actions_list = ["decide_many"]
     list_before_template = "admin/catalog/review/tabs.html"
     search_fields = ["access_request__model__title", "access_request__model__name", "tenant__name"]
     ordering = ["due_at", "pk"]
@@ -131,6 +150,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         context = {
             "title": _("Review queue"),
             "queue_tabs": tabs,
+            "queue_keys": True,
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
@@ -248,6 +268,8 @@ class ReviewAdmin(ReadOnlyAdmin):
             .filter(has_decided(signed_in(request)), pk=review.pk)
             .exists(),
             "is_open": review.state == Review.State.PENDING,
+            "queue_keys": True,
+            **place_in_queue(signed_in(request), review),
             "has_view_permission": True,
         }
         return TemplateResponse(request, "admin/catalog/review/decide.html", context, status=status)
@@ -280,7 +302,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         reviews = Review.objects.visible_to(request.user).filter(access_request=decided.access_request_id)
         if notice := notice_of(list(reviews)):
             messages.warning(request, notice)
-        return redirect("admin:catalog_review_changelist"), 302
+        return redirect(after_decision(request)), 302
 
 
 class ReviewInline(ReadOnly, TabularInline):  # type: ignore[misc]
