@@ -109,7 +109,7 @@ def _access(
     refusal: str,
 ) -> Access:
     refused = mode_problem(model) or region_problem(tenant, model) or refusal
-    again = model.is_visible and not refused
+    again = model.is_offered_to(tenant) and not refused
     if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
         if not claim_api_key.is_permitted(user, grant.key):
             return Access("granted", _("Approved: its key can be claimed"), may_ask_again=again)
@@ -122,7 +122,7 @@ def _access(
     if waiting is not None:
         url = reverse("request-detail", args=[tenant.slug, waiting.pk])
         return Access("in_review", waiting.get_state_display(), url, waiting.reference, may_ask_again=again)
-    if not model.is_visible:
+    if not model.is_offered_to(tenant):
         return Access("unavailable", _("No longer offered"), reason=_("This model is no longer published."))
     if refused:
         return Access("unavailable", _("Not available"), reason=refused)

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -73,7 +74,15 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
     def get_queryset(self) -> QuerySet[CatalogModel]:
         """Published models; those who may edit models also read and edit each draft and retired one by its name."""
         models = CatalogModel.objects.all()
-        return models if self.action != "list" and self._may_curate else models.published()
+        return models if self.action != "list" and self._may_curate else self._offered
+
+    @property
+    def _offered(self) -> Any:
+        """What is offered to one of the person's tenants; to staff, everything that is published."""
+        models = CatalogModel.objects.all()
+        if signed_in(self.request).is_staff:
+            return models.published()
+        return models.offered_to(self._own_tenants)
 
     @property
     def _may_curate(self) -> bool:
@@ -87,11 +96,9 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         models = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         words = request.query_params.get("q", "")
-        if not models and words and not CatalogModel.objects.published().search(words).exists():
+        if not models and words and not self._offered.search(words).exists():
             # A program gets what it asked for: no models.
-            cast(PagesOfModels, self.paginator).did_you_mean = corrected(
-                words, CatalogModel.objects.published()
-            )
+            cast(PagesOfModels, self.paginator).did_you_mean = corrected(words, self._offered)
         return self.get_paginated_response(self._serialized(models or [], many=True))
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -120,11 +127,12 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
         )
         return Response(self._serialized([self.get_object()], many=False))
 
+    @cached_property
     def _own_tenants(self) -> Sequence[Tenant]:
         return list(Tenant.objects.filter(pk__in=signed_in(self.request).own_tenants()))
 
     def _serialized(self, models: Sequence[CatalogModel], *, many: bool) -> Any:
-        reach = reach_of(self._own_tenants(), models)
+        reach = reach_of(self._own_tenants, models)
         context = {
             **self.get_serializer_context(),
             "prices": list_prices([model.name for model in models]),

@@ -57,7 +57,7 @@ class Browser:
         self._found: CatalogModelQuerySet[CatalogModel] = self._all().search(selection.query)
 
     def _all(self) -> CatalogModelQuerySet[CatalogModel]:
-        return CatalogModel.objects.published()
+        return CatalogModel.objects.offered_to(self.reader.tenants)
 
     def corrected(self) -> Browser | None:
         """The same with one typo in the words corrected; None unless the words find nothing and the corrected do."""

@@ -79,6 +79,16 @@ class LanguageList(WordList):
             )
 
 
+class TenantList(WordList):
+    """Tenants by their slugs."""
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        tenants = apps.get_model("tenants", "Tenant").objects.filter(slug__in=value)
+        if unknown := set(value) - set(tenants.values_list("slug", flat=True)):
+            raise ValidationError(_("There is no tenant “%(slug)s”.") % {"slug": min(unknown)})
+
+
 class YesNo(forms.TypedChoiceField):
     """Yes, no, or not known."""
 

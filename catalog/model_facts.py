@@ -6,7 +6,7 @@ value comes from (see `catalog/provenance.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,16 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
-from catalog.fact_fields import LanguageList, ModelName, NameLine, Prose, WebAddress, WordList, YesNo
+from catalog.fact_fields import (
+    LanguageList,
+    ModelName,
+    NameLine,
+    Prose,
+    TenantList,
+    WebAddress,
+    WordList,
+    YesNo,
+)
 from catalog.modes import mode_label
 from catalog.rules import RiskTier
 from core.dates import DASH, day_and_year
@@ -29,6 +38,13 @@ if TYPE_CHECKING:
 LONGEST_DESCRIPTION: Final = 2000
 MOST_TOKENS: Final = 10**12
 MOST_DAYS: Final = 36500
+MOST_TENANTS: Final = 2000
+# From the widest to the narrowest.
+VISIBILITIES: Final = {
+    "all": gettext_lazy("All tenants"),
+    "tenants": gettext_lazy("Chosen tenants"),
+    "hidden": pgettext_lazy("who sees a model", "Nobody"),
+}
 MODALITIES: Final = ("text", "image", "audio", "video", "file", "embedding")
 _MODE = RegexValidator(r"^[a-z][a-z0-9_]*$", gettext_lazy("Lower-case letters, digits and underscores only."))
 
@@ -52,6 +68,8 @@ class ModelFact:
     is_required: bool = False
     # Many models may share the value.
     is_shared: bool = True
+    # Operators alone read it.
+    is_internal: bool = False
 
     def clean(self, value: Any) -> Any:
         """The value for the column. Raises ValidationError, by the fact's name."""
@@ -79,7 +97,7 @@ def _ends_earlier(then: date | None, now: date | None) -> bool:
 
 
 def _keeps_more(then: int | None, now: int | None) -> bool:
-    return now is not None and (then is None or now > then)
+    return then is not None and now is not None and now > then
 
 
 def days_in_words(days: int) -> str:
@@ -176,6 +194,23 @@ FACTS: Final[Mapping[str, ModelFact]] = {
             is_required=True,
         ),
         ModelFact(
+            name="visibility",
+            label=gettext_lazy("Offered to"),
+            field=lambda: forms.ChoiceField(choices=list(VISIBILITIES.items())),
+            is_dangerous=lambda then, now: list(VISIBILITIES).index(now) > list(VISIBILITIES).index(then),
+            words=lambda value: str(VISIBILITIES[value]),
+            is_required=True,
+            is_internal=True,
+        ),
+        ModelFact(
+            name="only_for",
+            label=gettext_lazy("Chosen tenants"),
+            field=lambda: TenantList(most=MOST_TENANTS, longest=60),
+            is_dangerous=lambda then, now: bool(set(then) - set(now)),
+            words=_listed,
+            is_internal=True,
+        ),
+        ModelFact(
             name="prompts_go_to",
             label=gettext_lazy("Where prompts go"),
             field=lambda: NameLine(required=False, max_length=200),
@@ -232,6 +267,15 @@ FACTS: Final[Mapping[str, ModelFact]] = {
     )
 }
 IMPORTED: Final = tuple(fact.name for fact in FACTS.values() if fact.is_imported)
+
+
+PUBLIC: Final = tuple(fact.name for fact in FACTS.values() if not fact.is_internal)
+
+
+def require_audience(visibility: str, only_for: Sequence[str]) -> None:
+    """Raise ValidationError if a model is for chosen tenants, and none is chosen."""
+    if visibility == "tenants" and not only_for:
+        raise ValidationError({"only_for": [_("Choose at least one tenant.")]})
 
 
 def clean_facts(values: Mapping[str, Any]) -> dict[str, Any]:

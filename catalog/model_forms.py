@@ -61,7 +61,6 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
         """Say whom the change touches, and ask for a confirmation."""
         self.add_error(None, words)
         self._ask_confirmation()
-        style(self, CONFIRMS)
 
     def show_newer(self, words: str) -> None:
         """Say what somebody else changed. What this person typed stays; saving again sets it, knowingly."""
@@ -79,6 +78,8 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
         self.fields[CONFIRMS] = forms.BooleanField(
             label=_("Save it, although tenants use or ask for this model"), required=False
         )
+        # Right below the sentence that says whom it touches.
+        self.order_fields(["seen", CONFIRMS])
 
 
 class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
@@ -120,6 +121,7 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
         self.fields[CONFIRMS] = forms.BooleanField(
             label=_("Save it, although tenants use or ask for these models"), required=False
         )
+        self.order_fields([CONFIRMS])
 
     def answers(self) -> dict[str, Any]:
         """The arguments of the plan, and of the action."""
@@ -140,11 +142,11 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
 
 def source_words(row: FactRow) -> str:
     """Where a value comes from, and what the import says if it differs."""
-    words = f"{row.source_label}, {day_and_year(row.at)}" if row.at else row.source_label
+    words = f"{row.source_label}, {day_and_year(row.at)}" if row.at else ""
     if row.stated is None:
         return words
     stated = _("The import says “%(value)s”.") % {"value": row.stated_words[:200]}
-    return f"{words}. {stated}"
+    return f"{words}. {stated}" if words else stated
 
 
 TAKE, KEEP = "take", "keep"

@@ -46,7 +46,9 @@ def more_facts(model: CatalogModel) -> list[Fact]:
 def successor_row(model: CatalogModel, tenant: Tenant) -> list[Fact]:
     """The model that follows this one, if the tenant may see it."""
     follower = (
-        CatalogModel.objects.published().filter(name=model.successor).first() if model.successor else None
+        CatalogModel.objects.offered_to([tenant]).filter(name=model.successor).first()
+        if model.successor
+        else None
     )
     if follower is None:
         return []
@@ -55,5 +57,5 @@ def successor_row(model: CatalogModel, tenant: Tenant) -> list[Fact]:
 
 
 def source_rows(model: CatalogModel) -> list[FactRow]:
-    """Every fact that somebody has stated, with who and when."""
-    return [row for row in fact_rows(model) if row.source]
+    """Every fact that somebody has stated, with who and when; without those that operators alone read."""
+    return [row for row in fact_rows(model) if row.source and not row.fact.is_internal]

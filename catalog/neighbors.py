@@ -54,7 +54,7 @@ def neighbors_of(model: CatalogModel, tenant: Tenant, mix: Mix) -> list[Neighbor
     cost = CatalogModel.objects.filter(pk=model.pk).values_list(mix.price(), flat=True).first()
     if not cost:
         return []
-    alike, found = _alike(model, mix), []
+    alike, found = _alike(model, tenant, mix), []
     cheaper = alike.filter(cost__lte=cost * CHEAPER).order_by("is_foreign", "-cost", "name")
     if model.context_tokens is not None:
         cheaper = cheaper.filter(context_tokens__gte=model.context_tokens)
@@ -70,12 +70,12 @@ def neighbors_of(model: CatalogModel, tenant: Tenant, mix: Mix) -> list[Neighbor
     return found
 
 
-def _alike(model: CatalogModel, mix: Mix) -> Any:
+def _alike(model: CatalogModel, tenant: Tenant, mix: Mix) -> Any:
     """Other models of its kind, with what they `cost` and whether another maker's (`is_foreign`)."""
     needed = {flag: True for flag in NEEDED if model.capabilities.get(flag)}
     classes = [one for one in DataClass if one.rank >= DataClass(model.highest_data_class).rank]
     return (
-        CatalogModel.objects.published()
+        CatalogModel.objects.offered_to([tenant])
         .filter(mode=model.mode, highest_data_class__in=classes, capabilities__contains=needed)
         .exclude(pk=model.pk)
         .annotate(cost=mix.price(), is_foreign=Case(When(maker=model.maker, then=0), default=1))

@@ -22,7 +22,7 @@ _REFERENCE: Final = re.compile(r"(?:REQ-)?([0-9a-f]{6})", re.IGNORECASE)
 
 
 def _models(user: User, tenant: Tenant, term: str) -> Iterable[Hit]:
-    published = CatalogModel.objects.published()
+    published = CatalogModel.objects.offered_to([tenant])
     found = list(published.search(term).order_by("title", "name")[:MOST])
     if not found and (words := corrected(term, published)):
         found = list(published.search(words).order_by("title", "name")[:MOST])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.utils.timezone import now
 
 from catalog.search import FoundBy, prefix_query
 from core.tenant_managers import OwnedRow, Row, TenantQuerySet
-from tenants.models import DataClass
+from tenants.models import DataClass, Tenant
 
 VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 
@@ -20,10 +21,15 @@ class CatalogModelQuerySet(models.QuerySet[Row]):
     """Queries for models. All tenants share one catalog."""
 
     def published(self) -> Self:
-        """Models that tenants may find and request: published, and not past their deprecation date."""
+        """Models that are published, and not past their deprecation date; `offered_to` says to whom."""
         return self.filter(lifecycle__in=VISIBLE_LIFECYCLES).filter(
             Q(deprecation_date=None) | Q(deprecation_date__gt=now().date())
         )
+
+    def offered_to(self, tenants: Iterable[Tenant]) -> Self:
+        """Published models that at least one of these tenants may find and request."""
+        slugs = [tenant.slug for tenant in tenants]
+        return self.published().filter(Q(visibility="all") | Q(visibility="tenants", only_for__overlap=slugs))
 
     def search(self, words: str) -> Self:
         """Models with all of these words, or words that begin with them, in name, title, maker or providers."""

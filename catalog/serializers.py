@@ -13,7 +13,7 @@ from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.comments import LONGEST_COMMENT
 from catalog.actions.facts import notice_of
 from catalog.fact_fields import WordList, YesNo
-from catalog.model_facts import FACTS, ModelFact
+from catalog.model_facts import FACTS, PUBLIC, ModelFact
 from catalog.models import (
     AccessRequest,
     CatalogModel,
@@ -138,18 +138,25 @@ class ModelDetailSerializer(ModelSerializer):
     class Meta(ModelSerializer.Meta):
         fields = [
             *ModelSerializer.Meta.fields,
-            *(name for name in FACTS if name not in ModelSerializer.Meta.fields),
+            *(name for name in PUBLIC if name not in ModelSerializer.Meta.fields),
             "offers",
             "sources",
         ]
 
     @extend_schema_field(FactSourceSerializer(many=True))
     def get_sources(self, model: CatalogModel) -> list[dict[str, Any]]:
-        return [{"fact": row.name, "source": row.source, "at": row.at} for row in fact_rows(model)]
+        return [
+            {"fact": row.name, "source": row.source, "at": row.at}
+            for row in fact_rows(model)
+            if not row.fact.is_internal
+        ]
 
 
 class CuratedModelSerializer(ModelDetailSerializer):
     """A model as those see it who may edit it."""
+
+    class Meta(ModelDetailSerializer.Meta):
+        fields = [*ModelDetailSerializer.Meta.fields, *(name for name in FACTS if name not in PUBLIC)]
 
     @extend_schema_field(CuratedFactSerializer(many=True))
     def get_sources(self, model: CatalogModel) -> list[dict[str, Any]]:

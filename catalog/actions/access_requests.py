@@ -81,7 +81,7 @@ def raise_access_request(
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
     project.tenant = lock_tenant_shared(project.tenant)
     raise_access_request.require(by, project)
-    model = CatalogModel.objects.published().filter(name=model_name).first()
+    model = CatalogModel.objects.offered_to([project.tenant]).filter(name=model_name).first()
     if model is None:
         raise ValidationError(
             {"model": _("There is no published model with this name. Choose one from the catalog.")}

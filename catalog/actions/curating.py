@@ -18,7 +18,7 @@ from accounts.declared import action
 from accounts.models import User
 from catalog.actions.models import publish_models, why_unpublishable
 from catalog.curating_many import MOST, Plan, plan
-from catalog.model_facts import FACTS, as_json, clean_facts
+from catalog.model_facts import FACTS, as_json, clean_facts, require_audience
 from catalog.model_impact import impact_of
 from catalog.models import CatalogModel
 from catalog.provenance import keep_own, state_by_operator, take_stated
@@ -61,6 +61,7 @@ def curate_model(
     model = CatalogModel.objects.select_for_update().get(pk=pk)
     curate_model.require(by, model)
     wanted = clean_facts(values)
+    require_audience(wanted.get("visibility", model.visibility), wanted.get("only_for", model.only_for))
     _require_as_seen(model, wanted, seen or {})
     wanted = {name: value for name, value in wanted.items() if value != getattr(model, name)}
     if not wanted:
@@ -156,6 +157,7 @@ def plan_edit(
         publishes: publish those that can be published.
     """
     wanted = clean_facts(values)
+    require_audience(wanted.get("visibility", ""), wanted.get("only_for", []))
     reasons = {model.pk: why_unpublishable(model) for model in models} if publishes else None
     return plan(models, wanted, may_replace=may_replace, unpublished=reasons)
 

@@ -293,7 +293,7 @@ def _require_still_allowed(access_request: AccessRequest, facts: rules.Facts) ->
             % {"who": asker},
             code="requester_may_no_longer_ask",
         )
-    if not model.is_visible:
+    if not model.is_offered_to(tenant):
         raise Conflict(
             _("%(model)s is no longer published.") % {"model": model.title}, code="model_not_published"
         )

@@ -117,13 +117,16 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
     def kind(self, model: CatalogModel) -> str:
         return model.mode_label
 
-    @display(description=_("Where the facts come from"))
+    @display(description=_("Facts and where they come from"))
     def sources(self, model: CatalogModel) -> str:
-        """Each fact with its source and time; and by whom, for what operators entered."""
+        """Each fact with its value, source and time; and by whom, for what operators entered."""
         rows = [row for row in fact_rows(model) if row.source or row.stated is not None]
         people = User.objects.in_bulk({row.by for row in rows if row.by})
         return _lines(
-            (row.label, " · ".join(filter(None, [source_words(row), str(people.get(row.by) or "")])))
+            (
+                row.label,
+                " · ".join(filter(None, [row.words[:200], source_words(row), str(people.get(row.by) or "")])),
+            )
             for row in rows
         )
 

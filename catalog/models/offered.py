@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import GeneratedField, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import User
 from catalog.modes import mode_label
@@ -18,7 +19,7 @@ from catalog.rules import RiskTier
 from catalog.search import ModelWords, Places, TrueFlags
 from core.ids import uuid7
 from core.stored_labels import StoredLabel
-from tenants.models import DataClass
+from tenants.models import DataClass, Tenant
 
 _OFFER = StoredLabel("catalog.offer", _("%(what)s at %(provider)s"))
 _IMPORT = StoredLabel("catalog.catalogimport", _("%(source)s from %(file)s"))
@@ -42,6 +43,11 @@ class CatalogModel(models.Model):
         OURS = "ours", _("our clusters")
         VENDOR = "vendor", _("vendor-hosted")
 
+    class Visibility(models.TextChoices):
+        ALL = "all", _("All tenants")
+        TENANTS = "tenants", _("Chosen tenants")
+        HIDDEN = "hidden", pgettext_lazy("who sees a model", "Nobody")
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(_("name"), max_length=120, unique=True, validators=[PUBLIC_NAME])
     title = models.CharField(_("display name"), max_length=160)
@@ -63,6 +69,12 @@ class CatalogModel(models.Model):
     highest_data_class = models.CharField(
         _("highest data class"), max_length=12, choices=DataClass, default=DataClass.INTERNAL
     )
+    # Who may find and request it. Grants in force stay, whatever it says.
+    visibility = models.CharField(
+        max_length=10, choices=Visibility, default=Visibility.ALL, db_default=Visibility.ALL
+    )
+    # Slugs of the chosen tenants; a slug never changes.
+    only_for = ArrayField(models.CharField(max_length=60), default=list, db_default=[])
     # The data policy.
     prompts_go_to = models.CharField(max_length=200, blank=True, db_default="")
     # 0: not kept. Null: not known.
@@ -130,9 +142,14 @@ class CatalogModel(models.Model):
 
     @property
     def is_visible(self) -> bool:
-        """True if tenants may find and request the model, as in the queryset's `published()`."""
+        """True if the model is published, as in the queryset's `published()`."""
         is_over = self.deprecation_date is not None and self.deprecation_date <= now().date()
         return self.lifecycle in VISIBLE_LIFECYCLES and not is_over
+
+    def is_offered_to(self, tenant: Tenant) -> bool:
+        """True if the tenant may find and request the model, as in the queryset's `offered_to()`."""
+        is_chosen = self.visibility == self.Visibility.TENANTS and tenant.slug in self.only_for
+        return self.is_visible and (is_chosen or self.visibility == self.Visibility.ALL)
 
     @property
     def host_label(self) -> str:

@@ -74,7 +74,7 @@ class RequestNew(TenantPageMixin, TemplateView):
         return redirect("request-detail", self.tenant.slug, access_request.pk)
 
     def _model(self) -> CatalogModel:
-        return get_object_or_404(CatalogModel.objects.published(), name=self.kwargs["name"])
+        return get_object_or_404(CatalogModel.objects.offered_to([self.tenant]), name=self.kwargs["name"])
 
     def _form_page(self, form: AccessRequestForm, status: int) -> HttpResponse:
         context = self.get_context_data(
@@ -93,7 +93,7 @@ class RequestPreview(TenantPageMixin, TemplateView):
     template_name = "catalog/_request_preview.html"
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        model = get_object_or_404(CatalogModel.objects.published(), name=kwargs["name"])
+        model = get_object_or_404(CatalogModel.objects.offered_to([self.tenant]), name=kwargs["name"])
         require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
         return render(request, self.template_name, {"preview": preview_words(form)})

@@ -96,7 +96,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
     context_object_name = "model"
 
     def get_queryset(self) -> QuerySet[CatalogModel]:
-        return CatalogModel.objects.published()
+        return CatalogModel.objects.offered_to([self.tenant])
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
