@@ -4,6 +4,7 @@ from django.urls import path
 
 from accounts.views.inbox import Inbox, InboxOpen
 from accounts.views.language import language_choice
+from accounts.views.notifications import Notifications
 from accounts.views.second_factor import (
     ConfirmSecondFactor,
     EnrolSecondFactor,
@@ -28,6 +29,7 @@ urlpatterns = [
     path("account/password/", PasswordChange.as_view(), name="password-change"),
     path("account/inbox/", Inbox.as_view(), name="inbox"),
     path("account/inbox/<uuid:pk>/", InboxOpen.as_view(), name="inbox-open"),
+    path("account/notifications/", Notifications.as_view(), name="notifications"),
     path("account/sessions/", SessionList.as_view(), name="session-list"),
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),

@@ -14,6 +14,7 @@ from accounts.mail import quoted
 from accounts.models import OutboxMessage, User
 from accounts.outbox.events import Event, declare
 from accounts.outbox.posting import tell
+from accounts.roles import REVIEWERS
 from catalog.models import AccessRequest, Review, ReviewDecision
 from catalog.review_queue import waiting_for
 from catalog.review_scopes import decided_by, deciders_of
@@ -103,6 +104,9 @@ class ReviewWaits(Event):
             )
         }
         return {one.pk: found[one.subject_id] for one in messages if one.subject_id in found}
+
+    def concerns(self, user: User) -> bool:
+        return bool(user.staff_roles & REVIEWERS)
 
     def title(self, message: OutboxMessage, subject: Review) -> str:
         places = _places(subject.access_request) | {"track": subject.track.label}

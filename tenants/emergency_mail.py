@@ -25,6 +25,7 @@ class EmergencyAccessMail(Event):
 
     name = "emergency_access.opened"
     label = gettext_lazy("Emergency access opened")
+    is_optional = False
 
     channels = (OutboxMessage.Channel.MAIL, OutboxMessage.Channel.INBOX)
 

@@ -42,6 +42,7 @@ class InvitationMail(Event):
 
     name = "invitation"
     label = gettext_lazy("Invitation to a tenant")
+    is_optional = False
 
     def find(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, Any]:
         """Open invitations, unless they were sent again since: then their link and expiry are others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.outbox.choices import events_for, switch_of
 from core.scope import platform_scope
 
 
@@ -28,6 +30,22 @@ def choose_single_keys(user: User, *, work: bool) -> None:
     user.single_keys = work
     user.save(update_fields=["single_keys"])
     record_own("person.single_keys_chosen", user, changes={"single_keys": (not work, work)})
+
+
+@transaction.atomic
+def choose_notifications(user: User, *, muted: Iterable[str]) -> None:
+    """Tell this person no longer what `muted` names, and everything else. Safe to repeat.
+
+    Args:
+        muted: names of choices (accounts/outbox/choices.py); unknown ones are ignored.
+    """
+    offered = {switch_of(event, channel) for event in events_for(user) for channel in event.channels}
+    before, after = sorted(user.muted), sorted(offered & {*muted})
+    if before == after:
+        return
+    user.muted = after
+    user.save(update_fields=["muted"])
+    record_own("person.notifications_chosen", user, changes={"muted": (before, after)})
 
 
 @transaction.atomic

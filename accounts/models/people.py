@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import DatabaseError, models
 from django.db.models import Index, UniqueConstraint
@@ -70,6 +71,9 @@ class User(Noted, AbstractUser):
 
     # Whether something in their inbox is unread. Pages of all others ask nothing about it.
     has_unread = models.BooleanField(default=False, db_default=False, editable=False)
+
+    # What they chose not to be told, and how: "review.waits:mail" (accounts/outbox/choices.py).
+    muted = ArrayField(models.CharField(max_length=80), default=list, db_default=[], editable=False)
 
     # A service account belongs to its tenant; a person belongs to none.
     tenant_column = "service_of_id"

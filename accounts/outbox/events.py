@@ -22,6 +22,8 @@ class Event:
     label: ClassVar[Any]
     # How people are told. An address without an account has no inbox.
     channels: ClassVar[Sequence[str]] = (OutboxMessage.Channel.MAIL,)
+    # Whether people may choose not to be told.
+    is_optional: ClassVar[bool] = True
 
     def find(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, Any]:
         """The subjects that may be told, by the ids of their messages. All messages are for one recipient.
@@ -31,6 +33,10 @@ class Event:
         staff.
         """
         raise NotImplementedError
+
+    def concerns(self, user: User) -> bool:
+        """Whether it can ever be about this person, so that their page of choices offers it."""
+        return True
 
     def reader(self, message: OutboxMessage, subject: Any) -> User | None:
         """Whose language the mail is written in; None: the language of the platform."""
@@ -75,6 +81,11 @@ def event_named(name: str) -> Event:
     return _DECLARED[name]
 
 
+def declared_events() -> list[Event]:
+    """All events, by name."""
+    return [event for _, event in sorted(_DECLARED.items())]
+
+
 def labels() -> list[tuple[str, Any]]:
     """The events by name with their labels, for lists and filters."""
-    return [(name, event.label) for name, event in sorted(_DECLARED.items())]
+    return [(event.name, event.label) for event in declared_events()]

@@ -10,6 +10,7 @@ from django.db import models, transaction
 
 from accounts import tasks
 from accounts.models import OutboxMessage, User
+from accounts.outbox.choices import wants
 from accounts.outbox.events import Event
 
 Channel: Final = OutboxMessage.Channel
@@ -25,6 +26,8 @@ def tell(
 ) -> None:
     """Tell people, or addresses, that `event` happened to `subject`, as soon as this transaction commits.
 
+    People are told by those channels of the event that they have not switched off; addresses by mail.
+
     Telling the same again changes nothing, so an action that is repeated tells once.
 
     Args:
@@ -38,7 +41,7 @@ def tell(
         _row(event, channel, recipient, subject, tenant, occasion)
         for recipient in recipients
         for channel in event.channels
-        if channel == Channel.MAIL or isinstance(recipient, User)
+        if (wants(recipient, event, channel) if isinstance(recipient, User) else channel == Channel.MAIL)
     ]
     # The database knows what was told before, to whomever this connection may see or not.
     OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True)

@@ -20,6 +20,7 @@ from django.utils.timezone import now
 
 from accounts.mail import in_language_of
 from accounts.models import OutboxMessage
+from accounts.outbox.choices import wants
 from accounts.outbox.events import Event, event_named
 from accounts.stored_sentences import CANNOT_BE_WRITTEN, MAIL_IS_REFUSED, MAIL_SERVER_IS_AWAY, SENDER_DIED
 from core.scope import platform_scope, tenant_scope
@@ -129,7 +130,7 @@ def _write(message: OutboxMessage) -> Any:
         event = event_named(message.event)
         with _scope_of(message):
             subject = event.find([message]).get(message.pk)
-            if subject is None or (message.user and not message.user.is_active):
+            if subject is None or not _is_wanted(message, event):
                 return None
             with in_language_of(event.reader(message, subject)):
                 mail = event.mail(message, subject)
@@ -138,6 +139,12 @@ def _write(message: OutboxMessage) -> Any:
         log.exception("message_not_written", message=str(message.pk), message_event=message.event)
         raise TemporaryTrouble(CANNOT_BE_WRITTEN(kind=type(error).__name__)) from error
     return mail
+
+
+def _is_wanted(message: OutboxMessage, event: Event) -> bool:
+    """Whether the recipient, if it is a person, still has an active account and has not switched this off meanwhile."""
+    person = message.user
+    return person is None or (person.is_active and wants(person, event, message.channel))
 
 
 def message_id(message: OutboxMessage) -> str:

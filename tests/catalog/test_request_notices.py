@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.core import mail
 from guardian.shortcuts import assign_perm, remove_perm
 
+from accounts.actions import choose_notifications
 from accounts.models import OutboxMessage, User
 from accounts.outbox.sending import send_mail_due
 from catalog.actions import decide_review, withdraw_access_request
@@ -109,6 +110,13 @@ def test_an_approval_tells_the_requester(
     assert told("access_request.approved") == {developer}
     assert "was approved" in titles(client, developer)
     assert "review is over" in titles(client, security_reviewer)
+
+
+def test_a_mail_that_waits_when_it_is_switched_off_is_not_sent(ask, review_of, security_reviewer, developer):
+    decide_review(review_of(ask()).pk, by=security_reviewer, verdict="reject", comment="Too dear.")
+    choose_notifications(developer, muted=["access_request.rejected:mail"])
+    send_mail_due()
+    assert [one for one in mail.outbox if one.to == [developer.email]] == []
 
 
 def test_whoever_left_the_tenant_reads_nothing_of_it(client, ask, review_of, security_reviewer, developer):
