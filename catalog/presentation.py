@@ -105,7 +105,9 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
         {
             "label": _("Reviews"),
             "state": "now" if is_open else "done" if is_approved else "bad",
-            "note": _("%(done)s of %(all)s approved") % {"done": decided, "all": len(reviews)},
+            "note": _("%(done)s of %(all)s approved") % {"done": decided, "all": len(reviews)}
+            if reviews
+            else pgettext("reviews of a request", "none needed"),
         },
         {
             "label": stopped or (_("Approved") if is_approved else _("Decision")),
@@ -227,6 +229,8 @@ def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Gra
     for entry in entries:
         if sentence := _VERDICTS.get(entry.verb):
             text = _(sentence) % {"track": tracks.get(entry.subject_id, "")}
+        elif entry.verb == "access_request.approved" and entry.actor is None:
+            text = _("approved the request at once, as the rules say")
         else:
             text = _(_ACTIONS.get(entry.verb, entry.verb))
         actor = str(entry.actor) if entry.actor else _("Quartermaster")

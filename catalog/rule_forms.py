@@ -28,8 +28,6 @@ from core.ids import is_uuid
 from tenants.models import DataClass, Limit, Tenant
 
 _ANY = [("", pgettext_lazy("condition of a rule", "any"))]
-# A rule that approves at once can be written when requests can be approved so.
-_OUTCOMES = [choice for choice in Outcome.choices if choice[0] != Outcome.AUTOMATIC]
 
 
 class NoteForm(DialogForm):
@@ -125,7 +123,7 @@ class RuleForm(DialogForm):
         help_text=gettext_lazy("A request without such a limit asks for more than any number."),
     )
     outcome = forms.ChoiceField(
-        label=gettext_lazy("What follows"), choices=_OUTCOMES, widget=UnfoldAdminSelectWidget
+        label=gettext_lazy("What follows"), choices=Outcome.choices, widget=UnfoldAdminSelectWidget
     )
     track = PickField(
         Track,

@@ -20,8 +20,8 @@ from catalog import rules
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
-from catalog.prices import Estimate, monthly_cost
-from catalog.rule_table import NeededReview, evaluate
+from catalog.prices import Estimate, lock_prices, monthly_cost
+from catalog.rule_table import Answer, NeededReview, evaluate
 from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
@@ -60,7 +60,7 @@ def raise_access_request(
     limits: Mapping[str, Any] | None = None,
     duration_days: int = 365,
 ) -> AccessRequest:
-    """Request a model for a project, and open the reviews that the rules require.
+    """Request a model for a project, and open the reviews that the rules require. What they approve is so at once.
 
     Args:
         model_name: public name of the model.
@@ -86,6 +86,8 @@ def raise_access_request(
         raise ValidationError(
             {"model": _("There is no published model with this name. Choose one from the catalog.")}
         )
+    # So what the rules see stays true until the end, in case they approve.
+    model = lock_facts_of_model(model.pk)
     wanted = clean_limits(limits or {})
     numbers = {"expected_tokens_per_day": expected_tokens_per_day, "duration_days": duration_days}
     problems = find_problems(project.tenant, model, data_class=data_class, purpose=purpose, **numbers)
@@ -152,7 +154,19 @@ def raise_access_request(
         rule_version=table.version,
     )
     tell_reviewers(reviews, access_request)
+    if said.answer == Answer.AUTOMATIC:
+        # That module imports this one.
+        from catalog.actions.reviews import approve_request
+
+        approve_request(access_request, by=None)
     return access_request
+
+
+def lock_facts_of_model(pk: UUID) -> CatalogModel:
+    """The model as it is now. It and all prices stay so until the caller's transaction ends."""
+    model = CatalogModel.objects.raw("SELECT * FROM catalog_catalogmodel WHERE id = %s FOR SHARE", [pk])[0]
+    lock_prices()
+    return model
 
 
 def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:

@@ -16,8 +16,10 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.actions.access_requests import find_problems
+from catalog.actions.evaluations import table_in_force
 from catalog.actions.facts import ask_again, lock_facts, renew_facts
 from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
+from catalog.rule_table import evaluate
 from catalog.stored_sentences import CHANGED
 from core.errors import Conflict
 from core.names import read_prose
@@ -124,6 +126,8 @@ def resend_access_request(
         tracks_asked_again=[review.track_id for review in again],
     )
     facts = lock_facts(access_request)
+    if problems := evaluate(table_in_force(), facts).problems:
+        raise ValidationError(dict(problems))
     renew_facts(access_request, facts, by=by, occasion=RuleEvaluation.Occasion.RESENT)
     return access_request
 

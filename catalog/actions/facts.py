@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from catalog import rules
-from catalog.actions.access_requests import facts_of
+from catalog.actions.access_requests import facts_of, lock_facts_of_model
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation
-from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision, Track
+from catalog.models import AccessRequest, RequestDelegate, Review, ReviewDecision, Track
 from catalog.notices import REQUEST_NEEDS_MORE, tell_requester, tell_reviewers
-from catalog.prices import lock_prices, monthly_cost
+from catalog.prices import monthly_cost
 from catalog.rule_table import NeededReview
 from core.stored_words import in_english, retold
 
@@ -37,10 +37,7 @@ def facts_now(access_request: AccessRequest) -> rules.Facts:
 
 def lock_facts(access_request: AccessRequest) -> rules.Facts:
     """The current facts. Locks model and prices, so the facts stay true until the caller's transaction ends."""
-    access_request.model = CatalogModel.objects.raw(
-        "SELECT * FROM catalog_catalogmodel WHERE id = %s FOR SHARE", [access_request.model_id]
-    )[0]
-    lock_prices()
+    access_request.model = lock_facts_of_model(access_request.model_id)
     return facts_now(access_request)
 
 

@@ -156,7 +156,7 @@ def _decide_review(
         _close(review, Review.State.APPROVED)
         reviews = Review.objects.across_tenants().filter(access_request=access_request)
         if not reviews.exclude(state=Review.State.APPROVED).exists():
-            _approve(access_request, by=by)
+            approve_request(access_request, by=by)
     return review
 
 
@@ -330,8 +330,12 @@ def _return(access_request: AccessRequest, *, by: User, reason: str) -> None:
     audit.record("access_request.returned", actor=by, subject=access_request, reason=reason)
 
 
-def _approve(access_request: AccessRequest, *, by: User) -> None:
-    """Create grant, limits, key and audit entries in the caller's transaction."""
+def approve_request(access_request: AccessRequest, *, by: User | None) -> None:
+    """Approve a request, which the caller has locked or made; create grant, limits, key and audit entries with it.
+
+    Triggers raise IntegrityError unless all reviews are approved, or there are none and the rules approve. None as
+    `by`: the rules.
+    """
     tenant, project, model = access_request.tenant, access_request.project, access_request.model
     access_request.move_to(AccessRequest.State.APPROVED)
     access_request.decided_at = now()

@@ -70,7 +70,10 @@ class RequestNew(TenantPageMixin, TemplateView):
         access_request = form.send() if is_valid else None
         if access_request is None:
             return self._form_page(form, 422 if getattr(request, "htmx", False) else 400)
-        messages.success(request, _("%(reference)s is on its way") % {"reference": access_request.reference})
+        reference = {"reference": access_request.reference}
+        is_approved = access_request.state == AccessRequest.State.APPROVED
+        words = _("%(reference)s is approved") if is_approved else _("%(reference)s is on its way")
+        messages.success(request, words % reference)
         return redirect("request-detail", self.tenant.slug, access_request.pk)
 
     def _model(self) -> CatalogModel:

@@ -29,6 +29,7 @@ OUT_OF_REACH = {
     "access_request_begins_open": "a request is written by one action, always open",
     "access_request_is_decided_now": "an action decides by the clock, to which a quarter of an hour is near enough",
     "rule_evaluation_is_of_rules": "the action holds the rules in force and the open request",
+    "rule_evaluation_is_automatic": "the action holds the rules, the model and the prices that it evaluates",
     "rule_is_of_draft": "an action holds the version, and sees that it is a draft, before it changes a rule",
     "rule_set_moves": "an action holds the version before it looks at its state",
     "rule_set_some_in_force": "one action ends a version, and puts another in force",
