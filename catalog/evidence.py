@@ -13,6 +13,7 @@ from django.utils.translation import pgettext
 from catalog import presentation, rules
 from catalog.actions.facts import facts_now, what_is_worse
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from catalog.precedents import Precedents, precedents_of
 from catalog.prices import list_prices
 from catalog.serving import why_request_unserved
 from core.page_parts import Fact
@@ -25,6 +26,7 @@ class Evidence:
 
     groups: list[dict[str, Any]]
     tracks: list[presentation.ReviewRow]
+    precedents: Precedents
     timeline: list[presentation.Words]
     decisions: QuerySet[ReviewDecision]
     seen: str
@@ -52,6 +54,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
         tracks=presentation.review_rows(reviews),
+        precedents=precedents_of(access_request, facts.as_json()),
         timeline=presentation.timeline_of(
             access_request,
             reviews,

@@ -102,7 +102,15 @@ class AccessRequest(TenantOwned):
                 name="access_request_one_open",
             ),
         ]
-        indexes = [Index(fields=["tenant", "-created_at"], name="access_request_newest")]
+        indexes = [
+            Index(fields=["tenant", "-created_at"], name="access_request_newest"),
+            # The newest decided ones for a model, beside a decision.
+            Index(
+                fields=["model", "-id"],
+                condition=Q(state__in=["approved", "rejected"]),
+                name="access_request_decided",
+            ),
+        ]
 
     def __str__(self) -> str:
         return _REQUEST(model=self.model.title, project=self.project.name)
