@@ -2,10 +2,10 @@
 
     python -m benchmarks.catalog
 
-Imports the vendored price map into an empty database, twice: the second import changes nothing. Then it copies its
-models and offers under other names until there are 10,000 and 40,000, and requests searches and facets from the catalog
-page and the API as a member of a tenant. It prints the time of each import, the median and 95th percentile of the
-answers and of the database's part in them, the slowest search, and the machine's load.
+Imports the vendored price map into an empty database, twice: the second import changes nothing. Then it publishes its
+models, copies them and their offers under other names until there are 10,000 and 40,000, and requests searches and
+facets from the catalog page and the API as a member of a tenant. It prints the time of each import, the median and 95th
+percentile of the answers and of the database's part in them, the slowest search, and the machine's load.
 """
 
 from __future__ import annotations
@@ -134,11 +134,17 @@ def grow() -> None:
 
     from catalog.models import CatalogModel, Offer
 
-    own = {CatalogModel: {"id", "name", "search"}, Offer: {"id", "model_id", "source_key", "is_primary"}}
+    # An import publishes nothing; these have to be found.
+    CatalogModel.objects.filter(lifecycle=CatalogModel.Lifecycle.DRAFT).update(
+        lifecycle=CatalogModel.Lifecycle.PUBLISHED
+    )
+    own = {CatalogModel: {"id", "name"}, Offer: {"id", "model_id", "source_key", "is_primary"}}
     with connection.cursor() as cursor:
         for model, copy, size in ((CatalogModel, COPY_MODELS, MODELS), (Offer, COPY_OFFERS, OFFERS)):
             columns = [
-                field.column for field in model._meta.concrete_fields if field.column not in own[model]
+                field.column
+                for field in model._meta.concrete_fields
+                if field.column not in own[model] and not field.generated
             ]
             prefix = "o." if model is Offer else ""
             names, values = ", ".join(columns), ", ".join(prefix + column for column in columns)
