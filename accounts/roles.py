@@ -55,6 +55,7 @@ _SEE_REQUESTS = {
     "catalog.view_ruleset",
     "catalog.view_reviewscope",
     "catalog.view_reviewdelegation",
+    "catalog.view_reviewteam",
     "catalog.view_workingcalendar",
     "tenants.view_tenant",
 }

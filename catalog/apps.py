@@ -11,6 +11,7 @@ class CatalogConfig(AppConfig):
         from accounts.signals import staff_roles_changed
         from catalog import database_conflicts, tenant_ends
         from catalog.actions.review_scopes import drop_rights_of_former_reviewers
+        from catalog.actions.review_teams import leave_teams
         from catalog.first_rules import make_first_rules
         from catalog.first_tracks import make_first_tracks
         from catalog.owned_requests import OpenRequests
@@ -19,6 +20,7 @@ class CatalogConfig(AppConfig):
         from tenants.actions import owned_resources
 
         staff_roles_changed.connect(drop_rights_of_former_reviewers)
+        staff_roles_changed.connect(leave_teams)
         post_migrate.connect(make_first_tracks, sender=self)
         # After the tracks.
         post_migrate.connect(make_first_rules, sender=self)

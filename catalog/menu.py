@@ -38,6 +38,7 @@ STAFF = [
     StaffEntry("catalog.ruleset", _("Rules"), "list-numbers", REQUESTS, 7),
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
     StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),
+    StaffEntry("catalog.reviewteam", _("Review teams"), "users", REQUESTS, 10),
     StaffEntry("catalog.reviewdelegation", _("Delegations"), "users", REQUESTS, 10),
     StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 11),
     StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),

@@ -10,6 +10,7 @@ tests/catalog/test_review_scopes.py compares the two.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
@@ -132,6 +133,17 @@ def covered_by(scopes: QuerySet[ReviewScope]) -> Q:
     """The reviews that these scopes cover."""
     covering = scopes.filter(_covers(OuterRef("tenant"), OuterRef("access_request__model")))
     return Q(Exists(covering.filter(track=OuterRef("track"))))
+
+
+def reviewers_by_track() -> dict[str, int]:
+    """How many people decide everything of each track by their own right: reviewers on its scope for all."""
+    tracks = dict(ReviewScope.objects.filter(tenant=None, model=None).values_list("pk", "track__code"))
+    decide = {"permission__codename": "decide_review", "object_pk__in": [str(pk) for pk in tracks]}
+    alone = UserObjectPermission.objects.filter(**decide).values_list("object_pk", "user")
+    by_group = GroupObjectPermission.objects.filter(**decide).values_list("object_pk", "group__user")
+    reviewers = set(_reviewers().values_list("pk", flat=True))
+    held = {(UUID(scope), person) for scope, person in [*alone, *by_group] if person in reviewers}
+    return dict(Counter(tracks[scope] for scope, _person in held))
 
 
 def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:

@@ -21,7 +21,7 @@ from unfold.widgets import (
 from accounts.admin.dialogs import DialogForm
 from accounts.permissions import signed_in
 from accounts.roles import REVIEWERS, StaffRole
-from catalog.models import Track, WorkingCalendar
+from catalog.models import ReviewTeam, Track, WorkingCalendar
 from catalog.models.tracks import MOST_DELEGATION_DAYS, MOST_DUE_HOURS, MOST_QUORUM
 from core.choices import PickField, offer
 from tenants.models import Tenant
@@ -172,6 +172,22 @@ class ScopePersonForm(_ScopeHolderForm):
     )
 
     field_order = ("email", "decides")
+
+
+class ScopeTeamForm(_ScopeHolderForm):
+    team = PickField(
+        ReviewTeam, by="name", label=gettext_lazy("Team"), empty_label=None, widget=UnfoldAdminSelectWidget
+    )
+
+    field_order = ("team", "decides")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, "team", ReviewTeam.objects.order_by("name"))
+
+    def answers(self) -> dict[str, Any]:
+        said = super().answers()
+        return said | {"team": said["team"].pk}
 
 
 class ScopeRoleForm(_ScopeHolderForm):

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.utils.timezone import now
 
 import audit
@@ -45,6 +46,7 @@ from catalog.models import (
     ReviewDecision,
     ReviewDelegation,
     ReviewScope,
+    ReviewTeam,
     Rule,
     RuleSet,
     Track,
@@ -252,6 +254,9 @@ ROWS = {
         receiver=staff("security-reviewer"),
         begins_at=now(),
         ends_at=now() + timedelta(days=1),
+    ),
+    "catalog.reviewteam": lambda lab: ReviewTeam.objects.create(
+        name="Payments security", group=Group.objects.create(name="review-team:1")
     ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(

@@ -18,7 +18,7 @@ from accounts.declared import action
 from accounts.models import User
 from accounts.roles import REVIEWERS, StaffRole
 from catalog.actions.tracks import MANAGE
-from catalog.models import CatalogModel, ReviewScope, Track
+from catalog.models import CatalogModel, ReviewScope, ReviewTeam, Track
 from catalog.review_scopes import DECIDE
 from core.addresses import address_or_none
 from core.errors import Conflict
@@ -135,6 +135,34 @@ def set_scope_role(pk: UUID | str, *, role: str, decides: bool, by: User) -> Rev
     if _set(scope, group, decides):
         verb = "review_scope.role_added" if decides else "review_scope.role_removed"
         audit.record(verb, actor=by, subject=scope, role=role)
+    return scope
+
+
+@action(ReviewScope, permission=MANAGE)
+@transaction.atomic
+def set_scope_team(pk: UUID | str, *, team: UUID | str, decides: bool, by: User) -> ReviewScope:
+    """Let a team of reviewers decide in a scope, or no longer. Safe to repeat.
+
+    Args:
+        pk: id of the scope.
+        team: id of the team.
+        decides: False takes the right; that of a person stays.
+        by: an operator.
+
+    Raises:
+        ReviewScope.DoesNotExist, ReviewTeam.DoesNotExist: there is no such scope or team.
+        PermissionDenied: `by` may not manage tracks, or is in the team: nobody gives themselves the right to decide.
+        Conflict: nobody would be left to decide the track for all tenants and models.
+    """
+    scope = _lock(pk)
+    set_scope_team.require(by, scope)
+    # Locked, so that it is not deleted meanwhile.
+    found = ReviewTeam.objects.select_related("group").select_for_update(of=("self",)).get(pk=team)
+    if decides and by.groups.filter(pk=found.group_id).exists():
+        raise PermissionDenied(_not_oneself())
+    if _set(scope, found.group, decides):
+        verb = "review_scope.team_added" if decides else "review_scope.team_removed"
+        audit.record(verb, actor=by, subject=scope, team=found.name)
     return scope
 
 

@@ -4,6 +4,7 @@ from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
 from catalog.admin.reviews import AccessRequestAdmin, GrantAdmin, ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
+from catalog.admin.teams import ReviewTeamAdmin
 from catalog.admin.tracks import ReviewScopeAdmin, TrackAdmin, WorkingCalendarAdmin
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ReviewAdmin",
     "ReviewDelegationAdmin",
     "ReviewScopeAdmin",
+    "ReviewTeamAdmin",
     "RuleAdmin",
     "RuleSetAdmin",
     "TrackAdmin",

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import CharField, OuterRef, QuerySet
-from django.db.models.functions import Cast
+from django.db.models import Case, CharField, OuterRef, QuerySet, Value, When
+from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest
 from django.utils.dates import WEEKDAYS
-from django.utils.translation import gettext as _t
+from django.utils.html import format_html
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext
 from guardian.models import GroupObjectPermission, UserObjectPermission
 from unfold.admin import TabularInline
 from unfold.decorators import display
@@ -23,7 +23,15 @@ from accounts.roles import StaffRole
 from catalog.actions import review_scopes, tracks
 from catalog.models import ReviewScope, Track, WorkingCalendar
 from catalog.models.tracks import ALL_MODELS, ALL_TENANTS
-from catalog.track_forms import CalendarForm, ScopeForm, ScopePersonForm, ScopeRoleForm, TrackForm
+from catalog.review_scopes import reviewers_by_track
+from catalog.track_forms import (
+    CalendarForm,
+    ScopeForm,
+    ScopePersonForm,
+    ScopeRoleForm,
+    ScopeTeamForm,
+    TrackForm,
+)
 from core.dates import DASH, day
 
 
@@ -42,13 +50,16 @@ class ScopeColumns:
     def deciders(self, scope: Any) -> str:
         """Roles, groups and people; people who review no longer are not named, because they do not decide."""
         labels = dict(StaffRole.choices)
-        return _list([*(str(labels.get(name, name)) for name in scope.groups), *scope.people]) or _t("nobody")
+        return joined([*(str(labels.get(name, name)) for name in scope.groups), *scope.people]) or gettext(
+            "nobody"
+        )
 
 
 def with_deciders(scopes: QuerySet[ReviewScope]) -> QuerySet[Any]:
     """Adds `groups` and `people`, the names of who decides in each scope, without a query for each row."""
     here = {"object_pk": Cast(OuterRef("pk"), CharField()), "permission__codename": "decide_review"}
-    groups = GroupObjectPermission.objects.filter(**here).order_by("group__name").values("group__name")
+    named = Coalesce("group__review_team__name", "group__name")
+    groups = GroupObjectPermission.objects.filter(**here).values(name=named).order_by("name")
     people = UserObjectPermission.objects.filter(
         **here, user__is_active=True, user__is_staff=True, user__groups__permissions__codename="decide_review"
     )
@@ -71,16 +82,36 @@ class ScopeInline(ScopeColumns, ReadOnly, TabularInline):  # type: ignore[misc]
 
 @admin.register(Track)
 class TrackAdmin(ReadOnlyAdmin):
-    list_display = ["label", "code", "quorum", "usual", "calendar"]
+    list_display = ["label", "code", "quorum", "people", "usual", "calendar"]
     list_select_related = ["calendar"]
     ordering = ["code"]
-    fields = readonly_fields = ["code", "label", "quorum", "due_hours", "usual", "calendar"]
+    fields = readonly_fields = [
+        "code", "label", "quorum", "people", "due_hours", "usual", "calendar", "longest_delegation_days",
+    ]  # fmt: skip
     inlines = [ScopeInline]
     actions_detail = ["edit"]
 
     @display(description=_("Name"))
     def label(self, track: Track) -> str:
         return track.label
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        counts = reviewers_by_track()
+        known = [When(code=code, then=Value(count)) for code, count in counts.items()]
+        rows: QuerySet[Any] = super().get_queryset(request)
+        counted: QuerySet[Any] = rows.annotate(reviewers=Case(*known, default=0))
+        return counted
+
+    @display(description=_("People who decide everything"))
+    def people(self, track: Any) -> str:
+        """How many decide any request of the track, with a warning where they are fewer than it needs."""
+        if track.reviewers >= track.quorum:
+            return str(track.reviewers)
+        words = gettext("%(people)s, but %(needed)s must approve") % {
+            "people": track.reviewers,
+            "needed": track.quorum,
+        }
+        return format_html('<b class="is-bad">{}</b>', words)
 
     @display(description=_("Usually decided"))
     def usual(self, track: Track) -> str:
@@ -107,7 +138,7 @@ class ReviewScopeAdmin(ScopeColumns, ReadOnlyAdmin):
     ordering = ["pk"]
     fields = readonly_fields = ["track", "of_tenant", "of_model", "deciders"]
     actions_list = ["add_scope"]
-    actions_detail = ["person", "role", "remove"]
+    actions_detail = ["person", "team", "role", "remove"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return with_deciders(super().get_queryset(request))
@@ -139,6 +170,17 @@ class ReviewScopeAdmin(ScopeColumns, ReadOnlyAdmin):
         text=_("Let a reviewer decide here, or no longer."),
         button=_("Save"),
         done=_("Saved: %(email)s"),
+    )
+    team = Dialog(
+        review_scopes.set_scope_team,
+        label=_("Team"),
+        url_path="team",
+        icon="group_add",
+        form=ScopeTeamForm,
+        title=_("Which team decides in this scope?"),
+        text=_("Everybody in the team decides here, or no longer."),
+        button=_("Save"),
+        done=_("Saved: %(it)s"),
     )
     role = Dialog(
         review_scopes.set_scope_role,
@@ -181,15 +223,15 @@ class WorkingCalendarAdmin(ReadOnlyAdmin):
 
     @display(description=_("Working days"))
     def days(self, calendar: WorkingCalendar) -> str:
-        return _list(str(WEEKDAYS[number - 1]) for number in calendar.weekdays)
+        return joined(str(WEEKDAYS[number - 1]) for number in calendar.weekdays)
 
     @display(description=_("Holidays"))
     def free_days(self, calendar: WorkingCalendar) -> str:
-        return _list(day(one) for one in calendar.holidays) or DASH
+        return joined(day(one) for one in calendar.holidays) or DASH
 
     @display(description=_("Used by"))
     def used_by(self, calendar: WorkingCalendar) -> str:
-        return _list(track.label for track in calendar.tracks.all()) or DASH
+        return joined(track.label for track in calendar.tracks.all()) or DASH
 
     add_calendar = Dialog(
         tracks.add_calendar,
@@ -214,5 +256,6 @@ class WorkingCalendarAdmin(ReadOnlyAdmin):
     )
 
 
-def _list(words: Any) -> str:
+def joined(words: Any) -> str:
+    """Words of a list, as the language joins them."""
     return pgettext("between two of a list", ", ").join(words)

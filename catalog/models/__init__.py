@@ -12,6 +12,7 @@ from catalog.models.requests import (
     RuleEvaluation,
 )
 from catalog.models.rules import Rule, RuleSet
+from catalog.models.teams import ReviewTeam
 from catalog.models.tracks import ReviewScope, Track, WorkingCalendar
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ReviewDecision",
     "ReviewDelegation",
     "ReviewScope",
+    "ReviewTeam",
     "Rule",
     "RuleEvaluation",
     "RuleSet",

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from types import SimpleNamespace
 
+from django.contrib.auth.models import Group
 from django.utils.timezone import now
 
-from catalog.models import ReviewDelegation, ReviewScope, Track, WorkingCalendar
+from catalog.models import ReviewDelegation, ReviewScope, ReviewTeam, Track, WorkingCalendar
 from tests.factories import staff
 from tests.role_matrix import Action, EntryPoint
 
@@ -61,7 +62,42 @@ def delegation_by(giver_of):
     return make
 
 
+def team(world, actor):
+    group = Group.objects.create(name="review-team:1")
+    made = ReviewTeam.objects.create(name="Payments security", group=group)
+    return SimpleNamespace(pk=made.pk, person=staff("security-reviewer"), scope=scope(world, actor))
+
+
 TRACK_ACTIONS = [
+    Action(
+        "add a review team",
+        "catalog.actions.review_teams.add_review_team",
+        admin=EntryPoint("POST /admin/catalog/reviewteam/add-team/", SENT | {"name": "Payments security"}),
+    ),
+    Action(
+        "change who belongs to a review team",
+        "catalog.actions.review_teams.set_team_member",
+        subject=team,
+        admin=EntryPoint(
+            "POST /admin/catalog/reviewteam/{it.pk}/member/",
+            SENT | {"email": "{it.person.email}", "belongs": "yes"},
+        ),
+    ),
+    Action(
+        "delete a review team",
+        "catalog.actions.review_teams.delete_review_team",
+        subject=team,
+        admin=EntryPoint("POST /admin/catalog/reviewteam/{it.pk}/remove/", SENT),
+    ),
+    Action(
+        "let a team decide in a scope",
+        "catalog.actions.review_scopes.set_scope_team",
+        subject=team,
+        admin=EntryPoint(
+            "POST /admin/catalog/reviewscope/{it.scope.pk}/team/",
+            SENT | {"team": "{it.pk}", "decides": "yes"},
+        ),
+    ),
     Action(
         "delegate reviews",
         "catalog.actions.delegations.delegate_reviews",

@@ -29,6 +29,7 @@ ROLES = {
         "Tracks",
         "Review scopes",
         "Delegations",
+        "Review teams",
         "Working calendars",
         "Models",
         "Tenants",
