@@ -7,7 +7,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from unfold.admin import TabularInline
@@ -15,13 +18,47 @@ from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.admin.base import Colors
-from accounts.admin.dialogs import Dialog
+from accounts.admin.dialogs import Dialog, DialogForm
+from catalog import dry_run
 from catalog.actions import rule_sets
-from catalog.models import Rule, RuleSet, Track
+from catalog.actions.evaluations import table_in_force
+from catalog.models import AccessRequest, Rule, RuleSet, Track
 from catalog.rule_forms import NoteForm, PlaceForm, RuleForm
 from catalog.rule_words import conditions_in_words, outcome_in_words
 
 STATES = Colors(draft="default", proposed="warning", in_force="success", superseded="default")
+
+
+def dry_run_of(rule_set: RuleSet) -> SafeString:
+    """What the version would change for the requests of the last 90 days, with links to the newest of them."""
+    found = dry_run.dry_run(table_in_force(), rule_set.table)
+    tracks = {track.code: track.label for track in Track.objects.all()}
+    said = _t("Requests of the last %(days)s days: %(tried)s. With another outcome: %(changed)s.") % {
+        "days": dry_run.DAYS,
+        "tried": f"{found.tried:,}",
+        "changed": f"{found.changed:,}",
+    }
+    if found.is_cut:
+        said += " " + _t("Only the newest were tried.")
+    rows = (
+        (
+            reverse("admin:catalog_accessrequest_change", args=[one.request]),
+            AccessRequest(pk=one.request).reference,
+            dry_run.in_words(one.before, tracks),
+            dry_run.in_words(one.after, tracks),
+        )
+        for one in found.shown
+    )
+    return format_html("<p>{}</p>{}", said, format_html_join("", '<p><a href="{}">{}</a> {} → {}</p>', rows))
+
+
+class InForceForm(DialogForm):
+    """Shows what the version would have changed, before it is put in force."""
+
+    def render_before_template(self) -> SafeString:
+        found = RuleSet.objects.filter(pk=self.object_id, state=RuleSet.State.PROPOSED).first()
+        shown = dry_run_of(found) if found else ""
+        return format_html("{}{}", super().render_before_template(), shown)
 
 
 class RuleColumns:
@@ -59,7 +96,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "version", "state_label", "note", "others", "created_by", "created_at", "proposed_by", "proposed_at",
-        "put_in_force_by", "in_force_at", "superseded_at",
+        "put_in_force_by", "in_force_at", "superseded_at", "dry_run",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [RuleInline]
@@ -75,6 +112,12 @@ class RuleSetAdmin(ReadOnlyAdmin):
         return (
             outcome_in_words(Rule(outcome="review", track=track), {track.code: track.label}) if track else "—"
         )
+
+    @display(description=_("Dry run"))
+    def dry_run(self, rule_set: RuleSet) -> str:
+        """Whose outcome would change, before the version is in force."""
+        is_to_come = rule_set.state in (RuleSet.State.DRAFT, RuleSet.State.PROPOSED)
+        return dry_run_of(rule_set) if is_to_come else "—"
 
     copy = Dialog(
         rule_sets.copy_rule_set,
@@ -123,6 +166,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
         rule_sets.put_rule_set_in_force,
         label=_("Put in force"),
         url_path="put-in-force",
+        form=InForceForm,
         title=_("Put these rules in force?"),
         text=_(
             "They hold for new requests at once, and for open ones from their next decision on. The person who "

@@ -186,7 +186,10 @@ class RuleEvaluation(TenantOwned):
         constraints = [
             CheckConstraint(name="rule_evaluation_has_its_answer", condition=Q(answer__in=Answer.values))
         ]
-        indexes = [Index(fields=["access_request", "-at"], name="rule_evaluation_newest")]
+        indexes = [
+            Index(fields=["access_request", "-at"], name="rule_evaluation_newest"),
+            Index(fields=["-at"], condition=Q(occasion="raised"), name="rule_evaluation_raised"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.rule_set_id}: {self.get_answer_display()}"

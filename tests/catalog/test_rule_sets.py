@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from django.utils.translation import override
 
 from accounts.models import User
 from audit.models import AuditEntry
+from catalog import dry_run
 from catalog.actions import decide_review, preview_access_request, rule_sets
 from catalog.actions.evaluations import table_in_force
 from catalog.first_rules import make_first_rules
@@ -20,7 +22,7 @@ from catalog.rule_table import FIRST_TABLE, Outcome
 from catalog.rule_table import Rule as Row
 from catalog.rule_words import conditions_in_words, outcome_in_words
 from core.errors import Conflict
-from tests.factories import TenantFactory, staff
+from tests.factories import CatalogModelFactory, TenantFactory, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -309,3 +311,27 @@ def test_new_rules_ask_open_requests_for_more(
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     asked.refresh_from_db()
     assert (asked.state, review_of(asked, "compliance").state) == ("pending", "pending")
+
+
+def test_a_dry_run_shows_whose_outcome_would_change(client, draft, operator, second_operator, ask, lab):
+    small = ask()
+    sent = ask(model=CatalogModelFactory(name="m-2").name, data_class="confidential")
+    compliance = draft.rules.get(position=3)
+    rule_sets.change_rule(compliance.pk, wanted=replace(compliance.as_rule, quorum=2), by=operator)
+    found = dry_run.dry_run(table_in_force(), RuleSet.objects.get(pk=draft.pk).table)
+    assert (found.tried, found.changed, [one.request for one in found.shown]) == (2, 1, [sent.pk])
+    rule_sets.propose_rule_set(draft.pk, by=operator)
+    client.force_login(second_operator)
+    page = reverse("admin:catalog_ruleset_change", args=[draft.pk])
+    for shown in (client.get(page), client.get(page.replace("/change/", "/put-in-force/"))):
+        text = shown.content.decode()
+        assert "Requests of the last 90 days: 2. With another outcome: 1." in text
+        assert sent.reference in text
+        assert small.reference not in text
+        assert "Compliance × 2" in text
+
+
+def test_a_dry_run_leaves_out_what_no_rule_changes(draft, ask):
+    ask()
+    found = dry_run.dry_run(table_in_force(), RuleSet.objects.get(pk=draft.pk).table)
+    assert (found.tried, found.changed, found.is_cut) == (1, 0, False)
