@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
 import django_filters
+from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet, Value
@@ -20,8 +22,9 @@ from catalog.mix import PRICE, Mix
 from catalog.models import CatalogModel
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.reader import Reader
+from catalog.selection import MOST_CHOSEN
 from core.filters import RepeatableTextFilter, WordsFilter
-from core.pagination import CursorPages
+from core.pagination import KeysetPages
 from tenants.models import DataClass, Tenant
 
 Models = CatalogModelQuerySet[CatalogModel]
@@ -34,6 +37,12 @@ SORTS: Final = {
 }
 _PERCENT: Final = [MinValueValidator(0), MaxValueValidator(100)]
 _LIFECYCLES: Final = [choice for choice in CatalogModel.Lifecycle.choices if choice[0] in VISIBLE_LIFECYCLES]
+
+
+class PercentFilter(django_filters.NumberFilter):  # type: ignore[misc]
+    """A whole number of percents."""
+
+    field_class = forms.IntegerField
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -65,10 +74,10 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     served = django_filters.ChoiceFilter(
         choices=[("yes", "yes"), ("no", "no")], method="by_facet", label="Answers calls of your tenants now"
     )
-    input = django_filters.NumberFilter(
+    input = PercentFilter(
         method="ignore", validators=_PERCENT, label="Percent of tokens that are input; 75 if left out"
     )
-    cached = django_filters.NumberFilter(
+    cached = PercentFilter(
         method="ignore", validators=_PERCENT, label="Percent of the input that a cache has; 0 if left out"
     )
     sort = django_filters.ChoiceFilter(
@@ -97,13 +106,9 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     @property
     def mix(self) -> Mix:
-        """The mix of the request. Parts that are no percents have been refused by the form."""
-        input_, cached = (self.data.get(name, "") for name in ("input", "cached"))
-        usual = Mix()
-        return Mix(
-            int(input_) if input_.isascii() and input_.isdigit() else usual.input,
-            int(cached) if cached.isascii() and cached.isdigit() else usual.cached,
-        )
+        """The mix of the request, which the form has read."""
+        said = {name: self.form.cleaned_data.get(name) for name in ("input", "cached")}
+        return replace(Mix(), **{name: percent for name, percent in said.items() if percent is not None})
 
     @cached_property
     def reader(self) -> Reader:
@@ -111,14 +116,16 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
         return Reader(user, list(Tenant.objects.filter(pk__in=user.own_tenants())), mix=self.mix)
 
     def _values(self, name: str) -> list[str]:
-        """Every given value. The field itself validates only the last one."""
-        values: list[str] = self.data.getlist(name)
+        """Every given value, once. The field itself validates only the last one."""
+        values = list(dict.fromkeys(self.data.getlist(name)))
+        if len(values) > MOST_CHOSEN:
+            raise ValidationError({name: [_("Give at most %(most)s values.") % {"most": MOST_CHOSEN}]})
         if any("\0" in value for value in values):
             raise ValidationError({name: [_("Null characters are not allowed.")]})
         return values
 
 
-class PagesOfModels(CursorPages):
+class PagesOfModels(KeysetPages):
     """Pages in the order that `sort` names, and what a search without results probably meant."""
 
     did_you_mean: str | None = None

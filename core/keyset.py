@@ -132,6 +132,11 @@ def page_of_parts(
     )
 
 
+def is_place(cursor: str, order: Sequence[str]) -> bool:
+    """Whether a cursor stands for a row of a list in this order."""
+    return _read(cursor, order) is not None
+
+
 def _place(cursor: str, orders: Sequence[Sequence[str]]) -> tuple[int, list[Any] | None]:
     """The part and the row that a cursor stands for; the beginning if it is unreadable."""
     for number, order in enumerate(orders):

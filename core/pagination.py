@@ -11,8 +11,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
-from core.keyset import page_of_parts, requested_place
+from core.keyset import is_place, keyset_page, page_of_parts, requested_place
 
 
 class CursorPages(CursorPagination):
@@ -29,6 +30,39 @@ class CursorPages(CursorPagination):
         if cursor is not None and "\0" in str(cursor.position):
             raise NotFound(self.invalid_cursor_message)
         return cursor
+
+
+class KeysetPages(CursorPages):
+    """The same for a list in any order, whose fields together are unique and never null (`get_ordering`).
+
+    The library compares only the first field and counts rows that share it, up to a thousand, so a longer run of equal
+    values would never end.
+    """
+
+    _address, _before, _after = "", "", ""
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """The rows of the page that `cursor` names. Raises NotFound for a cursor of another list."""
+        self.request, self._address = request, request.build_absolute_uri()
+        order = self.get_ordering(request, queryset, view)
+        direction, _, place = request.query_params.get(self.cursor_query_param, "").partition(".")
+        if (direction or place) and (direction not in ("before", "after") or not is_place(place, order)):
+            raise NotFound(self.invalid_cursor_message)
+        here = {direction: place} if direction else {}
+        page = keyset_page(queryset, order, size=self.get_page_size(request) or self.page_size, **here)
+        self._before, self._after = page.before, page.after
+        return page.rows
+
+    def get_next_link(self) -> str | None:
+        return self._link("after", self._after)
+
+    def get_previous_link(self) -> str | None:
+        return self._link("before", self._before)
+
+    def _link(self, direction: str, place: str) -> str | None:
+        if not place:
+            return None
+        return str(replace_query_param(self._address, self.cursor_query_param, f"{direction}.{place}"))
 
 
 class _PlainPages(CursorPages):

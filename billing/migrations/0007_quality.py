@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "quality_of_model",
+                "indexes": [models.Index(fields=["day"], name="quality_of_model_day")],
             },
         ),
         migrations.CreateModel(
@@ -87,6 +88,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "quality_of_tenant",
+                "indexes": [models.Index(fields=["day"], name="quality_of_tenant_day")],
                 "abstract": False,
             },
             managers=[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import CompositePrimaryKey
+from django.db.models import CompositePrimaryKey, Index
 
 from billing.models.ledger import BilledModel, BillingOwned, unchecked
 from tenants.models import Tenant
@@ -40,6 +40,7 @@ class ModelQuality(QualityOfDay):
 
     class Meta:
         db_table = "quality_of_model"
+        indexes = [Index(fields=["day"], name="quality_of_model_day")]
 
     def __str__(self) -> str:
         return f"{self.calls} calls on {self.day}"
@@ -53,6 +54,7 @@ class TenantQuality(QualityOfDay, BillingOwned):
 
     class Meta(BillingOwned.Meta):
         db_table = "quality_of_tenant"
+        indexes = [Index(fields=["day"], name="quality_of_tenant_day")]
 
     def __str__(self) -> str:
         return f"{self.calls} calls on {self.day}"

@@ -238,3 +238,47 @@ def test_the_api_says_what_a_typo_meant_and_answers_what_was_asked(client, devel
     answer = client.get("/api/v1/models/", {"q": "chaep"}).json()
     assert (answer["results"], answer["did_you_mean"]) == ([], "cheap")
     assert client.get("/api/v1/models/", {"q": "cheap"}).json()["did_you_mean"] is None
+
+
+@pytest.mark.parametrize("sort", ["price", "context"])
+def test_pages_of_the_api_end_where_many_models_lack_the_value(client, developer, models, sort):
+    client.force_login(developer)
+    for number in range(12):
+        CatalogModelFactory(name=f"bare-{number:02}", context_tokens=None)
+    there = set(CatalogModel.objects.published().values_list("name", flat=True))
+    address, seen = "/api/v1/models/" + f"?sort={sort}&page_size=5", []
+    while address:
+        answer = client.get(address).json()
+        seen += [one["name"] for one in answer["results"]]
+        assert len(seen) <= len(there)
+        before, address = answer["previous"], answer["next"]
+    assert set(seen) == there
+    # The same rows on the way back.
+    back = []
+    while before:
+        answer = client.get(before).json()
+        back = [one["name"] for one in answer["results"]] + back
+        before = answer["previous"]
+    assert back == seen[: len(back)]
+    assert len(back) >= len(seen) - 5
+
+
+@pytest.mark.parametrize("cursor", ["after.x", "x", "after.", "before", "cD0wMWFi", "after.\0"])
+def test_a_cursor_of_another_list_is_refused(client, developer, models, cursor):
+    client.force_login(developer)
+    assert client.get("/api/v1/models/", {"cursor": cursor, "sort": "price"}).status_code == 404
+
+
+@pytest.mark.parametrize("percent", ["99.5", "101", "-1", "many", "1e1"])
+def test_a_share_that_is_no_whole_percent_is_refused_by_name(client, developer, models, percent):
+    client.force_login(developer)
+    answer = client.get("/api/v1/models/", {"input": percent, "sort": "price"})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["input"])
+
+
+def test_a_value_given_often_counts_once_and_too_many_are_refused(client, developer, models):
+    client.force_login(developer)
+    often = client.get("/api/v1/models/", {"capability": ["vision"] * 500})
+    assert often.status_code == 200
+    many = client.get("/api/v1/models/", {"capability": [f"c{n}" for n in range(41)]})
+    assert (many.status_code, list(many.json()["errors"])) == (400, ["capability"])
