@@ -72,6 +72,18 @@ class RequestRejected(RequestEvent):
         ]
 
 
+class RequestReturned(RequestEvent):
+    name = "access_request.returned"
+    label = gettext_lazy("Your request needs changes")
+    state = AccessRequest.State.RETURNED
+
+    def title(self, message: OutboxMessage, subject: AccessRequest) -> str:
+        return _("A reviewer wants changes to your request for %(model)s in %(project)s") % _places(subject)
+
+    def lines(self, message: OutboxMessage, subject: AccessRequest) -> Sequence[str]:
+        return [_("The request says which. Change it and send it again.")]
+
+
 class RequestNeedsMore(RequestEvent):
     name = "access_request.needs_more"
     label = gettext_lazy("Your request needs another review")
@@ -123,6 +135,7 @@ class ReviewWaits(Event):
 
 REQUEST_APPROVED: Final = declare(RequestApproved())
 REQUEST_REJECTED: Final = declare(RequestRejected())
+REQUEST_RETURNED: Final = declare(RequestReturned())
 REQUEST_NEEDS_MORE: Final = declare(RequestNeedsMore())
 REVIEW_WAITS: Final = declare(ReviewWaits())
 

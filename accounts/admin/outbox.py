@@ -34,8 +34,16 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     """What was told to whom and whether it arrived; never the words, which may hold a link that is a secret."""
 
     page_badge = "state_label"
-    list_display = ["event_label", "to", "of_tenant", "created_at", "attempts", "state_label"]
-    list_filter = ["state", EventFilter]
+    list_display = [
+        "event_label",
+        "channel_label",
+        "to",
+        "of_tenant",
+        "created_at",
+        "attempts",
+        "state_label",
+    ]
+    list_filter = ["state", "channel", EventFilter]
     list_select_related = ["user", "of_tenant"]
     search_fields = ["address", "user__email"]
     ordering = ["-pk"]

@@ -24,7 +24,7 @@ from catalog.actions.evaluations import table_in_force
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
-from catalog.notices import REQUEST_APPROVED, REQUEST_REJECTED, tell_requester
+from catalog.notices import REQUEST_APPROVED, REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
 from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
@@ -328,6 +328,7 @@ def _return(access_request: AccessRequest, *, by: User, reason: str) -> None:
     access_request.move_to(AccessRequest.State.RETURNED)
     access_request.save(update_fields=["state"])
     audit.record("access_request.returned", actor=by, subject=access_request, reason=reason)
+    tell_requester(REQUEST_RETURNED, access_request, occasion=now().isoformat())
 
 
 def approve_request(access_request: AccessRequest, *, by: User | None) -> None:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
+from importlib import import_module
 from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPServerDisconnected
 
 import pytest
+from django.apps import apps
 from django.core import mail
 from django.core.exceptions import PermissionDenied
 from django.core.mail.backends.base import BaseEmailBackend
@@ -27,8 +29,9 @@ from core.errors import Conflict
 from core.scope import NOBODY, Scope, person_scope, scoped
 from tenants.actions import invite, resend_invitation
 from tenants.invitation_mail import INVITATION, occasion_of
-from tenants.models import Invitation
+from tenants.models import EmergencyAccess, Invitation
 from tests.concurrency import at_the_same_time
+from tests.emergency import REASON
 from tests.factories import member_of, staff
 
 pytestmark = pytest.mark.django_db
@@ -294,3 +297,22 @@ def test_claiming_reads_an_index_whatever_was_sent(lab, owner):
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {asked}")
         assert "outbox_message_due" in str(cursor.fetchall())
+
+
+def test_mails_that_were_due_before_the_outbox_move_there(lab, owner, operator):
+    migration = import_module("tenants.migrations.0011_unsent_mails_in_the_outbox")
+    unsent, sent = (invite(lab, f"{name}@example.org", "viewer", by=owner)[0] for name in ("unsent", "sent"))
+    Invitation.objects.in_tenant(lab).filter(pk=sent.pk).update(sent_at=now())
+    EmergencyAccess.objects.create(
+        tenant=lab,
+        opened_by=operator,
+        reason=REASON,
+        expires_at=now() + timedelta(minutes=15),
+        session_digest="0",
+    )
+    member_of(lab, "viewer")
+    OutboxMessage.objects.all().delete()
+    migration.fill_the_outbox(apps, None)
+    assert send_mail_due() == 2
+    assert {one.to[0] for one in mail.outbox} == {unsent.email, owner.email}
+    assert set(OutboxMessage.objects.values_list("occasion", flat=True)) == {"", occasion_of(unsent)}

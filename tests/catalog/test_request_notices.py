@@ -112,6 +112,12 @@ def test_an_approval_tells_the_requester(
     assert "review is over" in titles(client, security_reviewer)
 
 
+def test_a_request_that_comes_back_tells_its_author(client, ask, review_of, security_reviewer, developer):
+    decide_review(review_of(ask()).pk, by=security_reviewer, verdict="return", comment="Name a lower volume.")
+    assert told("access_request.returned") == {developer}
+    assert "wants changes" in titles(client, developer)
+
+
 def test_a_mail_that_waits_when_it_is_switched_off_is_not_sent(ask, review_of, security_reviewer, developer):
     decide_review(review_of(ask()).pk, by=security_reviewer, verdict="reject", comment="Too dear.")
     choose_notifications(developer, muted=["access_request.rejected:mail"])
