@@ -33,6 +33,7 @@ REST_OF_MODEL = {
     "mode": "{it.mode}",
     "risk_tier": "{it.risk_tier}",
     "highest_data_class": "{it.highest_data_class}",
+    "visibility": "{it.visibility}",
 }
 
 
