@@ -35,4 +35,8 @@ document.addEventListener('keydown', (event) => {
 });
 
 const wanted = Object.keys(ANSWERS).find((key) => ANSWERS[key] === window.location.hash);
-if (wanted) answer(wanted);
+if (wanted) {
+  answer(wanted);
+  // The address of the page after the decision would inherit it, and the next Enter would decide there.
+  window.history.replaceState(null, '', window.location.pathname + window.location.search);
+}
