@@ -87,9 +87,15 @@ def run() -> None:
         with connection.execute_wrapper(clock):
             for number in range(ROUNDS * len(QUERIES)):
                 query = QUERIES[number % len(QUERIES)]
+                # The API has no views, and says nothing of what a person may request.
+                asked = (
+                    query
+                    if kind == "page"
+                    else query.replace("access=requestable&", "").replace("&view=table", "")
+                )
                 in_database.append(0.0)
                 begun = perf_counter()
-                response = client.get(path + query)
+                response = client.get(path + asked)
                 times[query].append((perf_counter() - begun) * 1000)
                 assert response.status_code == 200, (query, response.status_code)
         everything = [one for some in times.values() for one in some]
