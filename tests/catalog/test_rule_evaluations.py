@@ -6,8 +6,10 @@ import datetime as dt
 import importlib
 import json
 from decimal import Decimal
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils.timezone import now
 
@@ -87,6 +89,21 @@ def test_an_evaluation_has_the_time_of_the_database(ask):
     )
     later.refresh_from_db()
     assert later.at > said.at
+
+
+@pytest.mark.as_owner
+def test_a_command_proves_stored_answers_or_names_those_that_differ(ask):
+    said, wrong = StringIO(), StringIO()
+    asked = ask()
+    call_command("replay_rules", stdout=said)
+    assert "Proved: 1 evaluations" in said.getvalue()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE catalog_ruleevaluation DISABLE TRIGGER USER")
+        cursor.execute('UPDATE catalog_ruleevaluation SET inputs = inputs || \'{"risk_tier": "high"}\'')
+    with pytest.raises(CommandError, match="1 of 1"):
+        call_command("replay_rules", days=1, stderr=wrong)
+    assert str(asked.pk) in wrong.getvalue()
 
 
 def test_a_request_without_any_evaluation_has_no_version_of_rules():
