@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action as unfold_action
 
@@ -74,7 +74,7 @@ class DecideManyPage:
             rows = list(reviews.filter(pk__in=[one["pk"] for one in waiting]).order_by("due_at", "pk"))
         chosen = set(request.POST.getlist("review"))
         context = self.frame_of_page(request, None) | {
-            "title": _t("Decide several reviews"),
+            "title": gettext("Decide several reviews"),
             "form": form,
             "lines": [_line(review, chosen, outcomes.get(review.pk)) for review in rows],
             "is_done": bool(outcomes),
@@ -92,7 +92,7 @@ class DecideManyPage:
         names = list(dict.fromkeys(request.POST.getlist("review")))
         chosen = form.read_chosen(names, request.POST)
         if not chosen or len(chosen) > MOST:
-            form.add_error(None, _t("Choose 1 to %(most)s reviews.") % {"most": MOST})
+            form.add_error(None, gettext("Choose 1 to %(most)s reviews.") % {"most": MOST})
             return {}, 400
         try:
             outcomes = decide_reviews(
@@ -128,8 +128,8 @@ def _line(review: Review, chosen: set[str], outcome: Outcome | None) -> Line:
     cost = facts.get("expected_monthly_cost")
     return Line(
         review=review,
-        risk=str(rules.RiskTier(tier).label) if tier in rules.RiskTier.values else _t("unknown"),
-        cost=f"{Decimal(cost):,.2f} {facts.get('currency', '')}" if cost else _t("unknown"),
+        risk=str(rules.RiskTier(tier).label) if tier in rules.RiskTier.values else gettext("unknown"),
+        cost=f"{Decimal(cost):,.2f} {facts.get('currency', '')}" if cost else gettext("unknown"),
         seen=json.dumps(facts),
         is_chosen=str(review.pk) in chosen,
         outcome=outcome,
