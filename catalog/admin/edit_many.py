@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action as unfold_action
 
@@ -46,7 +46,7 @@ class EditManyPage:
         plan: Plan | None = None
         status, is_done = 200, False
         if len(models) > MOST:
-            words = _t("These are too many models at once. Narrow the list to at most %(most)d.")
+            words = gettext("These are too many models at once. Narrow the list to at most %(most)d.")
             form.full_clean()
             form.add_error(None, words % {"most": MOST})
             status = 422
@@ -77,7 +77,7 @@ class EditManyPage:
                 if plan.impact and CONFIRMS not in form.fields:
                     form.ask()
         context = self.frame_of_page(request, None) | {
-            "title": _t("Edit all found"),
+            "title": gettext("Edit all found"),
             "form": form,
             "narrowed": found.narrowed_by,
             "total": len(models),

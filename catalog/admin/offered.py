@@ -11,9 +11,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.html import format_html_join
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext, pgettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import action as unfold_action
 from unfold.decorators import display
@@ -150,13 +149,13 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
                 ask = form.ask if conflict.code == TOUCHES_TENANTS else form.show_newer
                 ask(conflict.message)
             else:
-                messages.success(request, _t("Saved: %(it)s") % {"it": changed})
+                messages.success(request, gettext("Saved: %(it)s") % {"it": changed})
                 return redirect("admin:catalog_catalogmodel_change", model.pk)
-        title = _t("Edit %(it)s") % {"it": model}
-        hint = _t(
+        title = gettext("Edit %(it)s") % {"it": model}
+        hint = gettext(
             "What you change here stays yours: imports leave it alone. Each line says who stated it last."
         )
-        page = self.form_page(request, form, title=title, button=_t("Save"), hint=hint, row=model)
+        page = self.form_page(request, form, title=title, button=gettext("Save"), hint=hint, row=model)
         page.status_code = 409 if is_refused else page.status_code
         return page
 
