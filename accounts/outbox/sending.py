@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
 from typing import Any, Final
 
 import structlog
@@ -116,6 +116,13 @@ def _attempt(message: OutboxMessage, connection: Any) -> bool:
         if trouble.is_servers:
             raise
         return False
+    except Exception as error:
+        # Nobody foresaw it. It is this mail's trouble until it proves to be more, so the others go out.
+        log.exception("message_not_passed_on", message=str(message.pk), message_event=message.event)
+        _postpone(message, CANNOT_BE_WRITTEN(kind=type(error).__name__))
+        # The next mail begins a conversation of its own.
+        connection.close()
+        return False
     record(message, State.SENT)
     log.info("message_sent", message=str(message.pk), message_event=message.event)
     return True
@@ -175,16 +182,21 @@ def _pass_on(mail: Any) -> None:
             raise PermanentTrouble(MAIL_IS_REFUSED(kind=kind)) from error
         # The next mail begins a conversation of its own.
         mail.connection.close()
-        if isinstance(error, SMTPRecipientsRefused | SMTPResponseException):
-            raise TemporaryTrouble(MAIL_IS_REFUSED(kind=kind)) from error
-        raise TemporaryTrouble(MAIL_SERVER_IS_AWAY(kind=kind), is_servers=True) from error
+        is_answer = isinstance(error, SMTPRecipientsRefused | SMTPResponseException)
+        problem = MAIL_IS_REFUSED(kind=kind) if is_answer else MAIL_SERVER_IS_AWAY(kind=kind)
+        raise TemporaryTrouble(problem, is_servers=not is_answer or _refuses_us(error)) from error
 
 
 def is_final(error: Exception) -> bool:
-    """Whether a server's refusal is for good: codes of 500 and more (RFC 5321, section 4.2.1)."""
+    """Whether a server's refusal of a mail is for good: codes of 500 and more (RFC 5321, section 4.2.1)."""
     if isinstance(error, SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
-    return isinstance(error, SMTPResponseException) and error.smtp_code >= 500
+    return isinstance(error, SMTPResponseException) and error.smtp_code >= 500 and not _refuses_us(error)
+
+
+def _refuses_us(error: Exception) -> bool:
+    """Whether the server wants no mail of ours: all have one sender (DEFAULT_FROM_EMAIL), which operators can mend."""
+    return isinstance(error, SMTPSenderRefused)
 
 
 def record(message: OutboxMessage, state: str, problem: str = "") -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from importlib import import_module
-from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPServerDisconnected
+from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPSenderRefused, SMTPServerDisconnected
 
 import pytest
 from django.apps import apps
@@ -18,6 +18,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
+from structlog.testing import capture_logs
 
 from accounts.actions import send_message_again
 from accounts.models import OutboxMessage
@@ -117,6 +118,7 @@ class TestTrouble:
             (SMTPRecipientsRefused({NIA: (450, b"greylisted")}), False),
             (SMTPDataError(554, b"spam"), True),
             (SMTPDataError(452, b"disk full"), False),
+            (SMTPSenderRefused(550, b"unknown sender", "us@example.org"), False),
             (SMTPServerDisconnected("gone"), False),
             (TimeoutError(), False),
         ],
@@ -144,12 +146,28 @@ class TestTrouble:
         invitation.refresh_from_db()
         assert "refused" in invitation.mail_problem
 
-    def test_a_server_that_is_away_is_asked_once_a_run(self, lab, owner, troubled):
+    @pytest.mark.parametrize(
+        "error", [ConnectionResetError(), SMTPSenderRefused(550, b"unknown sender", "us@example.org")]
+    )
+    def test_a_server_that_takes_no_mail_of_ours_is_asked_once_a_run(self, lab, owner, troubled, error):
         for number in range(3):
             invite(lab, f"n{number}@example.org", "viewer", by=owner)
-        troubled(ConnectionResetError())
+        troubled(error)
         send_mail_due()
         assert sorted(OutboxMessage.objects.values_list("attempts", flat=True)) == [0, 0, 1]
+        said = "refused the mail" if isinstance(error, SMTPSenderRefused) else "did not answer"
+        assert said in OutboxMessage.objects.get(attempts=1).problem
+
+    def test_an_error_that_nobody_foresaw_holds_no_other_up_and_is_logged(self, lab, owner, troubled):
+        for number in range(3):
+            invite(lab, f"n{number}@example.org", "viewer", by=owner)
+        troubled(UnicodeEncodeError("ascii", "é", 0, 1, "no"))
+        with capture_logs() as logs:
+            assert send_mail_due() == 0
+        assert list(OutboxMessage.objects.values_list("state", "attempts")) == [("waiting", 1)] * 3
+        assert "(UnicodeEncodeError)" in OutboxMessage.objects.first().problem
+        unforeseen = [one for one in logs if one["event"] == "message_not_passed_on"]
+        assert [one["exc_info"] for one in unforeseen] == [True] * 3
 
     def test_a_mail_that_we_cannot_write_holds_no_other_up(self, lab, owner):
         invite(lab, NIA, "viewer", by=owner)
