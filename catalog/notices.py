@@ -26,15 +26,20 @@ BOTH: Final = (OutboxMessage.Channel.MAIL, OutboxMessage.Channel.INBOX)
 
 
 class RequestEvent(Event):
-    """Something happened to a request; whoever made it is told, as long as they see it and it is still so."""
+    """Something happened to a request; whoever made it is told, as long as they see it; by mail only if it is still so.
+
+    The inbox says what happened, so its titles stay true whatever comes later.
+    """
 
     state: ClassVar[str]
     channels = BOTH
 
     def find(self, messages: Sequence[OutboxMessage]) -> Mapping[UUID, Any]:
         requests = AccessRequest.objects.visible_to(_recipient(messages)).filter(
-            pk__in=[message.subject_id for message in messages], state=self.state
+            pk__in=[message.subject_id for message in messages]
         )
+        if messages[0].channel == OutboxMessage.Channel.MAIL:
+            requests = requests.filter(state=self.state)
         found = {one.pk: one for one in requests.select_related("tenant", "project", "model")}
         return {one.pk: found[one.subject_id] for one in messages if one.subject_id in found}
 
@@ -78,7 +83,11 @@ class RequestReturned(RequestEvent):
     state = AccessRequest.State.RETURNED
 
     def title(self, message: OutboxMessage, subject: AccessRequest) -> str:
-        return _("A reviewer wants changes to your request for %(model)s in %(project)s") % _places(subject)
+        if subject.state == self.state:
+            return _("A reviewer wants changes to your request for %(model)s in %(project)s") % _places(
+                subject
+            )
+        return _("A reviewer wanted changes to your request for %(model)s in %(project)s") % _places(subject)
 
     def lines(self, message: OutboxMessage, subject: AccessRequest) -> Sequence[str]:
         return [_("The request says which. Change it and send it again.")]
@@ -90,7 +99,9 @@ class RequestNeedsMore(RequestEvent):
     state = AccessRequest.State.PENDING
 
     def title(self, message: OutboxMessage, subject: AccessRequest) -> str:
-        return _("Your request for %(model)s in %(project)s needs another review") % _places(subject)
+        if subject.state == self.state:
+            return _("Your request for %(model)s in %(project)s needs another review") % _places(subject)
+        return _("Your request for %(model)s in %(project)s needed another review") % _places(subject)
 
     def lines(self, message: OutboxMessage, subject: AccessRequest) -> Sequence[str]:
         return [_("Facts that its reviews were based on have changed. You need not do anything.")]
@@ -149,11 +160,19 @@ def tell_requester(event: Event, access_request: AccessRequest, *, occasion: str
 
 
 def tell_reviewers(reviews: Iterable[Review], access_request: AccessRequest) -> None:
-    """Tell those who decide these open reviews that they wait; each round anew."""
+    """Tell those who decide these open reviews, and have not, that they wait.
+
+    They are told anew in each round, and each time the request is sent again.
+    """
+    resent = f", resent {access_request.resent_at.isoformat()}" if access_request.resent_at else ""
     for review in reviews:
-        people = list(deciders_of(review, access_request)[: MOST_TOLD + 1])
+        verdicts = ReviewDecision.objects.in_tenant(access_request.tenant).filter(
+            review=review, round=review.round
+        )
+        decided = verdicts.exclude(verdict=ReviewDecision.Verdict.RETURN).values("reviewer")
+        people = list(deciders_of(review, access_request).exclude(pk__in=decided)[: MOST_TOLD + 1])
         if len(people) <= MOST_TOLD:
-            occasion = f"round {review.round}"
+            occasion = f"round {review.round}{resent}"
             tell(REVIEW_WAITS, people, subject=review, tenant=access_request.tenant, occasion=occasion)
 
 

@@ -19,6 +19,7 @@ from catalog.actions.access_requests import find_problems
 from catalog.actions.evaluations import table_in_force
 from catalog.actions.facts import ask_again, lock_facts, renew_facts
 from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
+from catalog.notices import tell_reviewers
 from catalog.rule_table import evaluate
 from catalog.stored_sentences import CHANGED
 from core.errors import Conflict
@@ -69,7 +70,7 @@ def resend_access_request(
 
     Approvals stay if the request asks for nothing that it did not ask for before; otherwise their reviews start another
     round. Then the rules run over the new facts, as at a decision (`renew_facts`). Open reviews are due anew: nobody
-    is late for the time in which the request was with its requester.
+    is late for the time in which the request was with its requester. Those who decide them are told.
 
     Args:
         pk: id of the request.
@@ -129,6 +130,8 @@ def resend_access_request(
     if problems := evaluate(table_in_force(), facts).problems:
         raise ValidationError(dict(problems))
     renew_facts(access_request, facts, by=by, occasion=RuleEvaluation.Occasion.RESENT)
+    reviews = Review.objects.in_tenant(tenant).filter(access_request=access_request)
+    tell_reviewers(reviews.filter(state=Review.State.PENDING).select_related("track"), access_request)
     return access_request
 
 

@@ -10,9 +10,9 @@ from guardian.shortcuts import assign_perm, remove_perm
 from accounts.actions import choose_notifications
 from accounts.models import OutboxMessage, User
 from accounts.outbox.sending import send_mail_due
-from catalog.actions import decide_review, withdraw_access_request
-from catalog.models import ReviewScope
-from catalog.notices import MOST_TOLD
+from catalog.actions import decide_review, resend_access_request, withdraw_access_request
+from catalog.models import Review, ReviewScope
+from catalog.notices import MOST_TOLD, REQUEST_NEEDS_MORE, tell_requester
 from catalog.review_scopes import DECIDE, deciders_of, may_decide
 from core.scope import person_scope, scoped
 from tests.factories import TenantFactory, UserFactory, staff
@@ -133,3 +133,62 @@ def test_whoever_left_the_tenant_reads_nothing_of_it(client, ask, review_of, sec
     assert "You can no longer see" in page
     send_mail_due()
     assert [one for one in mail.outbox if one.to == [developer.email]] == []
+
+
+def test_the_inbox_keeps_what_happened_and_no_mail_says_it_late(
+    client, ask, review_of, security_reviewer, developer
+):
+    access_request = ask()
+    decide_review(review_of(access_request).pk, by=security_reviewer, verdict="return", comment="Which?")
+    resend_access_request(access_request.pk, by=developer, purpose="Score people who apply for a job.")
+    page = titles(client, developer)
+    assert "You can no longer see" not in page
+    assert "A reviewer wanted changes" in page
+    tell_requester(REQUEST_NEEDS_MORE, access_request)
+    assert "needs another review" in titles(client, developer)
+    decide_review(review_of(access_request).pk, by=security_reviewer, verdict="reject", comment="No.")
+    assert "needed another review" in titles(client, developer)
+    send_mail_due()
+    assert [one.subject for one in mail.outbox if one.to == [developer.email]] == [
+        "Your request for GLM-4.6 in “Letters” was rejected"
+    ]
+
+
+class TestSentAgain:
+    def told_of(self, review):
+        messages = OutboxMessage.objects.filter(event="review.waits", subject_id=review.pk, channel="mail")
+        return list(messages.order_by("-id").values_list("user", flat=True))
+
+    def test_those_who_decide_are_told_each_time(
+        self, ask, review_of, security_reviewer, compliance_reviewer, developer
+    ):
+        access_request = ask(data_class="confidential")
+        review = review_of(access_request, "compliance")
+        decide_review(review_of(access_request).pk, by=security_reviewer, verdict="approve")
+        for times in (2, 3):
+            decide_review(review.pk, by=compliance_reviewer, verdict="return", comment="Which letters?")
+            resend_access_request(access_request.pk, by=developer)
+            assert self.told_of(review) == [compliance_reviewer.pk] * times
+        assert self.told_of(review_of(access_request)) == [security_reviewer.pk]
+        send_mail_due()
+        assert [one for one in mail.outbox if one.to == [compliance_reviewer.email]]
+
+    def test_approvals_that_no_longer_hold_are_asked_for(
+        self, ask, review_of, security_reviewer, compliance_reviewer, developer
+    ):
+        access_request = ask(data_class="confidential")
+        decide_review(review_of(access_request).pk, by=security_reviewer, verdict="approve")
+        review = review_of(access_request, "compliance")
+        decide_review(review.pk, by=compliance_reviewer, verdict="return", comment="Which letters?")
+        resend_access_request(access_request.pk, by=developer, purpose="Score people who apply for a job.")
+        assert self.told_of(review_of(access_request)) == [security_reviewer.pk] * 2
+
+    def test_whoever_has_approved_is_not_told_to_approve(self, ask, review_of, security_reviewer, developer):
+        colleague = staff("security-reviewer")
+        access_request = ask()
+        review = review_of(access_request)
+        Review.objects.across_tenants().filter(pk=review.pk).update(quorum=2)
+        decide_review(review.pk, by=security_reviewer, verdict="approve")
+        decide_review(review.pk, by=colleague, verdict="return", comment="Which letters?")
+        resend_access_request(access_request.pk, by=developer)
+        assert sorted(self.told_of(review)) == sorted([security_reviewer.pk, colleague.pk, colleague.pk])
