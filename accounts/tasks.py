@@ -27,6 +27,15 @@ def send_mail_due() -> None:
     sending.send_mail_due()
 
 
+@shared_task(soft_time_limit=120)
+def mark_the_missed() -> None:
+    """Mark people who were told something by a process that died before it marked them."""
+    # That module imports this one.
+    from accounts.outbox.posting import mark_the_missed
+
+    mark_the_missed()
+
+
 @shared_task
 def clear_settled_messages() -> None:
     """Delete messages of the outbox that were sent or given up long ago."""
@@ -35,6 +44,7 @@ def clear_settled_messages() -> None:
 
 SCHEDULE = {
     "send-mail-due": {"task": "accounts.tasks.send_mail_due", "schedule": 30.0},
+    "mark-the-missed": {"task": "accounts.tasks.mark_the_missed", "schedule": 300.0},
     "clear-settled-messages": {
         "task": "accounts.tasks.clear_settled_messages",
         "schedule": crontab(hour="3", minute="27"),

@@ -44,5 +44,5 @@ def send_message_again(pk: UUID | str, *, by: User) -> OutboxMessage:
         event=message.event,
         problem=message.problem,
     )
-    tasks.send_mail_due.delay_on_commit()  # type: ignore[attr-defined]
+    transaction.on_commit(tasks.send_mail_due.delay, robust=True)
     return message

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db import models, transaction
+from django.db.models import Exists, OuterRef
+from django.utils.timezone import now
 
 from accounts import tasks
 from accounts.models import OutboxMessage, User
 from accounts.outbox.choices import wants
 from accounts.outbox.events import Event
+from core.scope import platform_scope
 
 Channel: Final = OutboxMessage.Channel
+# The sweep of unmarked people reads the messages of this time, by `outbox_message_settled`.
+MISSED_WITHIN: Final = timedelta(days=1)
+MARKED_AT_ONCE: Final = 1000
 
 
 def tell(
@@ -48,7 +55,8 @@ def tell(
     if people := [row.user_id for row in rows if row.user_id and row.channel == Channel.INBOX]:
         _mark_unread(people)
     if any(row.channel == Channel.MAIL for row in rows):
-        tasks.send_mail_due.delay_on_commit()  # type: ignore[attr-defined]
+        # A broker that is away is no error of what happened: the clock sends it, too.
+        transaction.on_commit(tasks.send_mail_due.delay, robust=True)
 
 
 def _row(
@@ -78,11 +86,32 @@ def _mark_unread(people: Collection[UUID]) -> None:
     """Let the pages of these people ask for what is unread, from the commit on.
 
     After it, because an action holds locks of rows by now, and whoever locks a person first may wait for those. One by
-    one for the same reason. Also those who are marked: reading may be about to unmark them, which this waits for.
+    one for the same reason. Also those who are marked: reading may be about to unmark them, which this waits for. Whom
+    a process that died did not mark, `mark_the_missed` does.
     """
 
     def mark() -> None:
         for pk in people:
             User.objects.filter(pk=pk).update(has_unread=True)
 
-    transaction.on_commit(mark)
+    transaction.on_commit(mark, robust=True)
+
+
+def mark_the_missed() -> int:
+    """Mark people who have something unread of the last MISSED_WITHIN and are not marked; return how many.
+
+    Safe to repeat. At most MARKED_AT_ONCE people; the next run finds the others.
+    """
+    with platform_scope("people with something unread", is_routine=True):
+        unread = OutboxMessage.objects.filter(channel=Channel.INBOX, read_at=None, user__has_unread=False)
+        recent = unread.filter(settled_at__gte=now() - MISSED_WITHIN).order_by()
+        people = list(recent.values_list("user", flat=True).distinct()[:MARKED_AT_ONCE])
+        return sum(_mark_if_unread(pk) for pk in people)
+
+
+@transaction.atomic
+def _mark_if_unread(pk: UUID) -> int:
+    # Whoever reads holds this row, too, so the next query sees what they have read.
+    User.objects.select_for_update(of=("self",), no_key=True).filter(pk=pk).first()
+    unread = OutboxMessage.objects.filter(channel=Channel.INBOX, read_at=None, user=OuterRef("pk"))
+    return User.objects.filter(Exists(unread), pk=pk).update(has_unread=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
+from accounts import tasks
 from accounts.actions import mark_all_read, mark_read
 from accounts.models import OutboxMessage, User
-from accounts.outbox.posting import tell
+from accounts.outbox import posting
+from accounts.outbox.posting import mark_the_missed, tell
 from accounts.outbox.sending import send_mail_due
 from core.ids import uuid7
 from tenants.emergency_mail import EMERGENCY_ACCESS
@@ -160,3 +164,79 @@ def test_what_is_told_while_another_is_read_stays_unread(lab, owner, opened):
     owner.refresh_from_db()
     assert owner.has_unread
     assert owner.unread == 1
+
+
+def not_marked(owner):
+    User.objects.filter(pk=owner.pk).update(has_unread=False)
+
+
+def is_marked(owner):
+    owner.refresh_from_db()
+    return owner.has_unread
+
+
+def test_whom_a_process_that_died_did_not_mark_the_sweep_marks(told, owner, developer):
+    not_marked(owner)
+    tasks.mark_the_missed()
+    assert is_marked(owner)
+    assert not is_marked(developer)
+    mark_all_read(by=owner)
+    assert mark_the_missed() == 0
+    assert not is_marked(owner)
+
+
+def test_whoever_reads_during_the_sweep_stays_unmarked(told, owner, monkeypatch):
+    """The sweep found them, then they read everything, then it comes to mark them."""
+    not_marked(owner)
+    mark = posting._mark_if_unread
+
+    def read_first(pk):
+        mark_all_read(by=owner)
+        return mark(pk)
+
+    monkeypatch.setattr(posting, "_mark_if_unread", read_first)
+    assert mark_the_missed() == 0
+    assert not is_marked(owner)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_sweep_reads_a_day_of_an_index_whatever_lies_in_inboxes(opened, owner):
+    tell(EMERGENCY_ACCESS, [owner], subject=opened, tenant=opened.tenant)
+    not_marked(owner)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO accounts_outboxmessage (id, event, channel, user_id, address, subject_id, occasion,"
+            " created_at, state, attempts, due_at, problem, settled_at) SELECT gen_random_uuid(), 'x', 'inbox', %s,"
+            " '', gen_random_uuid(), '', now(), 'sent', 0, now(), '', now() - interval '30 days'"
+            " FROM generate_series(1, 20000)",
+            [owner.pk],
+        )
+    # Only the owner of a table may.
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], dbname=name, autocommit=True) as theirs:
+        theirs.execute("ANALYZE accounts_outboxmessage")
+    with CaptureQueriesContext(connection) as queries:
+        assert mark_the_missed() == 1
+    (asked,) = [one["sql"] for one in queries if one["sql"].startswith("SELECT DISTINCT")]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {asked}")
+        assert "outbox_message_settled" in str(cursor.fetchall())
+
+
+@pytest.mark.parametrize(
+    "broken", ["accounts.outbox.posting.User.objects.filter", "accounts.tasks.send_mail_due.delay"]
+)
+def test_an_error_after_the_commit_is_no_error_of_what_happened(
+    opened, owner, monkeypatch, django_capture_on_commit_callbacks, broken
+):
+    later = []
+
+    def fail(*args, **kwargs):
+        raise OperationalError
+
+    monkeypatch.setattr(broken, fail)
+    with django_capture_on_commit_callbacks(execute=True):
+        tell(EMERGENCY_ACCESS, [owner], subject=opened, tenant=opened.tenant)
+        transaction.on_commit(lambda: later.append("done"))
+    assert later == ["done"]
+    assert OutboxMessage.objects.in_inbox_of(owner).count() == 1
