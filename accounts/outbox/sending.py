@@ -28,8 +28,11 @@ from core.scope import platform_scope, tenant_scope
 log = structlog.get_logger(__name__)
 State = OutboxMessage.State
 
-# Longer than an attempt takes: ten answers of a mail server at the end of their patience.
-LEASE: Final = timedelta(minutes=5)
+# An attempt waits for the server about 20 times, each at most EMAIL_TIMEOUT: two addresses of its host, its greeting,
+# EHLO, STARTTLS with its handshake, EHLO again, up to three methods of AUTH with two answers each, MAIL, RCPT, DATA,
+# the mail and its answer, RSET and QUIT. The rest is for ours: reading and writing rows.
+WAITS_OF_AN_ATTEMPT: Final = 30
+SHORTEST_LEASE: Final = timedelta(minutes=5)
 FIRST_WAIT: Final = timedelta(minutes=1)
 LONGEST_WAIT: Final = timedelta(hours=6)
 # With these waits, the last attempt begins 20 hours after the first.
@@ -77,6 +80,11 @@ def send_mail_due() -> int:
     return sent
 
 
+def lease() -> timedelta:
+    """How long an attempt holds its message: longer than it can take, whatever the patience with the server is."""
+    return max(SHORTEST_LEASE, WAITS_OF_AN_ATTEMPT * timedelta(seconds=settings.EMAIL_TIMEOUT))
+
+
 def claim(channel: str) -> OutboxMessage | None:
     """Take the next message that is due for one attempt; None if there is none that no other worker holds."""
     while True:
@@ -87,7 +95,7 @@ def claim(channel: str) -> OutboxMessage | None:
                 return None
             if message.attempts < MOST_ATTEMPTS:
                 message.attempts += 1
-                message.due_at = now() + LEASE
+                message.due_at = now() + lease()
                 message.save(update_fields=["attempts", "due_at"])
                 return message
         # Whatever it does to the processes that try, they never lived to say so.

@@ -184,6 +184,13 @@ class TestTrouble:
         assert (the_message().state, the_message().attempts) == ("failed", MOST_ATTEMPTS)
         assert "ended before" in the_message().problem
 
+    @pytest.mark.parametrize(("patience", "minutes"), [(1, 5), (10, 5), (60, 30)])
+    def test_an_attempt_holds_its_message_for_as_long_as_it_can_take(
+        self, invitation, settings, patience, minutes
+    ):
+        settings.EMAIL_TIMEOUT = patience
+        assert round((claim("mail").due_at - now()) / timedelta(minutes=1)) == minutes
+
     def test_only_the_latest_attempt_records(self, invitation):
         first = claim("mail")
         due_now()
