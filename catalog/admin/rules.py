@@ -10,9 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
@@ -33,13 +32,13 @@ def dry_run_of(rule_set: RuleSet) -> SafeString:
     """What the version would change for the requests of the last 90 days, with links to the newest of them."""
     found = dry_run.dry_run(table_in_force(), rule_set.table)
     tracks = {track.code: track.label for track in Track.objects.all()}
-    said = _t("Requests of the last %(days)s days: %(tried)s. With another outcome: %(changed)s.") % {
+    said = gettext("Requests of the last %(days)s days: %(tried)s. With another outcome: %(changed)s.") % {
         "days": dry_run.DAYS,
         "tried": f"{found.tried:,}",
         "changed": f"{found.changed:,}",
     }
     if found.is_cut:
-        said += " " + _t("Only the newest were tried.")
+        said += " " + gettext("Only the newest were tried.")
     rows = (
         (
             reverse("admin:catalog_accessrequest_change", args=[one.request]),

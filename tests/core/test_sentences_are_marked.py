@@ -218,6 +218,19 @@ z = _("Named %(name)s") % {"name": f"{name}"}
 
 
 @pytest.mark.parametrize("app", [*APPS, "core", "config"])
+def test_words_are_marked_by_names_that_the_extraction_knows(app):
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / app).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "django.utils.translation"
+        for name in node.names
+        if name.name in MARKS and (name.asname or name.name) not in MARKS
+    ]
+    assert found == [], "only `_` may stand for another name"
+
+
+@pytest.mark.parametrize("app", [*APPS, "core", "config"])
 def test_no_words_are_marked_within_an_f_string(app):
     found = [
         f"{path.relative_to(ROOT)}:{line}"
