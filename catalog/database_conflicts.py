@@ -22,5 +22,11 @@ SENTENCES = {
     "grant_has_its_reviews": _REVIEWS_CHANGED,
     "access_request_is_decided": _DECIDED,
     "review_decision_of_open_review": _DECIDED,
+    "review_delegation_is_short": Sentence(
+        _(
+            "Someone else has just shortened the longest delegation of this track. Reload to see the current state."
+        ),
+        "track_changed",
+    ),
     "grant_stays_revoked": Sentence(_("Someone else has just revoked this grant."), "ended"),
 }

@@ -18,9 +18,12 @@ def _waiting(request: HttpRequest) -> int | str:
 
 PORTAL = [
     PortalEntry("tenant-home", _("Home"), "home", WORK, 0, key="h"),
-    PortalEntry("model-list", _("Catalog"), "box", WORK, 1, below=["model-detail", "request-new"], key="c"),
     PortalEntry(
-        "request-list", _("Requests"), "checklist", WORK, 2, below=["request-detail", "request-withdraw"], key="r"
+        "model-list", _("Catalog"), "box", WORK, 1, key="c", below=["model-detail", "model-compare", "request-new"]
+    ),
+    PortalEntry(
+        "request-list", _("Requests"), "checklist", WORK, 2, key="r",
+        below=["request-detail", "request-change", "request-comments", "request-withdraw"],
     ),
     PortalEntry(
         "key-list", _("Keys"), "key", WORK, 3, below=["key-claim", "key-revoke"], key="k",
@@ -39,8 +42,8 @@ STAFF = [
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
     StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),
     StaffEntry("catalog.reviewteam", _("Review teams"), "users", REQUESTS, 10),
-    StaffEntry("catalog.reviewdelegation", _("Delegations"), "users", REQUESTS, 10),
-    StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 11),
+    StaffEntry("catalog.reviewdelegation", _("Delegations"), "users", REQUESTS, 11),
+    StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 12),
     StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),
     StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 1),
 ]  # fmt: skip

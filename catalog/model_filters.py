@@ -13,6 +13,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 
 from accounts.permissions import signed_in
@@ -39,10 +40,16 @@ _PERCENT: Final = [MinValueValidator(0), MaxValueValidator(100)]
 _LIFECYCLES: Final = [choice for choice in CatalogModel.Lifecycle.choices if choice[0] in VISIBLE_LIFECYCLES]
 
 
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": 100})
 class PercentFilter(django_filters.NumberFilter):  # type: ignore[misc]
     """A whole number of percents."""
 
     field_class = forms.IntegerField
+
+
+@extend_schema_field({"type": "string", "format": "decimal"})
+class AmountFilter(django_filters.NumberFilter):  # type: ignore[misc]
+    """An amount of money."""
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -61,7 +68,7 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     context = django_filters.NumberFilter(
         field_name="context_tokens", lookup_expr="gte", min_value=0, label="Tokens of context, at least"
     )
-    price = django_filters.NumberFilter(
+    price = AmountFilter(
         method="up_to", min_value=0, label="US dollars for a million tokens of the mix, at most"
     )
     hosting = django_filters.ChoiceFilter(choices=CatalogModel.Hosting.choices)

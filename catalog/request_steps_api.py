@@ -22,6 +22,8 @@ from catalog.serializers import (
     NewCommentSerializer,
     ResendSerializer,
 )
+from core.pagination import CURSOR, PAGE_SIZE
+from core.query_parameters import takes
 from tenants.api.base import VisibleMixin
 
 IDEMPOTENT = OpenApiParameter(
@@ -36,6 +38,7 @@ IDEMPOTENT = OpenApiParameter(
 class RequestStepsViewSet(VisibleMixin, viewsets.GenericViewSet[AccessRequest]):
     """Routes below one access request, for its viewset."""
 
+    @takes(CURSOR, PAGE_SIZE)
     @extend_schema(responses=CommentSerializer(many=True))
     @action(detail=True, methods=["get"], filterset_class=None, serializer_class=CommentSerializer)
     def comments(self, request: Request, pk: str) -> Response:

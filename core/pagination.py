@@ -76,6 +76,9 @@ LINK = OpenApiParameter(
     response=[200],
     description='The pages before and after, as rel="prev" and rel="next" (RFC 8288); absent where there are none.',
 )
+CURSOR = OpenApiParameter(
+    "cursor", description="A place in the list; `next` and `previous` have the complete addresses."
+)
 PAGE_SIZE = OpenApiParameter("page_size", int, description=f"At most {PLAIN_PAGE}, which is the default.")
 PLAIN_PAGE_PARAMETERS = [
     PAGE_SIZE,

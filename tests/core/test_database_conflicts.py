@@ -37,6 +37,8 @@ OUT_OF_REACH = {
     "cost_line_reverses_its_own": "lines reverse what their own transaction has read and locked",
     "review_decision_by_reviewers": "decide_review answers PermissionDenied",
     "review_decision_four_eyes": "decide_review answers PermissionDenied",
+    "review_decision_once_per_right": "decide_review holds the review, and answers PermissionDenied",
+    "review_delegation_stands": "end_delegation holds the delegation, and changes nothing else of it",
     "review_is_of_one_request": "no action changes these columns",
     "token_issuer_is_for_good": "no action changes these columns",
     "user_program_is_for_good": "no action changes these columns",

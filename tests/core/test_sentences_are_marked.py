@@ -104,7 +104,7 @@ MESSAGES = {"success", "info", "warning", "error"}
 OF_THE_API = {"serializers", "django_filters", "filters"}
 FOR_PROGRAMMERS = {
     "OpenApiResponse", "OpenApiParameter", "OpenApiExample", "extend_schema", "extend_schema_field", "MomentFilter",
-    "RepeatableTextFilter", "WantedLimitsField", "WordsFilter",
+    "AmountFilter", "PercentFilter", "RepeatableTextFilter", "WantedLimitsField", "WordsFilter",
 }  # fmt: skip
 # The gateway and the engines answer in English, and commands are for those who read English logs.
 ENGLISH = {
