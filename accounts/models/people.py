@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
@@ -114,10 +115,9 @@ class User(Noted, AbstractUser):
         """How many messages in the inbox are unread, up to 99; 0 on an error page if the database does not answer."""
         if not self.has_unread:
             return 0
-        from accounts.models.outbox import OutboxMessage
-
+        messages = apps.get_model("accounts", "OutboxMessage")
         try:
-            return count_of(OutboxMessage.objects.in_inbox_of(self).filter(read_at=None))
+            return count_of(messages.objects.in_inbox_of(self).filter(read_at=None))
         except DatabaseError:
             return 0
 

@@ -70,7 +70,7 @@ def test_every_route_takes_what_its_document_says_once_unless_it_is_a_list(clien
             else:
                 assert said == [ONCE], f"{url}?{one['name']}: {said}"
             seen += 1
-    assert lists == {("/api/v1/models/", name) for name in ("mode", "provider", "capability")}
+    assert lists == {("/api/v1/models/", name) for name in ("mode", "provider", "region", "capability")}
     assert seen > 80
 
 
