@@ -8,6 +8,8 @@ not yet recorded is sent a second time: with the same Message-ID, by which mail 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
 from typing import Any, Final
@@ -15,7 +17,8 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.core.mail import get_connection
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from accounts.mail import in_language_of
@@ -60,24 +63,68 @@ class PermanentTrouble(Exception):
 
 
 def send_mail_due() -> int:
-    """Send the mails that are due, one after the other, and return how many went out. Any number of workers may.
+    """Send the mails that are due, one after the other, and return how many went out; 0 if another worker is at it.
 
     Stops when nothing is due, after LONGEST_RUN seconds, and at the first mail for which the server is away.
     """
     sent, ends_at = 0, time.monotonic() + LONGEST_RUN
-    connection = get_connection()
+    while True:
+        with _only_sender() as is_ours:
+            if not is_ours:
+                return sent
+            some, is_done = _send_until(ends_at)
+        sent += some
+        # Whoever wrote a mail after the last look was turned away while we held the lock: so look again without it.
+        if not is_done or not _is_any_due(OutboxMessage.Channel.MAIL):
+            return sent
+
+
+@contextmanager
+def _only_sender() -> Iterator[bool]:
+    """Yield whether this worker is the only one that sends: with a slow server, more would only fill all workers.
+
+    The lock belongs to the session, so it ends with a process that dies. If it is lost early, claims still keep two
+    senders apart.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext('accounts.send_mail_due'))")
+        is_ours: bool = cursor.fetchone()[0]
+    try:
+        yield is_ours
+    finally:
+        # With the session, its lock is gone; a new one has none to give back.
+        if is_ours and connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext('accounts.send_mail_due'))")
+
+
+def _send_until(ends_at: float) -> tuple[int, bool]:
+    """Return how many mails went out, and whether none is left that is due."""
+    sent = 0
+    server = get_connection()
     try:
         while time.monotonic() < ends_at:
             message = claim(OutboxMessage.Channel.MAIL)
             if message is None:
-                break
+                return sent, True
             try:
-                sent += _attempt(message, connection)
+                sent += _attempt(message, server)
             except TemporaryTrouble:
                 break
     finally:
-        connection.close()
-    return sent
+        server.close()
+    return sent, False
+
+
+def _due(channel: str) -> QuerySet[OutboxMessage]:
+    """The messages that are due and no other worker holds, the oldest first; in a transaction."""
+    due = OutboxMessage.objects.filter(channel=channel, state=State.WAITING, due_at__lte=now())
+    return due.order_by("due_at").select_for_update(skip_locked=True)
+
+
+def _is_any_due(channel: str) -> bool:
+    with platform_scope("whether a message is due", is_routine=True), transaction.atomic():
+        return _due(channel).first() is not None
 
 
 def lease() -> timedelta:
@@ -89,8 +136,7 @@ def claim(channel: str) -> OutboxMessage | None:
     """Take the next message that is due for one attempt; None if there is none that no other worker holds."""
     while True:
         with platform_scope("a message that is due", is_routine=True), transaction.atomic():
-            due = OutboxMessage.objects.filter(channel=channel, state=State.WAITING, due_at__lte=now())
-            message = due.order_by("due_at").select_for_update(skip_locked=True).first()
+            message = _due(channel).first()
             if message is None:
                 return None
             if message.attempts < MOST_ATTEMPTS:
@@ -102,7 +148,7 @@ def claim(channel: str) -> OutboxMessage | None:
         record(message, State.FAILED, SENDER_DIED())
 
 
-def _attempt(message: OutboxMessage, connection: Any) -> bool:
+def _attempt(message: OutboxMessage, server: Any) -> bool:
     """Write and send one claimed mail, and record the result; return whether it went out.
 
     Raises TemporaryTrouble, when recorded, if the server is away.
@@ -112,7 +158,7 @@ def _attempt(message: OutboxMessage, connection: Any) -> bool:
         if mail is None:
             record(message, State.DROPPED)
             return False
-        mail.connection = connection
+        mail.connection = server
         _pass_on(mail)
     except PermanentTrouble as trouble:
         log.warning("message_not_sent", message=str(message.pk), problem=trouble.problem)
@@ -129,7 +175,7 @@ def _attempt(message: OutboxMessage, connection: Any) -> bool:
         log.exception("message_not_passed_on", message=str(message.pk), message_event=message.event)
         _postpone(message, CANNOT_BE_WRITTEN(kind=type(error).__name__))
         # The next mail begins a conversation of its own.
-        connection.close()
+        server.close()
         return False
     record(message, State.SENT)
     log.info("message_sent", message=str(message.pk), message_event=message.event)

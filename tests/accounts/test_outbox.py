@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPSenderRefused, SMTPServerDisconnected
 
+import psycopg
 import pytest
 from django.apps import apps
 from django.core import mail
@@ -208,6 +210,58 @@ def test_two_workers_send_each_mail_once(lab, owner):
         invite(lab, address, "viewer", by=owner)
     assert sum(at_the_same_time(send_mail_due, send_mail_due)) == 6
     assert sorted(one.to[0] for one in mail.outbox) == addresses
+
+
+@contextmanager
+def another_sender():
+    """A worker elsewhere that is sending."""
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], dbname=name) as other:
+        lock = other.execute("SELECT pg_try_advisory_lock(hashtext('accounts.send_mail_due'))")
+        assert lock.fetchone() == (True,)
+        yield
+        # Closing gives it back, too, a moment later.
+        other.execute("SELECT pg_advisory_unlock_all()")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_worker_sends_at_a_time_and_then_the_next(lab, owner):
+    invite(lab, NIA, "viewer", by=owner)
+    with another_sender():
+        assert send_mail_due() == 0
+        assert the_message().attempts == 0
+    assert send_mail_due() == 1
+    # This one has given the lock back.
+    with another_sender():
+        assert send_mail_due() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mail_whose_sender_was_turned_away_goes_out_in_the_other_ones_run(lab, owner, monkeypatch):
+    """It is written after the sender's last look, and before the sender lets go."""
+    really = sending.claim
+
+    def last_look(channel):
+        monkeypatch.setattr(sending, "claim", really)
+        assert really(channel) is None
+        invite(lab, NIA, "viewer", by=owner)
+        assert at_the_same_time(send_mail_due) == [0]
+
+    monkeypatch.setattr(sending, "claim", last_look)
+    assert send_mail_due() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_in_a_run_lets_go_of_the_lock(lab, owner, monkeypatch):
+    def fail(channel):
+        raise RuntimeError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sending, "claim", fail)
+        with pytest.raises(RuntimeError):
+            send_mail_due()
+    invite(lab, NIA, "viewer", by=owner)
+    assert at_the_same_time(send_mail_due) == [1]
 
 
 @pytest.mark.django_db(transaction=True)
