@@ -223,7 +223,7 @@ def test_who_is_no_owner_any_more_is_not_told(opened, owner):
     member_of(opened.tenant, "owner")
     owner.memberships.update(role="viewer")
     assert send_mail_due() == 0
-    assert OutboxMessage.objects.get().state == "dropped"
+    assert OutboxMessage.objects.get(channel="mail").state == "dropped"
 
 
 def test_a_server_that_is_away_is_waited_for(opened, settings):
@@ -232,7 +232,7 @@ def test_a_server_that_is_away_is_waited_for(opened, settings):
     assert tell_owners(opened) == 0
     opened.refresh_from_db()
     assert (opened.mailed_at, opened.mail_problem) == (None, "")
-    assert OutboxMessage.objects.get().state == "waiting"
+    assert OutboxMessage.objects.get(channel="mail").state == "waiting"
 
 
 class RefusingServer(BaseEmailBackend):
