@@ -183,6 +183,7 @@ def test_whom_a_process_that_died_did_not_mark_the_sweep_marks(told, owner, deve
     mark_all_read(by=owner)
     assert mark_the_missed() == 0
     assert not is_marked(owner)
+    assert tasks.SCHEDULE["mark-the-missed"]["task"] == tasks.mark_the_missed.name
 
 
 def test_whoever_reads_during_the_sweep_stays_unmarked(told, owner, monkeypatch):
