@@ -28,6 +28,7 @@ def _known_value(value: str) -> object:
 _limit = of_choices(lambda: Limit.Kind.choices)
 LIST_PRICE = StoredSentence(gettext_noop("list price of %(source)s, %(file)s"))
 CHANGED = StoredSentence(gettext_noop("The request was changed after the approval."))
+MORE_PEOPLE = StoredSentence(gettext_noop("The rules now require this many people to approve it: %(count)s."))
 SENTENCES: Final = (
     StoredSentence(gettext_noop("The project has not used this model before.")),
     StoredSentence(gettext_noop("The project has used this model before.")),
@@ -50,5 +51,6 @@ SENTENCES: Final = (
         )
     ),
     CHANGED,
+    MORE_PEOPLE,
     *(StoredSentence(fact.sentence, then=_known_value, now=_known_value) for fact in FACTS.values()),
 )

@@ -16,7 +16,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.actions.access_requests import find_problems
-from catalog.actions.evaluations import table_in_force
+from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import ask_again, lock_facts, renew_facts
 from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import tell_reviewers
@@ -127,7 +127,7 @@ def resend_access_request(
         tracks_asked_again=[review.track_id for review in again],
     )
     facts = lock_facts(access_request)
-    if problems := evaluate(table_in_force(), facts).problems:
+    if problems := evaluate(lock_table_in_force(), facts).problems:
         raise ValidationError(dict(problems))
     renew_facts(access_request, facts, by=by, occasion=RuleEvaluation.Occasion.RESENT)
     reviews = Review.objects.in_tenant(tenant).filter(access_request=access_request)

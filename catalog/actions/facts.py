@@ -18,6 +18,7 @@ from catalog.models import AccessRequest, RequestDelegate, Review, ReviewDecisio
 from catalog.notices import REQUEST_NEEDS_MORE, tell_requester, tell_reviewers
 from catalog.prices import monthly_cost
 from catalog.rule_table import NeededReview
+from catalog.stored_sentences import MORE_PEOPLE
 from core.stored_words import in_english, retold
 
 
@@ -58,8 +59,9 @@ def renew_facts(
 
     Adds tracks that the rules now require and the request lacks. Starts another round for a track if the facts are
     now worse than those of an approval, even one of several, or if a person who approved it could act for the requester
-    in the meantime. This does not depend on whether the rules still require the track. The audit entry has the old and
-    new facts.
+    in the meantime. This does not depend on whether the rules still require the track. If the rules now require more
+    people, an open review waits for them, and an approved one starts another round. The audit entry has the old and new
+    facts.
 
     Args:
         access_request: the locked request.
@@ -89,7 +91,8 @@ def renew_facts(
                 if one.track not in reviews
             ]
             for track, review in reviews.items():
-                if reason := _outdated(review, facts):
+                more = _wants_more_people(review, wanted[track].quorum if track in wanted else 0)
+                if reason := _outdated(review, facts) or more:
                     why = f"{wanted[track].reason} {reason}" if track in wanted else reason
                     again.append(ask_again(review, why))
     if before == present and not added and not again:
@@ -138,6 +141,17 @@ def _outdated(review: Review, facts: rules.Facts) -> str:
             "request was open."
         )
     return next(filter(None, (what_is_worse(review, approval.facts, facts) for approval in approvals)), "")
+
+
+def _wants_more_people(review: Review, quorum: int) -> str:
+    """Let an open review wait for as many people as rules require. Why an approved one has too few, in words."""
+    if quorum <= review.quorum or review.state not in (Review.State.PENDING, Review.State.APPROVED):
+        return ""
+    review.quorum = quorum
+    if review.state == Review.State.APPROVED:
+        return str(MORE_PEOPLE(count=quorum))
+    review.save(update_fields=["quorum"])
+    return ""
 
 
 def _add(

@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.second_factor import require_second_factor
 from catalog import rule_table, rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
-from catalog.actions.evaluations import table_in_force
+from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
@@ -134,7 +134,7 @@ def _decide_review(
     renew_facts(
         access_request, facts, by=by, occasion=RuleEvaluation.Occasion.DECIDED, opens_reviews=is_approval
     )
-    review.refresh_from_db(fields=["round", "state", "reason"])
+    review.refresh_from_db(fields=["round", "state", "reason", "quorum"])
 
     _record_decision(review, by=by, verdict=verdict, comment=comment, facts=facts)
     audit.record(
@@ -305,7 +305,8 @@ def _require_still_allowed(access_request: AccessRequest, facts: rules.Facts) ->
         expected_tokens_per_day=access_request.expected_tokens_per_day,
         duration_days=access_request.duration_days,
     )
-    problems |= rule_table.evaluate(table_in_force(), facts).problems
+    # Until the end of the transaction no other rules are put in force.
+    problems |= rule_table.evaluate(lock_table_in_force(), facts).problems
     if problems:
         raise Conflict(" ".join(problems.values()), code="no_longer_allowed")
 

@@ -16,12 +16,15 @@ from audit.models import AuditEntry
 from catalog import dry_run
 from catalog.actions import decide_review, preview_access_request, rule_sets
 from catalog.actions.evaluations import table_in_force
+from catalog.actions.facts import facts_now
+from catalog.actions.reviews import _require_still_allowed
 from catalog.first_rules import make_first_rules
 from catalog.models import Rule, RuleSet, Track
 from catalog.rule_table import FIRST_TABLE, Outcome
 from catalog.rule_table import Rule as Row
 from catalog.rule_words import conditions_in_words, outcome_in_words
 from core.errors import Conflict
+from tests.concurrency import queued_behind
 from tests.factories import CatalogModelFactory, TenantFactory, staff
 
 pytestmark = pytest.mark.django_db
@@ -311,6 +314,53 @@ def test_new_rules_ask_open_requests_for_more(
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     asked.refresh_from_db()
     assert (asked.state, review_of(asked, "compliance").state) == ("pending", "pending")
+
+
+def demand_two(draft, operator, second_operator):
+    """Put rules in force that want two people to approve the security review of every request."""
+    rule_sets.add_rule(draft.pk, wanted=Row(Outcome.REVIEW, "security", quorum=2), by=operator)
+    put_in_force(draft, operator, second_operator)
+
+
+def test_new_rules_let_an_open_review_wait_for_more_people(
+    draft, operator, second_operator, ask, review_of, security_reviewer
+):
+    asked = ask()
+    demand_two(draft, operator, second_operator)
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    asked.refresh_from_db()
+    assert (asked.state, review_of(asked).state, review_of(asked).quorum) == ("pending", "pending", 2)
+    decide_review(review_of(asked).pk, by=staff("security-reviewer"), verdict="approve")
+    asked.refresh_from_db()
+    assert asked.state == "approved"
+
+
+def test_new_rules_ask_an_approved_review_again_for_more_people(
+    draft, operator, second_operator, ask, review_of, security_reviewer, compliance_reviewer
+):
+    asked = ask(data_class="confidential")
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    demand_two(draft, operator, second_operator)
+    decide_review(review_of(asked, "compliance").pk, by=compliance_reviewer, verdict="approve")
+    asked.refresh_from_db()
+    again = review_of(asked)
+    assert (asked.state, again.state, again.round, again.quorum) == ("pending", "pending", 2, 2)
+    assert "this many people to approve it: 2" in again.reason
+    for person in (security_reviewer, staff("security-reviewer")):
+        decide_review(again.pk, by=person, verdict="approve")
+    asked.refresh_from_db()
+    assert asked.state == "approved"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rules_wait_for_a_decision_that_has_asked_them(draft, operator, second_operator, ask, review_of):
+    asked = ask()
+    rule_sets.propose_rule_set(draft.pk, by=operator)
+    done = queued_behind(
+        lambda: rule_sets.put_rule_set_in_force(draft.pk, by=second_operator),
+        lambda: _require_still_allowed(asked, facts_now(asked)),
+    )
+    assert done.state == "in_force"
 
 
 def test_a_dry_run_shows_whose_outcome_would_change(client, draft, operator, second_operator, ask, lab):
