@@ -142,7 +142,7 @@ def ask_be_approved_and_claim(browser, house):
                 desk.get_by_role("link", name="Review queue").first.click()
                 desk.locator("#result_list").get_by_role("link", name=re.compile(TITLE)).click()
                 expect(desk.get_by_text("answered now")).to_be_visible()
-                desk.get_by_label("Comment").fill(f"Looked at by the {track}-reviewer: fits.")
+                desk.get_by_label("Comment", exact=True).fill(f"Looked at by the {track}-reviewer: fits.")
                 desk.get_by_role("button", name="Approve").click()
                 expect(desk.get_by_text(re.compile("approved")).first).to_be_visible()
         page.goto(request_url)

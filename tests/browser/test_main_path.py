@@ -94,7 +94,7 @@ def approve(page, role):
     main = page.get_by_role("main").or_(page.locator("#content")).first
     for fact in ("Risk tier", "Data class", "Expected monthly cost", PURPOSE):
         expect(main.get_by_text(fact).first).to_be_visible()
-    page.get_by_label("Comment").fill(f"Looked at by the {role}: fits.")
+    page.get_by_label("Comment", exact=True).fill(f"Looked at by the {role}: fits.")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text(re.compile("approved")).first).to_be_visible()
     expect(page.locator("#result_list").get_by_text("Harbour Chat 1")).to_have_count(0)

@@ -78,7 +78,7 @@ def test_a_reviewer_opens_the_next_review_and_approves_it(browser, house, model)
         page.goto(f"{house.stack.console}/admin/")
         keys = Keys(page)
         keys.press("n")
-        comment = page.get_by_label("Comment")
+        comment = page.get_by_label("Comment", exact=True)
         page.wait_for_url("**/admin/catalog/review/**")
         if not comment.is_visible():
             keys.press("n")
