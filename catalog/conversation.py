@@ -42,7 +42,7 @@ def conversation_of(request: HttpRequest, access_request: AccessRequest) -> dict
     comments = RequestComment.objects.visible_to(reader).filter(access_request=access_request)
     page = requested_page(request, comments.select_related("author"), ("-pk",), size=PAGE_SIZE)
     mentioned = {pk for comment in page.rows for pk in comment.mentions}
-    people = {person.email.lower(): person for person in User.objects.filter(pk__in=mentioned)}
+    people = User.objects.in_bulk(mentioned)
     return {
         "comments": [_line(comment, people, reader) for comment in page.rows],
         "may_comment": comment_on_request.is_possible(reader, access_request),
@@ -50,7 +50,7 @@ def conversation_of(request: HttpRequest, access_request: AccessRequest) -> dict
     }
 
 
-def _line(comment: RequestComment, people: dict[str, User], reader: User) -> CommentLine:
+def _line(comment: RequestComment, people: dict[UUID, User], reader: User) -> CommentLine:
     is_member = comment.capacity == RequestComment.Capacity.MEMBER
     return CommentLine(
         pk=comment.pk,
@@ -62,12 +62,12 @@ def _line(comment: RequestComment, people: dict[str, User], reader: User) -> Com
     )
 
 
-def _text_of(comment: RequestComment, people: dict[str, User]) -> SafeString:
-    """The text, with the addresses of those who were mentioned in it replaced by their names."""
+def _text_of(comment: RequestComment, people: dict[UUID, User]) -> SafeString:
+    """The text, with the names of those who were mentioned in it."""
     pieces: list[tuple[SafeString]] = []
     end = 0
     for found in MENTION.finditer(comment.text):
-        person = people.get(found[1].lower())
+        person = people.get(UUID(found[1]))
         if person is None or person.pk not in comment.mentions:
             continue
         pieces.append((linebreaksbr(comment.text[end : found.start()]),))

@@ -356,6 +356,7 @@ class CommentSerializer(StrictModelSerializer[RequestComment]):
         read_only_fields = ["capacity", "mentions"]
         extra_kwargs: ClassVar[dict[str, Any]] = {
             "capacity": {"help_text": "What the author was to the request when they wrote."},
+            "text": {"help_text": "`@[…]` with the id of a person is a mention."},
             "mentions": {
                 "help_text": "Ids of the people whom the text mentions, and who could see the request then."
             },

@@ -26,7 +26,10 @@ MOST_COMMENTS: Final = 1000
 MOST_MENTIONS: Final = 10
 
 # An e-mail address after an "@", to the end of its last word: "@dana@lab.example, please".
-MENTION: Final = re.compile(r"(?<![\w@.])@([\w.+-]+@[\w-]+(?:\.[\w-]+)+)")
+_WRITTEN: Final = re.compile(r"(?<![\w@.])@([\w.+-]+@[\w-]+(?:\.[\w-]+)+)")
+
+# A mention as it is stored: the person's id, so that no text keeps the address of somebody who is erased.
+MENTION: Final = re.compile(r"@\[([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\]")
 
 Capacity = RequestComment.Capacity
 
@@ -58,8 +61,8 @@ def _require_part_in_it(by: User, access_request: AccessRequest) -> None:
 def comment_on_request(pk: UUID | str, *, by: User, text: str) -> RequestComment:
     """Add a comment to a request, decided or not. Nobody changes or deletes it later.
 
-    A person is mentioned by "@" and their e-mail address, if they can see the request. Any other address stays text,
-    without a word on whether somebody has it.
+    A person is mentioned by "@" and their e-mail address, if they can see the request; the text then keeps their id.
+    Any other address stays text, without a word on whether somebody has it.
 
     Raises:
         AccessRequest.DoesNotExist: `by` cannot see such a request.
@@ -89,7 +92,7 @@ def comment_on_request(pk: UUID | str, *, by: User, text: str) -> RequestComment
         access_request=found,
         author=by,
         capacity=capacity,
-        text=text,
+        text=_with_ids(text, mentioned),
         mentions=[person.pk for person in mentioned],
     )
     audit.record(
@@ -109,9 +112,19 @@ def mentioned_in(text: str, access_request: AccessRequest, *, by_member: bool) -
     A member of the tenant mentions members, and staff who already wrote or decided here: so nobody finds out by
     mentions which addresses belong to the platform's staff.
     """
-    addresses = list(dict.fromkeys(address.lower() for address in MENTION.findall(text)))[:MOST_MENTIONS]
+    addresses = list(dict.fromkeys(address.lower() for address in _WRITTEN.findall(text)))[:MOST_MENTIONS]
     people = User.objects.filter(email__in=addresses, is_active=True) if addresses else User.objects.none()
     return [person for person in people if _may_be_mentioned(person, access_request, by_member)]
+
+
+def _with_ids(text: str, mentioned: list[User]) -> str:
+    ids = {person.email.lower(): person.pk for person in mentioned}
+
+    def stored(found: re.Match[str]) -> str:
+        person = ids.get(found[1].lower())
+        return f"@[{person}]" if person else found[0]
+
+    return _WRITTEN.sub(stored, text)
 
 
 def _may_be_mentioned(person: User, access_request: AccessRequest, by_member: bool) -> bool:

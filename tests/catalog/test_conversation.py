@@ -12,6 +12,7 @@ from audit.models import AuditEntry
 from catalog.actions import comment_on_request, decide_review, withdraw_access_request
 from catalog.models import AccessRequest, RequestComment, ReviewScope
 from core.errors import Conflict
+from privacy.personal_data import erase_person
 from tenants.actions import suspend_tenant
 from tests.factories import TenantFactory, member_of, staff
 
@@ -115,6 +116,24 @@ def test_a_mention_is_shown_by_name_and_markup_stays_text(client, asked, develop
     page = client.get(reverse("request-detail", args=["lab", asked.pk])).content.decode()
     assert "&lt;script&gt;x&lt;/script&gt;" in page
     assert "@Vera &lt;b&gt;Viewer</b>" in page
+
+
+def test_a_comment_keeps_no_address_of_a_person_who_is_erased(client, asked, developer, lab):
+    viewer = member_of(lab, "viewer", name="Vera Viewer")
+    said = comment_on_request(
+        asked.pk, by=developer, text=f"@{viewer.email.upper()}, please, and @{viewer.email}"
+    )
+    assert said.text == f"@[{viewer.pk}], please, and @[{viewer.pk}]"
+    # Somebody who writes the id of another person mentions nobody.
+    comment_on_request(asked.pk, by=developer, text=f"@[{developer.pk}] wrote this")
+    erase_person(viewer.pk, by=None, reason="She asked for it.")
+    client.force_login(developer)
+    page = client.get(reverse("request-detail", args=["lab", asked.pk])).content.decode()
+    assert "please, and" in page
+    assert "Vera" not in page
+    assert viewer.email not in page
+    assert str(viewer.pk) not in page
+    assert f"@[{developer.pk}] wrote this" in page
 
 
 @pytest.mark.parametrize(
