@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -119,7 +120,7 @@ def plan(
     values: Mapping[str, Any],
     *,
     may_replace: bool,
-    unpublished: Mapping[Any, str] | None = None,
+    why_unpublishable: Callable[[CatalogModel], str] | None = None,
 ) -> Plan:
     """What setting these cleaned values would do to these models. Reads the models once, and their impact.
 
@@ -127,7 +128,7 @@ def plan(
         models: the selection.
         values: the facts, cleaned.
         may_replace: also change facts that an operator has entered.
-        unpublished: by the key of each model, why it cannot be published, empty if it can; None: nobody wants it.
+        why_unpublishable: why a model with its new facts cannot be published, empty if it can; None: nobody wants it.
     """
     outcomes = []
     dangerous = []
@@ -139,12 +140,19 @@ def plan(
             if not may_replace and model.provenance.get(name, {}).get("source") == OPERATOR
         )
         changing = {name: value for name, value in differing.items() if name not in kept}
-        reason = None if unpublished is None else unpublished[model.pk]
+        reason = None if why_unpublishable is None else why_unpublishable(_with(model, changing))
         outcomes.append(Outcome(model, changing, kept, is_published=reason == "", unpublished=reason or ""))
         if any(FACTS[name].is_dangerous(getattr(model, name), value) for name, value in changing.items()):
             dangerous.append(model.pk)
     impact = impact_of(dangerous) if dangerous else None
     return Plan(outcomes, [_count(name, values[name], outcomes) for name in values], impact or None)
+
+
+def _with(model: CatalogModel, values: Mapping[str, Any]) -> CatalogModel:
+    changed = copy(model)
+    for name, value in values.items():
+        setattr(changed, name, value)
+    return changed
 
 
 def _count(name: str, value: Any, outcomes: Sequence[Outcome]) -> FactCount:

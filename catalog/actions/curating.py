@@ -158,8 +158,9 @@ def plan_edit(
     """
     wanted = clean_facts(values)
     require_audience(wanted.get("visibility", ""), wanted.get("only_for", []))
-    reasons = {model.pk: why_unpublishable(model) for model in models} if publishes else None
-    return plan(models, wanted, may_replace=may_replace, unpublished=reasons)
+    return plan(
+        models, wanted, may_replace=may_replace, why_unpublishable=why_unpublishable if publishes else None
+    )
 
 
 def _require_differing(by: User | None, model: CatalogModel) -> None:

@@ -131,6 +131,16 @@ def test_the_page_saves_nothing_that_it_has_not_shown(desk, mistrals, expected):
     assert len(entries()) == 3
 
 
+@pytest.mark.parametrize(("day", "is_published"), [("2020-01-01", False), ("2099-01-01", True)])
+def test_whether_a_model_can_be_published_depends_on_its_new_facts(operator, day, is_published):
+    other_day = "2099-01-01" if day == "2020-01-01" else "2020-01-01"
+    model = CatalogModelFactory(lifecycle="draft", deprecation_date=other_day)
+    done = curate_models([model.pk], values={"deprecation_date": day}, publishes=True, by=operator)
+    model.refresh_from_db()
+    assert [one.is_published for one in done.outcomes] == [is_published]
+    assert (model.lifecycle == "published") is is_published
+
+
 def test_the_page_publishes_drafts_and_says_what_cannot_be_published(desk):
     draft, shown = CatalogModelFactory(lifecycle="draft", name="m-1"), CatalogModelFactory(name="m-2")
     seen = desk.post(PAGE, {"publishes": "yes", "preview": "1"})
