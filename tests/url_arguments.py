@@ -32,6 +32,7 @@ from billing.models import (
     RollupTenantDay,
     RollupTenantMonth,
     Sku,
+    TenantQuality,
     UnpostedDay,
     UsageEvent,
     UsageImport,
@@ -48,6 +49,7 @@ from catalog.models import (
     ReviewScope,
     ReviewTeam,
     Rule,
+    RuleEvaluation,
     RuleSet,
     Track,
     WorkingCalendar,
@@ -241,6 +243,15 @@ ROWS = {
         capacity="member",
         text="lab-marker: a question",
     ),
+    "catalog.ruleevaluation": lambda lab: RuleEvaluation.objects.create(
+        tenant=lab.tenant,
+        access_request=lab.row("catalog.accessrequest"),
+        rule_set=lab.row("catalog.ruleset"),
+        occasion="raised",
+        inputs={},
+        answer="reviews",
+        result={},
+    ),
     "catalog.ruleset": lambda lab: RuleSet.objects.get(state="in_force"),
     "catalog.rule": lambda lab: Rule.objects.get(rule_set__state="in_force", position=1),
     "catalog.track": lambda lab: Track.objects.get(code="security"),
@@ -324,6 +335,9 @@ ROWS = {
         lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
     ),
     "billing.rollupestimated": _estimated_usage,
+    "billing.tenantquality": lambda lab: TenantQuality.objects.create(
+        tenant=lab.tenant, model=lab.row("billing.billedmodel"), day=date(2026, 1, 1), calls=1, failed=0
+    ),
     "billing.unpostedday": lambda lab: (
         lab.row("billing.usageevent") and UnpostedDay.objects.in_tenant(lab.tenant).first()
     ),

@@ -17,6 +17,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog import rules
+from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
@@ -155,9 +156,6 @@ def raise_access_request(
     )
     tell_reviewers(reviews, access_request)
     if said.answer == Answer.AUTOMATIC:
-        # That module imports this one.
-        from catalog.actions.reviews import approve_request
-
         approve_request(access_request, by=None)
     return access_request
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +18,12 @@ from accounts.models import User
 from accounts.second_factor import require_second_factor
 from catalog import rule_table, rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
+from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
-from catalog.notices import REQUEST_APPROVED, REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
+from catalog.notices import REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
 from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
@@ -330,40 +329,3 @@ def _return(access_request: AccessRequest, *, by: User, reason: str) -> None:
     access_request.save(update_fields=["state"])
     audit.record("access_request.returned", actor=by, subject=access_request, reason=reason)
     tell_requester(REQUEST_RETURNED, access_request, occasion=now().isoformat())
-
-
-def approve_request(access_request: AccessRequest, *, by: User | None) -> None:
-    """Approve a request, which the caller has locked or made; create grant, limits, key and audit entries with it.
-
-    Triggers raise IntegrityError unless all reviews are approved, or there are none and the rules approve. None as
-    `by`: the rules.
-    """
-    tenant, project, model = access_request.tenant, access_request.project, access_request.model
-    access_request.move_to(AccessRequest.State.APPROVED)
-    access_request.decided_at = now()
-    access_request.save(update_fields=["state", "decided_at"])
-    audit.record("access_request.approved", actor=by, subject=access_request)
-
-    valid_until = access_request.decided_at + timedelta(days=access_request.duration_days)
-    key = tenants_actions.prepare_api_key(
-        project,
-        name=model.name[:80],
-        models=[model.name],
-        created_for=access_request.requested_by,
-        expires_at=valid_until,
-    )
-    grant = Grant.objects.create(
-        tenant=tenant,
-        project=project,
-        model=model,
-        access_request=access_request,
-        key=key,
-        valid_from=access_request.decided_at,
-        valid_until=valid_until,
-    )
-    tell_requester(REQUEST_APPROVED, access_request)
-    audit.record("grant.given", actor=by, subject=grant, model=model.name, valid_until=valid_until)
-    if access_request.limits:
-        values = {kind: Decimal(value) for kind, value in access_request.limits.items()}
-        tenants_actions.set_limits(tenant, values, by=None, project=project, model=model.name)
-    raise_revision(projects=[project.pk])

@@ -16,7 +16,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
-from accounts.admin.base import Colors
+from accounts.admin.base import Colors, more
 from accounts.admin.dialogs import Dialog, DialogForm
 from catalog import dry_run
 from catalog.actions import rule_sets
@@ -99,7 +99,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [RuleInline]
-    actions_detail = ["copy", "add", "propose", "put_back", "put_in_force", "remove"]
+    actions_detail = ["add", "propose", "put_in_force", more("copy", "put_back", "remove")]
 
     @display(description=_("State"), label=STATES)
     def state_label(self, rule_set: RuleSet) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from audit.action_words import ACTIONS, KINDS, action_in_words
 from core.languages.files import APPS, ROOT
 
 # Arguments and names that hold the code of an action.
-NAMES = {"verb", "VERB"}
+NAMES = {"verb", "VERB", "_VERBS"}
 CODE = re.compile(r"[a-z_]+\.[a-z_]+")
 
 
@@ -32,7 +32,11 @@ def codes_in(path: Path):
 
 
 def texts(node: ast.expr):
-    parts = [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node]
+    parts = [node]
+    if isinstance(node, ast.IfExp):
+        parts = [node.body, node.orelse]
+    elif isinstance(node, ast.Dict):
+        parts = node.values
     for part in parts:
         if isinstance(part, ast.Constant) and CODE.fullmatch(str(part.value)):
             yield str(part.value)
