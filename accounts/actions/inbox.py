@@ -10,17 +10,17 @@ from django.utils.timezone import now
 from accounts.models import OutboxMessage, User
 
 
-def mark_read(pk: UUID | str, *, by: User) -> OutboxMessage:
+def mark_read(pk: UUID | str, *, reader: User) -> OutboxMessage:
     """Mark one message of one's own inbox as read. Safe to repeat. Raises OutboxMessage.DoesNotExist for any other."""
-    message = OutboxMessage.objects.in_inbox_of(by).select_related("user").get(pk=pk)
+    message = OutboxMessage.objects.in_inbox_of(reader).select_related("user").get(pk=pk)
     if message.read_at is None:
-        _mark(by, [message.pk])
+        _mark(reader, [message.pk])
     return message
 
 
-def mark_all_read(*, by: User) -> None:
+def mark_all_read(*, reader: User) -> None:
     """Mark everything in one's own inbox as read. Safe to repeat."""
-    _mark(by, None)
+    _mark(reader, None)
 
 
 @transaction.atomic

@@ -37,7 +37,7 @@ class Inbox(LoginRequiredMixin, TemplateView):
         return super().get_context_data(**kwargs) | {"tab": tab, "rows": entries(page.rows)} | links
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        mark_all_read(by=signed_in(request))
+        mark_all_read(reader=signed_in(request))
         return redirect("inbox")
 
 
@@ -49,7 +49,7 @@ class InboxOpen(LoginRequiredMixin, View):
 
     def get(self, request: HttpRequest, pk: Any) -> HttpResponse:
         try:
-            message = mark_read(pk, by=signed_in(request))
+            message = mark_read(pk, reader=signed_in(request))
         except OutboxMessage.DoesNotExist as missing:
             raise Http404 from missing
         (entry,) = entries([message])

@@ -26,13 +26,13 @@ class Outcome:
 
 
 def decide_reviews(
-    chosen: Iterable[tuple[UUID, Mapping[str, Any]]], *, by: User, verdict: str, comment: str = ""
+    chosen: Iterable[tuple[UUID, Mapping[str, Any]]], *, reviewer: User, verdict: str, comment: str = ""
 ) -> list[Outcome]:
     """Give several reviews the same verdict and comment, each as `decide_review` does, in a transaction of its own.
 
     Args:
         chosen: id and seen facts of each review. One whose facts are worse now is reported, not decided.
-        by: the reviewer.
+        reviewer: who decides; `decide_review` asks of each review whether they may.
         verdict: as in `decide_review`.
         comment: as in `decide_review`.
 
@@ -40,7 +40,7 @@ def decide_reviews(
     reason.
     """
     read_verdict(verdict, comment)
-    return [_decide(pk, seen, by=by, verdict=verdict, comment=comment) for pk, seen in chosen]
+    return [_decide(pk, seen, by=reviewer, verdict=verdict, comment=comment) for pk, seen in chosen]
 
 
 def _decide(pk: UUID, seen: Mapping[str, Any], *, by: User, verdict: str, comment: str) -> Outcome:

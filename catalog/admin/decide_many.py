@@ -97,7 +97,7 @@ class DecideManyPage:
         try:
             outcomes = decide_reviews(
                 [(pk, rules.read_facts(seen)) for pk, seen in chosen],
-                by=signed_in(request),
+                reviewer=signed_in(request),
                 verdict=form.cleaned_data["verdict"],
                 comment=form.cleaned_data["comment"],
             )

@@ -88,8 +88,8 @@ def test_nobody_opens_or_marks_what_others_were_told(client, told, owner, develo
         assert TITLE not in client.get("/account/inbox/").content.decode()
         assert client.get(f"/account/inbox/{told.pk}/").status_code == 404
         with pytest.raises(OutboxMessage.DoesNotExist):
-            mark_read(told.pk, by=other)
-        mark_all_read(by=other)
+            mark_read(told.pk, reader=other)
+        mark_all_read(reader=other)
     told.refresh_from_db()
     assert told.read_at is None
 
@@ -116,7 +116,7 @@ def test_whoever_has_nothing_unread_costs_no_query(client, owner, told):
         return [one["sql"] for one in queries if "accounts_outboxmessage" in one["sql"]]
 
     assert len(asked()) == 1
-    mark_all_read(by=owner)
+    mark_all_read(reader=owner)
     assert asked() == []
 
 
@@ -160,7 +160,7 @@ def test_what_is_told_while_another_is_read_stays_unread(lab, owner, opened):
 
     tell_owner("first")
     first = OutboxMessage.objects.in_inbox_of(owner).get()
-    queued_behind(lambda: tell_owner("second"), lambda: mark_read(first.pk, by=owner))
+    queued_behind(lambda: tell_owner("second"), lambda: mark_read(first.pk, reader=owner))
     owner.refresh_from_db()
     assert owner.has_unread
     assert owner.unread == 1
@@ -180,7 +180,7 @@ def test_whom_a_process_that_died_did_not_mark_the_sweep_marks(told, owner, deve
     tasks.mark_the_missed()
     assert is_marked(owner)
     assert not is_marked(developer)
-    mark_all_read(by=owner)
+    mark_all_read(reader=owner)
     assert mark_the_missed() == 0
     assert not is_marked(owner)
     assert tasks.SCHEDULE["mark-the-missed"]["task"] == tasks.mark_the_missed.name
@@ -192,7 +192,7 @@ def test_whoever_reads_during_the_sweep_stays_unmarked(told, owner, monkeypatch)
     mark = posting._mark_if_unread
 
     def read_first(pk):
-        mark_all_read(by=owner)
+        mark_all_read(reader=owner)
         return mark(pk)
 
     monkeypatch.setattr(posting, "_mark_if_unread", read_first)

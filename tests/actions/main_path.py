@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -239,4 +240,19 @@ ROAD_ACTIONS = [
     _review("security"),
     _review("compliance"),
     _review("cost"),
+    Action(
+        "decide several security reviews",
+        "catalog.actions.decide_review",
+        subject=review("security"),
+        admin=EntryPoint(
+            "POST /admin/catalog/review/decide-many/",
+            lambda world, it: {
+                "review": str(it.pk),
+                f"seen-{it.pk}": json.dumps(it.access_request.facts),
+                "verdict": "approve",
+                "comment": "Fine.",
+            },
+            shows="1 of 1 review is decided",
+        ),
+    ),
 ]

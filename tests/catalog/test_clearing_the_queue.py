@@ -91,7 +91,7 @@ def test_rejections_need_a_reason_before_any_is_decided(desk, asked, verdict):
     assert desk.post(reverse(MANY), sent(asked, verdict, "")).status_code == 400
     assert not ReviewDecision.objects.across_tenants().exists()
     with pytest.raises(ValidationError):
-        decide_reviews([], by=staff("security-reviewer"), verdict=verdict)
+        decide_reviews([], reviewer=staff("security-reviewer"), verdict=verdict)
     desk.post(reverse(MANY), sent(asked, verdict, "Not this year."))
     assert ReviewDecision.objects.across_tenants().filter(comment="Not this year.").count() == 4
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from billing.kinds import DECLARED
 from catalog.actions import import_price_map
-from catalog.models import Offer
+from catalog.models import CatalogModel, Offer
 from catalog.price_map.entries import PICTURES
 from catalog.price_rows import price_rows
 from catalog.prices import list_prices
@@ -63,6 +63,7 @@ def test_a_price_of_a_second_reaches_the_ledger_and_gateways_as_one_of_a_millise
 @pytest.mark.django_db
 def test_the_page_shows_prices_as_people_quote_them(client):
     imported(mode="audio_transcription", input_cost_per_second=0.0001)
+    CatalogModel.objects.update(lifecycle="published")
     project = ProjectFactory()
     client.force_login(member_of(project.tenant, "developer"))
     page = client.get(
