@@ -346,7 +346,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "asked",
-        "duration_days", "cost", "rule_version", "applied", "state", "created_at",
+        "duration_days", "cost", "rules_in_force", "applied", "state", "created_at",
         "decided_at",
     ]  # fmt: skip
     readonly_fields = fields
@@ -361,6 +361,10 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     def asked(self, access_request: AccessRequest) -> str:
         rows = ((fact.label, fact.value) for fact in limit_facts(access_request))
         return format_html_join("", "<p>{} <b>{}</b></p>", rows) or "—"
+
+    @display(description=_("version of the rules"))
+    def rules_in_force(self, access_request: AccessRequest) -> str:
+        return access_request.rule_version or "—"
 
     @display(description=_("rules applied"))
     def applied(self, access_request: AccessRequest) -> str:
