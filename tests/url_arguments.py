@@ -115,7 +115,12 @@ class Lab:
 
     def markers(self):
         """Texts that only the lab's rows hold: if one shows up elsewhere, isolation has a hole."""
-        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED]
+        owned = [
+            row
+            for label, row in self._rows.items()
+            # A rule may be for one tenant, and this one is for all.
+            if label in TENANT_OWNED and getattr(row, "tenant_id", self.tenant.pk) is not None
+        ]
         people = User.objects.filter(memberships__tenant=self.tenant).values_list("email", flat=True)
         return {str(row.pk) for row in owned} | {"lab-marker", *people}
 

@@ -13,6 +13,7 @@ from accounts.models.people import User
 from core.addresses import AddressField, is_address
 from core.ids import uuid7
 from core.prefix import prefix_index
+from core.reading import Noted
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
@@ -21,12 +22,14 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.filter(user=user, channel=OutboxMessage.Channel.INBOX).order_by("-id")
 
 
-class OutboxMessage(models.Model):
+class OutboxMessage(Noted):
     """One thing that one recipient is told by one channel.
 
     An action writes it in its own transaction. It names what happened and the row that it happened to, never the words
     or a secret: those are made when it is sent, in the recipient's language, from what the recipient may see then.
     """
+
+    tenant_column, person_column = "of_tenant_id", "user_id"
 
     class Channel(models.TextChoices):
         MAIL = "mail", _("E-mail")

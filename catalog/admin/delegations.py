@@ -62,6 +62,8 @@ class ReviewDelegationAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = readonly_fields = ["track", "giver", "receiver", "begins", "ends", "ended"]
     actions_list = ["delegate"]
+    empty_title = _("No delegations")
+    empty_text = _("Reviewers see those that they gave or received, operators and auditors see all.")
     actions_detail = ["finish"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewDelegation]:

@@ -99,7 +99,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [RuleInline]
-    actions_detail = ["add", "propose", "put_in_force", more("copy", "put_back", "remove")]
+    actions_detail = ["add_rule", "propose", "put_in_force", more("copy", "put_back", "remove")]
 
     @display(description=_("State"), label=STATES)
     def state_label(self, rule_set: RuleSet) -> tuple[str, str]:
@@ -132,7 +132,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
         done=_("Copied: %(it)s"),
         ends_on="list",
     )
-    add = Dialog(
+    add_rule = Dialog(
         rule_sets.add_rule,
         label=_("Add a rule"),
         url_path="add-rule",
