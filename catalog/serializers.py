@@ -218,6 +218,7 @@ class DecisionSerializer(StrictModelSerializer[ReviewDecision]):
         source="delegation.giver.email",
         read_only=True,
         default=None,
+        allow_null=True,
         help_text="Who had delegated this decision to the reviewer; null: nobody.",
     )
 
