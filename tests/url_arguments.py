@@ -255,7 +255,7 @@ ROWS = {
         occasion="raised",
         inputs={},
         answer="reviews",
-        result={},
+        result={"reviews": [], "rejections": [], "automatic_by": []},
     ),
     "catalog.ruleset": lambda lab: RuleSet.objects.get(state="in_force"),
     "catalog.rule": lambda lab: Rule.objects.get(rule_set__state="in_force", position=1),
