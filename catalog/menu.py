@@ -38,7 +38,7 @@ STAFF = [
     ),
     StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r", is_searched=True),
     StaffEntry("catalog.grant", _("Grants"), "shield-check", REQUESTS, 2),
-    StaffEntry("catalog.ruleset", _("Rules"), "list-numbers", REQUESTS, 7),
+    StaffEntry("catalog.ruleset", _("Rules"), "list", REQUESTS, 7),
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
     StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),
     StaffEntry("catalog.reviewteam", _("Review teams"), "users", REQUESTS, 10),
