@@ -346,8 +346,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "asked",
-        "duration_days", "cost", "rules_in_force", "applied", "state", "created_at",
-        "decided_at",
+        "duration_days", "cost", "rules_in_force", "applied", "state", "created_at", "decided_at",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [ReviewInline, DelegateInline]
