@@ -26,6 +26,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "api_key.claimed": _("API key claimed"),
     "api_key.handed_over": _("API key handed over"),
     "api_key.made_for_import": _("API key made for import"),
+    "api_key.models_changed": _("API key models changed"),
     "api_key.prepared": _("API key prepared"),
     "api_key.revoked": _("API key revoked"),
     "audit.entry_vanished": _("Audit entry vanished"),

@@ -279,21 +279,28 @@ def _people(cursor: Any, size: Size) -> None:
 def _catalog(cursor: Any, size: Size) -> None:
     granted = "large_project p JOIN large_model m ON (m.m - p.p * 5) % 4 = 0"
     request = {
-        "purpose": "'Answer letters of customers; a person reads each answer.'", "data_class": "'internal'",
-        "expected_tokens_per_day": "100000", "duration_days": "730", "currency": "'USD'",
+        "purpose": "'Answer letters of customers; a person reads each answer.'", "duration_days": "730",
+    }  # fmt: skip
+    item = {
+        "data_class": "'internal'", "expected_tokens_per_day": "100000", "limits": "'{}'", "currency": "'USD'",
         "expected_monthly_cost": "100",
     }  # fmt: skip
     insert(
         cursor, "catalog_accessrequest", granted, **request, id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)",
-        tenant_id="p.tenant_id", project_id="p.id", model_id="m.catalog_id", state="'approved'",
+        tenant_id="p.tenant_id", state="'approved'",
         requested_by_id="pg_temp.id('user' || p.t || ':' || p.p % 5)", decided_at="now() - interval '400 days'",
         created_at="now() - interval '401 days'",
     )  # fmt: skip
     insert(
+        cursor, "catalog_requestitem", granted, **item, id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)",
+        access_request_id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)", tenant_id="p.tenant_id",
+        project_id="p.id", model_id="m.catalog_id", key_id="pg_temp.id('key' || p.t || ':' || p.p)",
+        is_open="false",
+    )  # fmt: skip
+    insert(
         cursor, "catalog_grant", granted, id="pg_temp.id('grant' || p.t || ':' || p.p || m.name)",
         tenant_id="p.tenant_id", project_id="p.id", model_id="m.catalog_id",
-        access_request_id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)",
-        key_id="pg_temp.id('key' || p.t || ':' || p.p)", valid_from="now() - interval '400 days'",
+        item_id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)", valid_from="now() - interval '400 days'",
         valid_until="now() + interval '330 days'", created_at="now() - interval '400 days'",
     )  # fmt: skip
     # Requests for models that the project has no grant for. In the large tenant one in forty is open; an ordinary
@@ -306,11 +313,17 @@ def _catalog(cursor: Any, size: Size) -> None:
         ") p JOIN large_model m ON m.m = p.wanted"
     )
     at = "now() - (p.p * 7 + p.r * 11) % 390 * interval '1 day' - p.p * interval '1 second'"
+    asked_id = (
+        f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, 'asked' || p.t || ':' || p.p || ':' || p.r)"
+    )
     insert(
-        cursor, "catalog_accessrequest", asked, **request, tenant_id="p.tenant_id", project_id="p.id",
-        id=f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, 'asked' || p.t || ':' || p.p || ':' || p.r)",
-        model_id="m.catalog_id", state="p.state", requested_by_id="pg_temp.id('user' || p.t || ':' || p.p % 5)",
+        cursor, "catalog_accessrequest", asked, **request, tenant_id="p.tenant_id", id=asked_id, state="p.state",
+        requested_by_id="pg_temp.id('user' || p.t || ':' || p.p % 5)",
         decided_at=f"CASE WHEN p.state = 'rejected' THEN {at} + interval '1 hour' END", created_at=at,
+    )  # fmt: skip
+    insert(
+        cursor, "catalog_requestitem", asked, **item, tenant_id="p.tenant_id", id=asked_id,
+        access_request_id=asked_id, project_id="p.id", model_id="m.catalog_id", is_open="p.state = 'pending'",
     )  # fmt: skip
     insert(
         cursor, "catalog_review",

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from catalog.actions.access_requests import raise_access_request, region_problem
-from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.models import CatalogModel, Grant, RequestItem
 from catalog.serving import answered, mode_problem, nothing_serves, reach_of, unserved_words
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project, Tenant
@@ -58,36 +58,37 @@ def accesses(
     reach = reach_of([tenant], models)
     grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().without_lapsed_keys()
     grants = grants.filter(mine, model__in=models)
-    requests = (
-        AccessRequest.objects.visible_to(user).in_tenant(tenant).undecided().filter(mine, model__in=models)
+    asked = (
+        RequestItem.objects.visible_to(user).in_tenant(tenant).filter(mine, model__in=models, is_open=True)
     )
     # Only one grant of each model, because a large tenant has a thousand: the newest of those whose calls are answered.
     first = (
-        grants.select_related("key__project", "project", "access_request")
+        grants.select_related("item__key__project", "project")
         .annotate(is_answered=Case(When(answered(reach), then=True), default=False))
         .order_by("model_id", "-is_answered", "-created_at")
         .distinct("model_id")
     )
     granted = {grant.model_id: grant for grant in first}
-    waiting = {one.model_id: one for one in requests.order_by("model_id", "-pk").distinct("model_id")}
+    newest = asked.select_related("access_request").order_by("model_id", "-pk").distinct("model_id")
+    waiting = {one.model_id: one for one in newest}
     refusal = _why_nobody_asks(user, tenant, project)
     found = {}
     for model in models:
-        grant, asked = granted.get(model.pk), waiting.get(model.pk)
-        access = _access(user, tenant, model, grant, asked, refusal)
+        grant, item = granted.get(model.pk), waiting.get(model.pk)
+        access = _access(user, tenant, model, grant, item, refusal)
         reached = reach[tenant.pk].get(model.pk)
-        found[model.pk] = _with_notice(access, reached, _notice(reached, grant, asked))
+        found[model.pk] = _with_notice(access, reached, _notice(reached, grant, item))
     return found
 
 
-def _notice(reached: DataClass | None, grant: Any, asked: AccessRequest | None) -> str:
+def _notice(reached: DataClass | None, grant: Any, asked: RequestItem | None) -> str:
     """What is to be said if calls get no answer: of the grant, of the request, or else of any data."""
     if grant is not None:
         if grant.is_answered:
             return ""
         # If its own data would be answered, another grant of the project is for more sensitive data.
         higher = _("Nothing serves this for all data of the project yet")
-        return unserved_words(reached, grant.access_request.data_class) or higher
+        return unserved_words(reached, grant.item.data_class) or higher
     return unserved_words(reached, asked.data_class if asked is not None else DataClass.PUBLIC)
 
 
@@ -105,23 +106,25 @@ def _access(
     tenant: Tenant,
     model: CatalogModel,
     grant: Grant | None,
-    waiting: AccessRequest | None,
+    waiting: RequestItem | None,
     refusal: str,
 ) -> Access:
     refused = mode_problem(model) or region_problem(tenant, model) or refusal
     again = model.is_offered_to(tenant) and not refused
-    if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
-        if not claim_api_key.is_permitted(user, grant.key):
+    key = grant.item.key if grant is not None else None
+    if key is not None and key.state == ApiKey.State.CLAIMABLE:
+        if not claim_api_key.is_permitted(user, key):
             return Access("granted", _("Approved: its key can be claimed"), may_ask_again=again)
-        url = reverse("key-claim", args=[tenant.slug, grant.key_id])
+        url = reverse("key-claim", args=[tenant.slug, key.pk])
         return Access("granted", _("Approved: you can claim a key"), url, _("Claim key"), may_ask_again=again)
     if grant is not None:
         url = reverse("model-detail", args=[tenant.slug, model.name]) + "?tab=use"
         label = _("%(project)s has access") % {"project": grant.project.name}
         return Access("granted", label, url, _("Use"), may_ask_again=again)
     if waiting is not None:
-        url = reverse("request-detail", args=[tenant.slug, waiting.pk])
-        return Access("in_review", waiting.get_state_display(), url, waiting.reference, may_ask_again=again)
+        url = reverse("request-detail", args=[tenant.slug, waiting.access_request_id])
+        asked = waiting.access_request
+        return Access("in_review", asked.get_state_display(), url, asked.reference, may_ask_again=again)
     if not model.is_offered_to(tenant):
         return Access("unavailable", _("No longer offered"), reason=_("This model is no longer published."))
     if refused:

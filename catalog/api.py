@@ -8,7 +8,7 @@ from uuid import UUID
 
 import django_filters
 from django.core.exceptions import ValidationError
-from django.db.models import Prefetch, Q, QuerySet, Window
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404
 from django.utils.functional import cached_property
@@ -26,7 +26,6 @@ from rest_framework.response import Response
 from accounts.idempotency import idempotent
 from accounts.models import User
 from accounts.permissions import signed_in
-from catalog import rules
 from catalog.actions import (
     curate_model,
     decide_review,
@@ -34,22 +33,26 @@ from catalog.actions import (
     revoke_grant,
     withdraw_access_request,
 )
+from catalog.asked_facts import read_facts
 from catalog.model_facts import as_json
 from catalog.model_filters import ModelFilter, PagesOfModels
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, ReviewDecision
 from catalog.prices import list_prices
-from catalog.request_steps_api import IDEMPOTENT, RequestStepsViewSet
-from catalog.serializers import (
-    MOST_ACCESS,
+from catalog.querysets import PARTS_OF_ITEMS
+from catalog.request_serializers import (
     AccessRequestSerializer,
-    CuratedModelSerializer,
-    CurateModelSerializer,
     GrantSerializer,
-    ModelDetailSerializer,
-    ModelSerializer,
     NewAccessRequestSerializer,
     NewReviewSerializer,
     ProjectNameSerializer,
+)
+from catalog.request_steps_api import IDEMPOTENT, RequestStepsViewSet
+from catalog.serializers import (
+    MOST_ACCESS,
+    CuratedModelSerializer,
+    CurateModelSerializer,
+    ModelDetailSerializer,
+    ModelSerializer,
 )
 from catalog.serving import Reach, answered, reach_of, unserved_words
 from catalog.typos import corrected
@@ -150,12 +153,12 @@ def _access_of(
 
     Takes three queries and reads only that many rows per model, however many projects there are. `reach` is by tenant.
     """
-    rows: dict[UUID, list[Grant | AccessRequest]] = {}
+    rows: dict[UUID, list[Grant | RequestItem]] = {}
     mine = Q(tenant__in=user.own_tenants(), model__in=models)
     place = Window(RowNumber(), partition_by="model_id", order_by="pk")
     grants = Grant.objects.visible_to(user).in_force().without_lapsed_keys().filter(mine)
-    waiting = AccessRequest.objects.visible_to(user).undecided().filter(mine)
-    for all_rows in (grants, waiting):
+    waiting = RequestItem.objects.visible_to(user).filter(mine, is_open=True)
+    for all_rows in (grants.select_related("item"), waiting):
         first = all_rows.annotate(place=place).filter(place__lte=MOST_ACCESS + 1)
         for row in first.select_related("tenant", "project").order_by("pk"):
             here = rows.setdefault(row.model_id, [])
@@ -163,38 +166,50 @@ def _access_of(
                 here.append(row)
     shown = [row.pk for some in rows.values() for row in some]
     served = set(grants.filter(answered(reach), pk__in=shown).values_list("pk", flat=True))
-    for asked in (row for some in rows.values() for row in some if isinstance(row, AccessRequest)):
+    for asked in (row for some in rows.values() for row in some if isinstance(row, RequestItem)):
         reached = reach.get(asked.tenant_id, {}).get(asked.model_id)
         if not unserved_words(reached, asked.data_class):
             served.add(asked.pk)
     return {model: [_as_access(row, row.pk in served) for row in some] for model, some in rows.items()}
 
 
-def _as_access(row: Grant | AccessRequest, is_served: bool) -> dict[str, Any]:
+def _as_access(row: Grant | RequestItem, is_served: bool) -> dict[str, Any]:
     is_grant = isinstance(row, Grant)
+    item = row.item if isinstance(row, Grant) else row
     return {
         "tenant": row.tenant.slug,
         "project": row.project.slug,
         "state": "granted" if is_grant else "in_review",
         "is_served": is_served,
         "grant": row.pk if is_grant else None,
-        "access_request": row.access_request_id if isinstance(row, Grant) else row.pk,
+        "access_request": item.access_request_id,
         "valid_until": row.valid_until if isinstance(row, Grant) else None,
     }
 
 
 class AccessRequestFilter(InProjectFilter):
-    """Filter requests by tenant, project, state or model."""
+    """Filter requests by tenant, project, state or model: those with such an item."""
 
+    project = django_filters.CharFilter(method="with_item", label="Slug of a project")
     state = django_filters.ChoiceFilter(choices=AccessRequest.State.choices)
-    model = django_filters.CharFilter(field_name="model__name")
+    model = django_filters.CharFilter(method="with_item", label="Public name of a model")
+
+    def with_item(self, requests: Any, name: str, value: str) -> Any:
+        """Narrow to requests with an item that has all that is asked of items."""
+        wanted = {
+            field: said
+            for key, field in (("project", "project__slug"), ("model", "model__name"))
+            if (said := self.form.cleaned_data.get(key))
+        }
+        items = RequestItem.unscoped.filter(access_request=OuterRef("pk"), **wanted)
+        return requests.filter(Exists(items))
 
 
 @extend_schema_view(
     list=extend_schema(description="Requests of your tenants (reviewers: of all), newest first.")
 )
 class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[AccessRequest]):
-    """Requests of projects to use a model. Reviews decide them."""
+    """Requests of projects to use models. Reviews decide them."""
 
     model, serializer_class, filterset_class = AccessRequest, AccessRequestSerializer, AccessRequestFilter
     token_scope = TokenScope.REQUESTS
@@ -209,8 +224,9 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
         return (
             super()
             .get_queryset()
-            .select_related("tenant", "project", "model", "requested_by", "grant")
+            .select_related("tenant", "requested_by")
             .prefetch_related(
+                *PARTS_OF_ITEMS,
                 "evaluations",
                 Prefetch("reviews", reviews.prefetch_related(Prefetch("decisions", decisions))),
             )
@@ -283,7 +299,7 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
             by=signed_in(request),
             verdict=said.validated_data["verdict"],
             comment=said.validated_data["comment"],
-            seen=None if (facts := said.validated_data["facts"]) is None else rules.read_facts(facts),
+            seen=None if (facts := said.validated_data["facts"]) is None else read_facts(facts),
         )
         return Response(self._serialized(access_request.pk))
 
@@ -321,12 +337,12 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[Grant]:
-        return super().get_queryset().select_related("tenant", "project", "model")
+        return super().get_queryset().select_related("tenant", "project", "model", "item")
 
     @extend_schema(request=RevokeSerializer, responses=GrantSerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """End a grant now, and revoke the key that was made with it."""
+        """End a grant now. Its key loses the model, and is revoked if it has no other."""
         found = self.subject_of(revoke_grant)
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)

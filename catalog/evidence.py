@@ -10,14 +10,15 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from catalog import presentation, rules
-from catalog.actions.facts import facts_now, what_is_worse
-from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from catalog import presentation
+from catalog.actions.facts import facts_now
+from catalog.asked_facts import AskedFacts, ItemFacts, as_json, worse_in_words
+from catalog.models import AccessRequest, Grant, RequestItem, Review, ReviewDecision
 from catalog.precedents import Precedents, precedents_of
 from catalog.prices import list_prices
-from catalog.serving import why_request_unserved
+from catalog.serving import why_item_unserved
 from core.page_parts import Fact
-from tenants.models import DataClass
+from tenants.models import DataClass, Tenant
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
     `seen` has the facts for the decision. `changed` says which of the review's own facts are worse than in the request.
     """
     is_open = access_request.state == AccessRequest.State.PENDING
-    facts = facts_now(access_request)
+    asked = facts_now(access_request)
     reviews = list(
         Review.objects.across_tenants()
         .filter(access_request=access_request)
@@ -49,47 +50,57 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
     )
     return Evidence(
         groups=[
-            {"title": _("Request"), "facts": _asked(access_request, facts if is_open else None)},
-            {"title": _("The model"), "facts": _model(access_request)},
+            {"title": _("Request"), "facts": _asked(access_request, asked, is_open=is_open)},
+            *(_item_group(one, access_request, of_several=len(asked) > 1, is_open=is_open) for one in asked),
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
         tracks=presentation.review_rows(reviews),
-        precedents=precedents_of(access_request, facts.as_json()),
-        timeline=presentation.timeline_of(
-            access_request,
-            reviews,
-            Grant.objects.across_tenants().filter(access_request=access_request).first(),
-        ),
+        precedents=precedents_of(access_request, asked),
+        timeline=presentation.timeline_of(access_request, reviews),
         decisions=ReviewDecision.objects.across_tenants().filter(review=review).select_related("reviewer"),
-        seen=json.dumps(facts.as_json()),
-        changed=what_is_worse(review, access_request.facts, facts) if access_request.facts else "",
+        seen=json.dumps(as_json(asked)),
+        changed=worse_in_words(review.track_id, access_request.facts, asked) if access_request.facts else "",
     )
 
 
-def _asked(access_request: AccessRequest, facts: rules.Facts | None) -> list[Fact]:
-    """The request. Its cost comes from `facts`, or is the stored one if the request is decided."""
-    cost, currency = access_request.expected_monthly_cost, access_request.currency
+def _asked(access_request: AccessRequest, asked: AskedFacts, *, is_open: bool) -> list[Fact]:
+    """The request as a whole. What of it is about the only model follows here too."""
     person = access_request.requested_by
-    if facts is not None:
-        cost, currency = facts.expected_monthly_cost, facts.currency
-    return [
+    said = [
         Fact(_("Purpose"), access_request.purpose, is_long=True),
         Fact(_("Asked by"), _("%(name)s (%(code)s)") % {"name": person, "code": person.email}),
-        Fact(_("Project"), f"{access_request.project.name}, {access_request.tenant.name}"),
-        Fact(_("Data class"), DataClass(access_request.data_class).label),
-        Fact(_("Expected tokens per day"), f"{access_request.expected_tokens_per_day:,}"),
-        Fact(
-            _("Expected monthly cost"),
-            f"{cost:,.2f} {currency}" if cost is not None else _("unknown: not priced"),
-        ),
-        *presentation.limit_facts(access_request),
-        Fact(_("Duration"), _("%(days)s days") % {"days": access_request.duration_days}),
-        Fact(_("Rules"), access_request.rule_version),
+    ]
+    if len(asked) == 1:
+        said += _wanted(asked[0], access_request, is_open=is_open)
+    return [*said, *presentation.request_facts(access_request)]
+
+
+def _item_group(
+    one: ItemFacts, access_request: AccessRequest, *, of_several: bool, is_open: bool
+) -> dict[str, Any]:
+    """The facts about one model; among several, with what the request wants of it."""
+    if not of_several:
+        return {"title": _("The model"), "facts": _model(one.item, access_request.tenant)}
+    wanted = _wanted(one, access_request, is_open=is_open)
+    return {"title": str(one.item), "facts": wanted + _model(one.item, access_request.tenant)}
+
+
+def _wanted(one: ItemFacts, access_request: AccessRequest, *, is_open: bool) -> list[Fact]:
+    """What the request wants of one model. Its cost is that of now, or the stored one if the request is decided."""
+    item, cost, currency = one.item, one.item.expected_monthly_cost, one.item.currency
+    if is_open:
+        cost, currency = one.facts.expected_monthly_cost, one.facts.currency
+    return [
+        Fact(_("Project"), f"{item.project.name}, {access_request.tenant.name}"),
+        Fact(_("Data class"), DataClass(item.data_class).label),
+        Fact(_("Expected tokens per day"), f"{item.expected_tokens_per_day:,}"),
+        Fact(_("Expected monthly cost"), presentation.cost_words(cost, currency)),
+        *presentation.limit_facts(item),
     ]
 
 
-def _model(access_request: AccessRequest) -> list[Fact]:
-    model = access_request.model
+def _model(item: RequestItem, tenant: Tenant) -> list[Fact]:
+    model = item.model
     prices = list_prices([model.name]).get(model.name, {})
     return [
         Fact(_("Name"), _("%(name)s (%(code)s)") % {"name": model.title, "code": model.name}),
@@ -97,7 +108,7 @@ def _model(access_request: AccessRequest) -> list[Fact]:
         Fact(_("Risk tier"), model.get_risk_tier_display()),
         Fact(_("Allowed up to"), DataClass(model.highest_data_class).label),
         Fact(_("Runs on"), model.host_label),
-        Fact(_("Calls"), why_request_unserved(access_request) or _("answered now")),
+        Fact(_("Calls"), why_item_unserved(item, tenant) or _("answered now")),
         Fact(_("Regions offered"), ", ".join(model.regions) or _("not stated")),
         Fact(
             _("Price per million"),

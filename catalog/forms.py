@@ -139,19 +139,23 @@ class ChangeRequestForm(AccessRequestForm):
     project = None  # type: ignore[assignment]
 
     def __init__(self, *args: Any, user: User, access_request: AccessRequest, **kwargs: Any) -> None:
-        asked = {
-            name: getattr(access_request, name)
-            for name in ("purpose", "data_class", "expected_tokens_per_day", "duration_days")
-        }
+        items = access_request.named_items()
+        asked = {name: getattr(access_request, name) for name in ("purpose", "duration_days")}
+        asked |= {name: getattr(items[0], name) for name in ("data_class", "expected_tokens_per_day")}
         super().__init__(
             *args,
             user=user,
             tenant=access_request.tenant,
-            model=access_request.model,
-            initial=asked | access_request.limits,
+            model=items[0].model,
+            initial=asked | items[0].limits,
             **kwargs,
         )
         self.access_request = access_request
+        self.has_several = len(items) > 1
+        if self.has_several:
+            # Each model has its own: the API changes them.
+            for name in ("data_class", "expected_tokens_per_day", *LIMITS):
+                del self.fields[name]
 
     def send(self) -> AccessRequest | None:
         """Send the request again. Returns None if the rules reject it; the form's errors then give the reasons."""
@@ -161,9 +165,9 @@ class ChangeRequestForm(AccessRequestForm):
                 self.access_request.pk,
                 by=self.user,
                 purpose=answers["purpose"],
-                expected_tokens_per_day=answers["expected_tokens_per_day"],
-                data_class=answers["data_class"],
-                limits=self.limits(),
+                expected_tokens_per_day=answers.get("expected_tokens_per_day"),
+                data_class=answers.get("data_class"),
+                limits=None if self.has_several else self.limits(),
                 duration_days=answers["duration_days"],
             )
         except ValidationError as refused:

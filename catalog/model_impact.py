@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from catalog.models import AccessRequest, Grant
+from catalog.models import Grant, RequestItem
 
 # Counting stops here: beyond it, people read "more than".
 MOST: Final = 1000
@@ -48,14 +48,14 @@ class ModelImpact:
 def impact_of(models: Collection[UUID]) -> ModelImpact:
     """What these models have now. Five queries, each of which reads a bounded number of different values."""
     grants = Grant.objects.across_tenants().in_force().filter(model__in=models).order_by()
-    requests = AccessRequest.objects.across_tenants().undecided().filter(model__in=models).order_by()
+    items = RequestItem.objects.across_tenants().filter(is_open=True, model__in=models).order_by()
     names = grants.values_list("tenant__name", flat=True).distinct()[: NAMED + 1]
     found = sorted(names)
     return ModelImpact(
         tenants=_number(grants.values("tenant").distinct()),
         projects=_number(grants.values("project").distinct()),
         grants=_number(grants.values("pk")),
-        requests=_number(requests.values("pk")),
+        requests=_number(items.values("access_request").distinct()),
         names=(*found[:NAMED], *(["…"] if len(found) > NAMED else [])),
     )
 

@@ -40,7 +40,7 @@ class RequestEvent(Event):
         )
         if messages[0].channel == OutboxMessage.Channel.MAIL:
             requests = requests.filter(state=self.state)
-        found = {one.pk: one for one in requests.select_related("tenant", "project", "model")}
+        found = {one.pk: one for one in requests.select_related("tenant").with_items()}
         return {one.pk: found[one.subject_id] for one in messages if one.subject_id in found}
 
     def path(self, message: OutboxMessage, subject: AccessRequest) -> str:
@@ -122,8 +122,8 @@ class ReviewWaits(Event):
         theirs = waiting_for(reviewer, reviews) if is_mail else decided_by(reviewer, reviews)
         found = {
             one.pk: one
-            for one in theirs.select_related(
-                "tenant", "track", "access_request__project", "access_request__model"
+            for one in theirs.select_related("tenant", "track", "access_request").prefetch_related(
+                "access_request__items__project", "access_request__items__model"
             )
         }
         return {one.pk: found[one.subject_id] for one in messages if one.subject_id in found}
@@ -184,4 +184,4 @@ def _recipient(messages: Sequence[OutboxMessage]) -> User:
 
 
 def _places(access_request: AccessRequest) -> dict[str, str]:
-    return {"model": access_request.model.title, "project": quoted(access_request.project)}
+    return {"model": access_request.models_label, "project": quoted(access_request.projects_label)}

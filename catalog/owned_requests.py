@@ -27,10 +27,10 @@ class OpenRequests(OwnedKind[AccessRequest]):
 
     def rows(self, user: User, tenant: Tenant) -> QuerySet[AccessRequest]:
         rows = AccessRequest.objects.in_tenant(tenant).undecided().filter(requested_by=user)
-        return rows.select_related("tenant", "model", "project")
+        return rows.select_related("tenant").with_items()
 
     def describe(self, row: AccessRequest) -> OwnedResource:
-        return OwnedResource(f"{row.reference} · {row.model.title}", row.project.name)
+        return OwnedResource(f"{row.reference} · {row.models_label}", row.projects_label)
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         return _("A request stays with the person who made it. Someone else can send a new one.")

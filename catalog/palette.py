@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from catalog.models import AccessRequest, CatalogModel
+from catalog.models import AccessRequest, CatalogModel, RequestItem
 from catalog.typos import corrected
 from core.palette import MOST, Finder, Hit
 from core.prefix import begins_with
@@ -37,8 +37,10 @@ def _requests(user: User, tenant: Tenant, term: str) -> Iterable[Hit]:
         ending = Right(Cast("pk", TextField()), 6)
         found = found.annotate(ending=ending).filter(ending=reference[1].lower())
     else:
-        found = found.filter(model__in=CatalogModel.objects.filter(begins_with(term, ["title", "name"])))
-    for one in found.select_related("model", "project").order_by("-created_at")[:MOST]:
+        models = CatalogModel.objects.filter(begins_with(term, ["title", "name"]))
+        items = RequestItem.objects.in_tenant(tenant).filter(model__in=models)
+        found = found.filter(pk__in=items.values("access_request"))
+    for one in found.with_items().order_by("-created_at")[:MOST]:
         yield Hit(one, reverse("request-detail", args=[tenant.slug, one.pk]), one.reference)
 
 

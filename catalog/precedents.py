@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from catalog import presentation, rules
-from catalog.models import AccessRequest, ReviewDecision
+from catalog.asked_facts import AskedFacts
+from catalog.models import AccessRequest, RequestItem, ReviewDecision
 from core.page_parts import Badge
 
 MOST: Final = 5
@@ -41,31 +42,37 @@ class Precedents:
     changes: list[str]
 
 
-def precedents_of(access_request: AccessRequest, present: Mapping[str, Any]) -> Precedents:
-    """What was decided before about the model. Four queries, by an index, however many requests there are.
+def precedents_of(access_request: AccessRequest, asked: AskedFacts) -> Precedents:
+    """What was decided before about its models. Four queries, by an index, however many requests there are.
 
     Args:
         access_request: the request; it is left out.
-        present: its facts as they are now, in the form of `Facts.as_json`.
+        asked: its facts as they are now. What changed is said of a request for one model.
     """
     earlier = (
-        AccessRequest.objects.across_tenants()
-        .filter(model=access_request.model_id, state__in=_DECIDED)
-        .exclude(pk=access_request.pk)
-        .select_related("tenant", "project")
+        RequestItem.objects.across_tenants()
+        .filter(model__in=[one.item.model_id for one in asked], is_open=False)
+        .filter(access_request__state__in=_DECIDED)
+        .exclude(access_request=access_request.pk)
+        .select_related("tenant", "project", "access_request")
     )
-    newest = earlier.prefetch_related("reviews__decisions").order_by("-pk")[:MOST]
-    approved = earlier.filter(tenant=access_request.tenant_id, state=AccessRequest.State.APPROVED)
-    last = approved.order_by("-created_at", "-pk").first()
+    newest = earlier.prefetch_related("access_request__reviews__decisions").order_by("-pk")[:MOST]
+    approved = earlier.filter(
+        tenant=access_request.tenant_id, access_request__state=AccessRequest.State.APPROVED
+    )
+    last = approved.order_by("-access_request__created_at", "-pk").first() if len(asked) == 1 else None
     return Precedents(
         rows=[_precedent(one) for one in newest],
-        last_approval=last.decided_at if last else None,
+        last_approval=last.access_request.decided_at if last else None,
         last_project=last.project.name if last else "",
-        changes=_changes(last.facts, present) if last else [],
+        changes=_changes(last.access_request.facts.get(str(last.pk), {}), asked[0].facts.as_json())
+        if last
+        else [],
     )
 
 
-def _precedent(access_request: AccessRequest) -> Precedent:
+def _precedent(item: RequestItem) -> Precedent:
+    access_request = item.access_request
     rejections = [
         decision.comment
         for review in access_request.reviews.all()
@@ -73,10 +80,10 @@ def _precedent(access_request: AccessRequest) -> Precedent:
         if decision.verdict == ReviewDecision.Verdict.REJECT
     ]
     return Precedent(
-        tenant=access_request.tenant.name,
-        project=access_request.project.name,
-        data_class=access_request.get_data_class_display(),
-        badge=presentation.badge_of(access_request),
+        tenant=item.tenant.name,
+        project=item.project.name,
+        data_class=item.get_data_class_display(),
+        badge=presentation.state_badge(access_request),
         reason=" ".join(rejections),
         decided_at=access_request.decided_at,
         url=reverse("admin:catalog_accessrequest_change", args=[access_request.pk]),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, pgettext
 
 from audit.models import AuditEntry
-from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from catalog.models import AccessRequest, RequestItem, Review, ReviewDecision
 from core.dates import day
 from core.page_parts import Badge, Fact
 from core.stored_words import retold
@@ -21,26 +21,37 @@ from tenants.models import ApiKey, DataClass, Limit
 Words = dict[str, Any]
 
 
-def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Badge:
-    """The badge of a request, in the words that all pages use."""
-    state = access_request.state
-    if state == AccessRequest.State.APPROVED and key is not None:
-        if key.is_claimable:
-            return Badge("warn", _("Claim your key"), "key")
-        if key.state == ApiKey.State.CLAIMABLE:
-            return Badge("", _("Claim date passed"))
+def granted_keys(access_request: AccessRequest) -> list[ApiKey]:
+    """The keys that an approved request gave its models to. Requires `with_items()`."""
+    if access_request.state != AccessRequest.State.APPROVED:
+        return []
+    return list({item.key_id: item.key for item in access_request.named_items() if item.key}.values())
+
+
+def badge_of(access_request: AccessRequest) -> Badge:
+    """The badge of a request for the people of its tenant, who claim its keys. Requires `with_items()`."""
+    keys = granted_keys(access_request)
+    if any(key.is_claimable for key in keys):
+        return Badge("warn", _("Claim your key"), "key")
+    if any(key.state == ApiKey.State.CLAIMABLE for key in keys):
+        return Badge("", _("Claim date passed"))
+    return state_badge(access_request)
+
+
+def state_badge(access_request: AccessRequest) -> Badge:
+    """The state of a request, in the words that all pages use, whatever became of its keys."""
     return {
         AccessRequest.State.PENDING: Badge("info", _("In review"), "clock"),
         AccessRequest.State.APPROVED: Badge("ok", _("Approved")),
         AccessRequest.State.REJECTED: Badge("bad", _("Rejected")),
         AccessRequest.State.RETURNED: Badge("warn", _("Changes wanted"), "message-circle"),
         AccessRequest.State.WITHDRAWN: Badge("", _("Withdrawn")),
-    }[AccessRequest.State(state)]
+    }[AccessRequest.State(access_request.state)]
 
 
-def claim_notice(key: ApiKey | None) -> str:
-    """What to do about a key that nobody claimed in time; empty for any other."""
-    if key is None or key.state != ApiKey.State.CLAIMABLE or key.is_claimable:
+def claim_notice(keys: list[ApiKey]) -> str:
+    """What to do about a key that nobody claimed in time; empty if there is none."""
+    if not any(key.state == ApiKey.State.CLAIMABLE and not key.is_claimable for key in keys):
         return ""
     return _("The time to claim this key has passed. Request access again.")
 
@@ -62,9 +73,7 @@ class RequestRow:
 
 
 def row_of(access_request: AccessRequest) -> RequestRow:
-    """A row of a list. Requires `with_names()` and, for claimable keys, a selected `grant__key`."""
-    grant = getattr(access_request, "grant", None)
-    key = grant.key if grant else None
+    """A row of a list. Requires `with_names()`."""
     open_tracks = [r.track.label for r in access_request.reviews.all() if r.state == Review.State.PENDING]
     waiting_for = ""
     if access_request.state == AccessRequest.State.PENDING:
@@ -73,15 +82,15 @@ def row_of(access_request: AccessRequest) -> RequestRow:
         }
     elif access_request.state == AccessRequest.State.RETURNED:
         waiting_for = _("changes by %(who)s") % {"who": access_request.requested_by}
-    elif key is not None and key.is_claimable:
+    elif any(key.is_claimable for key in granted_keys(access_request)):
         waiting_for = _("someone to claim the key")
     return RequestRow(
         pk=access_request.pk,
         reference=access_request.reference,
-        model_title=access_request.model.title,
-        project_name=access_request.project.name,
+        model_title=access_request.models_label,
+        project_name=access_request.projects_label,
         requested_by=str(access_request.requested_by),
-        badge=badge_of(access_request, key),
+        badge=badge_of(access_request),
         waiting_for=waiting_for,
         cost=access_request.expected_monthly_cost,
         currency=access_request.currency,
@@ -89,7 +98,7 @@ def row_of(access_request: AccessRequest) -> RequestRow:
     )
 
 
-def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey | None) -> list[Words]:
+def steps_of(access_request: AccessRequest, reviews: list[Review]) -> list[Words]:
     """The steps sent, reviews, decision and key: the completed ones and the current one."""
     State = AccessRequest.State
     state = access_request.state
@@ -97,8 +106,11 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
     decided = sum(review.state == Review.State.APPROVED for review in reviews)
     latest = max((review.due_at for review in reviews if review.state == Review.State.PENDING), default=None)
     due = _("due %(date)s") % {"date": day(latest)} if latest else ""
-    is_claimed = key is not None and key.state != ApiKey.State.CLAIMABLE
-    is_late = key is not None and not is_claimed and not key.is_claimable
+    keys = granted_keys(access_request)
+    unclaimed = [key for key in keys if key.state == ApiKey.State.CLAIMABLE]
+    claim_by = min((key.claim_by for key in unclaimed if key.claim_by), default=None)
+    is_claimed = bool(keys) and not unclaimed
+    is_late = bool(unclaimed) and not any(key.is_claimable for key in unclaimed)
     stopped = {State.REJECTED: _("Rejected"), State.WITHDRAWN: _("Withdrawn")}.get(State(state))
     return [
         {"label": _("Sent"), "state": "done", "note": day(access_request.created_at)},
@@ -119,11 +131,7 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
                 _("Key claimed") if is_claimed else _("Claim date passed") if is_late else _("Claim the key")
             ),
             "state": "done" if is_claimed else "bad" if is_late else "now" if is_approved else "todo",
-            "note": (
-                _("by %(date)s") % {"date": day(key.claim_by)}
-                if key is not None and key.claim_by and not is_claimed
-                else ""
-            ),
+            "note": _("by %(date)s") % {"date": day(claim_by)} if claim_by else "",
         },
     ]
 
@@ -202,6 +210,7 @@ _ACTIONS = {
     "grant.revoked": gettext_noop("revoked the access"),
     "api_key.prepared": gettext_noop("prepared a key to claim"),
     "api_key.claimed": gettext_noop("claimed the key"),
+    "api_key.models_changed": gettext_noop("changed the models of the key"),
     "api_key.revoked": gettext_noop("revoked the key"),
 }
 
@@ -213,11 +222,14 @@ _VERDICTS = {
 }
 
 
-def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Grant | None) -> list[Words]:
-    """Events, newest first, from the audit log of the request, its reviews, its grant and its key."""
+def timeline_of(access_request: AccessRequest, reviews: list[Review]) -> list[Words]:
+    """Events, newest first, from the audit log of the request, its reviews, its grants and the keys made for it."""
     subjects = [access_request.pk, *(review.pk for review in reviews)]
-    if grant is not None:
-        subjects += [grant.pk, grant.key_id]
+    for item in access_request.named_items():
+        if grant := getattr(item, "grant", None):
+            subjects.append(grant.pk)
+            # A key that was chosen has a history of its own.
+            subjects += [item.key_id] if item.key_id else []
     entries = (
         AuditEntry.objects.in_tenant(access_request.tenant)
         .filter(subject_id__in=[str(pk) for pk in subjects])
@@ -266,27 +278,36 @@ def changes_wanted(access_request: AccessRequest, reviews: list[Review]) -> str:
     return newest.comment if newest else ""
 
 
-def asked_of(access_request: AccessRequest, model_url: str) -> list[Fact]:
-    """The content of the request, as facts."""
+def item_facts(item: RequestItem, model_url: str = "") -> list[Fact]:
+    """What was requested of one model, as facts."""
     return [
-        Fact(_("Model"), access_request.model.title, model_url),
-        Fact(_("Project"), access_request.project.name),
-        Fact(_("Data class"), DataClass(access_request.data_class).label),
-        Fact(_("Tokens per day"), f"{access_request.expected_tokens_per_day:,}"),
+        Fact(_("Model"), item.model.title, model_url),
+        Fact(_("Project"), item.project.name),
+        Fact(_("Data class"), DataClass(item.data_class).label),
+        Fact(_("Tokens per day"), f"{item.expected_tokens_per_day:,}"),
+        *limit_facts(item),
+    ]
+
+
+def request_facts(access_request: AccessRequest) -> list[Fact]:
+    """What was requested for all its models."""
+    return [
         Fact(_("Duration"), _("%(days)s days") % {"days": access_request.duration_days}),
-        *limit_facts(access_request),
         Fact(_("Rules"), access_request.rule_version),
     ]
 
 
-def limit_facts(access_request: AccessRequest) -> list[Fact]:
+def cost_words(cost: Decimal | None, currency: str) -> str:
+    """An expected cost a month in words."""
+    return f"{cost:,.2f} {currency}" if cost is not None else _("unknown: not priced")
+
+
+def limit_facts(item: RequestItem) -> list[Fact]:
     """The requested limits in words; money with its currency."""
     facts = []
-    for kind, value in access_request.limits.items():
+    for kind, value in item.limits.items():
         if kind in Limit.Kind.values:
             number = f"{Decimal(value):,f}"
             is_money = kind == Limit.Kind.MONEY_PER_MONTH
-            facts.append(
-                Fact(Limit.Kind(kind).label, f"{number} {access_request.currency}" if is_money else number)
-            )
+            facts.append(Fact(Limit.Kind(kind).label, f"{number} {item.currency}" if is_money else number))
     return facts

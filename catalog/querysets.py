@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from typing import Self
 from uuid import UUID
 
+from django.apps import apps
 from django.db import models
-from django.db.models import Case, Count, Q, When
+from django.db.models import Case, Count, Exists, OuterRef, Q, When
 from django.utils.timezone import now
 
 from catalog.search import FoundBy, prefix_query
 from core.tenant_managers import OwnedRow, Row, TenantQuerySet
 from tenants.models import DataClass, Tenant
 
+# What is read of the items of requests.
+PARTS_OF_ITEMS = ("items__project", "items__model", "items__key", "items__grant")
 VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 
 
@@ -50,17 +53,22 @@ class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
         return self.filter(state__in=["pending", "returned"])
 
     def needing_the_tenant(self) -> Self:
-        """Requests returned for changes, and approved ones whose key nobody has claimed yet."""
-        in_time = Q(grant__key__claim_by=None) | Q(grant__key__claim_by__gt=now())
-        return self.filter(Q(state="returned") | Q(state="approved", grant__key__state="claimable") & in_time)
+        """Requests returned for changes, and approved ones with a key that nobody has claimed yet."""
+        items = apps.get_model("catalog", "RequestItem").unscoped.filter(access_request=OuterRef("pk"))
+        in_time = Q(key__claim_by=None) | Q(key__claim_by__gt=now())
+        unclaimed = Exists(items.filter(in_time, key__state="claimable"))
+        return self.filter(Q(state="returned") | Q(unclaimed, state="approved"))
 
     def closed(self) -> Self:
         return self.exclude(state__in=["pending", "returned"])
 
     def with_names(self) -> Self:
-        return self.select_related("tenant", "project", "model", "requested_by").prefetch_related(
-            "reviews__track", "evaluations"
-        )
+        rows = self.select_related("tenant", "requested_by").with_items()
+        return rows.prefetch_related("reviews__track", "evaluations")
+
+    def with_items(self) -> Self:
+        """With the items, their projects, models and keys, and the grants of those that have one."""
+        return self.prefetch_related(*PARTS_OF_ITEMS)
 
 
 class GrantQuerySet(TenantQuerySet[OwnedRow]):
@@ -71,7 +79,7 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
 
     def without_lapsed_keys(self) -> Self:
         """Leave out grants whose key nobody claimed in time: nobody ever gets it, so people request access again."""
-        return self.exclude(key__state="claimable", key__claim_by__lte=now())
+        return self.exclude(item__key__state="claimable", item__key__claim_by__lte=now())
 
     def not_in_force(self) -> Self:
         """Grants that have ended or have not begun yet."""
@@ -79,7 +87,7 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
 
     def with_highest_class(self) -> Self:
         """One grant of each project and model: the one with the most sensitive data, as gateways apply it."""
-        rank = Case(*(When(access_request__data_class=one, then=one.rank) for one in DataClass))
+        rank = Case(*(When(item__data_class=one, then=one.rank) for one in DataClass))
         highest = self.order_by("project_id", "model_id", rank.desc()).distinct("project_id", "model_id")
         return self.filter(pk__in=highest.values("pk"))
 
@@ -88,7 +96,7 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
 
         One query; model, tenant, class, number.
         """
-        columns = ("model", "tenant", "access_request__data_class")
+        columns = ("model", "tenant", "item__data_class")
         counted = (
             self.with_highest_class()
             .order_by()

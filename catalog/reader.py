@@ -10,7 +10,7 @@ from django.db.models import Q
 from accounts.models import User
 from catalog.actions.access_requests import raise_access_request
 from catalog.mix import Mix
-from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.models import CatalogModel, Grant, RequestItem
 from catalog.serving import answered, reach_of, servable_modes, within
 from tenants.models import Project, Tenant
 from tenants.permissions import may_somewhere
@@ -26,7 +26,7 @@ class Reader:
         self.user, self.tenants, self.project, self.mix = user, tenants, project, mix or Mix()
         scope = Q(tenant__in=tenants) & (Q(project=project) if project else Q())
         self._grants = Grant.objects.visible_to(user).in_force().without_lapsed_keys().filter(scope)
-        self._requests = AccessRequest.objects.visible_to(user).undecided().filter(scope)
+        self._requests = RequestItem.objects.visible_to(user).filter(scope, is_open=True)
         self.granted = Q(pk__in=self._grants.values("model"))
         self.waiting = Q(pk__in=self._requests.values("model"))
 

@@ -16,7 +16,7 @@ from accounts.idempotency import idempotent
 from accounts.permissions import signed_in
 from catalog.actions import comment_on_request, resend_access_request
 from catalog.models import AccessRequest, RequestComment
-from catalog.serializers import (
+from catalog.request_serializers import (
     AccessRequestSerializer,
     CommentSerializer,
     NewCommentSerializer,

@@ -1,10 +1,11 @@
 """Who decides which reviews: one question for pages, the queue, the API, the admin and, in SQL, the database.
 
 A person decides a review if they hold the permission `catalog.decide_review` by a staff role, and the same permission
-on a scope that covers the review (django-guardian), alone or as a member of a group: their own right. Or in the place
-of one other reviewer, whose own scope covers it, while a delegation is in force. A superuser decides all.
+on scopes that cover the review (django-guardian), alone or as a member of a group: for each model of the request one of
+its track. That is their own right. Or in the place of one other reviewer, whose own scopes cover it, while a delegation
+is in force. A superuser decides all.
 
-The function `catalog_may_decide` of catalog/migrations/0018_delegations.py asks the same, and
+The function `catalog_may_decide_request` of catalog/migrations/0024_request_items.py asks the same, and
 tests/catalog/test_review_scopes.py compares the two.
 """
 
@@ -21,7 +22,15 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import get_objects_for_user
 
 from accounts.models import User
-from catalog.models import AccessRequest, Review, ReviewDecision, ReviewDelegation, ReviewScope, Track
+from catalog.models import (
+    AccessRequest,
+    RequestItem,
+    Review,
+    ReviewDecision,
+    ReviewDelegation,
+    ReviewScope,
+    Track,
+)
 from core.scope import platform_scope
 
 DECIDE: Final = "catalog.decide_review"
@@ -130,9 +139,12 @@ def _held_by(person: UUID) -> QuerySet[ReviewScope]:
 
 
 def covered_by(scopes: QuerySet[ReviewScope]) -> Q:
-    """The reviews that these scopes cover."""
-    covering = scopes.filter(_covers(OuterRef("tenant"), OuterRef("access_request__model")))
-    return Q(Exists(covering.filter(track=OuterRef("track"))))
+    """The reviews that these scopes cover: each model of the request."""
+    covering = scopes.filter(
+        _covers(OuterRef("tenant"), OuterRef("model")), track=OuterRef(OuterRef("track"))
+    )
+    items = RequestItem.unscoped.filter(access_request=OuterRef("access_request"))
+    return Q(Exists(items)) & ~Q(Exists(items.filter(~Exists(covering))))
 
 
 def reviewers_by_track() -> dict[str, int]:
@@ -152,19 +164,26 @@ def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]
     Four eyes may keep more of them from it (`review_queue.waiting_for`). The scopes of all tenants are asked, whatever
     the scope of this connection.
     """
+    reviewers = User.objects.filter(
+        is_active=True, is_staff=True, groups__permissions__codename="decide_review"
+    )
+    own = reviewers
+    for item in access_request.named_items():
+        own = own.filter(_holds(review, item.model_id))
+    received = ReviewDelegation.objects.in_force().filter(track=review.track, giver__in=own.values("pk"))
+    able = reviewers.filter(Q(pk__in=own.values("pk")) | Q(pk__in=received.values("receiver")))
+    return able.exclude(pk=access_request.requested_by_id).order_by("pk").distinct()
+
+
+def _holds(review: Review, model: UUID) -> Q:
+    """The people with the right on a scope of the review's track that covers the model."""
     with platform_scope("who decides a review", is_routine=True):
-        covering = ReviewScope.objects.filter(_covers(review.tenant_id, access_request.model_id))
+        covering = ReviewScope.objects.filter(_covers(review.tenant_id, model))
         scopes = covering.filter(track__code=review.track_id).values_list("pk", flat=True)
         here = {"object_pk__in": [str(pk) for pk in scopes], "permission__codename": "decide_review"}
     groups = GroupObjectPermission.objects.filter(**here).values("group")
     people = UserObjectPermission.objects.filter(**here).values("user")
-    reviewers = User.objects.filter(
-        is_active=True, is_staff=True, groups__permissions__codename="decide_review"
-    )
-    own = reviewers.filter(Q(pk__in=people) | Q(groups__in=groups))
-    received = ReviewDelegation.objects.in_force().filter(track=review.track, giver__in=own.values("pk"))
-    able = reviewers.filter(Q(pk__in=own.values("pk")) | Q(pk__in=received.values("receiver")))
-    return able.exclude(pk=access_request.requested_by_id).order_by("pk").distinct()
+    return Q(pk__in=people) | Q(groups__in=groups)
 
 
 def _covers(tenant: Any, model: Any) -> Q:

@@ -12,9 +12,9 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem
 from catalog.modes import mode_label
-from tenants.models import DataClass, Project, Tenant
+from tenants.models import DataClass, Tenant
 
 # By model, the highest class of data with which a tenant's calls get an answer. Models that are missing get none.
 Reach = Mapping[UUID, DataClass]
@@ -68,7 +68,7 @@ def answered(reach: Mapping[UUID, Reach]) -> Q:
     """
     found = Q(pk__in=[])
     for tenant, models in reach.items():
-        found |= Q(within(models, "access_request__data_class"), tenant=tenant)
+        found |= Q(within(models, "item__data_class"), tenant=tenant)
     same = Grant.objects.across_tenants().in_force()
     higher = same.filter(project=OuterRef("project"), model=OuterRef("model")).exclude(found)
     return found & ~Q(Exists(higher))
@@ -79,15 +79,21 @@ def why_unserved(model: CatalogModel, tenant: Tenant, data_class: str = DataClas
     return unserved_words(reach_of([tenant], [model])[tenant.pk].get(model.pk), data_class)
 
 
-def why_request_unserved(access_request: AccessRequest) -> str:
+def why_item_unserved(item: RequestItem, tenant: Tenant) -> str:
     """The same for a project that gets what it asks for, beside the grants for the model that it has. Two queries."""
-    project: Project = access_request.project
-    grants = Grant.objects.in_tenant(access_request.tenant).in_force()
-    classes = grants.filter(project=project, model=access_request.model).values_list(
-        "access_request__data_class", flat=True
-    )
-    highest = max(map(DataClass, [access_request.data_class, *classes.distinct()]), key=lambda one: one.rank)
-    return why_unserved(access_request.model, access_request.tenant, highest)
+    grants = Grant.objects.in_tenant(tenant).in_force().filter(project=item.project, model=item.model)
+    classes = grants.values_list("item__data_class", flat=True)
+    highest = max(map(DataClass, [item.data_class, *classes.distinct()]), key=lambda one: one.rank)
+    return why_unserved(item.model, tenant, highest)
+
+
+def why_request_unserved(access_request: AccessRequest) -> str:
+    """The same for all items of a request: what is to be said of each, with its name if there are several."""
+    items = access_request.named_items()
+    said = [(item, why_item_unserved(item, access_request.tenant)) for item in items]
+    if len(items) == 1:
+        return said[0][1]
+    return "; ".join(f"{item}: {words}" for item, words in said if words)
 
 
 def unserved_words(reached: DataClass | None, data_class: str) -> str:

@@ -52,5 +52,6 @@ SENTENCES: Final = (
     ),
     CHANGED,
     MORE_PEOPLE,
+    StoredSentence(gettext_noop("Because of %(items)s: %(reason)s")),
     *(StoredSentence(fact.sentence, then=_known_value, now=_known_value) for fact in FACTS.values()),
 )

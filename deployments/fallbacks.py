@@ -149,9 +149,7 @@ def classes_of(models: Sequence[CatalogModel]) -> dict[UUID, dict[UUID, int]]:
     """By model and project, the place of the highest class of data that is granted."""
     found: dict[UUID, dict[UUID, int]] = {}
     rows = Grant.objects.across_tenants().in_force().filter(model__in=models).order_by()
-    for model, project, data_class in rows.values_list(
-        "model_id", "project_id", "access_request__data_class"
-    ):
+    for model, project, data_class in rows.values_list("model_id", "project_id", "item__data_class"):
         place = DataClass.values.index(data_class)
         mine = found.setdefault(model, {})
         mine[project] = max(mine.get(project, 0), place)

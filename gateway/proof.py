@@ -195,7 +195,7 @@ class Proof:
         grants = Grant.objects.across_tenants().in_force().order_by()
         if tenants is not None:
             grants = grants.filter(tenant__in=tenants)
-        policies = ["model__name", "tenant__regions", "access_request__data_class"]
+        policies = ["model__name", "tenant__regions", "item__data_class"]
         found = [("", *row) for row in grants.values_list(*policies).distinct()]
         named = {row[1] for row in found}
         self._load_targets(named.union(*map(self._others, named)))
@@ -360,7 +360,7 @@ def _grants(projects: Collection[UUID] | None, since: datetime) -> dict[tuple[st
     )
     if projects is not None:
         rows = rows.filter(project__in=projects)
-    rank = Case(*(When(access_request__data_class=name, then=at) for at, name in enumerate(DATA_CLASSES)))
+    rank = Case(*(When(item__data_class=name, then=at) for at, name in enumerate(DATA_CLASSES)))
     surely = Q(valid_from__lte=since - MARGIN, valid_until__gt=moment + MARGIN)
     found = (
         rows.order_by()

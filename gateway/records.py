@@ -72,7 +72,7 @@ def project_records(ids: Ids = None) -> Iterator[ProjectRecord]:
     grants = Grant.objects.across_tenants().in_force().order_by()
     if ids is not None:
         grants = grants.filter(project__in=ids)
-    rank = Case(*(When(access_request__data_class=name, then=at) for at, name in enumerate(DATA_CLASSES)))
+    rank = Case(*(When(item__data_class=name, then=at) for at, name in enumerate(DATA_CLASSES)))
     ranked = grants.values_list(_text("project_id"), "model__name")
     for project, model, end, highest in ranked.annotate(Max("valid_until"), highest=Max(rank)):
         ends[project][model] = second_of(end)

@@ -38,7 +38,7 @@ from tenants.views.mixins import MayReadAuditLog, PartialMixin, TenantScopedMixi
 Labels = Mapping[Any, Any]
 # Fields whose choices say what a detail's values are called.
 _FIELDS_OF_DETAILS: Final[dict[str, list[tuple[str, str]]]] = {
-    "data_class": [("catalog.AccessRequest", "data_class")],
+    "data_class": [("catalog.RequestItem", "data_class")],
     "format": [("exports.Export", "csv_format")],
     "risk_tier": [("catalog.CatalogModel", "risk_tier")],
     "role": [("tenants.Membership", "role"), ("accounts.StaffRoleAssignment", "role")],

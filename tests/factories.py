@@ -9,7 +9,8 @@ from django.utils.timezone import now
 
 from accounts.actions import make_staff
 from accounts.models import User
-from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
+from catalog.models import AccessRequest, CatalogModel, ModelVersion, RequestItem, Review
+from core.ids import uuid7
 from core.secrets import digest, new_key_secret, visible_prefix
 from deployments.models import Cluster, Deployment, EgressPolicy, Provider, ProviderModel, Target
 from deployments.provider_credentials import clean_credential, row_of
@@ -108,24 +109,37 @@ class ModelVersionFactory(factory.django.DjangoModelFactory):
 
 
 class AccessRequestFactory(TenantOwnedFactory):
+    """A request with one item, which has the request's id. What the item has is said here too."""
+
     class Meta:
         model = AccessRequest
 
+    id = factory.LazyFunction(uuid7)
     project = factory.SubFactory(ProjectFactory, tenant=factory.SelfAttribute("..tenant"))
     model = factory.SubFactory(CatalogModelFactory)
-    requested_by = factory.SubFactory(UserFactory)
-    purpose = "Draft replies to letters; a person reads every one."
     data_class = DataClass.INTERNAL
     expected_tokens_per_day = 100_000
+    requested_by = factory.SubFactory(UserFactory)
+    purpose = "Draft replies to letters; a person reads every one."
     facts = factory.LazyAttribute(
         lambda asked: {
-            "expected_monthly_cost": None,
-            "currency": "USD",
-            "risk_tier": asked.model.risk_tier,
-            "data_class": asked.data_class,
-            "is_new_to_project": True,
+            str(asked.id): {
+                "expected_monthly_cost": None,
+                "currency": "USD",
+                "risk_tier": asked.model.risk_tier,
+                "data_class": asked.data_class,
+                "is_new_to_project": True,
+            }
         }
     )
+
+    @classmethod
+    def _create(cls, model_class, *args, **fields):
+        names = ("project", "model", "data_class", "expected_tokens_per_day")
+        of_item = {name: fields.pop(name) for name in names}
+        asked = super()._create(model_class, *args, **fields)
+        RequestItem.objects.create(id=asked.pk, tenant=asked.tenant, access_request=asked, **of_item)
+        return asked
 
 
 class ReviewFactory(TenantOwnedFactory):

@@ -7,7 +7,7 @@ from django.utils.timezone import now
 
 from accounts.models import Source
 from catalog.actions import raise_access_request, withdraw_access_request
-from catalog.models import AccessRequest
+from catalog.models import AccessRequest, Grant
 from gateway.actions import register_gateway
 from tenants.actions import (
     add_member,
@@ -50,7 +50,7 @@ def test_revoking_a_key_for_too_long_a_reason(client, lab, project, developer, s
 
 
 def test_revoking_a_grant_for_too_long_a_reason(client, lab, project, developer, stranger):
-    grant = key_for(project, CatalogModelFactory()).grants.get()
+    grant = Grant.objects.across_tenants().get(item__key=key_for(project, CatalogModelFactory()))
     path = f"grants/{grant.pk}/revoke/"
     client.force_login(stranger)
     assert post(client, path, TOO_LONG) == 404

@@ -16,7 +16,7 @@ from billing.prices import hour_of, publish_prices
 from billing.suspended import stop_cost_reports
 from catalog.actions import raise_access_request
 from catalog.actions.facts import facts_now, renew_facts
-from catalog.models import AccessRequest, CatalogImport, Grant, Offer, Review
+from catalog.models import CatalogImport, Grant, Offer, Review
 from catalog.models.tracks import Track
 from core.secrets import new_key_secret
 from core.stored_words import in_english, retold
@@ -35,7 +35,7 @@ from tenants.models import (
     TenantClosing,
 )
 from tests.core.test_retold import reads_chinese
-from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, staff
+from tests.factories import AccessRequestFactory, ApiKeyFactory, CatalogModelFactory, ProjectFactory, staff
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_what_objects_were_called_is_said_in_the_language_of_the_reader(lab, own
     project = ProjectFactory(tenant=lab, name="Letters")
     model = CatalogModelFactory(name="m-1", title="Model One")
     role = staff("security-reviewer").staff_role_assignments.get()
-    asked = AccessRequest(tenant=lab, project=project, model=model)
+    asked = AccessRequestFactory(tenant=lab, project=project, model=model)
     objects = [
         role,
         owner.memberships.get(),

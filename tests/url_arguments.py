@@ -142,12 +142,14 @@ def _grant(lab):
     access_request.move_to("approved")
     access_request.decided_at = now()
     access_request.save()
+    item = access_request.items.get()
+    item.key = ApiKeyFactory.claimable(tenant=lab.tenant, project=lab.project, name="lab-marker granted")
+    item.save()
     return Grant.objects.create(
         tenant=lab.tenant,
         project=lab.project,
-        model=access_request.model,
-        access_request=access_request,
-        key=ApiKeyFactory.claimable(tenant=lab.tenant, project=lab.project, name="lab-marker granted"),
+        model=item.model,
+        item=item,
         valid_until=now() + timedelta(days=1),
     )
 
@@ -236,6 +238,7 @@ ROWS = {
     "catalog.review": lambda lab: ReviewFactory(
         tenant=lab.tenant, access_request=lab.row("catalog.accessrequest")
     ),
+    "catalog.requestitem": lambda lab: lab.row("catalog.accessrequest").items.get(),
     "catalog.grant": _grant,
     "catalog.reviewdecision": lambda lab: (
         lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()

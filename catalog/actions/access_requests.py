@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.declared import action
 from accounts.models import User
-from catalog import rules
 from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, RuleEvaluation, Track
+from catalog.asked_facts import ItemFacts, as_json, evaluate_items, facts_of_items
+from catalog.models import AccessRequest, CatalogModel, RequestItem, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
 from catalog.prices import Estimate, lock_prices, monthly_cost
-from catalog.rule_table import Answer, NeededReview, evaluate
+from catalog.rule_table import Answer, NeededReview
 from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
@@ -33,8 +33,7 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
-# As requests store it, so that rules decide on what is stored.
-STORED_COST = Decimal("0.00000001")
+MOST_ITEMS = 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,21 @@ class Preview:
     reviews: Sequence[NeededReview]
     # By field: why the request is not possible with these values.
     problems: dict[str, str]
+
+
+@dataclass(frozen=True)
+class WantedItem:
+    """One model for one project, as somebody asks for it.
+
+    `model_name` is public, the tokens are input and output together, `data_class` is the most sensitive data, and
+    `limits` are numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds get no limit.
+    """
+
+    project: Project
+    model_name: str
+    expected_tokens_per_day: int
+    data_class: str = DataClass.INTERNAL
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 @action(Project, permission="tenants.request_access", on=lambda project: project, state=in_active_tenant)
@@ -60,79 +74,61 @@ def raise_access_request(
     data_class: str = DataClass.INTERNAL,
     limits: Mapping[str, Any] | None = None,
     duration_days: int = 365,
+    more: Sequence[WantedItem] = (),
 ) -> AccessRequest:
-    """Request a model for a project, and open the reviews that the rules require. What they approve is so at once.
+    """Request a model for a project, and `more` with it, and open the reviews that the rules require.
+
+    What the rules approve is so at once.
 
     Args:
         model_name: public name of the model.
-        purpose: what the model is for; reviewers read it.
+        purpose: what the models are for; reviewers read it.
         expected_tokens_per_day: input and output together.
         data_class: the most sensitive data, from `DataClass`.
         limits: requested numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds
             get no limit.
-        duration_days: how long the grant will last, 1 to 730.
+        duration_days: how long the grants will last, 1 to 730.
+        more: further models and projects of the same tenant, to be decided with the first.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
-        here. Conflict: the tenant is not active, or the project already has an open request for the model.
-        ValidationError: by field, what cannot be requested: an unpublished model, data above what the model or
+        in one of the projects. Conflict: the tenant is not active, or a project already has an open request for the
+        model. ValidationError: by field, what cannot be requested: an unpublished model, data above what the model or
             the tenant allows, a model that the gateway has no endpoint for, a region the tenant does not allow,
-            limits or durations out of range, whatever a rule rejects.
+            limits or durations out of range, whatever a rule rejects, the same model twice for a project. Fields of
+            `more` are named by their number, such as "items.1.model".
     """
-    project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
-    project.tenant = lock_tenant_shared(project.tenant)
-    raise_access_request.require(by, project)
-    model = CatalogModel.objects.offered_to([project.tenant]).filter(name=model_name).first()
-    if model is None:
-        raise ValidationError(
-            {"model": _("There is no published model with this name. Choose one from the catalog.")}
-        )
-    # So what the rules see stays true until the end, in case they approve.
-    model = lock_facts_of_model(model.pk)
-    wanted = clean_limits(limits or {})
-    numbers = {"expected_tokens_per_day": expected_tokens_per_day, "duration_days": duration_days}
-    problems = find_problems(project.tenant, model, data_class=data_class, purpose=purpose, **numbers)
-    if problems:
-        raise ValidationError(dict(problems))
-    if (
-        AccessRequest.objects.in_tenant(project.tenant)
-        .undecided()
-        .filter(project=project, model=model)
-        .exists()
-    ):
-        raise _already_open()
-
-    estimate = monthly_cost(model.name, expected_tokens_per_day)
-    facts = facts_of(project, model, data_class, estimate, limits=wanted, duration_days=duration_days)
-    table, said = evaluate_in_english(facts)
+    first = WantedItem(project, model_name, expected_tokens_per_day, data_class, limits or {})
+    items, tenant = _read_items([first, *more], by=by, purpose=purpose, duration_days=duration_days)
+    asked = facts_of_items(items, duration_days)
+    table, said = evaluate_in_english(asked)
     if said.rejections:
         raise ValidationError(said.problems)
+    access_request = AccessRequest(
+        tenant=tenant,
+        requested_by=by,
+        purpose=read_prose(purpose),
+        duration_days=duration_days,
+        facts=as_json(asked),
+    )
+    for one in asked:
+        one.item.access_request = access_request
+        write_cost(one)
     try:
         with transaction.atomic():
-            access_request = AccessRequest.objects.create(
-                tenant=project.tenant,
-                project=project,
-                model=model,
-                requested_by=by,
-                purpose=read_prose(purpose),
-                data_class=data_class,
-                limits=facts.limits,
-                expected_monthly_cost=facts.expected_monthly_cost,
-                currency=facts.currency,
-                facts=facts.as_json(),
-                **numbers,
-            )
+            access_request.save(force_insert=True)
+            RequestItem.objects.bulk_create(items)
     except IntegrityError as error:
-        if "access_request_one_open" in str(error):
+        if "request_item_one_open" in str(error):
             raise _already_open() from error
         raise
-    record_evaluation(access_request, facts, table, said, occasion=RuleEvaluation.Occasion.RAISED)
+    record_evaluation(access_request, asked, table, said, occasion=RuleEvaluation.Occasion.RAISED)
     tracks = Track.objects.select_related("calendar").in_bulk(
         [review.track for review in said.reviews], field_name="code"
     )
     reviews = Review.objects.bulk_create(
         Review(
-            tenant=project.tenant,
+            tenant=tenant,
             access_request=access_request,
             track=(track := tracks[review.track]),
             reason=review.reason[:300],
@@ -142,29 +138,117 @@ def raise_access_request(
         for review in said.reviews
     )
 
+    details = [
+        {
+            "model": item.model.name,
+            "project": item.project.slug,
+            "data_class": item.data_class,
+            "expected_tokens_per_day": item.expected_tokens_per_day,
+            "limits": item.limits,
+        }
+        for item in items
+    ]
     audit.record(
         "access_request.raised",
         actor=by,
         subject=access_request,
-        model=model.name,
-        project=project.slug,
-        data_class=data_class,
-        expected_tokens_per_day=expected_tokens_per_day,
-        limits=access_request.limits,
         tracks=[review.track for review in said.reviews],
         rule_version=table.version,
+        **(details[0] if len(details) == 1 else {"items": details}),
     )
     tell_reviewers(reviews, access_request)
     if said.answer == Answer.AUTOMATIC:
-        approve_request(access_request, by=None)
+        approve_request(access_request, items, by=None)
     return access_request
 
 
-def lock_facts_of_model(pk: UUID) -> CatalogModel:
-    """The model as it is now. It and all prices stay so until the caller's transaction ends."""
-    model = CatalogModel.objects.raw("SELECT * FROM catalog_catalogmodel WHERE id = %s FOR SHARE", [pk])[0]
+def _read_items(
+    wanted: Sequence[WantedItem], *, by: User, purpose: str, duration_days: int
+) -> tuple[list[RequestItem], Tenant]:
+    """The items of a new request, not stored yet, and their tenant, locked in shared mode.
+
+    Raises as `raise_access_request` does.
+    """
+    found = (
+        Project.objects.visible_to(by).select_related("tenant").in_bulk([one.project.pk for one in wanted])
+    )
+    if any(one.project.pk not in found for one in wanted):
+        raise Project.DoesNotExist
+    tenant = lock_tenant_shared(found[wanted[0].project.pk].tenant)
+    if any(project.tenant_id != tenant.pk for project in found.values()):
+        raise ValidationError({"items": _("All projects of a request belong to one tenant.")})
+    for project in found.values():
+        project.tenant = tenant
+        raise_access_request.require(by, project)
+    if len(wanted) > MOST_ITEMS:
+        raise ValidationError({"items": _("At most %(most)s models in one request.") % {"most": MOST_ITEMS}})
+
+    offered = CatalogModel.objects.offered_to([tenant]).filter(name__in=[one.model_name for one in wanted])
+    # So what the rules see stays true until the end, in case they approve.
+    models = {model.name: model for model in lock_facts_of_models(offered.values_list("pk", flat=True))}
+    problems: dict[str, Any] = {}
+    items: list[RequestItem] = []
+    for number, one in enumerate(wanted):
+        item, wrong = _read_item(one, found[one.project.pk], models.get(one.model_name))
+        if item is not None:
+            wrong |= find_problems(item, purpose=purpose, duration_days=duration_days)
+            if any((item.project, item.model) == (other.project, other.model) for other in items):
+                wrong["model"] = _("You ask for this model twice in the project.")
+            items.append(item)
+        of_request = ("purpose", "duration_days")
+        problems |= {
+            name if number == 0 or name in of_request else f"items.{number}.{name}": words
+            for name, words in wrong.items()
+        }
+    if problems:
+        raise ValidationError(problems)
+    same = Q(pk__in=[])
+    for item in items:
+        same |= Q(project=item.project, model=item.model)
+    if RequestItem.objects.in_tenant(tenant).filter(same, is_open=True).exists():
+        raise _already_open()
+    return items, tenant
+
+
+def _read_item(
+    wanted: WantedItem, project: Project, model: CatalogModel | None
+) -> tuple[RequestItem | None, dict[str, Any]]:
+    """The item, not stored yet, or None without a model; and by field what is wrong with the values themselves."""
+    if model is None:
+        words = _("There is no published model with this name. Choose one from the catalog.")
+        return None, {"model": words}
+    limits, wrong = {}, {}
+    try:
+        limits = clean_limits(wanted.limits)
+    except ValidationError as error:
+        wrong = dict(error.message_dict)
+    item = RequestItem(
+        tenant=project.tenant,
+        project=project,
+        model=model,
+        data_class=wanted.data_class,
+        expected_tokens_per_day=wanted.expected_tokens_per_day,
+        limits={kind: format(value, "f") for kind, value in limits.items()},
+    )
+    return item, wrong
+
+
+def write_cost(one: ItemFacts) -> None:
+    """Write the expected cost among the facts into the item. Saves nothing."""
+    one.item.expected_monthly_cost = one.facts.expected_monthly_cost
+    if one.facts.expected_monthly_cost is not None:
+        one.item.currency = one.facts.currency
+
+
+def lock_facts_of_models(pks: Iterable[UUID]) -> list[CatalogModel]:
+    """The models as they are now. They and all prices stay so until the caller's transaction ends."""
+    # In one order, so that two transactions do not wait for each other.
+    locked = CatalogModel.objects.raw(
+        "SELECT * FROM catalog_catalogmodel WHERE id = ANY(%s) ORDER BY id FOR SHARE", [list(pks)]
+    )
+    models = list(locked)
     lock_prices()
-    return model
+    return models
 
 
 def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:
@@ -179,7 +263,7 @@ def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:
 @action(
     AccessRequest,
     permission="tenants.request_access",
-    on=lambda access_request: access_request.project,
+    on=lambda access_request: access_request.first_project,
     rule=_require_own_or_manager,
     state=lambda by, access_request: access_request.require_move(AccessRequest.State.WITHDRAWN),
 )
@@ -195,7 +279,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
     access_request = (
         AccessRequest.objects.visible_to(by)
         .select_for_update(of=("self",))
-        .select_related("tenant", "project", "model")
+        .select_related("tenant")
         .get(pk=pk)
     )
     withdraw_access_request.require(by, access_request)
@@ -233,41 +317,30 @@ def preview_access_request(
         limits: requested numbers by kind of `tenants.Limit`.
         duration_days: how long the grant would last.
     """
-    numbers = {"expected_tokens_per_day": expected_tokens_per_day or 1, "duration_days": duration_days}
-    problems = find_problems(project.tenant, model, data_class=data_class, purpose="preview", **numbers)
-    wanted: Mapping[str, Decimal] = {}
-    try:
-        wanted = clean_limits(limits or {})
-    except ValidationError as error:
-        problems |= {name: texts[0] for name, texts in error.message_dict.items()}
+    wanted = WantedItem(project, model.name, expected_tokens_per_day or 1, data_class, limits or {})
+    item, problems = _read_item(wanted, project, model)
+    assert item is not None, "there is a model"
+    problems = {name: texts[0] for name, texts in problems.items()}
+    problems = find_problems(item, purpose="preview", duration_days=duration_days) | problems
     if expected_tokens_per_day is None:
         return Preview(None, [], problems)
+    if data_class not in DataClass.values:
+        item.data_class = DataClass.INTERNAL
     estimate = monthly_cost(model.name, expected_tokens_per_day)
-    known_class = data_class if data_class in DataClass.values else DataClass.INTERNAL
-    facts = facts_of(project, model, known_class, estimate, limits=wanted, duration_days=duration_days)
-    said = evaluate(table_in_force(), facts)
+    asked = facts_of_items([item], duration_days)
+    said = evaluate_items(table_in_force(), asked)
     return Preview(estimate, said.reviews, said.problems | problems)
 
 
-def find_problems(
-    tenant: Tenant,
-    model: CatalogModel,
-    *,
-    data_class: str,
-    purpose: str,
-    expected_tokens_per_day: int,
-    duration_days: int,
-) -> dict[str, str]:
-    """By field, why this request is not possible; empty if it is. Checked again when the last review approves.
+def find_problems(item: RequestItem, *, purpose: str, duration_days: int) -> dict[str, str]:
+    """By field, why this item cannot be requested; empty if it can. Checked again when the last review approves.
 
     Args:
-        tenant: the tenant that makes the request.
-        model: the model.
-        data_class: the most sensitive data, from `DataClass`.
+        item: what is requested, stored or not.
         purpose: what the model is for.
-        expected_tokens_per_day: input and output together.
         duration_days: how long the grant would last.
     """
+    tenant, model, data_class = item.tenant, item.model, item.data_class
     problems = {}
     try:
         if not read_prose(purpose):
@@ -276,7 +349,7 @@ def find_problems(
             problems["purpose"] = _("Use at most 2,000 characters.")
     except ValidationError as error:
         problems["purpose"] = " ".join(error.messages)
-    if not 1 <= expected_tokens_per_day <= MOST_TOKENS_PER_DAY:
+    if not 1 <= item.expected_tokens_per_day <= MOST_TOKENS_PER_DAY:
         problems["expected_tokens_per_day"] = _("Enter a whole number of tokens, at least 1.")
     if not 1 <= duration_days <= LONGEST_DAYS:
         problems["duration_days"] = _("Enter 1 to %(most)s days.") % {"most": LONGEST_DAYS}
@@ -323,39 +396,6 @@ def cancel_open_reviews(access_request: AccessRequest) -> None:
         access_request=access_request, state=Review.State.PENDING
     )
     open_reviews.update(state=Review.State.CANCELLED, decided_at=now())
-
-
-def facts_of(
-    project: Project,
-    model: CatalogModel,
-    data_class: str,
-    estimate: Estimate | None,
-    *,
-    limits: Mapping[str, Decimal],
-    duration_days: int,
-) -> rules.Facts:
-    """The facts that the rules consider, as they are now.
-
-    Args:
-        project: the project that makes the request.
-        model: the model.
-        data_class: the most sensitive data, from `DataClass`.
-        estimate: expected cost; None: the model has no price.
-        limits: requested numbers by kind of `tenants.Limit`.
-        duration_days: how long the grant would last.
-    """
-    had_grant = Grant.objects.in_tenant(project.tenant).filter(project=project, model=model).exists()
-    return rules.Facts(
-        is_new_to_project=not had_grant,
-        risk_tier=model.risk_tier,
-        data_class=data_class,
-        expected_monthly_cost=estimate.amount.quantize(STORED_COST) if estimate else None,
-        currency=estimate.currency if estimate else "USD",
-        tenant=str(project.tenant_id),
-        regions=tuple(model.regions),
-        limits={kind: format(value, "f") for kind, value in limits.items()},
-        duration_days=duration_days,
-    )
 
 
 def _already_open() -> Conflict:

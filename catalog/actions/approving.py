@@ -1,4 +1,4 @@
-"""What an approval gives: a grant, its limits, and a key to claim."""
+"""What an approval gives: a grant for each item, its limits, and keys to claim."""
 
 from __future__ import annotations
 
@@ -9,44 +9,40 @@ from django.utils.timezone import now
 
 import audit
 from accounts.models import User
-from catalog.models import AccessRequest, Grant
+from catalog.actions.granted_keys import give_keys
+from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.notices import REQUEST_APPROVED, tell_requester
 from tenants import actions as tenants_actions
 from tenants.revision import raise_revision
 
 
-def approve_request(access_request: AccessRequest, *, by: User | None) -> None:
-    """Approve a request, which the caller has locked or made; create grant, limits, key and audit entries with it.
+def approve_request(access_request: AccessRequest, items: list[RequestItem], *, by: User | None) -> None:
+    """Approve a request, which the caller has locked or made; create grants, limits, keys and audit entries with it.
 
     Triggers raise IntegrityError unless all reviews are approved, or there are none and the rules approve. None as
     `by`: the rules.
     """
-    tenant, project, model = access_request.tenant, access_request.project, access_request.model
+    tenant = access_request.tenant
     access_request.move_to(AccessRequest.State.APPROVED)
     access_request.decided_at = now()
     access_request.save(update_fields=["state", "decided_at"])
     audit.record("access_request.approved", actor=by, subject=access_request)
 
     valid_until = access_request.decided_at + timedelta(days=access_request.duration_days)
-    key = tenants_actions.prepare_api_key(
-        project,
-        name=model.name[:80],
-        models=[model.name],
-        created_for=access_request.requested_by,
-        expires_at=valid_until,
-    )
-    grant = Grant.objects.create(
-        tenant=tenant,
-        project=project,
-        model=model,
-        access_request=access_request,
-        key=key,
-        valid_from=access_request.decided_at,
-        valid_until=valid_until,
-    )
+    for item, key in give_keys(access_request, items, expires_at=valid_until):
+        item.key = key
+        item.save(update_fields=["key"])
+        grant = Grant.objects.create(
+            tenant=tenant,
+            project=item.project,
+            model=item.model,
+            item=item,
+            valid_from=access_request.decided_at,
+            valid_until=valid_until,
+        )
+        audit.record("grant.given", actor=by, subject=grant, model=item.model.name, valid_until=valid_until)
+        if item.limits:
+            values = {kind: Decimal(value) for kind, value in item.limits.items()}
+            tenants_actions.set_limits(tenant, values, by=None, project=item.project, model=item.model.name)
     tell_requester(REQUEST_APPROVED, access_request)
-    audit.record("grant.given", actor=by, subject=grant, model=model.name, valid_until=valid_until)
-    if access_request.limits:
-        values = {kind: Decimal(value) for kind, value in access_request.limits.items()}
-        tenants_actions.set_limits(tenant, values, by=None, project=project, model=model.name)
-    raise_revision(projects=[project.pk])
+    raise_revision(projects={item.project_id for item in items})

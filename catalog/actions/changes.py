@@ -18,9 +18,9 @@ from accounts.models import User
 from catalog.actions.access_requests import find_problems
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import ask_again, lock_facts, renew_facts
-from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
+from catalog.asked_facts import evaluate_items
+from catalog.models import AccessRequest, RequestItem, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import tell_reviewers
-from catalog.rule_table import evaluate
 from catalog.stored_sentences import CHANGED
 from core.errors import Conflict
 from core.names import read_prose
@@ -28,7 +28,8 @@ from tenants.actions.limits import clean_limits
 from tenants.models import DataClass
 from tenants.status import in_active_tenant, lock_tenant_shared
 
-CHANGEABLE = ("purpose", "data_class", "expected_tokens_per_day", "limits", "duration_days")
+OF_REQUEST = ("purpose", "duration_days")
+OF_ITEM = ("data_class", "expected_tokens_per_day", "limits")
 
 
 def _require_requester(by: User, access_request: AccessRequest) -> None:
@@ -51,7 +52,7 @@ def _require_returned(by: User | None, access_request: AccessRequest) -> None:
 @action(
     AccessRequest,
     permission="tenants.request_access",
-    on=lambda access_request: access_request.project,
+    on=lambda access_request: access_request.first_project,
     rule=_require_requester,
     state=_require_returned,
 )
@@ -65,6 +66,7 @@ def resend_access_request(
     data_class: str | None = None,
     limits: Mapping[str, Any] | None = None,
     duration_days: int | None = None,
+    items: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AccessRequest:
     """Change a returned request and send it again. What is None stays as it was.
 
@@ -75,10 +77,11 @@ def resend_access_request(
     Args:
         pk: id of the request.
         purpose: what the model is for.
-        expected_tokens_per_day: input and output together.
-        data_class: the most sensitive data, from `DataClass`.
-        limits: all requested limits, by kind.
-        duration_days: how long the grant will last.
+        expected_tokens_per_day: of the only item; input and output together.
+        data_class: of the only item; the most sensitive data, from `DataClass`.
+        limits: of the only item; all requested limits, by kind.
+        duration_days: how long the grants will last.
+        items: of a request with several items, the same three by id of the item.
 
     Raises:
         AccessRequest.DoesNotExist: `by` cannot see such a request.
@@ -91,43 +94,48 @@ def resend_access_request(
     access_request = (
         AccessRequest.objects.in_tenant(tenant)
         .select_for_update(of=("self",), no_key=True)
-        .select_related("tenant", "project", "model", "requested_by")
+        .select_related("tenant", "requested_by")
         .get(pk=pk)
     )
     access_request.tenant = tenant
     resend_access_request.require(by, access_request)
-    before = {name: getattr(access_request, name) for name in CHANGEABLE}
-    wanted = {
-        "purpose": purpose,
-        "expected_tokens_per_day": expected_tokens_per_day,
-        "data_class": data_class,
-        "limits": None if limits is None else _stored(clean_limits(limits)),
-        "duration_days": duration_days,
-    }
-    after: dict[str, Any] = {name: before[name] if value is None else value for name, value in wanted.items()}
-    asked: dict[str, Any] = {name: after[name] for name in CHANGEABLE if name != "limits"}
-    problems = find_problems(tenant, access_request.model, **asked)
+    of_only = {"data_class": data_class, "expected_tokens_per_day": expected_tokens_per_day, "limits": limits}
+    stored = list(access_request.items.select_related("project__tenant", "model"))
+    wanted = _wanted(stored, of_only, items or {})
+    purpose = access_request.purpose if purpose is None else purpose
+    duration_days = access_request.duration_days if duration_days is None else duration_days
+    before = [_asked_now(access_request, item) for item in stored]
+    problems: dict[str, str] = {}
+    for item, values in zip(stored, wanted, strict=True):
+        for name, value in values.items():
+            setattr(item, name, value)
+        found_problems = find_problems(item, purpose=purpose, duration_days=duration_days)
+        # Of several items, the first that cannot be requested is named by its field.
+        problems = found_problems | problems
     if problems:
         raise ValidationError(dict(problems))
-    after["purpose"] = read_prose(after["purpose"])
+    of_request = {"purpose": read_prose(purpose), "duration_days": duration_days}
+    after = [{name: getattr(item, name) for name in OF_ITEM} | of_request for item in stored]
 
-    more = asks_more(before, after)
+    changes, more = _compared(stored, before, after)
     again = _prepare_reviews(access_request, starts_again=bool(more))
-    for name, value in after.items():
+    for item in stored:
+        item.save(update_fields=OF_ITEM)
+    for name, value in of_request.items():
         setattr(access_request, name, value)
     access_request.move_to(AccessRequest.State.PENDING)
-    access_request.save(update_fields=[*CHANGEABLE, "state"])
+    access_request.save(update_fields=[*OF_REQUEST, "state"])
     access_request.refresh_from_db(fields=["resent_at"])
     audit.record(
         "access_request.resent",
         actor=by,
         subject=access_request,
-        changes=audit.difference(before, after, list(CHANGEABLE)),
+        changes=changes,
         asks_more=more,
         tracks_asked_again=[review.track_id for review in again],
     )
     facts = lock_facts(access_request)
-    if problems := evaluate(lock_table_in_force(), facts).problems:
+    if problems := evaluate_items(lock_table_in_force(), facts).problems:
         raise ValidationError(dict(problems))
     renew_facts(access_request, facts, by=by, occasion=RuleEvaluation.Occasion.RESENT)
     reviews = Review.objects.in_tenant(tenant).filter(access_request=access_request)
@@ -135,11 +143,50 @@ def resend_access_request(
     return access_request
 
 
+def _wanted(
+    stored: list[RequestItem], of_only: Mapping[str, Any], by_item: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What becomes of each item: the fields that change. Raises ValidationError for items that cannot be meant."""
+    said = {name: value for name, value in of_only.items() if value is not None}
+    if said and len(stored) > 1:
+        raise ValidationError({"items": _("This request has several models. Say which of them changes.")})
+    if set(by_item) - {str(item.pk) for item in stored}:
+        raise ValidationError({"items": _("This request has no such item.")})
+    wanted = []
+    for item in stored:
+        values = said | {name: by_item.get(str(item.pk), {}).get(name) for name in OF_ITEM if not said}
+        values = {name: value for name, value in values.items() if value is not None}
+        if "limits" in values:
+            values["limits"] = _stored(clean_limits(values["limits"]))
+        wanted.append(values)
+    return wanted
+
+
+def _asked_now(access_request: AccessRequest, item: RequestItem) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in OF_ITEM} | {
+        name: getattr(access_request, name) for name in OF_REQUEST
+    }
+
+
+def _compared(
+    items: list[RequestItem], before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """What changes, and the names of what is asked for beyond what was; of several items, with the item's name."""
+    changes: dict[str, Any] = {}
+    more: list[str] = []
+    for item, then, wanted in zip(items, before, after, strict=True):
+        prefix = "" if len(items) == 1 else f"{item.model.name} {item.project.slug} "
+        names = {name: name if name in OF_REQUEST else f"{prefix}{name}" for name in wanted}
+        changes |= {names[name]: pair for name, pair in audit.difference(then, wanted, list(wanted)).items()}
+        more += [names[name] for name in asks_more(then, wanted)]
+    return changes, list(dict.fromkeys(more))
+
+
 def asks_more(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names of what `after` asks for beyond `before`, which no earlier approval covers.
 
-    Another purpose is always more, because reviewers decide on it. The function `catalog_asks_more` of
-    catalog/migrations/ asks the same.
+    Another purpose is always more, because reviewers decide on it. The functions `catalog_asks_more` and
+    `catalog_item_asks_more` of catalog/migrations/ ask the same.
     """
     is_more = {
         "purpose": before["purpose"] != after["purpose"],
@@ -151,7 +198,7 @@ def asks_more(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         ),
         "duration_days": after["duration_days"] > before["duration_days"],
     }
-    return [name for name in CHANGEABLE if is_more[name]]
+    return [name for name, is_it in is_more.items() if is_it]
 
 
 def _stored(limits: Mapping[str, Decimal]) -> dict[str, str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from catalog import rule_table
+from catalog.asked_facts import AskedFacts, as_inputs, evaluate_items
 from catalog.models import AccessRequest, RuleEvaluation, RuleSet
 from catalog.rule_table import Evaluated, RuleTable
-from catalog.rules import Facts
 from core.errors import Conflict
 from core.stored_words import in_english
 
@@ -31,21 +30,21 @@ def lock_table_in_force() -> RuleTable:
     raise Conflict(_("The rules are just being changed. Try again."), code="rules_changed")
 
 
-def evaluate_in_english(facts: Facts) -> tuple[RuleTable, Evaluated]:
+def evaluate_in_english(asked: AskedFacts) -> tuple[RuleTable, Evaluated]:
     """The rules, which then stay in force until the transaction ends, and what they say, in the sentences to store."""
     table = lock_table_in_force()
     with in_english():
-        return table, rule_table.evaluate(table, facts)
+        return table, evaluate_items(table, asked)
 
 
 def record_evaluation(
-    access_request: AccessRequest, facts: Facts, table: RuleTable, said: Evaluated, *, occasion: str
+    access_request: AccessRequest, asked: AskedFacts, table: RuleTable, said: Evaluated, *, occasion: str
 ) -> RuleEvaluation:
     """Store what the rules said about the request.
 
     Args:
         access_request: the request.
-        facts: what they considered.
+        asked: what they considered.
         table: the rules.
         said: what they said (`evaluate_in_english`).
         occasion: from `RuleEvaluation.Occasion`.
@@ -55,7 +54,7 @@ def record_evaluation(
         access_request=access_request,
         rule_set_id=table.version,
         occasion=occasion,
-        inputs=facts.as_inputs(),
+        inputs=as_inputs(asked),
         answer=said.answer,
         result=said.as_json(),
     )

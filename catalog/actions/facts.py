@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from django.utils.timezone import now
@@ -11,49 +10,33 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
-from catalog import rules
-from catalog.actions.access_requests import facts_of, lock_facts_of_model
+from catalog.actions.access_requests import lock_facts_of_models, write_cost
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation
+from catalog.asked_facts import AskedFacts, as_json, facts_of_items, known_changes, worse_in_words
 from catalog.models import AccessRequest, RequestDelegate, Review, ReviewDecision, Track
 from catalog.notices import REQUEST_NEEDS_MORE, tell_requester, tell_reviewers
-from catalog.prices import monthly_cost
 from catalog.rule_table import NeededReview
 from catalog.stored_sentences import MORE_PEOPLE
 from core.stored_words import in_english, retold
 
 
-def facts_now(access_request: AccessRequest) -> rules.Facts:
+def facts_now(access_request: AccessRequest) -> AskedFacts:
     """The current facts that the rules consider for this request. Changes nothing."""
-    model = access_request.model
-    estimate = monthly_cost(model.name, access_request.expected_tokens_per_day)
-    return facts_of(
-        access_request.project,
-        model,
-        access_request.data_class,
-        estimate,
-        limits={kind: Decimal(value) for kind, value in access_request.limits.items()},
-        duration_days=access_request.duration_days,
-    )
+    items = access_request.items.select_related("project__tenant", "model")
+    return facts_of_items(items, access_request.duration_days)
 
 
-def lock_facts(access_request: AccessRequest) -> rules.Facts:
-    """The current facts. Locks model and prices, so the facts stay true until the caller's transaction ends."""
-    access_request.model = lock_facts_of_model(access_request.model_id)
-    return facts_now(access_request)
-
-
-def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -> str:
-    """What the review's track must check again, in words; empty if no fact of the track is worse than `then`."""
-    present = facts.as_json()
-    names = rules.worse(review.track_id, then, present)
-    words = [rules.change_in_words(name, then, present) for name in names if name in then]
-    if len(words) < len(names):
-        words.append(_("Some of the earlier facts are not recorded."))
-    return " ".join(words)
+def lock_facts(access_request: AccessRequest) -> AskedFacts:
+    """The current facts. Locks models and prices, so the facts stay true until the caller's transaction ends."""
+    items = list(access_request.items.select_related("project__tenant"))
+    models = {model.pk: model for model in lock_facts_of_models(item.model_id for item in items)}
+    for item in items:
+        item.model = models[item.model_id]
+    return facts_of_items(items, access_request.duration_days)
 
 
 def renew_facts(
-    access_request: AccessRequest, facts: rules.Facts, *, by: User, occasion: str, opens_reviews: bool = True
+    access_request: AccessRequest, facts: AskedFacts, *, by: User, occasion: str, opens_reviews: bool = True
 ) -> list[Review]:
     """Update the facts of an open request, which the caller has locked; return the reviews that open as a result.
 
@@ -70,7 +53,7 @@ def renew_facts(
         occasion: of the evaluation that this stores, from `RuleEvaluation.Occasion`.
         opens_reviews: False if the request is about to end. Then only the stored facts change.
     """
-    before, present = dict(access_request.facts), facts.as_json()
+    before, present = dict(access_request.facts), as_json(facts)
     reviews = {
         review.track_id: review
         for review in Review.objects.across_tenants()
@@ -85,11 +68,7 @@ def renew_facts(
     if opens_reviews:
         with in_english():
             wanted = {one.track: one for one in said.required}
-            added = [
-                _add(access_request, one, before, present)
-                for one in wanted.values()
-                if one.track not in reviews
-            ]
+            added = [_add(access_request, one, facts) for one in wanted.values() if one.track not in reviews]
             for track, review in reviews.items():
                 more = _wants_more_people(review, wanted[track].quorum if track in wanted else 0)
                 if reason := _outdated(review, facts) or more:
@@ -98,15 +77,15 @@ def renew_facts(
     if before == present and not added and not again:
         return []
     access_request.facts = present
-    access_request.expected_monthly_cost = facts.expected_monthly_cost
-    if facts.expected_monthly_cost is not None:
-        access_request.currency = facts.currency
-    access_request.save(update_fields=["facts", "expected_monthly_cost", "currency"])
+    for one in facts:
+        write_cost(one)
+        one.item.save(update_fields=["expected_monthly_cost", "currency"])
+    access_request.save(update_fields=["facts"])
     audit.record(
         "access_request.facts_changed" if before != present or added else "access_request.asked_again",
         actor=by,
         subject=access_request,
-        changes=audit.difference(before, present, sorted(present)),
+        changes=_changes(before, facts),
         tracks_added=[review.track_id for review in added],
         tracks_asked_again=[review.track_id for review in again],
         rule_version=table.version,
@@ -127,7 +106,7 @@ def notice_of(reviews: list[Review]) -> str:
     )
 
 
-def _outdated(review: Review, facts: rules.Facts) -> str:
+def _outdated(review: Review, facts: AskedFacts) -> str:
     """Why the approvals in the review's current round are no longer valid, in words; empty if they are valid."""
     approvals = ReviewDecision.objects.across_tenants().filter(
         review=review, round=review.round, verdict=ReviewDecision.Verdict.APPROVE
@@ -140,7 +119,9 @@ def _outdated(review: Review, facts: rules.Facts) -> str:
             "The person who approved it could act for the service account that asked, while the "
             "request was open."
         )
-    return next(filter(None, (what_is_worse(review, approval.facts, facts) for approval in approvals)), "")
+    return next(
+        filter(None, (worse_in_words(review.track_id, approval.facts, facts) for approval in approvals)), ""
+    )
 
 
 def _wants_more_people(review: Review, quorum: int) -> str:
@@ -154,11 +135,19 @@ def _wants_more_people(review: Review, quorum: int) -> str:
     return ""
 
 
-def _add(
-    access_request: AccessRequest, wanted: NeededReview, before: dict[str, Any], present: dict[str, Any]
-) -> Review:
-    names = [name for name in rules.worse(wanted.track, before, present) if name in before]
-    changed = " ".join(rules.change_in_words(name, before, present) for name in names)
+def _changes(before: Mapping[str, Any], asked: AskedFacts) -> dict[str, Any]:
+    """The old and new value of each fact that differs; of several items, with the item's model and project."""
+    changes: dict[str, Any] = {}
+    for one in asked:
+        present = one.facts.as_json()
+        differing = audit.difference(before.get(str(one.item.pk)) or {}, present, sorted(present))
+        name = "" if len(asked) == 1 else f"{one.item.model.name} {one.item.project.slug} "
+        changes |= {f"{name}{fact}": values for fact, values in differing.items()}
+    return changes
+
+
+def _add(access_request: AccessRequest, wanted: NeededReview, facts: AskedFacts) -> Review:
+    changed = known_changes(wanted.track, access_request.facts, facts)
     track = Track.objects.select_related("calendar").get(code=wanted.track)
     return Review.objects.create(
         tenant=access_request.tenant,

@@ -16,21 +16,20 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from accounts.second_factor import require_second_factor
-from catalog import rule_table, rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import lock_table_in_force
-from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
+from catalog.actions.facts import lock_facts, renew_facts
 from catalog.actions.four_eyes import why_not_decide
+from catalog.actions.granted_keys import take_from_key
+from catalog.asked_facts import AskedFacts, as_json, evaluate_items, worse_in_words
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
 from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
 from core.names import read_prose
-from tenants import actions as tenants_actions
 from tenants.emergency import was_open
-from tenants.models import ApiKey
 from tenants.revision import raise_revision
 from tenants.status import in_active_tenant, lock_tenant_shared
 
@@ -92,7 +91,7 @@ def decide_review(
         pk: id of the review.
         verdict: "approve", "reject" or "return" (changes wanted).
         comment: the requester reads it; a rejection and a return require one.
-        seen: the facts that `by` has seen (`rules.read_facts`); None: those that the request shows.
+        seen: the facts that `by` has seen (`read_facts`); None: those that the request shows.
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
@@ -128,7 +127,8 @@ def _decide_review(
     facts = lock_facts(access_request)
     if is_approval:
         _require_still_allowed(access_request, facts)
-        if worse := what_is_worse(review, access_request.facts if seen is None else seen, facts):
+        then = access_request.facts if seen is None else seen
+        if worse := worse_in_words(review.track_id, then, facts):
             raise _FactsChanged(worse)
     renew_facts(
         access_request, facts, by=by, occasion=RuleEvaluation.Occasion.DECIDED, opens_reviews=is_approval
@@ -143,7 +143,7 @@ def _decide_review(
         track=review.track_id,
         request=str(access_request.pk),
         comment=comment,
-        facts=facts.as_json(),
+        facts=as_json(facts),
     )
     approvals = review.decisions.filter(round=review.round, verdict=ReviewDecision.Verdict.APPROVE)
     if verdict == ReviewDecision.Verdict.RETURN:
@@ -155,7 +155,7 @@ def _decide_review(
         _close(review, Review.State.APPROVED)
         reviews = Review.objects.across_tenants().filter(access_request=access_request)
         if not reviews.exclude(state=Review.State.APPROVED).exists():
-            approve_request(access_request, by=by)
+            approve_request(access_request, [one.item for one in facts], by=by)
     return review
 
 
@@ -167,7 +167,7 @@ def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
     access_request = (
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",), no_key=True)
-        .select_related("tenant", "project", "model", "requested_by")
+        .select_related("tenant", "requested_by")
         .get(pk=found.access_request_id)
     )
     review = Review.objects.across_tenants().select_for_update().get(pk=pk)
@@ -183,7 +183,7 @@ _VERBS: dict[str, str] = {
 }
 
 
-def _record_decision(review: Review, *, by: User, verdict: str, comment: str, facts: rules.Facts) -> None:
+def _record_decision(review: Review, *, by: User, verdict: str, comment: str, facts: AskedFacts) -> None:
     if review.decisions.filter(reviewer=by, round=review.round).exclude(verdict=_RETURN).exists():
         raise Conflict(_("You have already decided this review."), code="already_decided")
     try:
@@ -195,7 +195,7 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
                 verdict=verdict,
                 comment=comment,
                 round=review.round,
-                facts=facts.as_json(),
+                facts=as_json(facts),
             )
     except IntegrityError as error:
         constraint = constraint_of(error)
@@ -229,9 +229,10 @@ def _require_revocable(by: User | None, grant: Grant) -> None:
 @action(Grant, permission="tenants.revoke_key", on=lambda grant: grant.project, state=_require_revocable)
 @transaction.atomic
 def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
-    """End a grant now, and revoke the key that was made with it; gateways refuse the model from the next revision on.
+    """End a grant now; gateways refuse the model from the next revision on.
 
-    Limits that came with it stay: a limit gives no access, and without it a later grant would allow more than before.
+    Its key loses the model, and is revoked if it has no other. Limits that came with it stay: a limit gives no access,
+    and without it a later grant would allow more than before.
 
     Raises:
         Grant.DoesNotExist: `by` cannot see such a grant.
@@ -241,15 +242,13 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     grant = (
         Grant.objects.visible_to(by)
         .select_for_update(of=("self",))
-        .select_related("tenant", "project", "model")
+        .select_related("tenant", "project", "model", "item")
         .get(pk=pk)
     )
     revoke_grant.require(by, grant)
     revoke_locked_grant(grant, actor=by, reason=reason)
-    key = ApiKey.objects.in_tenant(grant.tenant).filter(pk=grant.key_id).exclude(state="revoked").first()
-    if key is not None and key.model_names == [grant.model.name]:
-        tenants_actions.revoke_api_key(key.pk, by=by, reason=reason or "its grant was revoked")
-    raise_revision(projects=[grant.project_id])
+    keys = take_from_key(grant, actor=by, reason=reason)
+    raise_revision(projects=[grant.project_id], keys=keys)
     return grant
 
 
@@ -279,12 +278,13 @@ def read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
     return is_approval, comment
 
 
-def _require_still_allowed(access_request: AccessRequest, facts: rules.Facts) -> None:
-    """Raise Conflict unless the request, with these facts, would still be allowed now."""
-    tenant, model = access_request.tenant, access_request.model
+def _require_still_allowed(access_request: AccessRequest, facts: AskedFacts) -> None:
+    """Raise Conflict unless all that the request asks for would still be allowed now."""
+    tenant = access_request.tenant
     in_active_tenant(None, lock_tenant_shared(tenant))
     asker = access_request.requested_by
-    may_ask = asker.has_perm("tenants.request_access", access_request.project)
+    items = [one.item for one in facts]
+    may_ask = all(asker.has_perm("tenants.request_access", item.project) for item in items)
     # A request made with emergency access is on behalf of the tenant, whose own members claim the key.
     if not may_ask and not was_open(asker, tenant, access_request.created_at):
         raise Conflict(
@@ -292,20 +292,18 @@ def _require_still_allowed(access_request: AccessRequest, facts: rules.Facts) ->
             % {"who": asker},
             code="requester_may_no_longer_ask",
         )
-    if not model.is_offered_to(tenant):
-        raise Conflict(
-            _("%(model)s is no longer published.") % {"model": model.title}, code="model_not_published"
-        )
-    problems = find_problems(
-        tenant,
-        model,
-        data_class=access_request.data_class,
-        purpose=access_request.purpose,
-        expected_tokens_per_day=access_request.expected_tokens_per_day,
-        duration_days=access_request.duration_days,
-    )
+    problems: dict[str, str] = {}
+    for item in items:
+        if not item.model.is_offered_to(tenant):
+            raise Conflict(
+                _("%(model)s is no longer published.") % {"model": item.model.title},
+                code="model_not_published",
+            )
+        item.tenant = tenant
+        days = access_request.duration_days
+        problems |= find_problems(item, purpose=access_request.purpose, duration_days=days)
     # Until the end of the transaction no other rules are put in force.
-    problems |= rule_table.evaluate(lock_table_in_force(), facts).problems
+    problems |= evaluate_items(lock_table_in_force(), facts).problems
     if problems:
         raise Conflict(" ".join(problems.values()), code="no_longer_allowed")
 

@@ -2,7 +2,8 @@
 
 from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
-from catalog.admin.reviews import AccessRequestAdmin, GrantAdmin, ReviewAdmin
+from catalog.admin.requests import AccessRequestAdmin, GrantAdmin
+from catalog.admin.reviews import ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
 from catalog.admin.teams import ReviewTeamAdmin
 from catalog.admin.tracks import ReviewScopeAdmin, TrackAdmin, WorkingCalendarAdmin

@@ -21,6 +21,7 @@ from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import decide_review
 from catalog.actions.many_reviews import Outcome, decide_reviews
+from catalog.asked_facts import read_facts
 from catalog.forms import DecideManyForm
 from catalog.models import Review
 from catalog.review_queue import waiting_for
@@ -60,12 +61,10 @@ class DecideManyPage:
         status = 200
         if form.is_bound:
             outcomes, status = self._decide_chosen(request, form)
-        reviews = Review.objects.visible_to(person).select_related(
-            "tenant",
-            "track",
-            "access_request__model",
-            "access_request__project",
-            "access_request__requested_by",
+        reviews = (
+            Review.objects.visible_to(person)
+            .select_related("tenant", "track", "access_request__requested_by")
+            .prefetch_related("access_request__items__model", "access_request__items__project")
         )
         if outcomes:
             rows = list(reviews.filter(pk__in=outcomes).order_by("due_at", "pk"))
@@ -96,7 +95,7 @@ class DecideManyPage:
             return {}, 400
         try:
             outcomes = decide_reviews(
-                [(pk, rules.read_facts(seen)) for pk, seen in chosen],
+                [(pk, read_facts(seen)) for pk, seen in chosen],
                 reviewer=signed_in(request),
                 verdict=form.cleaned_data["verdict"],
                 comment=form.cleaned_data["comment"],
@@ -122,14 +121,16 @@ class DecideManyPage:
 
 def _line(review: Review, chosen: set[str], outcome: Outcome | None) -> Line:
     """A line with the stored facts of the request, which the decision is then based on."""
-    asked = review.access_request
-    facts = asked.facts
-    tier = facts.get("risk_tier", "")
-    cost = facts.get("expected_monthly_cost")
+    facts = review.access_request.facts
+    tiers = [one.get("risk_tier") for one in facts.values()]
+    costs = [one.get("expected_monthly_cost") for one in facts.values()]
+    currencies = {one.get("currency", "") for one in facts.values()}
+    known = [tier for tier in rules.RiskTier if tier in tiers]
+    is_priced = bool(costs) and None not in costs and len(currencies) == 1
     return Line(
         review=review,
-        risk=str(rules.RiskTier(tier).label) if tier in rules.RiskTier.values else gettext("unknown"),
-        cost=f"{Decimal(cost):,.2f} {facts.get('currency', '')}" if cost else gettext("unknown"),
+        risk=str(known[-1].label) if known else gettext("unknown"),
+        cost=f"{sum(map(Decimal, costs)):,.2f} {currencies.pop()}" if is_priced else gettext("unknown"),
         seen=json.dumps(facts),
         is_chosen=str(review.pk) in chosen,
         outcome=outcome,

@@ -1,4 +1,4 @@
-"""Staff pages: the review queue and its decisions, access requests, and grants."""
+"""Staff pages: the review queue and its decisions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import Colors
 from accounts.permissions import signed_in
 from catalog import rules
@@ -27,17 +26,15 @@ from catalog.actions import comment_on_request, decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
 from catalog.admin.decide_many import DecideManyPage
+from catalog.admin.requests import STATES, FoundByItem
+from catalog.asked_facts import read_facts
 from catalog.conversation import conversation_of
 from catalog.evidence import evidence_of
 from catalog.forms import CommentForm, DecisionForm
 from catalog.models import (
     AccessRequest,
-    Grant,
-    RequestDelegate,
     Review,
-    Track,
 )
-from catalog.presentation import limit_facts
 from catalog.review_queue import (
     has_decided,
     open_for_decision,
@@ -49,7 +46,6 @@ from catalog.review_scopes import delegation_for, may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
-from core.stored_words import retold
 
 QUEUES = {
     "mine": _("My queue"),
@@ -59,8 +55,6 @@ QUEUES = {
     "decided": pgettext_lazy("reviews", "Decided"),
     "all": _("All"),
 }
-
-STATES = Colors(approved="success", rejected="danger", pending="info", returned="warning")
 
 
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
@@ -111,22 +105,23 @@ class QueueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Review)
-class ReviewAdmin(DecideManyPage, ReadOnlyAdmin):
+class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
     """The review queue, and a page per review that shows the evidence beside the decision."""
 
     list_display = ["what", "track", "tenant", "asked_by", "data_class", "risk", "cost", "due", "state_label"]
     list_filter = [QueueFilter, "track"]
-    list_select_related = [
-        "tenant",
-        "track",
-        "access_request__model",
-        "access_request__project",
-        "access_request__requested_by",
-    ]
+    list_select_related = ["tenant", "track", "access_request__requested_by"]
     actions_list = ["decide_many"]
     list_before_template = "admin/catalog/review/tabs.html"
-    search_fields = ["access_request__model__title", "access_request__model__name", "tenant__name"]
+    search_fields = ["tenant__name"]
+    item_search_fields = ("model__title", "model__name")
+    request_column = "access_request"
     ordering = ["due_at", "pk"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Review]:
+        items = ("access_request__items__model", "access_request__items__project")
+        reviews: QuerySet[Review] = super().get_queryset(request).prefetch_related(*items)
+        return reviews
 
     def empty_words(self, request: HttpRequest) -> dict[str, Any]:
         if not tracks_decided_by(signed_in(request)).exists():
@@ -165,12 +160,13 @@ class ReviewAdmin(DecideManyPage, ReadOnlyAdmin):
 
     @display(description=_("Data class"))
     def data_class(self, review: Review) -> str:
-        return review.access_request.get_data_class_display()
+        return review.access_request.data_class_label
 
     @display(description=_("Risk tier"), label=Colors(high="danger"))
     def risk(self, review: Review) -> tuple[str, str]:
-        model = review.access_request.model
-        return model.risk_tier, model.get_risk_tier_display()
+        models = [item.model for item in review.access_request.named_items()]
+        highest = max(models, key=lambda model: rules.RiskTier.values.index(model.risk_tier))
+        return highest.risk_tier, highest.get_risk_tier_display()
 
     @display(description=_("Expected monthly cost"))
     def cost(self, review: Review) -> str:
@@ -287,7 +283,7 @@ class ReviewAdmin(DecideManyPage, ReadOnlyAdmin):
                 by=signed_in(request),
                 verdict=form.cleaned_data["verdict"],
                 comment=form.cleaned_data["comment"],
-                seen=rules.read_facts(said) if (said := form.cleaned_data["seen"]) else None,
+                seen=read_facts(said) if (said := form.cleaned_data["seen"]) else None,
             )
         except ValidationError as refused:
             show_errors(form, refused)
@@ -303,98 +299,3 @@ class ReviewAdmin(DecideManyPage, ReadOnlyAdmin):
         if notice := notice_of(list(reviews)):
             messages.warning(request, notice)
         return redirect(after_decision(request)), 302
-
-
-class ReviewInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    model = Review
-    fields = readonly_fields = ["track", "why", "state", "due_at", "decided_at"]
-    extra = 0
-    show_change_link = True
-
-    @display(description=_("Why"))
-    def why(self, review: Review) -> str:
-        return retold(review.reason)
-
-
-class DelegateInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    """People who may not decide the request because they could act for the service account that made it."""
-
-    model = RequestDelegate
-    verbose_name_plural = _("Could act for the requester")
-    fields = readonly_fields = ["person", "capacity", "created_at"]
-    extra = 0
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("catalog.view_review"))
-
-
-@admin.register(AccessRequest)
-class AccessRequestAdmin(ReadOnlyAdmin):
-    page_badge = "state_label"
-    list_display = [
-        "__str__",
-        "tenant",
-        "requested_by",
-        "data_class",
-        "cost",
-        "state_label",
-        "created_at",
-    ]
-    list_filter = ["state", "data_class"]
-    list_select_related = ["tenant", "project", "model", "requested_by"]
-    search_fields = ["model__title", "model__name", "project__name", "tenant__name", "requested_by__email"]
-    ordering = ["-pk"]
-    fields = [
-        "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "asked",
-        "duration_days", "cost", "rules_in_force", "applied", "state", "created_at", "decided_at",
-    ]  # fmt: skip
-    readonly_fields = fields
-    inlines = [ReviewInline, DelegateInline]
-
-    @display(description=_("Expected monthly cost"), ordering="expected_monthly_cost")
-    def cost(self, access_request: AccessRequest) -> str:
-        cost = access_request.expected_monthly_cost
-        return f"{cost:,.2f} {access_request.currency}" if cost is not None else str(_("unknown"))
-
-    @display(description=_("limits"))
-    def asked(self, access_request: AccessRequest) -> str:
-        rows = ((fact.label, fact.value) for fact in limit_facts(access_request))
-        return format_html_join("", "<p>{} <b>{}</b></p>", rows) or "—"
-
-    @display(description=_("version of the rules"))
-    def rules_in_force(self, access_request: AccessRequest) -> str:
-        return access_request.rule_version or "—"
-
-    @display(description=_("rules applied"))
-    def applied(self, access_request: AccessRequest) -> str:
-        """What the rules said each time, oldest first: when and why they ran, their version, the reviews and why."""
-        tracks = {track.code: track.label for track in Track.objects.all()}
-        rows = []
-        for one in access_request.evaluations.order_by("at"):
-            said = [(tracks.get(r["track"], r["track"]), retold(r["reason"])) for r in one.result["reviews"]]
-            reviews = format_html_join("", "<br><b>{}</b> {}", said) or one.get_answer_display()
-            rows.append((moment(one.at), one.get_occasion_display(), one.rule_set_id, reviews))
-        return format_html_join("", "<p>{}, {} ({}){}</p>", rows) or "—"
-
-    @display(description=_("State"), label=STATES)
-    def state_label(self, access_request: AccessRequest) -> tuple[str, str]:
-        return access_request.state, access_request.get_state_display()
-
-
-@admin.register(Grant)
-class GrantAdmin(ReadOnlyAdmin):
-    list_display = ["model", "project", "tenant", "valid_from", "valid_until", "revoked_at"]
-    list_select_related = ["tenant", "project", "model"]
-    search_fields = ["model__name", "project__name", "tenant__name"]
-    ordering = ["-pk"]
-    fields = [
-        "tenant",
-        "project",
-        "model",
-        "access_request",
-        "key",
-        "valid_from",
-        "valid_until",
-        "revoked_at",
-    ]
-    readonly_fields = fields

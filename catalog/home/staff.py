@@ -62,11 +62,13 @@ def review_queue(reader: Reader) -> Content:
     """The reader's own queue, the oldest first. Counts stop at 99, so that a long queue costs no more."""
     moment = now()
     mine = waiting_for(reader.user, Review.objects.visible_to(reader.user))
-    first = mine.select_related("tenant", "access_request__model", "access_request__project")
+    first = mine.select_related("tenant", "track", "access_request").prefetch_related(
+        "access_request__items__model", "access_request__items__project"
+    )
     rows = [
         ReviewLine(
-            model=review.access_request.model.title,
-            project=review.access_request.project.name,
+            model=review.access_request.models_label,
+            project=review.access_request.projects_label,
             track=review.track.label,
             tenant=review.tenant.name,
             due_at=review.due_at,
@@ -144,11 +146,13 @@ def own_decisions(reader: Reader) -> Content:
     own = ReviewDecision.objects.visible_to(reader.user).filter(
         reviewer=reader.user, at__gte=now() - timedelta(days=7)
     )
-    named = own.select_related("tenant", "review__access_request__model", "review__access_request__project")
+    named = own.select_related("tenant", "review__track", "review__access_request").prefetch_related(
+        "review__access_request__items__model", "review__access_request__items__project"
+    )
     rows = [
         DecisionLine(
-            model=decision.review.access_request.model.title,
-            project=decision.review.access_request.project.name,
+            model=decision.review.access_request.models_label,
+            project=decision.review.access_request.projects_label,
             tenant=decision.tenant.name,
             track=decision.review.track.label,
             badge=_VERDICTS[ReviewDecision.Verdict(decision.verdict)],

@@ -70,7 +70,7 @@ def open_requests(reader: Reader) -> Content:
     if not_shown(reader.user, reader.tenant, AccessRequest):
         return Content()
     requests = AccessRequest.objects.visible_to(reader.user).in_tenant(reader.tenant).undecided()
-    found = requests.with_names().select_related("grant__key").order_by("-pk")[: MOST_ROWS + 1]
+    found = requests.with_names().order_by("-pk")[: MOST_ROWS + 1]
     rows = [presentation.row_of(access_request) for access_request in found]
     count = count_of(requests) if len(rows) > MOST_ROWS else len(rows)
     return Content(OpenRequests(count, number_of(count), rows[:MOST_ROWS]))
@@ -123,13 +123,13 @@ class GrantLine:
 def grants_that_end(reader: Reader) -> Content:
     """Access in force that ends within 30 days, the earliest first; no block without any."""
     grants = Grant.objects.visible_to(reader.user).in_tenant(reader.tenant).in_force()
-    ending = grants.filter(valid_until__lte=now() + ENDS_SOON).select_related("model", "project")
+    ending = grants.filter(valid_until__lte=now() + ENDS_SOON).select_related("model", "project", "item")
     lines = [
         GrantLine(
             model=grant.model.title,
             project=grant.project.name,
             until=grant.valid_until,
-            url=reverse("request-detail", args=[reader.tenant.slug, grant.access_request_id]),
+            url=reverse("request-detail", args=[reader.tenant.slug, grant.item.access_request_id]),
         )
         for grant in ending.order_by("valid_until", "pk")[:MOST_ROWS]
     ]

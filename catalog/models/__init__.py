@@ -2,10 +2,10 @@
 
 from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
+from catalog.models.items import Grant, RequestItem
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.models.requests import (
     AccessRequest,
-    Grant,
     RequestDelegate,
     Review,
     ReviewDecision,
@@ -25,6 +25,7 @@ __all__ = [
     "Offer",
     "RequestComment",
     "RequestDelegate",
+    "RequestItem",
     "Review",
     "ReviewDecision",
     "ReviewDelegation",

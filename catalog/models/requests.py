@@ -1,12 +1,13 @@
-"""Access requests, their reviews and decisions, who could act for the requester, and grants."""
+"""Access requests, their reviews and decisions, and who could act for the requester."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
+from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
@@ -14,16 +15,18 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import REVIEWERS
 from catalog.models.delegations import ReviewDelegation
-from catalog.models.offered import CatalogModel
 from catalog.models.rules import RuleSet
 from catalog.models.tracks import FIRST_NAMES, Track
-from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
+from catalog.querysets import AccessRequestQuerySet
 from catalog.rule_table import Answer
 from core.errors import Conflict
 from core.ids import uuid7
 from core.stored_labels import StoredLabel, of_choices, retold_label
 from core.tenant_managers import TenantOwned
-from tenants.models import ApiKey, DataClass, Project
+from tenants.models import DataClass, Project
+
+if TYPE_CHECKING:
+    from catalog.models.items import RequestItem
 
 NO_FACTS = models.Value({}, models.JSONField())
 
@@ -34,11 +37,16 @@ _REVIEW = StoredLabel(
     track=of_choices(lambda: list(FIRST_NAMES.items())),
     request=lambda stored: retold_label("catalog.accessrequest", stored),
 )
-_GRANT = StoredLabel("catalog.grant", pgettext_lazy("grant", "%(model)s for %(project)s"))
+
+
+def _first_of(names: list[str]) -> str:
+    """The first name; with the number of other names behind it if there are some."""
+    different = list(dict.fromkeys(names)) or [""]
+    return different[0] if len(different) == 1 else f"{different[0]} +{len(different) - 1}"
 
 
 class AccessRequest(TenantOwned):
-    """A project's request to use a model. Its reviews decide it; approval creates one grant."""
+    """A request to use models in projects of one tenant. Its reviews decide all items; approval grants each."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("In review")
@@ -56,29 +64,12 @@ class AccessRequest(TenantOwned):
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(
-        Project, models.PROTECT, verbose_name=_("project"), related_name="access_requests"
-    )
-    model = models.ForeignKey(
-        CatalogModel, models.PROTECT, verbose_name=_("model"), related_name="access_requests"
-    )
     requested_by = models.ForeignKey(User, models.PROTECT, verbose_name=_("requested by"), related_name="+")
     purpose = models.TextField(_("purpose"), max_length=2000)
-    data_class = models.CharField(_("data class"), max_length=12, choices=DataClass)
-    expected_tokens_per_day = models.BigIntegerField(
-        _("expected tokens per day"), validators=[MinValueValidator(1)]
-    )
-    # {"requests_per_minute": "3"}: kinds of tenants.Limit, as strings.
-    limits = models.JSONField(_("limits"), default=dict)
     duration_days = models.PositiveIntegerField(
         _("duration in days"), default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
     )
-    # Null: the model has no price.
-    expected_monthly_cost = models.DecimalField(
-        _("expected monthly cost"), max_digits=20, decimal_places=8, null=True
-    )
-    currency = models.CharField(_("currency"), max_length=3, default="USD")
-    # The facts that the rules last considered.
+    # The facts that the rules last considered, by id of the item.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
@@ -94,26 +85,15 @@ class AccessRequest(TenantOwned):
                 name="access_request_decided_unless_open",
                 condition=Q(state__in=["pending", "withdrawn", "returned"]) | Q(decided_at__isnull=False),
             ),
-            CheckConstraint(name="access_request_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)),
             UniqueConstraint(fields=["tenant", "id"], name="access_request_of_tenant"),
-            UniqueConstraint(
-                fields=["project", "model"],
-                condition=Q(state__in=["pending", "returned"]),
-                name="access_request_one_open",
-            ),
         ]
         indexes = [
             Index(fields=["tenant", "-created_at"], name="access_request_newest"),
             # The newest decided ones for a model, beside a decision.
-            Index(
-                fields=["model", "-id"],
-                condition=Q(state__in=["approved", "rejected"]),
-                name="access_request_decided",
-            ),
         ]
 
     def __str__(self) -> str:
-        return _REQUEST(model=self.model.title, project=self.project.name)
+        return _REQUEST(model=self.models_label, project=self.projects_label)
 
     @property
     def reference(self) -> str:
@@ -130,6 +110,51 @@ class AccessRequest(TenantOwned):
         """The version of the rules that ran last; empty only before they first ran."""
         newest = self.newest_evaluation
         return newest.rule_set_id if newest else ""
+
+    def named_items(self) -> list[RequestItem]:
+        """Its items with their models and projects: those that were prefetched, or one query."""
+        found = self.__dict__.get("_prefetched_objects_cache", {}).get("items")
+        return list(self.items.select_related("model", "project") if found is None else found)
+
+    @property
+    def first_project(self) -> Project:
+        """The project of its first item, where people need the right to ask. Raises IndexError without items."""
+        return self.items.select_related("project__tenant")[0].project
+
+    @property
+    def models_label(self) -> str:
+        """The title of its model; of several, the first and the number of others."""
+        return _first_of([item.model.title for item in self.named_items()])
+
+    @property
+    def projects_label(self) -> str:
+        """The name of its project; of several, the first and the number of others."""
+        return _first_of([item.project.name for item in self.named_items()])
+
+    @property
+    def data_class_label(self) -> str:
+        """The most sensitive class of data among its items."""
+        classes = [DataClass(item.data_class) for item in self.named_items()]
+        return str(max(classes, key=lambda one: one.rank).label) if classes else ""
+
+    @property
+    def only_item(self) -> RequestItem | None:
+        """Its item if it has just one."""
+        items = self.named_items()
+        return items[0] if len(items) == 1 else None
+
+    @property
+    def expected_monthly_cost(self) -> Decimal | None:
+        """What all its items are expected to cost a month; None if one has no price, or their currencies differ."""
+        items = self.named_items()
+        amounts = [item.expected_monthly_cost for item in items if item.expected_monthly_cost is not None]
+        is_known = len(amounts) == len(items) and len({item.currency for item in items}) == 1
+        return sum(amounts, Decimal()) if is_known else None
+
+    @property
+    def currency(self) -> str:
+        """The currency of the first item's cost."""
+        return next((item.currency for item in self.named_items()), "USD")
 
     def require_move(self, state: str) -> None:
         """Raise Conflict if `state` cannot follow the current one."""
@@ -173,7 +198,7 @@ class RuleEvaluation(TenantOwned):
         related_name="+",
     )
     occasion = models.CharField(_("occasion"), max_length=13, choices=Occasion)
-    # `Facts.as_inputs`.
+    # By id of the item, `Facts.as_inputs`.
     inputs = models.JSONField(_("facts"))
     answer = models.CharField(_("answer"), max_length=9, choices=Answer)
     # `Evaluated.as_json`.
@@ -271,7 +296,7 @@ class ReviewDecision(TenantOwned):
     delegation = models.ForeignKey(
         ReviewDelegation, models.PROTECT, null=True, editable=False, related_name="decisions"
     )
-    # The facts on which the decision is based.
+    # The facts on which the decision is based, by id of the item.
     facts = models.JSONField(default=dict, db_default=NO_FACTS)
     at = models.DateTimeField(default=now, editable=False)
 
@@ -322,34 +347,3 @@ class RequestDelegate(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.person}: {self.get_capacity_display()}"
-
-
-class Grant(TenantOwned):
-    """The dated right of a project to use a model."""
-
-    queryset_class = GrantQuerySet["Grant"]
-    visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, models.PROTECT, verbose_name=_("project"), related_name="grants")
-    model = models.ForeignKey(CatalogModel, models.PROTECT, verbose_name=_("model"), related_name="grants")
-    access_request = models.OneToOneField(
-        AccessRequest, models.PROTECT, verbose_name=_("access request"), related_name="grant"
-    )
-    # The key that was made with the grant, to be claimed.
-    key = models.ForeignKey(ApiKey, models.PROTECT, verbose_name=_("key"), related_name="grants")
-    valid_from = models.DateTimeField(_("valid from"), default=now)
-    valid_until = models.DateTimeField(_("valid until"))
-    revoked_at = models.DateTimeField(_("revoked at"), null=True)
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    class Meta(TenantOwned.Meta):
-        verbose_name = _("grant")
-        verbose_name_plural = _("grants")
-        constraints = [
-            CheckConstraint(name="grant_ends_after_it_begins", condition=Q(valid_until__gt=F("valid_from")))
-        ]
-        indexes = [Index(fields=["project", "model"], name="grant_project_model")]
-
-    def __str__(self) -> str:
-        return _GRANT(model=self.model.name, project=self.project.name)

@@ -30,7 +30,7 @@ from catalog.actions import (
 from catalog.actions.facts import notice_of
 from catalog.conversation import conversation_of
 from catalog.forms import LIMITS, AccessRequestForm, CommentForm
-from catalog.models import AccessRequest, CatalogModel, Review, Track
+from catalog.models import AccessRequest, CatalogModel, RequestItem, Review, Track
 from catalog.querysets import AccessRequestQuerySet
 from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
 from core.choices import pick_field
@@ -38,7 +38,7 @@ from core.counting import count_of
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
 from tenants.actions import claim_api_key
-from tenants.models import ApiKey, DataClass, Project
+from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import require_somewhere
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
@@ -196,7 +196,7 @@ class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRe
         tab = tab if tab in tabs else "open"
         page = requested_page(
             self.request,
-            tabs[tab].with_names().select_related("grant__key"),
+            tabs[tab].with_names(),
             ("-pk",),
             size=PAGE_SIZE,
         )
@@ -222,11 +222,11 @@ class RequestPage:
     refusal: presentation.Words | None
     changes_wanted: str
     can_change: bool
-    asked: list[Fact]
+    asked: list[AskedItem]
+    facts: list[Fact]
     cost: dict[str, Any]
-    conditions: list[str]
     can_withdraw: bool
-    claim_key: ApiKey | None
+    claim_keys: list[ApiKey]
     poll_url: str
 
 
@@ -240,25 +240,23 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
 
     def get_queryset(self) -> AccessRequestQuerySet[AccessRequest]:
         requests = super().get_queryset().with_names()
-        requests = requests.prefetch_related(
-            "reviews__decisions__reviewer", "reviews__decisions__delegation__giver"
+        return requests.prefetch_related(
+            "reviews__decisions__reviewer",
+            "reviews__decisions__delegation__giver",
+            "items__key__project__tenant",
         )
-        return requests.select_related("grant__key__project", "grant__key__tenant")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         access_request: AccessRequest = self.object
         user, tenant = signed_in(self.request), self.tenant
         reviews = list(access_request.reviews.all())
-        grant = getattr(access_request, "grant", None)
-        key = grant.key if grant else None
-        may_claim = key is not None and key.is_claimable and claim_api_key.is_permitted(user, key)
+        keys = presentation.granted_keys(access_request)
         is_live = access_request.state in (
             AccessRequest.State.PENDING,
             AccessRequest.State.RETURNED,
             AccessRequest.State.APPROVED,
         )
-        money = access_request.limits.get("money_per_month")
         conversation = conversation_of(self.request, access_request) | {
             "comment_form": CommentForm(),
             "comments_url": reverse("request-comments", args=[tenant.slug, access_request.pk]),
@@ -269,35 +267,54 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
             | conversation
             | vars(
                 RequestPage(
-                    badge=presentation.badge_of(access_request, key),
-                    notice=presentation.claim_notice(key) or notice_of(reviews),
+                    badge=presentation.badge_of(access_request),
+                    notice=presentation.claim_notice(keys) or notice_of(reviews),
                     unserved=why_request_unserved(access_request) if is_live else "",
                     sent_by_you=access_request.requested_by_id == user.pk,
-                    steps=presentation.steps_of(access_request, reviews, key),
+                    steps=presentation.steps_of(access_request, reviews),
                     tracks=presentation.review_rows(reviews),
-                    timeline=presentation.timeline_of(access_request, reviews, grant),
+                    timeline=presentation.timeline_of(access_request, reviews),
                     refusal=presentation.refusal_of(access_request, reviews),
                     changes_wanted=presentation.changes_wanted(access_request, reviews),
                     can_change=resend_access_request.is_possible(user, access_request),
-                    asked=presentation.asked_of(
-                        access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
-                    ),
+                    asked=[_asked_item(item, tenant) for item in access_request.named_items()],
+                    facts=presentation.request_facts(access_request),
                     cost={
                         "amount": access_request.expected_monthly_cost,
                         "low": None,
                         "high": None,
                         "currency": access_request.currency,
-                        "hard_stop": Decimal(money) if money else None,
+                        "hard_stop": _hard_stop(access_request),
                     },
-                    conditions=[
-                        f"{fact.label}: {fact.value}" for fact in presentation.limit_facts(access_request)
-                    ],
                     can_withdraw=withdraw_access_request.is_possible(user, access_request),
-                    claim_key=key if may_claim else None,
+                    claim_keys=[
+                        key for key in keys if key.is_claimable and claim_api_key.is_permitted(user, key)
+                    ],
                     poll_url=self.request.path if access_request.state == AccessRequest.State.PENDING else "",
                 )
             )
         )
+
+
+@dataclass(frozen=True)
+class AskedItem:
+    """One model of a request, with its limits as conditions."""
+
+    facts: list[Fact]
+    conditions: list[str]
+
+
+def _asked_item(item: RequestItem, tenant: Tenant) -> AskedItem:
+    return AskedItem(
+        presentation.item_facts(item, reverse("model-detail", args=[tenant.slug, item.model.name])),
+        [f"{fact.label}: {fact.value}" for fact in presentation.limit_facts(item)],
+    )
+
+
+def _hard_stop(access_request: AccessRequest) -> Decimal | None:
+    """The most that all its items may cost a month; None if one of them has no such limit."""
+    stops = [item.limits.get("money_per_month") for item in access_request.named_items()]
+    return sum(map(Decimal, stops), Decimal()) if stops and all(stops) else None
 
 
 class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]

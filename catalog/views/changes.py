@@ -45,7 +45,7 @@ class RequestChange(TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], Det
     def _form_page(self, form: ChangeRequestForm, status: int) -> HttpResponse:
         context = self.get_context_data(
             form=form,
-            data_classes=form.data_class_options(),
+            data_classes=[] if form.has_several else form.data_class_options(),
             changes_wanted=presentation.changes_wanted(self.object, list(self.object.reviews.all())),
         )
         return self.render_to_response(context, status=status)

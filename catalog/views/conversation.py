@@ -28,7 +28,7 @@ class RequestComments(TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], S
     model = AccessRequest
 
     def get_queryset(self) -> AccessRequestQuerySet[AccessRequest]:
-        return super().get_queryset().select_related("tenant", "project", "model", "requested_by")
+        return super().get_queryset().select_related("tenant", "requested_by").with_items()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         access_request = self.get_object()

@@ -18,10 +18,19 @@ from accounts.models import User
 from billing.demo_rule import DEMO_MODELS, DEMO_TENANTS
 from billing.models import UsageImport
 from catalog import rules
-from catalog.actions.access_requests import facts_of
+from catalog.actions.access_requests import write_cost
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation
-from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision, RuleEvaluation, Track
-from catalog.prices import monthly_cost
+from catalog.asked_facts import as_json, facts_of_items
+from catalog.models import (
+    AccessRequest,
+    CatalogModel,
+    Grant,
+    RequestItem,
+    Review,
+    ReviewDecision,
+    RuleEvaluation,
+    Track,
+)
 from config.demo.people import PEOPLE
 from core.secrets import digest, new_key_secret, visible_prefix
 from tenants.models import ApiKey, DataClass, Project, Tenant
@@ -69,14 +78,14 @@ def load_past(begins: datetime) -> None:
         for project in Project.objects.in_tenant(tenant).filter(slug__in=PURPOSES).order_by("slug"):
             project.tenant = tenant
             for model in models:
-                request = _approved(project, model, requester, reviewers, begins)
-                key = _key(request, begins)
+                item = _approved(project, model, requester, reviewers, begins)
+                key = item.key = _key(item, begins)
+                item.save(update_fields=["key"])
                 grant = Grant.objects.create(
                     tenant=tenant,
                     project=project,
                     model=model,
-                    access_request=request,
-                    key=key,
+                    item=item,
                     valid_from=begins,
                     valid_until=key.expires_at,
                 )
@@ -88,29 +97,32 @@ def load_past(begins: datetime) -> None:
 
 def _approved(
     project: Project, model: CatalogModel, requester: User, reviewers: dict[str, User], begins: datetime
-) -> AccessRequest:
+) -> RequestItem:
     tenant = project.tenant
     allowed = (DataClass(model.highest_data_class), DataClass(tenant.highest_data_class), HIGHEST)
     data_class = min(allowed, key=lambda one: one.rank)
-    estimate = monthly_cost(model.name, TOKENS_PER_DAY)
-    facts = facts_of(project, model, data_class, estimate, limits={}, duration_days=365)
-    table, said = evaluate_in_english(facts)
+    item = RequestItem(
+        tenant=tenant,
+        project=project,
+        model=model,
+        data_class=data_class,
+        expected_tokens_per_day=TOKENS_PER_DAY,
+    )
+    asked = facts_of_items([item], 365)
+    write_cost(asked[0])
+    table, said = evaluate_in_english(asked)
     tracks = Track.objects.select_related("calendar").in_bulk(field_name="code")
     asked_at = now() - timedelta(days=1)
     request = AccessRequest.objects.create(
         tenant=tenant,
-        project=project,
-        model=model,
         requested_by=requester,
         purpose=f"{PURPOSES[project.slug]} In use since {begins:%B %Y}; moved here with its keys.",
-        data_class=data_class,
-        expected_tokens_per_day=TOKENS_PER_DAY,
-        expected_monthly_cost=facts.expected_monthly_cost,
-        currency=facts.currency,
-        facts=facts.as_json(),
+        facts=as_json(asked),
         created_at=asked_at,
     )
-    record_evaluation(request, facts, table, said, occasion=RuleEvaluation.Occasion.RAISED)
+    item.access_request = request
+    item.save(force_insert=True)
+    record_evaluation(request, asked, table, said, occasion=RuleEvaluation.Occasion.RAISED)
     for one in said.reviews:
         review = Review.objects.create(
             tenant=tenant,
@@ -125,25 +137,27 @@ def _approved(
             review=review,
             reviewer=reviewers[one.track],
             verdict=ReviewDecision.Verdict.APPROVE,
-            facts=facts.as_json(),
+            facts=as_json(asked),
         )
         review.state, review.decided_at = Review.State.APPROVED, now()
         review.save(update_fields=["state", "decided_at"])
     # The database takes no decision of the past.
     request.state, request.decided_at = AccessRequest.State.APPROVED, now()
     request.save(update_fields=["state", "decided_at"])
-    return request
+    item.is_open = False
+    return item
 
 
-def _key(request: AccessRequest, begins: datetime) -> ApiKey:
+def _key(item: RequestItem, begins: datetime) -> ApiKey:
     """A key that was claimed when the time before began. Nobody has seen its secret."""
+    request = item.access_request
     assert request.decided_at is not None
     secret = new_key_secret()
     return ApiKey.objects.create(
         tenant=request.tenant,
-        project=request.project,
-        name=request.model.name[:80],
-        model_names=[request.model.name],
+        project=item.project,
+        name=item.model.name[:80],
+        model_names=[item.model.name],
         state=ApiKey.State.ACTIVE,
         prefix=visible_prefix(secret),
         digest=digest(secret),

@@ -170,6 +170,28 @@ def hand_over_key(key: ApiKey, former: str, to: User, *, actor: User | None) -> 
     audit.record("api_key.handed_over", actor=actor, subject=key, prefix=key.prefix, changes=change)
 
 
+def set_key_models(key: ApiKey, names: Iterable[str], *, actor: User | None, reason: str = "") -> None:
+    """Change which models a key names. The caller raises the revision.
+
+    Args:
+        key: the key, with its row locked.
+        names: public names of the models.
+        actor: who does it; None means the platform.
+        reason: for the audit log.
+    """
+    before, key.model_names = key.model_names, sorted(names)
+    key.save(update_fields=["model_names"])
+    changes = {"models": (before, key.model_names)}
+    audit.record(
+        "api_key.models_changed",
+        actor=actor,
+        subject=key,
+        prefix=key.prefix,
+        changes=changes,
+        reason=reason,
+    )
+
+
 def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
     """Revoke a key that the caller has locked. The caller raises the revision, once for all keys.
 

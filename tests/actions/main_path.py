@@ -85,12 +85,14 @@ def grant(world, actor):
     access_request.move_to("approved")
     access_request.decided_at = now()
     access_request.save()
+    item = access_request.items.get()
+    item.key = claimable_key(world, actor)
+    item.save()
     return Grant.objects.create(
         tenant=world.tenant,
         project=world.project,
         model=world.model,
-        access_request=access_request,
-        key=claimable_key(world, actor),
+        item=item,
         valid_until=now() + timedelta(days=1),
     )
 

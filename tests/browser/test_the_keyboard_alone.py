@@ -61,7 +61,7 @@ def test_a_developer_finds_a_model_and_asks_for_it(browser, house, model):
         keys.press(*"1000", "Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("Zephyr 1 for ")
     assert keys.pressed <= MOST
-    assert Review.objects.in_tenant(house.tenant).filter(access_request__model=model).exists()
+    assert Review.objects.in_tenant(house.tenant).filter(access_request__items__model=model).exists()
 
 
 def test_a_reviewer_opens_the_next_review_and_approves_it(browser, house, model):

@@ -48,11 +48,11 @@ def test_what_the_rules_approve_is_usable_at_once(ask, put, project, priced_mode
     preview = preview_access_request(project, priced_model, expected_tokens_per_day=10, data_class="internal")
     assert (preview.reviews, preview.problems) == ((), {})
     asked = ask(limits={"requests_per_minute": 3}, duration_days=30)
-    grant = Grant.objects.in_tenant(asked.tenant).get(access_request=asked)
+    grant = Grant.objects.in_tenant(asked.tenant).get(item__access_request=asked)
     grant.valid_until -= timedelta(hours=1)
     grant.save()
     assert (asked.state, (grant.valid_until - grant.valid_from).days) == ("approved", 29)
-    assert ApiKey.objects.in_tenant(asked.tenant).get(pk=grant.key_id).state == "claimable"
+    assert ApiKey.objects.in_tenant(asked.tenant).get(pk=grant.item.key_id).state == "claimable"
     assert Limit.objects.in_tenant(asked.tenant).get(project=project).value == 3
     assert not asked.reviews.exists()
     said = asked.newest_evaluation
@@ -88,7 +88,7 @@ def forged(asked, **changes):
                 asked.pk,
                 changes.get("version", said.rule_set_id),
                 changes.get("occasion", "raised"),
-                json.dumps(said.inputs | changes.get("inputs", {})),
+                json.dumps({item: one | changes.get("inputs", {}) for item, one in said.inputs.items()}),
             ],
         )
 

@@ -198,7 +198,7 @@ def test_the_form_sends_a_request_and_its_page_says_which_reviews_it_needs(
     response = client.post(reverse("request-new", args=["lab", "glm-4.6"]), answers, follow=True)
     asked = AccessRequest.objects.across_tenants().get()
     assert response.redirect_chain[-1][0] == reverse("request-detail", args=["lab", asked.pk])
-    assert asked.limits == {"requests_per_minute": "3"}
+    assert asked.items.get().limits == {"requests_per_minute": "3"}
     words = text_of(response)
     assert "GLM-4.6 for Letters" in words
     assert "The project has not used this model before." in words
@@ -244,10 +244,10 @@ def test_a_second_request_is_a_conflict(client, page, priced_model, answers):
 def test_lists_and_home_show_whose_turn_it_is(page, ask, review_of, security_reviewer):
     asked = ask()
     assert "Security review" in text_of(page("request-list"))
-    assert asked.model.title in text_of(page("tenant-home"))
+    assert asked.items.get().model.title in text_of(page("tenant-home"))
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve", comment="Looks fine.")
-    assert asked.model.title in text_of(page("request-list", tab="needs_you"))
-    assert asked.model.title in text_of(page("request-list", tab="closed"))
+    assert asked.items.get().model.title in text_of(page("request-list", tab="needs_you"))
+    assert asked.items.get().model.title in text_of(page("request-list", tab="closed"))
     home = text_of(page("tenant-home"))
     assert "The key for glm-4.6 is ready" in home
     detail = text_of(page("request-detail", asked.pk))
@@ -283,7 +283,11 @@ def test_a_key_that_nobody_claimed_in_time_is_requested_again(page, ask, review_
     keys = ApiKey.objects.across_tenants()
     assert "you can claim a key" in text_of(page("model-list"))
     keys.update(claim_by=now() - timedelta(seconds=1))
-    for name, arguments in (("model-list", []), ("model-detail", [asked.model.name]), ("tenant-home", [])):
+    for name, arguments in (
+        ("model-list", []),
+        ("model-detail", [asked.items.get().model.name]),
+        ("tenant-home", []),
+    ):
         words = text_of(page(name, *arguments))
         assert "laim key" not in words
         assert "has access" not in words

@@ -85,7 +85,7 @@ def test_less_keeps_the_approval(returned, review_of, developer, compliance_revi
     reviews = Review.objects.across_tenants()
     assert waiting_for(compliance_reviewer, reviews).get() == review_of(sent, "compliance")
     decide_review(review_of(sent, "compliance").pk, by=compliance_reviewer, verdict="approve")
-    assert Grant.objects.across_tenants().get().access_request == sent
+    assert Grant.objects.across_tenants().get().item.access_request == sent
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,8 @@ def test_new_facts_bring_the_reviews_that_the_rules_want(ask, review_of, develop
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="return", comment="Which data?")
     sent = resend_access_request(asked.pk, by=developer, data_class="confidential")
     assert {review.track_id for review in sent.reviews.all()} == {"security", "compliance"}
-    assert sent.facts["data_class"] == "confidential"
+    (facts,) = sent.facts.values()
+    assert facts["data_class"] == "confidential"
     assert sent.newest_evaluation.occasion == "resent"
 
 
@@ -213,10 +214,12 @@ def test_sql_returns_nothing_by_itself(asked, statement):
         CHANGED + "requested_by_id = (SELECT id FROM accounts_user WHERE is_staff LIMIT 1)",
         CHANGED + "purpose = 'Something else'",
         CHANGED + "duration_days = 91",
-        CHANGED + "expected_tokens_per_day = expected_tokens_per_day + 1",
-        CHANGED + "data_class = 'restricted'",
-        CHANGED + "limits = '{}'",
-        CHANGED + """limits = '{"requests_per_minute": "10"}'""",
+        "UPDATE catalog_requestitem SET expected_tokens_per_day = expected_tokens_per_day + 1",
+        "UPDATE catalog_requestitem SET data_class = 'restricted'",
+        "UPDATE catalog_requestitem SET limits = '{}'",
+        """UPDATE catalog_requestitem SET limits = '{"requests_per_minute": "10"}'""",
+        "UPDATE catalog_requestitem SET is_open = false",
+        "UPDATE catalog_requestitem SET project_id = gen_random_uuid()",
         "UPDATE catalog_review SET state = 'approved', decided_at = now() WHERE track = 'compliance'",
         "UPDATE catalog_review SET state = 'cancelled', decided_at = now() WHERE track = 'compliance'",
     ],
@@ -251,11 +254,14 @@ def test_the_database_and_the_action_agree_on_what_asks_for_more():
             (1, 2),
         )
     ]
-    row = "jsonb_populate_record(NULL::catalog_accessrequest, %s)"
+    request, item = (
+        f"jsonb_populate_record(NULL::catalog_{name}, %s)" for name in ("accessrequest", "requestitem")
+    )
+    asked = f"SELECT catalog_asks_more({request}, {request}) OR catalog_item_asks_more({item}, {item})"
     pairs = list(itertools.product(sides, sides))[::7]
     with connection.cursor() as cursor:
         for before, after in pairs:
-            cursor.execute(f"SELECT catalog_asks_more({row}, {row})", [Jsonb(before), Jsonb(after)])
+            cursor.execute(asked, [Jsonb(before), Jsonb(after)] * 2)
             assert cursor.fetchone()[0] == bool(asks_more(before, after)), (before, after)
 
 
@@ -280,7 +286,7 @@ def test_pages_of_both_sides(client, returned, review_of, developer, compliance_
     assert client.post(url, answers).status_code == 302
     assert client.get(url).status_code == 409
     returned.refresh_from_db()
-    assert (returned.state, returned.data_class) == ("pending", "internal")
+    assert (returned.state, returned.items.get().data_class) == ("pending", "internal")
     assert (
         "sent the request again"
         in client.get(reverse("request-detail", args=["lab", returned.pk])).content.decode()

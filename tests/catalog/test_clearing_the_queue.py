@@ -152,7 +152,7 @@ def test_reviews_of_my_groups_and_those_given_to_me(desk, asked, security_review
     assert list(desk.get(reverse(LIST), {"queue": "groups"}).context["cl"].result_list) == [
         review(one) for one in asked
     ]
-    mine = ReviewScope.objects.create(track_id="security", model=asked[0].model)
+    mine = ReviewScope.objects.create(track_id="security", model=asked[0].items.get().model)
     assign_perm(DECIDE, security_reviewer, mine)
     for group in Group.objects.all():
         group.groupobjectpermission_set.filter(object_pk=str(scope.pk)).delete()

@@ -181,7 +181,8 @@ def test_an_edit_between_request_and_decision_brings_the_new_track(
     assert refused.value.code == "facts_changed"
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     asked.refresh_from_db()
-    assert (asked.state, asked.facts["risk_tier"]) == ("pending", "high")
+    (facts,) = asked.facts.values()
+    assert (asked.state, facts["risk_tier"]) == ("pending", "high")
     assert set(Review.objects.across_tenants().values_list("track", flat=True)) == {"security", "compliance"}
 
 

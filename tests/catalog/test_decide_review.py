@@ -57,7 +57,7 @@ def test_the_last_approval_makes_one_grant_its_limits_and_a_key_to_claim(
     assert (key.state, key.digest, key.prefix, key.model_names, key.created_for) == (
         "claimable", None, "", ["glm-4.6"], developer,
     )  # fmt: skip
-    assert (key.expires_at, grant.key) == (grant.valid_until, key)
+    assert (key.expires_at, grant.item.key) == (grant.valid_until, key)
     limit = Limit.objects.in_tenant(lab).get()
     assert (limit.project, limit.model, limit.kind, limit.value) == (
         project, "glm-4.6", "requests_per_minute", Decimal(3),
@@ -111,14 +111,13 @@ def test_the_database_refuses_the_requester_even_in_raw_sql_of_a_superuser(ask, 
 
 def test_the_database_refuses_a_grant_whose_reviews_are_not_decided(ask, lab, project):
     asked = ask()
-    key = ApiKey.objects.create(tenant=lab, project=project, name="smuggled")
+    item = asked.items.get()
     with pytest.raises(DatabaseError, match="a grant needs its approved request"), transaction.atomic():
         Grant.objects.create(
             tenant=lab,
             project=project,
-            model=asked.model,
-            access_request=asked,
-            key=key,
+            model=item.model,
+            item=item,
             valid_until=asked.created_at.replace(year=2030),
         )
 
@@ -278,7 +277,7 @@ def test_revoking_a_grant_ends_it_and_its_key_at_once(
 ):
     decide_review(review_of(ask()).pk, by=security_reviewer, verdict="approve")
     grant = Grant.objects.in_tenant(lab).get()
-    claim_api_key(grant.key_id, by=developer)
+    claim_api_key(grant.item.key_id, by=developer)
     before = current_revision()
     with pytest.raises(Grant.DoesNotExist):
         revoke_grant(grant.pk, by=stranger)

@@ -245,7 +245,7 @@ def test_an_approved_track_that_no_rule_wants_is_asked_again_on_worse_facts(
     assert security.reason == "The model's risk tier was low and is now moderate."
     asked.refresh_from_db()
     assert asked.state == "pending"
-    assert not Grant.objects.in_tenant(lab).filter(access_request=asked).exists()
+    assert not Grant.objects.in_tenant(lab).filter(item__access_request=asked).exists()
 
 
 def test_a_request_without_facts_shows_them_before_it_is_approved(ask, gpt, review_of, lab, cost_reviewer):
@@ -257,7 +257,10 @@ def test_a_request_without_facts_shows_them_before_it_is_approved(ask, gpt, revi
     with pytest.raises(Conflict, match="Some of the earlier facts are not recorded"):
         decide_review(cost.pk, by=cost_reviewer, verdict="approve")
     asked.refresh_from_db()
-    assert (asked.expected_monthly_cost, asked.facts["expected_monthly_cost"]) == (105_000, "105000.00000000")
+    assert (asked.expected_monthly_cost, asked.facts[str(asked.items.get().pk)]["expected_monthly_cost"]) == (
+        105_000,
+        "105000.00000000",
+    )
     assert decide_review(cost.pk, by=cost_reviewer, verdict="approve").state == "approved"
 
 
@@ -266,7 +269,9 @@ def test_a_refusal_needs_no_second_look_and_keeps_the_facts(asked, decide, secur
     answer = decide(security_reviewer, asked, "security", "reject")
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected")
     decision = ReviewDecision.objects.across_tenants().get()
-    assert decision.facts["risk_tier"] == answer.json()["facts"]["risk_tier"] == "high"
+    (facts,) = decision.facts.values()
+    assert decision.facts == answer.json()["facts"]
+    assert facts["risk_tier"] == "high"
     assert states(answer.json()) == {"security": "rejected"}
 
 
@@ -319,7 +324,8 @@ def test_whoever_sends_the_facts_they_read_approves_no_others(
     unreadable = [
         {"expected_monthly_cost": cost} for cost in ("much", "-1e99999999999", "-1e999999999999999999")
     ]
-    for facts in (read, {}, {"currency": 7}, *unreadable):
+    item = asked["items"][0]["id"]
+    for facts in (read, {}, {item: 7}, {item: {"currency": 7}}, *({item: one} for one in unreadable)):
         assert call(cost_reviewer, "post", path, said | {"facts": facts}).status_code == 409
     shown = call(cost_reviewer, "get", f"access-requests/{asked['id']}/").json()["facts"]
     answer = call(cost_reviewer, "post", path, said | {"facts": shown})
@@ -337,7 +343,7 @@ def test_no_price_is_raised_between_the_rules_and_the_grant(ask, gpt, review_of,
     )
     assert not any(isinstance(outcome, Exception) for outcome in outcomes), outcomes
     asked.refresh_from_db()
-    facts = ReviewDecision.objects.across_tenants().get().facts
+    (facts,) = ReviewDecision.objects.across_tenants().get().facts.values()
     is_cheap = Decimal(facts["expected_monthly_cost"]) == 105
     assert Grant.objects.across_tenants().exists() is is_cheap
     assert (asked.state == "approved") is is_cheap

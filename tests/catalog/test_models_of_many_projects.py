@@ -9,11 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from catalog.models import AccessRequest, Grant
+from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.serializers import MOST_ACCESS
 from tenants.models import Project
 from tests.factories import (
-    AccessRequestFactory,
     ApiKeyFactory,
     CatalogModelFactory,
     ProjectFactory,
@@ -28,10 +27,21 @@ def requests_of(tenant, model, person, count, begins):
     projects = Project.objects.across_tenants().bulk_create(
         Project(tenant=tenant, slug=f"{begins}-{n:03}", name=f"{begins} {n:03}") for n in range(count)
     )
-    return AccessRequest.objects.across_tenants().bulk_create(
-        AccessRequestFactory.build(tenant=tenant, project=project, model=model, requested_by=person)
-        for project in projects
+    asked = AccessRequest.objects.across_tenants().bulk_create(
+        AccessRequest(tenant=tenant, requested_by=person) for project in projects
     )
+    RequestItem.objects.across_tenants().bulk_create(
+        RequestItem(
+            tenant=tenant,
+            access_request=one,
+            project=project,
+            model=model,
+            data_class="internal",
+            expected_tokens_per_day=1,
+        )
+        for one, project in zip(asked, projects, strict=True)
+    )
+    return asked
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.factories import ProjectFactory, TenantFactory, member_of
 
 
 def found(asked):
-    return precedents_of(asked, facts_now(asked).as_json())
+    return precedents_of(asked, facts_now(asked))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_its_queries_do_not_grow(in_project, review_of, security_reviewer):
     asked = in_project("New")
 
     def queries():
-        present = facts_now(asked).as_json()
+        present = facts_now(asked)
         with CaptureQueriesContext(connection) as made:
             precedents_of(asked, present)
         return len(made)

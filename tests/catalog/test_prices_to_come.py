@@ -65,7 +65,7 @@ def test_a_cost_reviewer_is_shown_what_is_to_come(gpt, ask, cost_reviewer, price
     with pytest.raises(Conflict, match="Check the request again"):
         decide_review(cost_review(asked).pk, by=cost_reviewer, verdict="approve")
     asked.refresh_from_db()
-    assert (asked.expected_monthly_cost, asked.facts["currency"]) == shown
+    assert (asked.expected_monthly_cost, asked.facts[str(asked.items.get().pk)]["currency"]) == shown
     assert decide_review(cost_review(asked).pk, by=cost_reviewer, verdict="approve").state == "approved"
 
 

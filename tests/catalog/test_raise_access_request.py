@@ -21,7 +21,7 @@ from tests.factories import CatalogModelFactory, member_of
 def test_asking_opens_the_reviews_that_the_rules_want(ask, developer):
     asked = ask(data_class="confidential", limits={"requests_per_minute": 3, "money_per_month": "250.50"})
     assert (asked.state, asked.requested_by, asked.tenant.slug) == ("pending", developer, "lab")
-    assert asked.limits == {"requests_per_minute": "3", "money_per_month": "250.5"}
+    assert asked.items.get().limits == {"requests_per_minute": "3", "money_per_month": "250.5"}
     reviews = Review.objects.in_tenant(asked.tenant).filter(access_request=asked)
     assert {review.track_id for review in reviews} == {"security", "compliance"}
     [said] = asked.evaluations.all()

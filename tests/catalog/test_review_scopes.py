@@ -182,8 +182,8 @@ def with_permission(person):
 def may_decide_in_sql(person, review):
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT catalog_may_decide(%s, %s, %s, %s)",
-            [person.pk, review.track_id, review.tenant_id, review.access_request.model_id],
+            "SELECT catalog_may_decide_request(%s, %s, %s)",
+            [person.pk, review.track_id, review.access_request_id],
         )
         return cursor.fetchone()[0]
 

@@ -15,10 +15,10 @@ from django.utils.timezone import now
 
 from catalog.actions import decide_review
 from catalog.actions.evaluations import table_in_force
+from catalog.asked_facts import evaluate_inputs
 from catalog.models import CatalogModel, RuleEvaluation
 from catalog.prices import publish_list_prices
-from catalog.rule_table import evaluate, same_answer
-from catalog.rules import Facts
+from catalog.rule_table import same_answer
 from core.errors import Conflict
 from tests.factories import AccessRequestFactory
 
@@ -29,18 +29,26 @@ def evaluations_of(asked):
     return list(asked.evaluations.order_by("at"))
 
 
+def inputs_of(row):
+    """What the rules considered of the only item."""
+    (inputs,) = row.inputs.values()
+    return inputs
+
+
 def test_each_run_of_the_rules_is_a_row_with_what_it_was_about(ask, review_of, security_reviewer):
     asked = ask(limits={"requests_per_minute": 3}, duration_days=90)
-    CatalogModel.objects.filter(pk=asked.model_id).update(risk_tier="high", regions=["eu-central-1"])
+    CatalogModel.objects.filter(pk=asked.items.get().model_id).update(
+        risk_tier="high", regions=["eu-central-1"]
+    )
     with pytest.raises(Conflict, match="risk tier"):
         decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     rows = evaluations_of(asked)
     assert [row.occasion for row in rows] == ["raised", "facts_changed", "decided"]
-    assert [row.inputs["risk_tier"] for row in rows] == ["moderate", "high", "high"]
-    assert [row.inputs["regions"] for row in rows] == [[], ["eu-central-1"], ["eu-central-1"]]
-    assert all(row.inputs["limits"] == {"requests_per_minute": "3"} for row in rows)
-    assert all(row.inputs["duration_days"] == 90 for row in rows)
+    assert [inputs_of(row)["risk_tier"] for row in rows] == ["moderate", "high", "high"]
+    assert [inputs_of(row)["regions"] for row in rows] == [[], ["eu-central-1"], ["eu-central-1"]]
+    assert all(inputs_of(row)["limits"] == {"requests_per_minute": "3"} for row in rows)
+    assert all(inputs_of(row)["duration_days"] == 90 for row in rows)
     assert [[one["track"] for one in row.result["reviews"]] for row in rows] == [
         ["security"],
         ["security", "compliance"],
@@ -54,7 +62,7 @@ def test_stored_facts_give_the_stored_answer_again(ask, priced_model, review_of,
     # 500 a month and an amount that no stored number has: what is stored decides.
     publish_list_prices({priced_model.name: {"input": Decimal("500.0000000001")}}, reason="test")
     for row in RuleEvaluation.objects.across_tenants():
-        again = evaluate(table_in_force(), Facts.from_inputs(row.inputs))
+        again = evaluate_inputs(table_in_force(), row.inputs)
         assert same_answer(row.result, row.answer, again)
         assert row.result == again.as_json()
 
@@ -100,7 +108,10 @@ def test_a_command_proves_stored_answers_or_names_those_that_differ(ask):
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE catalog_ruleevaluation DISABLE TRIGGER USER")
-        cursor.execute('UPDATE catalog_ruleevaluation SET inputs = inputs || \'{"risk_tier": "high"}\'')
+        cursor.execute(
+            "UPDATE catalog_ruleevaluation e SET inputs = (SELECT jsonb_object_agg(item, facts || "
+            '\'{"risk_tier": "high"}\') FROM jsonb_each(e.inputs) one (item, facts))'
+        )
     with pytest.raises(CommandError, match="1 of 1"):
         call_command("replay_rules", days=1, stderr=wrong)
     assert str(asked.pk) in wrong.getvalue()

@@ -7,7 +7,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from catalog.models import AccessRequest
+from catalog.models import RequestItem
 from core.choices import MOST
 from tenants.models import ApiKey, Membership, Project, ProjectRole, Tenant
 from tests.factories import (
@@ -79,7 +79,7 @@ def test_few_projects_are_a_select_box_and_either_name_is_understood(client, dev
     assert control(client.get(page), "project") == "select"
     assert client.post(page, asking(project=str(project.pk))).status_code == 302
     assert client.post(page, asking(project=project.slug)).status_code == 409  # one is open already
-    assert AccessRequest.objects.in_tenant(lab).get().project == project
+    assert RequestItem.objects.in_tenant(lab).get().project == project
 
 
 def test_among_many_a_project_is_named_by_its_slug(client, developer, lab, many_projects):
@@ -90,7 +90,7 @@ def test_among_many_a_project_is_named_by_its_slug(client, developer, lab, many_
     assert control(shown, "project") == "input"
     assert len(options(shown)) == MOST
     assert client.post(page, asking(project="team-29")).status_code == 302
-    assert AccessRequest.objects.in_tenant(lab).get().project.slug == "team-29"
+    assert RequestItem.objects.in_tenant(lab).get().project.slug == "team-29"
 
 
 @pytest.mark.parametrize("name", ["team-99", "foreign", "Team number 01", "team", "\0", "'", " ", ""])
@@ -103,7 +103,7 @@ def test_what_names_no_project_of_ones_own_is_said_beside_the_field(
     answer = client.post(f"/t/lab/models/{model.name}/request/", asking(project=name))
     assert answer.status_code == 400
     assert 'id="id_project_error"' in answer.content.decode()
-    assert not AccessRequest.objects.in_tenant(lab).exists()
+    assert not RequestItem.objects.in_tenant(lab).exists()
 
 
 def test_a_projects_owner_is_named_by_address(client, owner, lab, project, many_members, stranger):

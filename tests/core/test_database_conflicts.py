@@ -37,6 +37,8 @@ OUT_OF_REACH = {
     "cost_line_reverses_its_own": "lines reverse what their own transaction has read and locked",
     "review_decision_by_reviewers": "decide_review answers PermissionDenied",
     "review_decision_four_eyes": "decide_review answers PermissionDenied",
+    "request_item_key_of_project": "an approval makes the keys of its items, in their projects",
+    "request_item_stands": "items are written by one action, and changed by those that hold their request",
     "review_decision_once_per_right": "decide_review holds the review, and answers PermissionDenied",
     "review_delegation_stands": "end_delegation holds the delegation, and changes nothing else of it",
     "review_is_of_one_request": "no action changes these columns",

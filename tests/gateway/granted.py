@@ -34,13 +34,15 @@ def grant(key, model, *, data_class="internal", **fields):
     for row in (review, access_request):
         row.state, row.decided_at = "approved", now()
         row.save()
+    item = access_request.items.get()
+    item.key = key
+    item.save()
     dates = {"valid_from": now() - timedelta(days=1), "valid_until": now() + timedelta(days=30)}
     return Grant.objects.create(
         tenant=key.tenant,
         project=key.project,
         model=model,
-        key=key,
-        access_request=access_request,
+        item=item,
         **(dates | fields),
     )
 

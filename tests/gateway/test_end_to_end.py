@@ -16,7 +16,7 @@ from django.utils.timezone import now
 from billing.models import UsageEvent
 from billing.prices import publish_prices
 from catalog.actions import decide_review, raise_access_request
-from catalog.models import Review
+from catalog.models import Grant, Review
 from core.secrets import new_key_secret
 from deployments.actions import add_cluster
 from deployments.models import Cluster, Provider, TargetAddress
@@ -235,7 +235,7 @@ def test_a_suspended_tenant_is_refused_and_comes_back(rig):
 
 
 def test_a_grant_that_was_revoked_is_a_model_that_is_not_there(rig, models):
-    rig.key.grants.filter(model=models[CHAT]).update(revoked_at=now())
+    Grant.objects.across_tenants().filter(item__key=rig.key, model=models[CHAT]).update(revoked_at=now())
     raise_revision()
     rig.stack.acknowledged()
     with pytest.raises(openai.NotFoundError):

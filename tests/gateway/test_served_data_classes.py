@@ -148,7 +148,7 @@ def test_the_highest_class_of_a_projects_grants_counts(model, project):
     access = accesses(developer, project.tenant, [model])[model.pk]
     assert access.notice == "Nothing serves this for all data of the project yet"
     assert not access.url
-    Grant.objects.across_tenants().filter(access_request__data_class="restricted").update(
+    Grant.objects.across_tenants().filter(item__data_class="restricted").update(
         revoked_at="2026-01-01T00:00Z"
     )
     assert accesses(developer, project.tenant, [model])[model.pk].action_label == "Use"

@@ -192,7 +192,7 @@ def run(sql, *parameters):
 
 
 @pytest.mark.parametrize(
-    "table", ["tenants_apikey", "tenants_limit", "catalog_accessrequest", "exports_export"]
+    "table", ["tenants_apikey", "tenants_limit", "catalog_requestitem", "exports_export"]
 )
 def test_the_database_keeps_a_row_and_its_project_in_one_tenant(lab, project, owner, elsewhere, table):
     rows = {
@@ -200,7 +200,7 @@ def test_the_database_keeps_a_row_and_its_project_in_one_tenant(lab, project, ow
         "tenants_limit": lambda: Limit.objects.create(
             tenant=lab, project=project, kind="tokens_per_day", value=1
         ),
-        "catalog_accessrequest": lambda: AccessRequestFactory(tenant=lab, project=project),
+        "catalog_requestitem": lambda: AccessRequestFactory(tenant=lab, project=project).items.get(),
         "exports_export": lambda: Export.objects.create(
             tenant=lab,
             kind="costs",
@@ -211,18 +211,18 @@ def test_the_database_keeps_a_row_and_its_project_in_one_tenant(lab, project, ow
         ),
     }
     row = rows[table]()
-    with pytest.raises(IntegrityError, match=r"project_of_tenant|requester_is_for_good"):
+    with pytest.raises(IntegrityError, match=r"project_of_tenant|what was requested"):
         run(f"UPDATE {table} SET project_id = %s WHERE id = %s", elsewhere.pk, row.pk)
 
 
-def test_so_do_limits_and_their_key_reviews_and_their_request_grants_and_their_key(lab, project, elsewhere):
+def test_so_do_limits_and_their_key_reviews_and_their_request_items_and_their_key(lab, project, elsewhere):
     foreign = ApiKeyFactory(tenant=elsewhere.tenant, project=elsewhere)
     own = key_for(project, CatalogModelFactory())
     limit = Limit.objects.create(tenant=lab, key=own, kind="tokens_per_day", value=1)
     with pytest.raises(IntegrityError, match="limit_key_of_tenant"):
         run("UPDATE tenants_limit SET key_id = %s WHERE id = %s", foreign.pk, limit.pk)
-    with pytest.raises(IntegrityError, match="grant_key_of_tenant"):
-        run("UPDATE catalog_grant SET key_id = %s WHERE key_id = %s", foreign.pk, own.pk)
+    with pytest.raises(IntegrityError, match="what was requested"):
+        run("UPDATE catalog_requestitem SET key_id = %s WHERE key_id = %s", foreign.pk, own.pk)
     review = ReviewFactory(tenant=lab)
     with pytest.raises(IntegrityError, match="review_request_of_tenant"):
         run("UPDATE catalog_review SET tenant_id = %s WHERE id = %s", elsewhere.tenant_id, review.pk)

@@ -29,10 +29,6 @@ NO_FOREIGN_KEY_OVER_BOTH = {
     ("rollup_key_month", "key_id"): ONE_STATEMENT,
     ("rollup_estimated", "project_id"): ONE_STATEMENT,
     ("rollup_estimated", "key_id"): ONE_STATEMENT,
-    (
-        "catalog_grant",
-        "access_request_id",
-    ): "the trigger that asks for its reviews asks for the tenant as well",
     ("cost_line", "reverses_id"): "a trigger looks once, as a line is added; lines never change",
 }
 

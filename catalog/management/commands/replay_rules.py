@@ -9,9 +9,9 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.timezone import now
 
+from catalog.asked_facts import evaluate_inputs
 from catalog.models import RuleEvaluation, RuleSet
-from catalog.rule_table import evaluate, same_answer
-from catalog.rules import Facts
+from catalog.rule_table import same_answer
 from core.scope import platform_scope
 
 # Maximum number of evaluations to list.
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             replayed = wrong = 0
             for row in rows.iterator(chunk_size=1000):
                 replayed += 1
-                again = evaluate(tables[row.rule_set_id], Facts.from_inputs(row.inputs))
+                again = evaluate_inputs(tables[row.rule_set_id], row.inputs)
                 if not same_answer(row.result, row.answer, again):
                     wrong += 1
                     if wrong <= MOST:

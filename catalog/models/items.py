@@ -1,0 +1,102 @@
+"""The items of access requests, and grants, each of one item."""
+
+from __future__ import annotations
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from accounts.roles import REVIEWERS
+from catalog.models.offered import CatalogModel
+from catalog.models.requests import AccessRequest
+from catalog.querysets import GrantQuerySet
+from core.ids import uuid7
+from core.stored_labels import StoredLabel
+from core.tenant_managers import TenantOwned
+from tenants.models import ApiKey, DataClass, Project
+
+_ITEM = StoredLabel("catalog.requestitem", _("%(model)s for %(project)s"))
+_GRANT = StoredLabel("catalog.grant", pgettext_lazy("grant", "%(model)s for %(project)s"))
+
+
+class RequestItem(TenantOwned):
+    """One model for one project, as part of a request that decides it. Triggers keep it as it was requested."""
+
+    visible_to_staff = AccessRequest.visible_to_staff
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    access_request = models.ForeignKey(
+        AccessRequest, models.PROTECT, verbose_name=_("access request"), related_name="items"
+    )
+    project = models.ForeignKey(
+        Project, models.PROTECT, verbose_name=_("project"), related_name="request_items"
+    )
+    model = models.ForeignKey(
+        CatalogModel, models.PROTECT, verbose_name=_("model"), related_name="request_items"
+    )
+    data_class = models.CharField(_("data class"), max_length=12, choices=DataClass)
+    expected_tokens_per_day = models.BigIntegerField(
+        _("expected tokens per day"), validators=[MinValueValidator(1)]
+    )
+    # {"requests_per_minute": "3"}: kinds of tenants.Limit, as strings.
+    limits = models.JSONField(_("limits"), default=dict)
+    # Null: the model has no price.
+    expected_monthly_cost = models.DecimalField(
+        _("expected monthly cost"), max_digits=20, decimal_places=8, null=True
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    # The key that gets the model. Null while the request is open: approval makes one.
+    key = models.ForeignKey(
+        ApiKey, models.PROTECT, verbose_name=_("key"), null=True, related_name="request_items"
+    )
+    # Whether the request is open. A trigger writes it.
+    is_open = models.BooleanField(_("open"), default=True, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("requested model")
+        verbose_name_plural = _("requested models")
+        ordering = ["pk"]
+        indexes = [Index(fields=["model", "-id"], condition=Q(is_open=False), name="request_item_decided")]
+        constraints = [
+            CheckConstraint(name="request_item_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)),
+            UniqueConstraint(fields=["tenant", "id"], name="request_item_of_tenant"),
+            UniqueConstraint(fields=["access_request", "project", "model"], name="request_item_once"),
+            UniqueConstraint(
+                fields=["project", "model"], condition=Q(is_open=True), name="request_item_one_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return _ITEM(model=self.model.title, project=self.project.name)
+
+
+class Grant(TenantOwned):
+    """The dated right of a project to use a model."""
+
+    queryset_class = GrantQuerySet["Grant"]
+    visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, models.PROTECT, verbose_name=_("project"), related_name="grants")
+    model = models.ForeignKey(CatalogModel, models.PROTECT, verbose_name=_("model"), related_name="grants")
+    item = models.OneToOneField(
+        RequestItem, models.PROTECT, verbose_name=_("requested model"), related_name="grant"
+    )
+    valid_from = models.DateTimeField(_("valid from"), default=now)
+    valid_until = models.DateTimeField(_("valid until"))
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("grant")
+        verbose_name_plural = _("grants")
+        constraints = [
+            CheckConstraint(name="grant_ends_after_it_begins", condition=Q(valid_until__gt=F("valid_from")))
+        ]
+        indexes = [Index(fields=["project", "model"], name="grant_project_model")]
+
+    def __str__(self) -> str:
+        return _GRANT(model=self.model.name, project=self.project.name)

@@ -1,0 +1,235 @@
+"""Access requests, their reviews, and grants in the HTTP API."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from catalog.actions.access_requests import LONGEST_DAYS
+from catalog.actions.comments import LONGEST_COMMENT
+from catalog.actions.facts import notice_of
+from catalog.models import (
+    AccessRequest,
+    CatalogModel,
+    Grant,
+    RequestComment,
+    RequestItem,
+    Review,
+    ReviewDecision,
+    Track,
+)
+from core.serializers import StrictModelSerializer, StrictSerializer
+from tenants.models import DataClass, Limit, Project, Tenant
+
+
+class DecisionSerializer(StrictModelSerializer[ReviewDecision]):
+    reviewer = serializers.CharField(source="reviewer.email", read_only=True)
+    in_place_of = serializers.CharField(
+        source="delegation.giver.email",
+        read_only=True,
+        default=None,
+        allow_null=True,
+        help_text="Who had delegated this decision to the reviewer; null: nobody.",
+    )
+
+    class Meta:
+        model = ReviewDecision
+        fields = ["reviewer", "in_place_of", "verdict", "comment", "at", "round", "facts"]
+
+
+class ReviewSerializer(StrictModelSerializer[Review]):
+    track = serializers.CharField(source="track_id", read_only=True, help_text="Code of the track.")
+    decisions = DecisionSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Review
+        fields = [
+            "track",
+            "reason",
+            "state",
+            "round",
+            "opened_by_facts",
+            "due_at",
+            "decided_at",
+            "decisions",
+        ]
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "round": {
+                "help_text": "Decisions of earlier rounds do not count, because the facts became worse."
+            },
+            "opened_by_facts": {"help_text": "It was not required, or not again, when access was requested."},
+        }
+
+
+class RequestItemSerializer(StrictModelSerializer[RequestItem]):
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
+    model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
+    grant = serializers.SerializerMethodField()
+    key = serializers.SerializerMethodField(help_text="The key that got the model; null before approval.")
+
+    class Meta:
+        model = RequestItem
+        fields = [
+            "id", "project", "model", "data_class", "expected_tokens_per_day", "limits", "expected_monthly_cost",
+            "currency", "grant", "key",
+        ]  # fmt: skip
+
+    def get_grant(self, item: RequestItem) -> UUID | None:
+        grant = getattr(item, "grant", None)
+        return grant.pk if grant else None
+
+    def get_key(self, item: RequestItem) -> UUID | None:
+        return item.key_id
+
+
+_ONLY: Final[dict[str, Any]] = {
+    "read_only": True,
+    "allow_null": True,
+    "help_text": "Of its item; null if it has several.",
+}
+
+
+class AccessRequestSerializer(StrictModelSerializer[AccessRequest]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    items = RequestItemSerializer(many=True, read_only=True)
+    project = serializers.CharField(source="only_item.project.slug", **_ONLY)
+    model = serializers.CharField(source="only_item.model.name", **_ONLY)
+    data_class = serializers.ChoiceField(DataClass.choices, source="only_item.data_class", **_ONLY)
+    expected_tokens_per_day = serializers.IntegerField(source="only_item.expected_tokens_per_day", **_ONLY)
+    limits = serializers.JSONField(source="only_item.limits", **_ONLY)
+    requested_by = serializers.CharField(source="requested_by.email", read_only=True)
+    expected_monthly_cost = serializers.DecimalField(
+        20, 8, read_only=True, allow_null=True, help_text="Of all items; null if one of them has no price."
+    )
+    currency = serializers.CharField(read_only=True)
+    facts = serializers.JSONField(
+        read_only=True, help_text="The facts that the rules considered, by id of the item."
+    )
+    reviews = ReviewSerializer(many=True, read_only=True)
+    notice = serializers.SerializerMethodField(
+        help_text="Reviews that it needs now in addition to the first ones, with the reasons. Usually empty."
+    )
+    grant = serializers.SerializerMethodField(help_text="Of its item; null if it has several.")
+    key = serializers.SerializerMethodField(
+        help_text="The key to claim, or the claimed key; null if its items have several."
+    )
+
+    class Meta:
+        model = AccessRequest
+        fields = [
+            "id", "reference", "tenant", "items", "project", "model", "requested_by", "purpose", "data_class",
+            "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
+            "created_at", "resent_at", "decided_at", "rule_version", "facts", "reviews", "notice", "grant", "key",
+        ]  # fmt: skip
+
+    def get_notice(self, access_request: AccessRequest) -> str:
+        return notice_of(list(access_request.reviews.all()))
+
+    def get_grant(self, access_request: AccessRequest) -> UUID | None:
+        grant = getattr(access_request.only_item, "grant", None)
+        return grant.pk if grant else None
+
+    def get_key(self, access_request: AccessRequest) -> UUID | None:
+        keys = {item.key_id for item in access_request.named_items()}
+        return keys.pop() if len(keys) == 1 else None
+
+
+class ProjectNameSerializer(StrictSerializer):
+    """`project` is an id, or a slug that only one of your tenants has."""
+
+    reads_everything = False
+    project = serializers.CharField(max_length=60)
+
+
+@extend_schema_field(
+    {"type": "object", "properties": {kind: {"type": "string"} for kind in Limit.Kind.values}}
+)
+class WantedLimitsField(serializers.DictField):
+    """Numbers by kind of limit, which the action reads: it refuses other kinds."""
+
+    child = serializers.CharField()
+
+
+class NewAccessRequestSerializer(ProjectNameSerializer):
+    """A new request. `project` is an id, or a slug that only one of your tenants has."""
+
+    reads_everything = True
+    model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
+    purpose = serializers.CharField(max_length=2000)
+    expected_tokens_per_day = serializers.IntegerField(min_value=1)
+    data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
+    limits = WantedLimitsField(required=False, help_text='By kind: {"requests_per_minute": "3"}')
+    duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
+
+
+class ResendSerializer(StrictSerializer):
+    """What is changed in a returned request. What is left out stays as it was."""
+
+    purpose = serializers.CharField(max_length=2000, required=False)
+    expected_tokens_per_day = serializers.IntegerField(min_value=1, required=False)
+    data_class = serializers.ChoiceField(DataClass.choices, required=False)
+    limits = WantedLimitsField(
+        required=False, help_text="All limits; a limit left out is no longer asked for."
+    )
+    duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
+
+
+class NewReviewSerializer(StrictSerializer):
+    track = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Track.objects.all(),
+        help_text="Code of the track, such as `security`.",
+    )
+    verdict = serializers.ChoiceField(ReviewDecision.Verdict.choices)
+    comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
+    facts = serializers.DictField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The request's `facts` as you have read them, by id of the item. If the facts of your track have "
+        "become worse, the answer is 409 `facts_changed` and nothing is decided. Default: the facts "
+        "that the request shows.",
+    )
+
+
+class NewCommentSerializer(StrictSerializer):
+    text = serializers.CharField(
+        max_length=LONGEST_COMMENT,
+        help_text="`@` and an e-mail address mention a person, if they can see the request.",
+    )
+
+
+class CommentSerializer(StrictModelSerializer[RequestComment]):
+    author = serializers.CharField(source="author.email", read_only=True)
+
+    class Meta:
+        model = RequestComment
+        fields = ["id", "author", "capacity", "text", "mentions", "at"]
+        read_only_fields = ["capacity", "mentions"]
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "capacity": {"help_text": "What the author was to the request when they wrote."},
+            "text": {"help_text": "`@[…]` with the id of a person is a mention."},
+            "mentions": {
+                "help_text": "Ids of the people whom the text mentions, and who could see the request then."
+            },
+        }
+
+
+class GrantSerializer(StrictModelSerializer[Grant]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
+    model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
+    access_request = serializers.UUIDField(source="item.access_request_id", read_only=True)
+    key = serializers.UUIDField(
+        source="item.key_id", read_only=True, allow_null=True, help_text="The key that got the model."
+    )
+
+    class Meta:
+        model = Grant
+        fields = [
+            "id", "tenant", "project", "model", "access_request", "key", "valid_from", "valid_until", "revoked_at",
+            "created_at",
+        ]  # fmt: skip
