@@ -66,7 +66,7 @@ def ask_for_the_model(page):
     # The other one of Harbour's chats is found by its kind.
     expect(results.get_by_text("2 models", exact=True)).to_be_visible()
     # A reload or a colleague sees the same.
-    assert "q=harbour" in page.url
+    expect(page).to_have_url(re.compile("q=harbour"))
     results.get_by_role("link", name="Harbour Chat 1", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Harbour Chat 1")
 
