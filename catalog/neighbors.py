@@ -59,8 +59,7 @@ def neighbors_of(model: CatalogModel, tenant: Tenant, mix: Mix) -> list[Neighbor
     if model.context_tokens is not None:
         cheaper = cheaper.filter(context_tokens__gte=model.context_tokens)
     if saving := _best(cheaper, model, tenant):
-        percent = (100 * (1 - saving.cost / cost)).quantize(Decimal(1), ROUND_HALF_EVEN)
-        words = _("%(percent)s%% cheaper for your mix of tokens") % {"percent": percent}
+        words = _("%(percent)s%% cheaper for your mix of tokens") % {"percent": _saved(saving.cost, cost)}
         found.append(Neighbor(saving, words, _lacks(saving, model)))
     if model.context_tokens is not None:
         larger = alike.filter(context_tokens__gte=LARGER * model.context_tokens)
@@ -98,9 +97,20 @@ def _lacks(one: CatalogModel, model: CatalogModel) -> str:
     return _("Without: %(capabilities)s") % {"capabilities": listed(words)} if words else ""
 
 
+def _saved(lower: Decimal, cost: Decimal) -> Decimal:
+    """By how many percent the lower price is below the other; whole, and never 100 while something is paid."""
+    percent = (100 * (1 - lower / cost)).quantize(Decimal(1), ROUND_HALF_EVEN)
+    return min(percent, Decimal(99)) if lower else percent
+
+
 def _larger(model: Any, cost: Decimal) -> str:
     size = context_size(model.context_tokens)
     times = (model.cost / cost).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
+    if times < 1:
+        return _("Context of %(size)s tokens, and %(percent)s%% cheaper for your mix") % {
+            "size": size,
+            "percent": _saved(model.cost, cost),
+        }
     if times == 1:
         return _("Context of %(size)s tokens for about the same price") % {"size": size}
     return _("Context of %(size)s tokens for %(times)s times the price") % {

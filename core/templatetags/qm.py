@@ -195,10 +195,10 @@ def tokens(value: Number | None) -> str:
 
 @register.filter
 def context_size(value: int | None) -> str:
-    """A context window as its maker writes it: 131072 is "128K", 200000 is "200K", 1048576 is "1M"."""
+    """A context window as its maker writes it: 128000 and 131072 are "128K", 1048576 is "1M"."""
     if value is None:
         return DASH
-    for base in (1024, 1000):
+    for base in (1000, 1024):
         if value >= base and value % base == 0:
             thousands = value // base
             if thousands >= base and thousands % base == 0:

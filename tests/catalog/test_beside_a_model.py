@@ -76,6 +76,14 @@ def test_the_nearest_model_of_the_same_maker_is_offered(here):
     assert list(reasons(here(own))) == ["near", "fair"]
 
 
+def test_a_roomier_model_that_costs_less_says_by_how_much(here):
+    own = make("own", 10)
+    # Nearer to its price, so that the other is offered for its room alone.
+    make("near", 8)
+    make("roomy", "0.02", context_tokens=200_000)
+    assert reasons(here(own))["roomy"] == "Context of 200K tokens, and 99% cheaper for your mix"
+
+
 def test_a_model_that_lacks_least_comes_first_and_the_page_says_what_it_lacks(here):
     own = make(
         "own", 10, capabilities={"vision": True, "audio_input": True, "pdf_input": True, "web_search": False}

@@ -132,6 +132,7 @@ def test_a_count_is_in_full_to_9999_and_then_in_letters(count, written):
     ("size", "written"),
     [
         (131072, "128K"),
+        (128_000, "128K"),
         (262144, "256K"),
         (200_000, "200K"),
         (1_048_576, "1M"),
