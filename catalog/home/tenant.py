@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from catalog import presentation
 from catalog.models import AccessRequest, Grant
-from core.counting import count_of, number_of
+from core.counting import count_of
 from core.dates import day
 from core.home import Content, Need, Reader, Site, home_block
 from tenants.actions import claim_api_key
@@ -55,12 +55,30 @@ def keys_to_claim(reader: Reader) -> Content:
     )
 
 
+@home_block(Site.TENANT, order=6)
+def requests_to_change(reader: Reader) -> Content:
+    """The reader's own requests that came back for changes, the one that waits longest first."""
+    returned = AccessRequest.objects.visible_to(reader.user).in_tenant(reader.tenant).with_items()
+    mine = returned.filter(requested_by=reader.user, state=AccessRequest.State.RETURNED).order_by("pk")
+    return Content(
+        needs=[
+            Need(
+                text=_("Your request for %(models)s needs changes") % {"models": one.models_label},
+                note=one.projects_label,
+                url=reverse("request-detail", args=[reader.tenant.slug, one.pk]),
+                action=_("Look at it"),
+                icon_name="message-circle",
+            )
+            for one in mine[:MOST_ROWS]
+        ]
+    )
+
+
 @dataclass(frozen=True)
 class OpenRequests:
-    """The requests that wait for reviewers, the newest first."""
+    """The requests that nobody has decided, the newest first."""
 
     open: int | str
-    number: int
     rows: list[presentation.RequestRow]
 
 
@@ -73,7 +91,7 @@ def open_requests(reader: Reader) -> Content:
     found = requests.with_names().order_by("-pk")[: MOST_ROWS + 1]
     rows = [presentation.row_of(access_request) for access_request in found]
     count = count_of(requests) if len(rows) > MOST_ROWS else len(rows)
-    return Content(OpenRequests(count, number_of(count), rows[:MOST_ROWS]))
+    return Content(OpenRequests(count, rows[:MOST_ROWS]))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from catalog.rules import RiskTier
 from config.demo.past import load_past, note_last_use
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
 from config.demo.provider import load_provider
+from config.demo.waiting import load_waiting
 from core.secrets import digest
 from deployments.actions import add_cluster, create_deployment
 from deployments.models import Cluster, Deployment
@@ -75,6 +76,7 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     call_command("register_gateway", os.environ.get("GATEWAY_ID", "local"), keys_file=keys_file)
     load_engine()
     load_provider(begins)
+    load_waiting()
     write_installation_file(settings.LOCAL_DIR / "demo.json")
 
 

@@ -316,3 +316,10 @@ def test_the_api_of_both_sides(client, asked, review_of, developer, compliance_r
 
 def test_people_talk_about_a_returned_request(returned, developer):
     assert comment_on_request(returned.pk, by=developer, text="Those of the branch offices.").pk
+
+
+def test_the_home_of_its_requester_says_so_and_nobody_elses(client, lab, returned, developer):
+    for person in (member_of(lab, "owner"), developer):
+        client.force_login(person)
+        home = client.get(reverse("tenant-home", args=[lab.slug])).content.decode()
+        assert ("Your request for GLM-4.6 needs changes" in home) == (person == developer)
