@@ -30,7 +30,6 @@ from catalog.actions import (
     curate_model,
     decide_review,
     raise_access_request,
-    revoke_grant,
     withdraw_access_request,
 )
 from catalog.asked_facts import read_facts
@@ -41,7 +40,6 @@ from catalog.prices import list_prices
 from catalog.querysets import PARTS_OF_ITEMS
 from catalog.request_serializers import (
     AccessRequestSerializer,
-    GrantSerializer,
     NewAccessRequestSerializer,
     NewReviewSerializer,
     ProjectNameSerializer,
@@ -57,8 +55,7 @@ from catalog.serializers import (
 from catalog.serving import Reach, answered, reach_of, unserved_words
 from catalog.typos import corrected
 from core.serializers import require_no_fields
-from tenants.api.base import InProjectFilter, VisibleMixin
-from tenants.api.keys import RevokeSerializer
+from tenants.api.base import InProjectFilter
 from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
 
@@ -316,35 +313,3 @@ def _find_project(request: Request, said: str) -> Project:
     if not found:
         raise Http404
     return found[0]
-
-
-class GrantFilter(InProjectFilter):
-    """Filter grants by tenant, project or model, or keep only those in force now."""
-
-    model = django_filters.CharFilter(field_name="model__name", label="Public name of a model")
-    in_force = django_filters.BooleanFilter(
-        method="by_force", label="true: grants in force; false: all others"
-    )
-
-    def by_force(self, grants: Any, name: str, value: bool) -> Any:
-        return grants.in_force() if value else grants.not_in_force()
-
-
-class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
-    """Grants: the dated rights of your projects to use models."""
-
-    model, serializer_class, filterset_class = Grant, GrantSerializer, GrantFilter
-    token_scope = TokenScope.KEYS
-
-    def get_queryset(self) -> QuerySet[Grant]:
-        return super().get_queryset().select_related("tenant", "project", "model", "item")
-
-    @extend_schema(request=RevokeSerializer, responses=GrantSerializer)
-    @action(detail=True, methods=["post"])
-    def revoke(self, request: Request, pk: str) -> Response:
-        """End a grant now. Its key loses the model, and is revoked if it has no other."""
-        found = self.subject_of(revoke_grant)
-        said = RevokeSerializer(data=request.data)
-        said.is_valid(raise_exception=True)
-        grant = revoke_grant(found.pk, by=signed_in(request), reason=said.validated_data["reason"])
-        return Response(self.get_serializer(grant).data)

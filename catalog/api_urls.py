@@ -2,7 +2,8 @@
 
 from rest_framework.routers import SimpleRouter
 
-from catalog.api import AccessRequestViewSet, GrantViewSet, ModelViewSet
+from catalog.api import AccessRequestViewSet, ModelViewSet
+from catalog.grants_api import GrantViewSet
 
 router = SimpleRouter()
 router.register("models", ModelViewSet, basename="api-model")

@@ -14,6 +14,8 @@ class CatalogConfig(AppConfig):
         from catalog.actions.review_teams import leave_teams
         from catalog.first_rules import make_first_rules
         from catalog.first_tracks import make_first_tracks
+        from catalog.grant_owners import follow_rights
+        from catalog.owned_grants import OwnedGrants
         from catalog.owned_requests import OpenRequests
         from core import database_conflicts as conflicts
         from tenants import signals
@@ -26,5 +28,7 @@ class CatalogConfig(AppConfig):
         post_migrate.connect(make_first_rules, sender=self)
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.impact_wanted.connect(tenant_ends.count_stakes)
+        signals.rights_changed.connect(follow_rights)
         owned_resources.register(OpenRequests())
+        owned_resources.register(OwnedGrants())
         conflicts.register(database_conflicts.SENTENCES)

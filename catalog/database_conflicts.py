@@ -28,5 +28,12 @@ SENTENCES = {
         ),
         "track_changed",
     ),
+    "grant_has_an_owner": Sentence(
+        _(
+            "Someone else has just changed who may request access in this project. Reload to see the current state."
+        ),
+        "rights_changed",
+    ),
+    "request_item_renews_its_grant": Sentence(_("Someone else has just revoked this grant."), "ended"),
     "grant_stays_revoked": Sentence(_("Someone else has just revoked this grant."), "ended"),
 }

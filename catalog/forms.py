@@ -17,7 +17,7 @@ from accounts.models import User
 from catalog.actions import raise_access_request, resend_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.actions.comments import LONGEST_COMMENT
-from catalog.models import AccessRequest, CatalogModel, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, ReviewDecision
 from core.choices import PickField, offer
 from core.form_errors import ShowsErrorsOfHiddenFields, show_errors
 from core.page_parts import Option
@@ -238,3 +238,13 @@ class ClaimForm(forms.Form):
         accounts = service_accounts_where(claim_api_key.permission, key.project).order_by("name", "pk")
         source = reverse("suggestions", args=[key.tenant.slug, "service-accounts"])
         offer(self, "owner", accounts, source=f"{source}?in={key.project_id}")
+
+
+class RevokeGrantForm(forms.Form):
+    """Why a grant is revoked."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=Grant.LONGEST_REASON,
+        help_text=_("People who use the model in this project read it."),
+    )

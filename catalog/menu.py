@@ -26,7 +26,11 @@ PORTAL = [
         below=["request-detail", "request-change", "request-comments", "request-withdraw"],
     ),
     PortalEntry(
-        "key-list", _("Keys"), "key", WORK, 3, below=["key-claim", "key-revoke"], key="k",
+        "grant-list", _("Access"), "shield-check", WORK, 3,
+        below=["grant-detail", "grant-revoke", "grant-take-over"],
+    ),
+    PortalEntry(
+        "key-list", _("Keys"), "key", WORK, 4, below=["key-claim", "key-revoke"], key="k",
         count=Count(lambda portal: portal.keys_to_claim, _("to claim")),
     ),
 ]  # fmt: skip

@@ -82,8 +82,22 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
         return self.exclude(item__key__state="claimable", item__key__claim_by__lte=now())
 
     def not_in_force(self) -> Self:
-        """Grants that have ended or have not begun yet."""
+        """Grants that have ended, are suspended or have not begun yet."""
         return self.exclude(_in_force())
+
+    def not_over(self) -> Self:
+        """Grants that are in force, suspended or begin later: neither revoked nor ended."""
+        return self.filter(revoked_at=None, valid_until__gt=now())
+
+    def over(self) -> Self:
+        return self.filter(Q(revoked_at__isnull=False) | Q(valid_until__lte=now()))
+
+    def suspended(self) -> Self:
+        """Those that wait for somebody who takes them over."""
+        return self.filter(_suspended())
+
+    def not_suspended(self) -> Self:
+        return self.exclude(_suspended())
 
     def with_highest_class(self) -> Self:
         """One grant of each project and model: the one with the most sensitive data, as gateways apply it."""
@@ -108,4 +122,8 @@ class GrantQuerySet(TenantQuerySet[OwnedRow]):
 
 def _in_force() -> Q:
     moment = now()
-    return Q(revoked_at=None, valid_from__lte=moment, valid_until__gt=moment)
+    return Q(revoked_at=None, suspended_at=None, valid_from__lte=moment, valid_until__gt=moment)
+
+
+def _suspended() -> Q:
+    return Q(revoked_at=None, suspended_at__isnull=False, valid_until__gt=now())

@@ -8,6 +8,7 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.models import User
 from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.comments import LONGEST_COMMENT
 from catalog.actions.facts import notice_of
@@ -22,6 +23,7 @@ from catalog.models import (
     Track,
 )
 from core.serializers import StrictModelSerializer, StrictSerializer
+from core.stored_words import retold
 from tenants.models import DataClass, Limit, Project, Tenant
 
 
@@ -226,10 +228,27 @@ class GrantSerializer(StrictModelSerializer[Grant]):
     key = serializers.UUIDField(
         source="item.key_id", read_only=True, allow_null=True, help_text="The key that got the model."
     )
+    owner = serializers.SlugRelatedField[User](
+        slug_field="email", read_only=True, allow_null=True, help_text="Who answers for it."
+    )
+    state = serializers.ChoiceField(choices=Grant.State.choices, read_only=True)
+    revoked_reason = serializers.SerializerMethodField()
 
     class Meta:
         model = Grant
         fields = [
-            "id", "tenant", "project", "model", "access_request", "key", "valid_from", "valid_until", "revoked_at",
-            "created_at",
+            "id", "tenant", "project", "model", "access_request", "key", "owner", "state", "valid_from", "valid_until",
+            "suspended_at", "revoked_at", "revoked_reason", "created_at",
         ]  # fmt: skip
+
+    def get_revoked_reason(self, grant: Grant) -> str:
+        """Why it was revoked, in the language of the answer; empty if it was not."""
+        return retold(grant.revoked_reason)
+
+
+class RevokeGrantSerializer(StrictSerializer):
+    """Why a grant is revoked."""
+
+    reason = serializers.CharField(
+        max_length=Grant.LONGEST_REASON, help_text="People who use the model in this project read it."
+    )

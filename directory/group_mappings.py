@@ -29,7 +29,9 @@ from core.scope import platform_scope
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping
 from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
 from tenants.models import ApiKey, Membership, Tenant
+from tenants.revision import raise_revision
 from tenants.roles import Role
+from tenants.signals import projects_that_follow
 from tenants.suspension import HOLDERS, follow_issuer, follow_role, restore_access, suspend_access
 
 log = structlog.get_logger(__name__)
@@ -347,6 +349,8 @@ def _suspend_and_restore(user: User, done: list[Change], reason: str) -> None:
     ):
         suspend_access(user, tenant=None, reason=reason, by=None)
         return
+    # In all tenants at once, because each row is locked before the revision.
+    projects = projects_that_follow(user, tenant=None, by=None)
     keys = ApiKey.objects.across_tenants().filter(owner=user)
     list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
     if any(not change.is_loss for change in done):
@@ -359,3 +363,5 @@ def _suspend_and_restore(user: User, done: list[Change], reason: str) -> None:
         elif change.tenant:
             was_holder = change.before in HOLDERS
             follow_role(user, change.tenant, was_holder=was_holder, reason=reason, by=None)
+    if projects:
+        raise_revision(projects=projects)

@@ -356,7 +356,7 @@ def _grants(projects: Collection[UUID] | None, since: datetime) -> dict[tuple[st
     """
     moment = now()
     rows = Grant.objects.across_tenants().filter(
-        revoked_at=None, valid_from__lte=moment + MARGIN, valid_until__gt=since - MARGIN
+        revoked_at=None, suspended_at=None, valid_from__lte=moment + MARGIN, valid_until__gt=since - MARGIN
     )
     if projects is not None:
         rows = rows.filter(project__in=projects)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.dispatch import Signal
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from tenants.models import ApiKey, Membership, Tenant
+from accounts.models import User
+from tenants.models import ApiKey, Membership, Project, Tenant
 
 # Tenant, by: stop what runs for the tenant. The tenant's row is locked.
 tenant_suspended = Signal()
@@ -24,6 +26,10 @@ tenant_closed = Signal()
 person_erased = Signal()
 # User, is_active, reason: a person was deactivated or reactivated.
 person_access_changed = Signal()
+# User, tenant, project, by: what a person may do has changed, in all tenants if tenant is None. The person is locked,
+# their keys are not yet. Receivers return the ids of the projects that gateways must read again; the sender raises the
+# revision once for all.
+rights_changed = Signal()
 # Tenant: return a list of Impact, what stops for people if the tenant is suspended.
 impact_wanted = Signal()
 
@@ -34,6 +40,21 @@ class Impact:
 
     label: str | Promise
     value: int
+
+
+def projects_that_follow(
+    user: User, *, tenant: Tenant | None, project: Project | None = None, by: User | None
+) -> set[UUID]:
+    """Let every app follow the rights of a person, whom the caller has locked. Returns the projects that changed.
+
+    Args:
+        user: whose rights changed.
+        tenant: only in this tenant; None means everywhere.
+        project: only in this project.
+        by: who changed them; None means the platform.
+    """
+    answers = rights_changed.send(User, user=user, tenant=tenant, project=project, by=by)
+    return {changed for _receiver, projects in answers for changed in projects}
 
 
 def impact_of(tenant: Tenant) -> list[Impact]:

@@ -2,7 +2,7 @@
 
 A person who loses a role, a group or their account must not keep calling with their keys and tokens. Gateways
 reject a suspended key from the next revision on; a suspended token stops at the next request. Nothing is lost:
-`restore_access` brings back what the person may still hold.
+`restore_access` brings back what the person may still hold. Apps above follow by `rights_changed` (tenants/signals.py).
 
 Take several locks in this order: the tenant, the person, the rows themselves, the revision last.
 """
@@ -28,6 +28,7 @@ from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, Pro
 from tenants.permissions import forget_permissions
 from tenants.revision import raise_revision
 from tenants.roles import NEVER_NARROWED, ROLE_PERMISSIONS
+from tenants.signals import projects_that_follow
 from tenants.stored_sentences import ISSUER_MAY_NOT
 
 LONGEST_REASON = 200
@@ -45,11 +46,14 @@ def suspend_access(user: User, *, tenant: Tenant | None, reason: str, by: User |
         by: None means the platform itself (a group mapping, a sweep).
     """
     lock_person(user)
+    projects = projects_that_follow(user, tenant=tenant, by=by)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
     tokens = tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
-    return _Found(keys, tokens).suspend(user, reason=reason, by=by)
+    changed = _Found(keys, tokens).suspend(user, reason=reason, by=by)
+    _announce(projects)
+    return changed
 
 
 @transaction.atomic
@@ -66,12 +70,15 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
     """
     is_active = lock_person(user)
     forget_permissions(user)
+    projects = projects_that_follow(user, tenant=tenant, by=by)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
     keys = keys.exclude(state="revoked")
     tokens = tokens_known_to(user).filter(suspended_at__isnull=False, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
-    return _Found(keys, tokens).restore(user, by=by) if is_active else 0
+    restored = _Found(keys, tokens).restore(user, by=by) if is_active else 0
+    _announce(projects)
+    return restored
 
 
 @transaction.atomic
@@ -100,6 +107,7 @@ def follow_role(
     """
     is_active = lock_person(user)
     forget_permissions(user)
+    projects = projects_that_follow(user, tenant=tenant, project=project, by=by)
     keys = ApiKey.objects.in_tenant(tenant).filter(owner=user).exclude(state="revoked")
     tokens = PersonalAccessToken.objects.filter(user=user, tenant=tenant, revoked_at=None)
     if project is not None:
@@ -117,7 +125,9 @@ def follow_role(
     if is_demoted:
         back.tokens = [token for token in back.tokens if token.user_id != user.pk]
     changed = lost.suspend(user, reason=reason, by=by)
-    return changed + (back.restore(user, by=by) if is_active else 0)
+    changed += back.restore(user, by=by) if is_active else 0
+    _announce(projects)
+    return changed
 
 
 @transaction.atomic
@@ -254,6 +264,11 @@ class _Found:
         if self.keys:
             raise_revision(keys=[key.pk for key in self.keys])
         return len(self.keys) + len(self.tokens)
+
+
+def _announce(projects: set[UUID]) -> None:
+    if projects:
+        raise_revision(projects=projects)
 
 
 def _may_hold(user: User, key: ApiKey) -> bool:

@@ -9,9 +9,10 @@ from catalog.actions.access_requests import (
 from catalog.actions.changes import resend_access_request
 from catalog.actions.comments import comment_on_request
 from catalog.actions.curating import curate_model, curate_models, settle_facts
+from catalog.actions.grants import revoke_grant, take_over_grant
 from catalog.actions.models import publish_model, publish_models, retire_model
 from catalog.actions.price_map import ImportReport, import_price_map
-from catalog.actions.reviews import decide_review, revoke_grant
+from catalog.actions.reviews import decide_review
 
 __all__ = [
     "ImportReport",
@@ -29,5 +30,6 @@ __all__ = [
     "retire_model",
     "revoke_grant",
     "settle_facts",
+    "take_over_grant",
     "withdraw_access_request",
 ]

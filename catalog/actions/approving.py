@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from django.utils.timezone import now
 
 import audit
 from accounts.models import User
 from catalog.actions.granted_keys import give_keys
+from catalog.grant_owners import first_owner, may_own
 from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.notices import REQUEST_APPROVED, tell_requester
 from tenants import actions as tenants_actions
@@ -37,6 +39,7 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
             project=item.project,
             model=item.model,
             item=item,
+            owner_id=_owner_of(item, access_request),
             valid_from=access_request.decided_at,
             valid_until=valid_until,
         )
@@ -46,3 +49,11 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
             tenants_actions.set_limits(tenant, values, by=None, project=item.project, model=item.model.name)
     tell_requester(REQUEST_APPROVED, access_request)
     raise_revision(projects={item.project_id for item in items})
+
+
+def _owner_of(item: RequestItem, access_request: AccessRequest) -> UUID | None:
+    """A renewal stays with the owner of the earlier grant, if they may still answer for it."""
+    former = item.renews.owner if item.renews else None
+    if former is not None and may_own(former, item.project):
+        return former.pk
+    return first_owner(access_request.requested_by, item.project)

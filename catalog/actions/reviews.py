@@ -21,16 +21,14 @@ from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import lock_facts, renew_facts
 from catalog.actions.four_eyes import why_not_decide
-from catalog.actions.granted_keys import take_from_key
 from catalog.asked_facts import AskedFacts, as_json, evaluate_items, worse_in_words
-from catalog.models import AccessRequest, Grant, Review, ReviewDecision, RuleEvaluation
+from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
 from catalog.review_scopes import DECIDE, may_decide
 from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
 from core.names import read_prose
 from tenants.emergency import was_open
-from tenants.revision import raise_revision
 from tenants.status import in_active_tenant, lock_tenant_shared
 
 
@@ -217,46 +215,6 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
                 _("You asked for this access, or could act for the requester; someone else must decide it.")
             ) from error
         raise
-
-
-def _require_revocable(by: User | None, grant: Grant) -> None:
-    if grant.revoked_at is not None:
-        raise Conflict(_("This grant is already revoked."), code="already_revoked")
-    if grant.valid_until <= now():
-        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
-
-
-@action(Grant, permission="tenants.revoke_key", on=lambda grant: grant.project, state=_require_revocable)
-@transaction.atomic
-def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
-    """End a grant now; gateways refuse the model from the next revision on.
-
-    Its key loses the model, and is revoked if it has no other. Limits that came with it stay: a limit gives no access,
-    and without it a later grant would allow more than before.
-
-    Raises:
-        Grant.DoesNotExist: `by` cannot see such a grant.
-        PermissionDenied: `by` may not revoke here.
-        Conflict: the grant has already been revoked or has ended.
-    """
-    grant = (
-        Grant.objects.visible_to(by)
-        .select_for_update(of=("self",))
-        .select_related("tenant", "project", "model", "item")
-        .get(pk=pk)
-    )
-    revoke_grant.require(by, grant)
-    revoke_locked_grant(grant, actor=by, reason=reason)
-    keys = take_from_key(grant, actor=by, reason=reason)
-    raise_revision(projects=[grant.project_id], keys=keys)
-    return grant
-
-
-def revoke_locked_grant(grant: Grant, *, actor: User, reason: str = "") -> None:
-    """End a grant that the caller has locked. The caller then raises the revision once for all grants."""
-    grant.revoked_at = now()
-    grant.save(update_fields=["revoked_at"])
-    audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
 
 
 def read_verdict(verdict: str, comment: str) -> tuple[bool, str]:

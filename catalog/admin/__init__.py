@@ -1,8 +1,9 @@
 """Staff pages of the catalog."""
 
 from catalog.admin.delegations import ReviewDelegationAdmin
+from catalog.admin.grants import GrantAdmin
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
-from catalog.admin.requests import AccessRequestAdmin, GrantAdmin
+from catalog.admin.requests import AccessRequestAdmin
 from catalog.admin.reviews import ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
 from catalog.admin.teams import ReviewTeamAdmin

@@ -17,7 +17,6 @@ from accounts.admin.base import Colors
 from accounts.admin.keyset import found_by
 from catalog.models import (
     AccessRequest,
-    Grant,
     RequestDelegate,
     RequestItem,
     Review,
@@ -26,7 +25,6 @@ from catalog.models import (
 from catalog.presentation import cost_words, limit_facts
 from core.dates import moment
 from core.stored_words import retold
-from tenants.models import ApiKey
 
 STATES = Colors(approved="success", rejected="danger", pending="info", returned="warning")
 
@@ -148,30 +146,3 @@ class AccessRequestAdmin(FoundByItem, ReadOnlyAdmin):
     @display(description=_("State"), label=STATES)
     def state_label(self, access_request: AccessRequest) -> tuple[str, str]:
         return access_request.state, access_request.get_state_display()
-
-
-@admin.register(Grant)
-class GrantAdmin(ReadOnlyAdmin):
-    list_display = ["model", "project", "tenant", "valid_from", "valid_until", "revoked_at"]
-    list_select_related = ["tenant", "project", "model", "item__access_request", "item__key"]
-    search_fields = ["model__name", "project__name", "tenant__name"]
-    ordering = ["-pk"]
-    fields = [
-        "tenant",
-        "project",
-        "model",
-        "access_request",
-        "key",
-        "valid_from",
-        "valid_until",
-        "revoked_at",
-    ]
-    readonly_fields = fields
-
-    @display(description=_("access request"))
-    def access_request(self, grant: Grant) -> AccessRequest:
-        return grant.item.access_request
-
-    @display(description=_("key"))
-    def key(self, grant: Grant) -> ApiKey | None:
-        return grant.item.key

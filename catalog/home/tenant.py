@@ -123,7 +123,7 @@ def models_to_call(reader: Reader) -> Content:
 
 @dataclass(frozen=True)
 class GrantLine:
-    """A project's access to a model that ends soon, with the link to the request for it."""
+    """A project's access to a model that ends soon, with the link to its page."""
 
     model: str
     project: str
@@ -141,13 +141,13 @@ class GrantLine:
 def grants_that_end(reader: Reader) -> Content:
     """Access in force that ends within 30 days, the earliest first; no block without any."""
     grants = Grant.objects.visible_to(reader.user).in_tenant(reader.tenant).in_force()
-    ending = grants.filter(valid_until__lte=now() + ENDS_SOON).select_related("model", "project", "item")
+    ending = grants.filter(valid_until__lte=now() + ENDS_SOON).select_related("model", "project")
     lines = [
         GrantLine(
             model=grant.model.title,
             project=grant.project.name,
             until=grant.valid_until,
-            url=reverse("request-detail", args=[reader.tenant.slug, grant.item.access_request_id]),
+            url=reverse("grant-detail", args=[reader.tenant.slug, grant.pk]),
         )
         for grant in ending.order_by("valid_until", "pk")[:MOST_ROWS]
     ]

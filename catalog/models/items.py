@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
@@ -9,6 +11,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from accounts.models import User
 from accounts.roles import REVIEWERS
 from catalog.models.offered import CatalogModel
 from catalog.models.requests import AccessRequest
@@ -52,6 +55,10 @@ class RequestItem(TenantOwned):
     key = models.ForeignKey(
         ApiKey, models.PROTECT, verbose_name=_("key"), null=True, related_name="request_items"
     )
+    # The grant that this one follows without a gap, for the same project and model.
+    renews = models.ForeignKey(
+        "catalog.Grant", models.PROTECT, verbose_name=_("renews"), null=True, related_name="renewals"
+    )
     # Whether the request is open. A trigger writes it.
     is_open = models.BooleanField(_("open"), default=True, editable=False)
 
@@ -74,8 +81,22 @@ class RequestItem(TenantOwned):
 
 
 class Grant(TenantOwned):
-    """The dated right of a project to use a model."""
+    """The dated right of a project to use a model, and the person who answers for it.
 
+    The owner is a member who may request access in the project. If they no longer may, the grant is suspended: gateways
+    refuse its calls until somebody who may takes it over. Triggers keep both true.
+    """
+
+    class State(models.TextChoices):
+        """What it is now, by its dates; no column has it."""
+
+        LATER = "later", pgettext_lazy("grant", "Begins later")
+        IN_FORCE = "in_force", pgettext_lazy("grant", "In force")
+        SUSPENDED = "suspended", pgettext_lazy("grant", "Suspended")
+        ENDED = "ended", pgettext_lazy("grant", "Ended")
+        REVOKED = "revoked", pgettext_lazy("grant", "Revoked")
+
+    LONGEST_REASON: ClassVar[int] = 500
     queryset_class = GrantQuerySet["Grant"]
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
@@ -85,18 +106,62 @@ class Grant(TenantOwned):
     item = models.OneToOneField(
         RequestItem, models.PROTECT, verbose_name=_("requested model"), related_name="grant"
     )
+    # Null: nobody of the tenant could answer for it when it was given.
+    owner = models.ForeignKey(User, models.PROTECT, verbose_name=_("owner"), null=True, related_name="+")
     valid_from = models.DateTimeField(_("valid from"), default=now)
     valid_until = models.DateTimeField(_("valid until"))
+    # Since when its owner may no longer answer for it.
+    suspended_at = models.DateTimeField(_("suspended"), null=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True)
+    # Null with a revoked grant: the platform.
+    revoked_by = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("revoked by"), null=True, related_name="+"
+    )
+    revoked_reason = models.CharField(
+        _("reason"), max_length=LONGEST_REASON, blank=True, default="", db_default=""
+    )
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("grant")
         verbose_name_plural = _("grants")
         constraints = [
-            CheckConstraint(name="grant_ends_after_it_begins", condition=Q(valid_until__gt=F("valid_from")))
+            CheckConstraint(name="grant_ends_after_it_begins", condition=Q(valid_until__gt=F("valid_from"))),
+            CheckConstraint(
+                name="grant_reason_is_of_revocation",
+                condition=Q(revoked_at__isnull=False) | Q(revoked_by=None, revoked_reason=""),
+            ),
+            UniqueConstraint(fields=["tenant", "id"], name="grant_of_tenant"),
         ]
-        indexes = [Index(fields=["project", "model"], name="grant_project_model")]
+        indexes = [
+            Index(fields=["project", "model"], name="grant_project_model"),
+            # Of one tenant: its lists, and what of them ends soon.
+            Index(fields=["tenant", "valid_until", "id"], condition=Q(revoked_at=None), name="grant_ends"),
+            # Of all: what the clock ends, and whom it tells before.
+            Index(fields=["valid_until"], condition=Q(revoked_at=None), name="grant_ends_of_all"),
+            Index(
+                fields=["tenant", "id"],
+                condition=Q(revoked_at=None, suspended_at__isnull=False),
+                name="grant_suspended",
+            ),
+        ]
 
     def __str__(self) -> str:
         return _GRANT(model=self.model.name, project=self.project.name)
+
+    @property
+    def state(self) -> str:
+        """Its state now, from `State`."""
+        moment = now()
+        if self.revoked_at is not None:
+            return self.State.REVOKED
+        if self.valid_until <= moment:
+            return self.State.ENDED
+        if self.suspended_at is not None:
+            return self.State.SUSPENDED
+        return self.State.IN_FORCE if self.valid_from <= moment else self.State.LATER
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was revoked or has ended, so that nothing brings it back."""
+        return self.state in (self.State.REVOKED, self.State.ENDED)

@@ -86,6 +86,7 @@ def load_past(begins: datetime) -> None:
                     project=project,
                     model=model,
                     item=item,
+                    owner=requester,
                     valid_from=begins,
                     valid_until=key.expires_at,
                 )

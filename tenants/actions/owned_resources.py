@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
@@ -90,6 +91,10 @@ class OwnedKind(ABC, Generic[R]):
     def end_row(self, row: R, user: User, *, by: User) -> None:
         """Revoke, withdraw or release a locked row of `user`."""
 
+    def changed_projects(self, user: User, tenant: Tenant) -> set[UUID]:
+        """The projects that gateways must read again once these are transferred or ended."""
+        return set()
+
     def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self.rows(user, tenant)
         return OwnedResources(
@@ -170,16 +175,18 @@ def transfer(
     done: dict[str, dict[str, str | int]] = {}
     owned.sort(key=lambda kind: _KINDS[kind.kind].reaches_gateways)
     keys = list(ApiKey.objects.in_tenant(tenant).filter(owner=user).values_list("pk", flat=True))
+    projects: set[UUID] = set()
     for kind in owned:
         provider = _KINDS[kind.kind]
+        projects |= provider.changed_projects(user, tenant)
         if new_owner := new_owners.get(kind.kind):
             count = provider.hand_over(user, tenant, to=new_owner, by=actor)
             done[kind.kind] = {"handed_over": count, "to": new_owner.email}
         else:
             done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
-    if any(_KINDS[kind].reaches_gateways for kind in done):
+    if projects or any(_KINDS[kind].reaches_gateways for kind in done):
         # The action that ends a service account names the keys of that account.
-        raise_revision(keys=keys)
+        raise_revision(keys=keys, projects=projects)
     return done
 
 

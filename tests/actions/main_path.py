@@ -210,7 +210,19 @@ ROAD_ACTIONS = [
         "end a grant",
         "catalog.actions.revoke_grant",
         subject=grant,
-        api=EntryPoint("POST /api/v1/grants/{it.pk}/revoke/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/grants/{it.pk}/revoke/", {"reason": "The pilot is over."}),
+        api=EntryPoint("POST /api/v1/grants/{it.pk}/revoke/", {"reason": "The pilot is over."}),
+        admin=EntryPoint(
+            "POST /admin/catalog/grant/{it.pk}/revoke/",
+            {"_form_submitted": "1", "reason": "The pilot is over."},
+        ),
+    ),
+    Action(
+        "take over a grant whose owner left",
+        "catalog.actions.take_over_grant",
+        subject=grant,
+        page=EntryPoint("POST /t/{w.tenant.slug}/grants/{it.pk}/take-over/"),
+        api=EntryPoint("POST /api/v1/grants/{it.pk}/take-over/"),
     ),
     Action(
         "see costs",

@@ -280,7 +280,7 @@ def test_revoking_a_grant_ends_it_and_its_key_at_once(
     claim_api_key(grant.item.key_id, by=developer)
     before = current_revision()
     with pytest.raises(Grant.DoesNotExist):
-        revoke_grant(grant.pk, by=stranger)
+        revoke_grant(grant.pk, by=stranger, reason="Over.")
     revoke_grant(grant.pk, by=developer, reason="Project over.")
     grant.refresh_from_db()
     assert grant.revoked_at is not None
@@ -288,7 +288,7 @@ def test_revoking_a_grant_ends_it_and_its_key_at_once(
     assert not Grant.objects.in_tenant(lab).in_force().exists()
     assert current_revision() > before
     with pytest.raises(Conflict, match="already revoked"):
-        revoke_grant(grant.pk, by=developer)
+        revoke_grant(grant.pk, by=developer, reason="Over.")
     assert AccessRequest.objects.in_tenant(lab).get().state == "approved"
 
 

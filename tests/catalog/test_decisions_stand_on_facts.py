@@ -211,7 +211,7 @@ def known_model(ask, gpt, review_of, lab, owner, security_reviewer):
     CatalogModel.objects.filter(pk=gpt.pk).update(risk_tier="low")
     before = ask(model=gpt.name)
     decide_review(review_of(before).pk, by=security_reviewer, verdict="approve")
-    revoke_grant(Grant.objects.in_tenant(lab).get().pk, by=owner)
+    revoke_grant(Grant.objects.in_tenant(lab).get().pk, by=owner, reason="Over.")
     return gpt
 
 

@@ -117,14 +117,14 @@ def test_a_revoked_grant_takes_its_model_from_the_key_and_the_last_one_the_key(
 ):
     grants = approve(ask_both())
     key, _secret = claim_api_key(ApiKey.objects.in_tenant(lab).get().pk, by=developer)
-    revoke_grant(grants["bge-m3"].pk, by=developer)
+    revoke_grant(grants["bge-m3"].pk, by=developer, reason="Over.")
     key.refresh_from_db()
     assert (key.state, key.model_names, callable_models()) == (
         "active",
         ["glm-4.6"],
         {key.digest: {"glm-4.6"}},
     )
-    revoke_grant(grants["glm-4.6"].pk, by=developer)
+    revoke_grant(grants["glm-4.6"].pk, by=developer, reason="Over.")
     key.refresh_from_db()
     assert (key.state, callable_models()) == ("revoked", {})
 

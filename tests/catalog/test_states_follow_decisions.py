@@ -100,7 +100,7 @@ def test_what_is_decided_stays(ask, review_of, security_reviewer, what):
 
 def test_a_revoked_grant_is_not_given_back(ask, review_of, security_reviewer, lab, developer):
     decide_review(review_of(ask()).pk, by=security_reviewer, verdict="approve")
-    revoke_grant(Grant.objects.in_tenant(lab).get().pk, by=developer)
+    revoke_grant(Grant.objects.in_tenant(lab).get().pk, by=developer, reason="Over.")
     refused("UPDATE catalog_grant SET revoked_at = NULL")
 
 
