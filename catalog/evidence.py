@@ -96,6 +96,7 @@ def _wanted(one: ItemFacts, access_request: AccessRequest, *, is_open: bool) -> 
         Fact(_("Expected tokens per day"), f"{item.expected_tokens_per_day:,}"),
         Fact(_("Expected monthly cost"), presentation.cost_words(cost, currency)),
         *presentation.limit_facts(item),
+        *presentation.renewal_facts(item),
     ]
 
 

@@ -115,8 +115,8 @@ GRANT_ENDS: Final = declare(GrantEnds())
 def tell_of_suspended(grant: Grant) -> None:
     """Tell owners and admins of the tenant that grants of the same owner, such as this one, are suspended."""
     occasion = grant.suspended_at.isoformat() if grant.suspended_at else ""
-    people = managers_of(grant.tenant).exclude(pk=grant.owner_id)[:MOST_TOLD]
-    tell(GRANTS_SUSPENDED, people, subject=grant, tenant=grant.tenant, occasion=occasion)
+    people = [one for one in managers_of(grant.tenant)[: MOST_TOLD + 1] if one.pk != grant.owner_id]
+    tell(GRANTS_SUSPENDED, people[:MOST_TOLD], subject=grant, tenant=grant.tenant, occasion=occasion)
 
 
 def tell_of_revoked(grant: Grant, *, by: User | None) -> None:

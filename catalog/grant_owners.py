@@ -7,6 +7,7 @@ it, here and in the trigger.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -96,7 +97,7 @@ def follow_rights(
     return {one.project_id for one in lost + back}
 
 
-def suspend_locked(grants: list[Grant], *, actor: User | None) -> None:
+def suspend_locked(grants: Sequence[Grant], *, actor: User | None) -> None:
     """Suspend grants of one owner that the caller has locked, and tell owners and admins of each tenant once.
 
     The caller raises the revision.
@@ -115,8 +116,27 @@ def suspend_locked(grants: list[Grant], *, actor: User | None) -> None:
 def resume_locked(grant: Grant, *, actor: User | None) -> None:
     """Resume a suspended grant that the caller has locked. The caller raises the revision."""
     grant.suspended_at = None
-    grant.save(update_fields=["suspended_at", "owner"])
+    grant.save(update_fields=["suspended_at"])
     audit.record("grant.resumed", actor=actor, subject=grant, model=grant.model.name)
+
+
+def hand_over_locked(grant: Grant, former: User | None, to: User, *, actor: User | None) -> None:
+    """Make `to` the owner of a grant that the caller has locked; resume it if it is suspended, then raise the revision.
+
+    Args:
+        grant: the grant.
+        former: who answered for it, if anybody did.
+        to: a person who may request access in its project; a trigger rejects others.
+        actor: who does it.
+    """
+    grant.owner, grant.end_told_at = to, None
+    is_suspended = grant.suspended_at is not None
+    grant.suspended_at = None
+    grant.save(update_fields=["owner", "end_told_at", "suspended_at"])
+    changes = {"owner": (former.email if former else None, to.email)}
+    audit.record("grant.handed_over", actor=actor, subject=grant, model=grant.model.name, changes=changes)
+    if is_suspended:
+        audit.record("grant.resumed", actor=actor, subject=grant, model=grant.model.name)
 
 
 def suspend_the_ownerless() -> int:

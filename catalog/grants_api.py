@@ -13,9 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import signed_in
-from catalog.actions import revoke_grant, take_over_grant
-from catalog.models import Grant
-from catalog.request_serializers import GrantSerializer, RevokeGrantSerializer
+from catalog.actions import renew_grant, revoke_grant, take_over_grant
+from catalog.models import AccessRequest, Grant
+from catalog.request_serializers import (
+    AccessRequestSerializer,
+    GrantSerializer,
+    RenewGrantSerializer,
+    RevokeGrantSerializer,
+)
 from core.serializers import require_no_fields
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.roles import TokenScope
@@ -58,6 +63,21 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
         said.is_valid(raise_exception=True)
         grant = revoke_grant(found.pk, by=signed_in(request), reason=said.validated_data["reason"])
         return Response(self.get_serializer(grant).data)
+
+    @extend_schema(request=RenewGrantSerializer, responses={201: AccessRequestSerializer})
+    @action(detail=True, methods=["post"])
+    def renew(self, request: Request, pk: str) -> Response:
+        """Request the same again, in the last 30 days of a grant. The rules approve it at once, or it needs reviews.
+
+        409 `facts_changed` names what has changed since the grant was approved; send `accepts_changes` to renew anyway.
+        """
+        found = self.subject_of(renew_grant)
+        said = RenewGrantSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        renewal = renew_grant(found.pk, by=signed_in(request), **said.validated_data)
+        asked = AccessRequest.objects.visible_to(request.user).with_names().get(pk=renewal.pk)
+        context = self.get_serializer_context()
+        return Response(AccessRequestSerializer(asked, context=context).data, status=201)
 
     @extend_schema(request=None, responses=GrantSerializer)
     @action(detail=True, methods=["post"], url_path="take-over")

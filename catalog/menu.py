@@ -27,7 +27,7 @@ PORTAL = [
     ),
     PortalEntry(
         "grant-list", _("Access"), "shield-check", WORK, 3,
-        below=["grant-detail", "grant-revoke", "grant-take-over"],
+        below=["grant-detail", "grant-renew", "grant-revoke", "grant-take-over"],
     ),
     PortalEntry(
         "key-list", _("Keys"), "key", WORK, 4, below=["key-claim", "key-revoke"], key="k",

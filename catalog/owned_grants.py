@@ -8,9 +8,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-import audit
 from accounts.models import User
-from catalog.grant_owners import may_own, resume_locked, suspend_locked
+from catalog.grant_owners import hand_over_locked, may_own, suspend_locked
 from catalog.models import Grant
 from core.dates import day_and_year
 from tenants.actions.owned_resources import OwnedKind, OwnedResource
@@ -45,13 +44,7 @@ class OwnedGrants(OwnedKind[Grant]):
         return ""
 
     def give(self, row: Grant, user: User, to: User, *, by: User) -> None:
-        row.owner = to
-        if row.suspended_at is not None:
-            resume_locked(row, actor=by)
-        else:
-            row.save(update_fields=["owner"])
-        changes = {"owner": (user.email, to.email)}
-        audit.record("grant.handed_over", actor=by, subject=row, model=row.model.name, changes=changes)
+        hand_over_locked(row, user, to, actor=by)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         rows = [row for row in self._locked(user, tenant) if row.suspended_at is None]

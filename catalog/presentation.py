@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop, pgettext
 
 from audit.models import AuditEntry
 from catalog.models import AccessRequest, RequestItem, Review, ReviewDecision
-from core.dates import day
+from core.dates import day, day_and_year
 from core.page_parts import Badge, Fact
 from core.stored_words import retold
 from tenants.models import ApiKey, DataClass, Limit
@@ -286,6 +286,18 @@ def item_facts(item: RequestItem, model_url: str = "") -> list[Fact]:
         Fact(_("Data class"), DataClass(item.data_class).label),
         Fact(_("Tokens per day"), f"{item.expected_tokens_per_day:,}"),
         *limit_facts(item),
+        *renewal_facts(item),
+    ]
+
+
+def renewal_facts(item: RequestItem) -> list[Fact]:
+    """Which request it renews, and until when that grant lasts; empty unless it is a renewal."""
+    if item.renews is None:
+        return []
+    reference = item.renews.item.access_request.reference
+    words = _("%(reference)s, until %(date)s")
+    return [
+        Fact(_("Renews"), words % {"reference": reference, "date": day_and_year(item.renews.valid_until)})
     ]
 
 

@@ -252,3 +252,11 @@ class RevokeGrantSerializer(StrictSerializer):
     reason = serializers.CharField(
         max_length=Grant.LONGEST_REASON, help_text="People who use the model in this project read it."
     )
+
+
+class RenewGrantSerializer(StrictSerializer):
+    """Whether the person knows what has changed since the grant was approved."""
+
+    accepts_changes = serializers.BooleanField(
+        required=False, default=False, help_text="true: renew although facts have changed since."
+    )

@@ -11,7 +11,7 @@ from catalog.views.access_requests import (
 )
 from catalog.views.changes import RequestChange
 from catalog.views.conversation import RequestComments
-from catalog.views.grants import GrantDetail, GrantList, GrantRevoke, GrantTakeOver
+from catalog.views.grants import GrantDetail, GrantList, GrantRenew, GrantRevoke, GrantTakeOver
 from catalog.views.home import TenantHome
 from catalog.views.keys import KeyClaim, KeyList, KeyRevoke
 from catalog.views.model_compare import ModelCompare
@@ -35,6 +35,7 @@ urlpatterns = [
     path("grants/", GrantList.as_view(), name="grant-list"),
     path("grants/<uuid:pk>/", GrantDetail.as_view(), name="grant-detail"),
     path("grants/<uuid:pk>/revoke/", GrantRevoke.as_view(), name="grant-revoke"),
+    path("grants/<uuid:pk>/renew/", GrantRenew.as_view(), name="grant-renew"),
     path("grants/<uuid:pk>/take-over/", GrantTakeOver.as_view(), name="grant-take-over"),
     path("keys/", KeyList.as_view(), name="key-list"),
     path("keys/<uuid:pk>/claim/", KeyClaim.as_view(), name="key-claim"),

@@ -53,7 +53,9 @@ def projects_that_follow(
         project: only in this project.
         by: who changed them; None means the platform.
     """
-    answers = rights_changed.send(User, user=user, tenant=tenant, project=project, by=by)
+    answers: list[tuple[Any, Any]] = rights_changed.send(
+        User, user=user, tenant=tenant, project=project, by=by
+    )
     return {changed for _receiver, projects in answers for changed in projects}
 
 

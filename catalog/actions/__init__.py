@@ -12,6 +12,7 @@ from catalog.actions.curating import curate_model, curate_models, settle_facts
 from catalog.actions.grants import revoke_grant, take_over_grant
 from catalog.actions.models import publish_model, publish_models, retire_model
 from catalog.actions.price_map import ImportReport, import_price_map
+from catalog.actions.renewals import renew_grant
 from catalog.actions.reviews import decide_review
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "publish_model",
     "publish_models",
     "raise_access_request",
+    "renew_grant",
     "resend_access_request",
     "retire_model",
     "revoke_grant",

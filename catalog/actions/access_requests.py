@@ -19,7 +19,7 @@ from accounts.models import User
 from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
 from catalog.asked_facts import ItemFacts, as_json, evaluate_items, facts_of_items
-from catalog.models import AccessRequest, CatalogModel, RequestItem, Review, RuleEvaluation, Track
+from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
 from catalog.prices import Estimate, lock_prices, monthly_cost
 from catalog.rule_table import Answer, NeededReview
@@ -60,6 +60,8 @@ class WantedItem:
     expected_tokens_per_day: int
     data_class: str = DataClass.INTERNAL
     limits: Mapping[str, Any] = field(default_factory=dict)
+    # The grant that this one is to follow.
+    renews: Grant | None = None
 
 
 @action(Project, permission="tenants.request_access", on=lambda project: project, state=in_active_tenant)
@@ -75,6 +77,7 @@ def raise_access_request(
     limits: Mapping[str, Any] | None = None,
     duration_days: int = 365,
     more: Sequence[WantedItem] = (),
+    renews: Grant | None = None,
 ) -> AccessRequest:
     """Request a model for a project, and `more` with it, and open the reviews that the rules require.
 
@@ -89,6 +92,7 @@ def raise_access_request(
             get no limit.
         duration_days: how long the grants will last, 1 to 730.
         more: further models and projects of the same tenant, to be decided with the first.
+        renews: the grant for the same project and model that this request renews.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
@@ -98,7 +102,7 @@ def raise_access_request(
             limits or durations out of range, whatever a rule rejects, the same model twice for a project. Fields of
             `more` are named by their number, such as "items.1.model".
     """
-    first = WantedItem(project, model_name, expected_tokens_per_day, data_class, limits or {})
+    first = WantedItem(project, model_name, expected_tokens_per_day, data_class, limits or {}, renews)
     items, tenant = _read_items([first, *more], by=by, purpose=purpose, duration_days=duration_days)
     asked = facts_of_items(items, duration_days)
     table, said = evaluate_in_english(asked)
@@ -229,6 +233,7 @@ def _read_item(
         data_class=wanted.data_class,
         expected_tokens_per_day=wanted.expected_tokens_per_day,
         limits={kind: format(value, "f") for kind, value in limits.items()},
+        renews=wanted.renews,
     )
     return item, wrong
 

@@ -11,6 +11,7 @@ from django.utils.timezone import now
 import audit
 from accounts.models import User
 from catalog.actions.granted_keys import give_keys
+from catalog.actions.grants import end_renewed
 from catalog.grant_owners import first_owner, may_own
 from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.notices import REQUEST_APPROVED, tell_requester
@@ -31,8 +32,12 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
     audit.record("access_request.approved", actor=by, subject=access_request)
 
     valid_until = access_request.decided_at + timedelta(days=access_request.duration_days)
+    end_renewed(items, at=access_request.decided_at, by=by)
+    kept: set[UUID] = set()
     for item, key in give_keys(access_request, items, expires_at=valid_until):
         item.key = key
+        if item.renews_id:
+            kept.add(key.pk)
         item.save(update_fields=["key"])
         grant = Grant.objects.create(
             tenant=tenant,
@@ -48,7 +53,7 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
             values = {kind: Decimal(value) for kind, value in item.limits.items()}
             tenants_actions.set_limits(tenant, values, by=None, project=item.project, model=item.model.name)
     tell_requester(REQUEST_APPROVED, access_request)
-    raise_revision(projects={item.project_id for item in items})
+    raise_revision(projects={item.project_id for item in items}, keys=kept)
 
 
 def _owner_of(item: RequestItem, access_request: AccessRequest) -> UUID | None:

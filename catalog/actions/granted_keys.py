@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from accounts.models import User
 from catalog.models import AccessRequest, Grant, RequestItem
-from tenants.actions.keys import prepare_api_key, set_key_models, stop_key
+from tenants.actions.keys import extend_key, prepare_api_key, set_key_models, stop_key
 from tenants.models import ApiKey
 
 
@@ -23,6 +23,9 @@ def give_keys(
 ) -> Iterator[tuple[RequestItem, ApiKey]]:
     """Each item with its key. A project gets one key for all its models, to be claimed once.
 
+    A renewal keeps the key of the earlier grant, if that still names the model; it then expires no earlier than the new
+    grant ends.
+
     Args:
         access_request: the approved request.
         items: its items, with project and model.
@@ -30,6 +33,9 @@ def give_keys(
     """
     by_project: dict[UUID, list[RequestItem]] = {}
     for item in items:
+        if key := _key_to_keep(item, expires_at):
+            yield item, key
+            continue
         by_project.setdefault(item.project_id, []).append(item)
     for together in by_project.values():
         names = [item.model.name for item in together]
@@ -42,6 +48,17 @@ def give_keys(
         )
         for item in together:
             yield item, key
+
+
+def _key_to_keep(item: RequestItem, expires_at: datetime) -> ApiKey | None:
+    if item.renews is None:
+        return None
+    keys = ApiKey.objects.in_tenant(item.renews.tenant).current().filter(request_items=item.renews.item_id)
+    key = keys.exclude(state="claimable", claim_by__lte=now()).select_for_update(of=("self",)).first()
+    if key is None or item.model.name not in key.model_names:
+        return None
+    extend_key(key, expires_at)
+    return key
 
 
 def take_from_key(grant: Grant, *, actor: User, reason: str = "") -> list[UUID]:

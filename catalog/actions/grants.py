@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -14,8 +15,8 @@ from accounts.declared import action
 from accounts.models import User
 from catalog.actions.granted_keys import take_from_key
 from catalog.grant_notices import tell_of_revoked
-from catalog.grant_owners import may_own, resume_locked
-from catalog.models import Grant
+from catalog.grant_owners import hand_over_locked, may_own
+from catalog.models import Grant, RequestItem
 from core.errors import Conflict
 from core.names import read_field
 from tenants.revision import raise_revision
@@ -76,6 +77,25 @@ def revoke_locked_grant(grant: Grant, *, actor: User | None, reason: str) -> Non
     audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
 
 
+def end_renewed(items: list[RequestItem], *, at: datetime, by: User | None) -> None:
+    """End the grants that approved items renew. The caller has locked the request, and raises the revision.
+
+    Args:
+        items: of the approved request.
+        at: when the new grants begin.
+        by: who approved; None: the rules.
+    """
+    renewed = Grant.objects.across_tenants().filter(
+        pk__in=[item.renews_id for item in items if item.renews_id]
+    )
+    grants = renewed.not_over().select_related("tenant", "project", "model")
+    for grant in grants.select_for_update(of=("self",)).order_by("pk"):
+        changes = {"valid_until": (grant.valid_until, at)}
+        grant.valid_until = at
+        grant.save(update_fields=["valid_until"])
+        audit.record("grant.renewed", actor=by, subject=grant, model=grant.model.name, changes=changes)
+
+
 def _require_free_or_manager(by: User, grant: Grant) -> None:
     """Raise PermissionDenied unless `by` may become the owner: whoever may ask, if nobody answers for the grant now."""
     if not may_own(by, grant.project):
@@ -119,14 +139,10 @@ def take_over_grant(pk: UUID | str, *, by: User) -> Grant:
     lock_new_owner(by)
     grant = _lock_grant(pk, by)
     take_over_grant.require(by, grant)
-    former, grant.owner = grant.owner, by
-    if grant.suspended_at is not None:
-        resume_locked(grant, actor=by)
+    was_suspended = grant.suspended_at is not None
+    hand_over_locked(grant, grant.owner, by, actor=by)
+    if was_suspended:
         raise_revision(projects=[grant.project_id])
-    else:
-        grant.save(update_fields=["owner"])
-    changes = {"owner": (former.email if former else None, by.email)}
-    audit.record("grant.handed_over", actor=by, subject=grant, model=grant.model.name, changes=changes)
     return grant
 
 

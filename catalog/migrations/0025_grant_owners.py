@@ -149,6 +149,11 @@ class Migration(migrations.Migration):
                 verbose_name="renews",
             ),
         ),
+        migrations.AddField(
+            model_name="grant",
+            name="end_told_at",
+            field=models.DateTimeField(editable=False, null=True),
+        ),
         migrations.RunSQL(WHO_MAY_OWN),
         migrations.RunSQL(FIRST_OWNERS),
         migrations.AddIndex(
@@ -171,6 +176,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("revoked_at", None), ("suspended_at__isnull", False)),
                 fields=["tenant", "id"],
                 name="grant_suspended",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="grant",
+            index=models.Index(
+                condition=models.Q(("end_told_at", None), ("revoked_at", None)),
+                fields=["valid_until"],
+                name="grant_end_not_told",
             ),
         ),
         migrations.AddConstraint(

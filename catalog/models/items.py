@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.core.validators import MinValueValidator
@@ -97,6 +98,8 @@ class Grant(TenantOwned):
         REVOKED = "revoked", pgettext_lazy("grant", "Revoked")
 
     LONGEST_REASON: ClassVar[int] = 500
+    # How long before its end a grant can be renewed, and its owner is told; at most for the second half of its time.
+    RENEWABLE: ClassVar[timedelta] = timedelta(days=30)
     queryset_class = GrantQuerySet["Grant"]
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
@@ -110,6 +113,8 @@ class Grant(TenantOwned):
     owner = models.ForeignKey(User, models.PROTECT, verbose_name=_("owner"), null=True, related_name="+")
     valid_from = models.DateTimeField(_("valid from"), default=now)
     valid_until = models.DateTimeField(_("valid until"))
+    # When its owner was told of the end; null again with another owner.
+    end_told_at = models.DateTimeField(null=True, editable=False)
     # Since when its owner may no longer answer for it.
     suspended_at = models.DateTimeField(_("suspended"), null=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True)
@@ -140,6 +145,11 @@ class Grant(TenantOwned):
             # Of all: what the clock ends, and whom it tells before.
             Index(fields=["valid_until"], condition=Q(revoked_at=None), name="grant_ends_of_all"),
             Index(
+                fields=["valid_until"],
+                condition=Q(revoked_at=None, end_told_at=None),
+                name="grant_end_not_told",
+            ),
+            Index(
                 fields=["tenant", "id"],
                 condition=Q(revoked_at=None, suspended_at__isnull=False),
                 name="grant_suspended",
@@ -160,6 +170,11 @@ class Grant(TenantOwned):
         if self.suspended_at is not None:
             return self.State.SUSPENDED
         return self.State.IN_FORCE if self.valid_from <= moment else self.State.LATER
+
+    @property
+    def renewable_from(self) -> datetime:
+        """From when on it can be renewed."""
+        return self.valid_until - min(self.RENEWABLE, (self.valid_until - self.valid_from) / 2)
 
     @property
     def is_over(self) -> bool:

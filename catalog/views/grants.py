@@ -13,11 +13,13 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
+from accounts.models import User
 from accounts.permissions import signed_in
-from catalog import grant_pages
-from catalog.actions import revoke_grant, take_over_grant
+from catalog import grant_pages, presentation
+from catalog.actions import preview_access_request, renew_grant, revoke_grant, take_over_grant
+from catalog.actions.renewals import changes_since
 from catalog.forms import RevokeGrantForm
-from catalog.models import Grant
+from catalog.models import AccessRequest, Grant
 from catalog.querysets import GrantQuerySet
 from core.dates import day_and_year
 from core.keyset import requested_page
@@ -99,8 +101,57 @@ class GrantDetail(GrantPage):
             "spend": grant_pages.spend_of(grant) if may_see_costs else None,
             "timeline": grant_pages.timeline_of(grant),
             "can_revoke": revoke_grant.is_possible(user, grant),
+            **self._renewal(user, grant),
             "can_take_over": take_over_grant.is_possible(user, grant),
         }
+
+    def _renewal(self, user: User, grant: Grant) -> dict[str, Any]:
+        """The open or approved renewal, or else whether it can be renewed, and what has changed since its request."""
+        renewal = grant.renewals.select_related("access_request").order_by("-pk").first()
+        if renewal is not None and (renewal.is_open or grant.is_over):
+            return {"renewal": renewal.access_request}
+        can_renew = renew_grant.is_possible(user, grant)
+        return {"can_renew": can_renew, "changes": changes_since(grant) if can_renew else ""}
+
+
+class GrantRenew(GrantPage):
+    """What has changed since the request of the grant, and what its renewal needs. A POST requests the same again."""
+
+    template_name = "catalog/grant_renew.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.object = self.subject_of(renew_grant)
+        return self._ask()
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.object = grant = self.subject_of(renew_grant)
+        try:
+            accepts = request.POST.get("accepts_changes") == "on"
+            renewal = renew_grant(grant.pk, by=signed_in(request), accepts_changes=accepts)
+        except ValidationError as refused:
+            return self._ask(problems=refused.messages, status=400)
+        is_approved = renewal.state == AccessRequest.State.APPROVED
+        words = _("%(reference)s is approved") if is_approved else _("%(reference)s is on its way")
+        messages.success(request, words % {"reference": renewal.reference})
+        return redirect("request-detail", self.tenant.slug, renewal.pk)
+
+    def _ask(self, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
+        grant, item = self.object, self.object.item
+        preview = preview_access_request(
+            grant.project,
+            grant.model,
+            expected_tokens_per_day=item.expected_tokens_per_day,
+            data_class=item.data_class,
+            limits=item.limits,
+            duration_days=item.access_request.duration_days,
+        )
+        context = self.get_context_data(
+            changes=changes_since(grant),
+            problems=problems or list(preview.problems.values()),
+            reasons=[review.reason for review in preview.reviews],
+            facts=[*presentation.item_facts(item), *presentation.request_facts(item.access_request)],
+        )
+        return self.render_to_response(context, status=status)
 
 
 class GrantRevoke(PartialMixin, GrantPage):

@@ -170,6 +170,16 @@ def hand_over_key(key: ApiKey, former: str, to: User, *, actor: User | None) -> 
     audit.record("api_key.handed_over", actor=actor, subject=key, prefix=key.prefix, changes=change)
 
 
+def extend_key(key: ApiKey, expires_at: datetime) -> None:
+    """Let a key expire no earlier than `expires_at`. The caller has locked it, and raises the revision."""
+    if key.expires_at is None or key.expires_at >= expires_at:
+        return
+    changes = {"expires_at": (key.expires_at, expires_at)}
+    key.expires_at = expires_at
+    key.save(update_fields=["expires_at"])
+    audit.record("api_key.extended", actor=None, subject=key, prefix=key.prefix, changes=changes)
+
+
 def set_key_models(key: ApiKey, names: Iterable[str], *, actor: User | None, reason: str = "") -> None:
     """Change which models a key names. The caller raises the revision.
 

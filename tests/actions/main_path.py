@@ -97,6 +97,13 @@ def grant(world, actor):
     )
 
 
+def grant_that_ends(world, actor):
+    """In the second half of its time."""
+    given = grant(world, actor)
+    Grant.objects.across_tenants().filter(pk=given.pk).update(valid_from=now() - timedelta(days=2))
+    return given
+
+
 def finished_export(world, actor):
     from exports.files import path_of
 
@@ -216,6 +223,13 @@ ROAD_ACTIONS = [
             "POST /admin/catalog/grant/{it.pk}/revoke/",
             {"_form_submitted": "1", "reason": "The pilot is over."},
         ),
+    ),
+    Action(
+        "renew a grant",
+        "catalog.actions.renew_grant",
+        subject=grant_that_ends,
+        page=EntryPoint("POST /t/{w.tenant.slug}/grants/{it.pk}/renew/", {"accepts_changes": "on"}),
+        api=EntryPoint("POST /api/v1/grants/{it.pk}/renew/", {"accepts_changes": True}),
     ),
     Action(
         "take over a grant whose owner left",

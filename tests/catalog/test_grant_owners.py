@@ -120,8 +120,8 @@ def test_leaving_suspends_it_until_somebody_takes_it_over(
     assert list(verbs.values_list("verb", flat=True)) == [
         "grant.given",
         "grant.suspended",
-        "grant.resumed",
         "grant.handed_over",
+        "grant.resumed",
     ]
 
 

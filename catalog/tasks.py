@@ -1,0 +1,35 @@
+"""Work of the catalog that a timer starts. Any task may run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from catalog import grant_ends, grant_owners
+from core.scope import platform_scope
+
+SCHEDULE = {
+    "tell-of-grants-that-end": {
+        "task": "catalog.tasks.tell_of_grants_that_end",
+        "schedule": 600.0,
+        "options": {"expire_seconds": 600},
+    },
+    "suspend-grants-without-owner": {
+        "task": "catalog.tasks.suspend_grants_without_owner",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 3600},
+    },
+}
+
+
+@shared_task(soft_time_limit=300)
+def tell_of_grants_that_end() -> None:
+    """Tell the owners of grants that can be renewed from now on."""
+    with platform_scope("grants that end soon", is_routine=True):
+        grant_ends.tell_of_ends()
+
+
+@shared_task(soft_time_limit=300)
+def suspend_grants_without_owner() -> None:
+    """Suspend grants whose owners lost their right in a way that no action followed."""
+    with platform_scope("grants whose owners left", is_routine=True):
+        grant_owners.suspend_the_ownerless()
