@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -19,6 +19,7 @@ from catalog.actions.tracks import MANAGE
 from catalog.models import ReviewDelegation, Track
 from catalog.review_scopes import DECIDE, scopes_of
 from core.addresses import address_or_none
+from core.database_conflicts import constraint_of
 from core.errors import Conflict
 
 # How far ahead a delegation may begin.
@@ -46,8 +47,8 @@ def delegate_reviews(
     Raises:
         Track.DoesNotExist: there is no such track.
         PermissionDenied: `by` has no scope of the track.
-        ValidationError: by field; there is no such reviewer, it is `by`, or the period is over, too long or too far
-            ahead.
+        ValidationError: by field; there is no such reviewer, it is `by`, or the period is over, too long (by itself, or
+            together with delegations less than a week away), or too far ahead.
         Conflict: somebody else decides in the place of `by` on this track in this period.
     """
     track = Track.objects.get(pk=pk)
@@ -74,9 +75,15 @@ def delegate_reviews(
             % {"who": other.receiver},
             code="already_delegated",
         )
-    given = ReviewDelegation.objects.create(
-        track=track, giver=by, receiver=receiver, begins_at=begins_at, ends_at=ends_at
-    )
+    try:
+        with transaction.atomic():
+            given = ReviewDelegation.objects.create(
+                track=track, giver=by, receiver=receiver, begins_at=begins_at, ends_at=ends_at
+            )
+    except IntegrityError as error:
+        if constraint_of(error) == "review_delegation_adds_up":
+            raise ValidationError({"ends_at": _too_long_together(track)}) from error
+        raise
     audit.record(
         "review_delegation.given",
         actor=by,
@@ -142,3 +149,15 @@ def _require_period(track: Track, begins_at: datetime, ends_at: datetime) -> Non
             days,
         )
         raise ValidationError({"ends_at": message % {"n": days}})
+
+
+def _too_long_together(track: Track) -> str:
+    days = track.longest_delegation_days
+    message = ngettext(
+        "Your delegations that are less than a week apart count together: at most %(n)s day. "
+        "Decide yourself for a week first.",
+        "Your delegations that are less than a week apart count together: at most %(n)s days. "
+        "Decide yourself for a week first.",
+        days,
+    )
+    return message % {"n": days}

@@ -187,7 +187,7 @@ class RuleEvaluation(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     access_request = models.ForeignKey(
-        AccessRequest, models.CASCADE, verbose_name=_("access request"), related_name="evaluations"
+        AccessRequest, models.PROTECT, verbose_name=_("access request"), related_name="evaluations"
     )
     rule_set = models.ForeignKey(
         RuleSet,

@@ -234,6 +234,61 @@ def test_the_track_says_how_long(mara, tomas, track):
     assert delegate(mara, tomas, days=3).pk
 
 
+def insert_delegation(giver, receiver, begins, days):
+    with transaction.atomic():
+        return ReviewDelegation.objects.create(
+            track_id="security",
+            giver=giver,
+            receiver=receiver,
+            begins_at=begins,
+            ends_at=begins + days * DAY,
+        )
+
+
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(days=6, hours=23)])
+def test_delegations_in_a_row_count_together(mara, tomas, track, apart):
+    Track.objects.filter(pk=track.pk).update(longest_delegation_days=10)
+    third = staff("security-reviewer")
+    first = delegate(mara, tomas, days=5)
+    second = delegate(mara, third, begins=first.ends_at + apart, days=4)
+    begins = second.ends_at + apart
+    with pytest.raises(ValidationError, match="count together: at most 10 days") as refused:
+        delegate(mara, tomas, begins=begins, days=2)
+    assert list(refused.value.message_dict) == ["ends_at"]
+    with pytest.raises(DatabaseError, match="less than a week apart"):
+        insert_delegation(mara, tomas, begins, 2)
+    assert delegate(mara, tomas, begins=begins, days=1).pk
+
+
+def test_a_delegation_between_two_joins_them(mara, tomas, track):
+    Track.objects.filter(pk=track.pk).update(longest_delegation_days=10)
+    begins = now()
+    delegate(mara, tomas, begins=begins, days=5)
+    delegate(mara, tomas, begins=begins + 14 * DAY, days=5)
+    with pytest.raises(ValidationError, match="count together"):
+        delegate(mara, tomas, begins=begins + 8 * DAY, days=1)
+
+
+def test_only_days_on_which_somebody_decided_in_their_place_count(mara, tomas, track):
+    Track.objects.filter(pk=track.pk).update(longest_delegation_days=10)
+    end_delegation(delegate(mara, tomas, days=10).pk, by=mara)
+    end_delegation(delegate(mara, tomas, begins=now() + 3 * DAY, days=9).pk, by=mara)
+    assert delegate(mara, tomas, days=9).pk
+
+
+def test_after_a_week_of_their_own_reviewers_delegate_again(mara, tomas, track):
+    Track.objects.filter(pk=track.pk).update(longest_delegation_days=10)
+    first = delegate(mara, tomas, days=10)
+    assert delegate(mara, tomas, begins=first.ends_at + 7 * DAY, days=10).pk
+
+
+def test_sql_lets_no_two_decide_at_once_in_a_reviewers_place(mara, tomas):
+    given = delegate(mara, tomas)
+    with pytest.raises(DatabaseError, match="one colleague at a time"):
+        insert_delegation(mara, staff("security-reviewer"), given.ends_at - DAY, 2)
+    assert insert_delegation(tomas, mara, given.ends_at - DAY, 2).pk
+
+
 @pytest.mark.parametrize(
     ("field", "values"),
     [

@@ -116,6 +116,27 @@ def test_one_decided_track_of_two_is_not_enough(ask, review_of, security_reviewe
     refused("DELETE FROM catalog_review WHERE track = 'compliance'")
 
 
+def test_what_the_rules_last_rejected_is_not_approved(ask, security_reviewer):
+    ask()
+    statements = [
+        DECISION % f"'{security_reviewer.pk}'",
+        f"UPDATE catalog_review SET {APPROVED}",
+        "INSERT INTO catalog_ruleevaluation "
+        "SELECT (jsonb_populate_record(e, to_jsonb(e) || jsonb_build_object('id', gen_random_uuid(), "
+        "'answer', '{answer}', 'occasion', 'decided'))).* FROM catalog_ruleevaluation e",
+        f"UPDATE catalog_accessrequest SET {APPROVED}",
+    ]
+    with pytest.raises(DatabaseError, match="every review of it"), transaction.atomic():
+        run([one.format(answer="rejected") for one in statements])
+    run([one.format(answer="reviews") for one in statements])
+
+
+def run(statements):
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
 def deactivated(person):
     person.is_active = False
     person.save()

@@ -40,6 +40,8 @@ OUT_OF_REACH = {
     "request_item_key_of_project": "an approval makes the keys of its items, in their projects",
     "request_item_stands": "items are written by one action, and changed by those that hold their request",
     "review_decision_once_per_right": "decide_review holds the review, and answers PermissionDenied",
+    "review_delegation_adds_up": "delegate_reviews holds the giver, and answers ValidationError",
+    "review_delegation_one_at_a_time": "delegate_reviews holds the giver, and looks first",
     "review_delegation_stands": "end_delegation holds the delegation, and changes nothing else of it",
     "review_is_of_one_request": "no action changes these columns",
     "token_issuer_is_for_good": "no action changes these columns",
