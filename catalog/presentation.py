@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -146,10 +147,17 @@ class ReviewRow:
     note: str
     text: str
     quote: str
+    # Whom it waits for, and how long that usually takes.
+    waits: str = ""
 
 
-def review_rows(reviews: list[Review]) -> list[ReviewRow]:
-    """All reviews with the reviewers' comments, open ones first. Requires prefetched decisions."""
+def review_rows(reviews: list[Review], waits: Mapping[UUID, str] | None = None) -> list[ReviewRow]:
+    """All reviews with the reviewers' comments, open ones first. Requires prefetched decisions.
+
+    Args:
+        reviews: of one request.
+        waits: by review, what it waits for (`catalog.waiting.waits_of`).
+    """
     kinds = {
         Review.State.PENDING: ("now", Badge("info", _("In review"))),
         Review.State.APPROVED: ("done", Badge("ok", _("Approved"))),
@@ -184,6 +192,7 @@ def review_rows(reviews: list[Review]) -> list[ReviewRow]:
                 note=note,
                 text=retold(review.reason),
                 quote="\n".join(filter(None, (one.comment for one in rejections or present))),
+                waits=(waits or {}).get(review.pk, ""),
             )
         )
     return rows

@@ -22,6 +22,7 @@ from catalog.models import (
     ReviewDecision,
     Track,
 )
+from catalog.pace import paces_of
 from core.serializers import StrictModelSerializer, StrictSerializer
 from core.stored_words import retold
 from tenants.models import DataClass, Limit, Project, Tenant
@@ -45,6 +46,9 @@ class DecisionSerializer(StrictModelSerializer[ReviewDecision]):
 class ReviewSerializer(StrictModelSerializer[Review]):
     track = serializers.CharField(source="track_id", read_only=True, help_text="Code of the track.")
     decisions = DecisionSerializer(many=True, read_only=True)
+    usual_working_hours = serializers.SerializerMethodField(
+        help_text="The median of the last 30 days, of an open review; null: too few were decided."
+    )
 
     class Meta:
         model = Review
@@ -54,6 +58,7 @@ class ReviewSerializer(StrictModelSerializer[Review]):
             "state",
             "round",
             "opened_by_facts",
+            "usual_working_hours",
             "due_at",
             "decided_at",
             "decisions",
@@ -64,6 +69,15 @@ class ReviewSerializer(StrictModelSerializer[Review]):
             },
             "opened_by_facts": {"help_text": "It was not required, or not again, when access was requested."},
         }
+
+    def get_usual_working_hours(self, review: Review) -> float | None:
+        if review.state != Review.State.PENDING:
+            return None
+        if "paces" not in self.context:
+            # Once for an answer with many requests.
+            self.context["paces"] = paces_of(Track.objects.select_related("calendar"))
+        pace = self.context["paces"].get(review.track_id)
+        return pace.hours if pace else None
 
 
 class RequestItemSerializer(StrictModelSerializer[RequestItem]):

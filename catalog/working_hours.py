@@ -52,6 +52,19 @@ class WorkingHours:
             day += timedelta(days=1)
         raise ValueError("That is in more than ten years, by this calendar.")
 
+    def between(self, begins: datetime, ends: datetime) -> timedelta:
+        """The working time from one moment to another; none if that is not later. At most ten years count."""
+        zone = zone_named(self.time_zone)
+        day, last = begins.astimezone(zone).date(), ends.astimezone(zone).date()
+        last = min(last, day + LONGEST_SEARCH)
+        worked = timedelta()
+        while day <= last:
+            if day.isoweekday() in self.weekdays and day not in self.holidays:
+                opens, closes = self._span(day, zone)
+                worked += max(min(closes, ends) - max(opens, begins), timedelta())
+            day += timedelta(days=1)
+        return worked
+
     def _span(self, day: date, zone: tzinfo) -> tuple[datetime, datetime]:
         opens, closes = (datetime.combine(day, at, zone).astimezone(UTC) for at in (self.opens, self.closes))
         return opens, max(opens, closes)

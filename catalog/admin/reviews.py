@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -26,6 +27,7 @@ from catalog.actions import comment_on_request, decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
 from catalog.admin.decide_many import DecideManyPage
+from catalog.admin.queue_filters import QueueTenantFilter
 from catalog.admin.requests import STATES, FoundByItem
 from catalog.asked_facts import read_facts
 from catalog.conversation import conversation_of
@@ -109,7 +111,7 @@ class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
     """The review queue, and a page per review that shows the evidence beside the decision."""
 
     list_display = ["what", "track", "tenant", "asked_by", "data_class", "risk", "cost", "due", "state_label"]
-    list_filter = [QueueFilter, "track"]
+    list_filter = [QueueFilter, QueueTenantFilter, "track"]
     list_select_related = ["tenant", "track", "access_request__requested_by"]
     actions_list = ["decide_many"]
     list_before_template = "admin/catalog/review/tabs.html"
@@ -134,10 +136,11 @@ class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         queue = request.GET.get("queue", "mine")
+        kept = {"tenant": request.GET["tenant"]} if "tenant" in request.GET else {}
         tabs = [
             {
                 "label": label,
-                "url": f"?queue={value}" if value != "mine" else "?",
+                "url": f"?{urlencode(kept | ({'queue': value} if value != 'mine' else {}))}",
                 "is_current": value == queue,
             }
             for value, label in QUEUES.items()

@@ -13,11 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from catalog.models import AccessRequest, Review, ReviewDecision
+from catalog.pace import paces_of
 from catalog.review_queue import waiting_for
-from catalog.review_scopes import DECIDE
+from catalog.review_scopes import DECIDE, tracks_decided_by
 from core.counting import count_of, number_of
 from core.home import Content, Need, Reader, Site, home_block
-from core.page_parts import Badge
+from core.page_parts import Badge, Fact
 
 MOST_ROWS: Final = 6
 SOON: Final = timedelta(days=1)
@@ -46,6 +47,8 @@ class ReviewQueue:
     approved: int
     rejected: int
     rows: list[ReviewLine]
+    # How long reviews of the reader's tracks usually take.
+    paces: list[Fact]
 
     @property
     def decided(self) -> int:
@@ -90,9 +93,17 @@ def review_queue(reader: Reader) -> Content:
         overdue=count_of(mine.filter(due_at__lt=moment)),
         soon=count_of(mine.filter(due_at__gte=moment, due_at__lt=moment + SOON)),
         rows=rows,
+        paces=_paces(reader),
         **decided,
     )
     return Content(queue, _reviews_needed(queue))
+
+
+def _paces(reader: Reader) -> list[Fact]:
+    """The tracks that the reader decides, with how long a review usually takes; without those nobody decided lately."""
+    tracks = list(tracks_decided_by(reader.user).select_related("calendar"))
+    paces = paces_of(tracks)
+    return [Fact(track.label, paces[track.code].words) for track in tracks if track.code in paces]
 
 
 def _reviews_needed(queue: ReviewQueue) -> list[Need]:

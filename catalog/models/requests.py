@@ -265,7 +265,15 @@ class Review(TenantOwned):
                 condition=Q(state__in=["pending", "cancelled"]) | Q(decided_at__isnull=False),
             ),
         ]
-        indexes = [Index(fields=["state", "due_at"], name="review_queue")]
+        indexes = [
+            Index(fields=["state", "due_at"], name="review_queue"),
+            # The newest decided ones of a track, for how long they usually take.
+            Index(
+                fields=["track", "-decided_at"],
+                condition=Q(state__in=["approved", "rejected"], round=1),
+                name="review_pace",
+            ),
+        ]
 
     def __str__(self) -> str:
         return _REVIEW(track=self.track.label, request=self.access_request)

@@ -31,8 +31,10 @@ from catalog.actions.facts import notice_of
 from catalog.conversation import conversation_of
 from catalog.forms import LIMITS, AccessRequestForm, CommentForm
 from catalog.models import AccessRequest, CatalogModel, RequestItem, Review, Track
+from catalog.pace import paces_of, usual_time
 from catalog.querysets import AccessRequestQuerySet
 from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
+from catalog.waiting import waits_of
 from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import requested_page
@@ -149,6 +151,7 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
         [review.track for review in preview.reviews], field_name="code"
     )
     due = [track.due_at(now()) for track in tracks.values()]
+    paces = paces_of(tracks.values())
     return PreviewWords(
         cost=estimate.amount if estimate else None,
         low=estimate.low if estimate else None,
@@ -163,7 +166,7 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
             {
                 "label": tracks[review.track].label,
                 "why": review.reason,
-                "usual": tracks[review.track].usual_time,
+                "usual": usual_time(tracks[review.track], paces),
             }
             for review in preview.reviews
         ],
@@ -272,7 +275,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
                     unserved=why_request_unserved(access_request) if is_live else "",
                     sent_by_you=access_request.requested_by_id == user.pk,
                     steps=presentation.steps_of(access_request, reviews),
-                    tracks=presentation.review_rows(reviews),
+                    tracks=presentation.review_rows(reviews, waits_of(reviews, access_request)),
                     timeline=presentation.timeline_of(access_request, reviews),
                     refusal=presentation.refusal_of(access_request, reviews),
                     changes_wanted=presentation.changes_wanted(access_request, reviews),
