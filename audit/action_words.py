@@ -142,6 +142,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "review.approved": _("Review approved"),
     "review.returned": _("Changes wanted by a review"),
     "review.rejected": _("Review rejected"),
+    "review.stepped_back": _("Reviewer stepped back"),
     "review_scope.added": _("Review scope added"),
     "review_scope.deleted": _("Review scope deleted"),
     "review_scope.person_added": _("Review scope person added"),

@@ -279,13 +279,7 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def reviews(self, request: Request, pk: str) -> Response:
         """Decide one track. A rejection needs a comment."""
-        access_request = self.get_object()
-        track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
-        visible = Review.objects.visible_to(request.user).filter(
-            access_request=access_request, track__code=track
-        )
-        review = visible.first() or Review(track_id=track)
-        review.access_request = access_request
+        access_request, review = self._reviewed(request)
         decide_review.require(signed_in(request), review)
         said = NewReviewSerializer(data=request.data)
         said.is_valid(raise_exception=True)

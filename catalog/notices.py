@@ -159,10 +159,10 @@ def tell_requester(event: Event, access_request: AccessRequest, *, occasion: str
         tell(event, [recipient], subject=access_request, tenant=access_request.tenant, occasion=occasion)
 
 
-def tell_reviewers(reviews: Iterable[Review], access_request: AccessRequest) -> None:
+def tell_reviewers(reviews: Iterable[Review], access_request: AccessRequest, *, anew: str = "") -> None:
     """Tell those who decide these open reviews, and have not, that they wait.
 
-    They are told anew in each round, and each time the request is sent again.
+    They are told anew in each round, each time the request is sent again, and for each occasion that `anew` names.
     """
     resent = f", resent {access_request.resent_at.isoformat()}" if access_request.resent_at else ""
     for review in reviews:
@@ -172,7 +172,7 @@ def tell_reviewers(reviews: Iterable[Review], access_request: AccessRequest) -> 
         decided = verdicts.exclude(verdict=ReviewDecision.Verdict.RETURN).values("reviewer")
         people = list(deciders_of(review, access_request).exclude(pk__in=decided)[: MOST_TOLD + 1])
         if len(people) <= MOST_TOLD:
-            occasion = f"round {review.round}{resent}"
+            occasion = f"round {review.round}{resent}{anew}"
             tell(REVIEW_WAITS, people, subject=review, tenant=access_request.tenant, occasion=occasion)
 
 

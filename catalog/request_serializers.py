@@ -211,6 +211,15 @@ class NewReviewSerializer(StrictSerializer):
     )
 
 
+class StepBackSerializer(StrictSerializer):
+    track = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Track.objects.all(),
+        help_text="Code of a track that you decide. You leave all reviews of the request.",
+    )
+    reason = serializers.CharField(max_length=500, help_text="Reviewers and the audit log show it.")
+
+
 class NewCommentSerializer(StrictSerializer):
     text = serializers.CharField(
         max_length=LONGEST_COMMENT,

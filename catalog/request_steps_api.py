@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status, viewsets
@@ -15,16 +17,19 @@ from rest_framework.response import Response
 from accounts.idempotency import idempotent
 from accounts.permissions import signed_in
 from catalog.actions import comment_on_request, resend_access_request
-from catalog.models import AccessRequest, RequestComment
+from catalog.actions.recusals import step_back
+from catalog.models import AccessRequest, RequestComment, Review
 from catalog.request_serializers import (
     AccessRequestSerializer,
     CommentSerializer,
     NewCommentSerializer,
     ResendSerializer,
+    StepBackSerializer,
 )
 from core.pagination import CURSOR, PAGE_SIZE
 from core.query_parameters import takes
 from tenants.api.base import VisibleMixin
+from tenants.roles import TokenScope
 
 IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
@@ -73,6 +78,30 @@ class RequestStepsViewSet(VisibleMixin, viewsets.GenericViewSet[AccessRequest]):
         said.is_valid(raise_exception=True)
         sent = resend_access_request(found.pk, by=signed_in(request), **said.validated_data)
         return Response(self._serialized(sent.pk))
+
+    @extend_schema(request=StepBackSerializer, responses=AccessRequestSerializer)
+    @action(detail=True, methods=["post"], url_path="step-back", token_scope=TokenScope.PLATFORM)
+    def step_back(self, request: Request, pk: str) -> Response:
+        """Leave a request to other reviewers, for good."""
+        access_request, review = self._reviewed(request)
+        step_back.require(signed_in(request), review)
+        said = StepBackSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        if review.tenant_id is None:
+            raise ValidationError({"track": [_("This request needs no such review.")]})
+        step_back(review.pk, by=signed_in(request), reason=said.validated_data["reason"])
+        return Response(self._serialized(access_request.pk))
+
+    def _reviewed(self, request: Request) -> tuple[AccessRequest, Review]:
+        """The request, and its review on the track that the body names; not stored if it needs none."""
+        access_request = self.get_object()
+        track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
+        visible = Review.objects.visible_to(request.user).filter(
+            access_request=access_request, track__code=track
+        )
+        review = visible.first() or Review(track_id=track)
+        review.access_request = access_request
+        return access_request, review
 
     def _serialized(self, pk: UUID) -> Any:
         return self.get_serializer(self.get_queryset().get(pk=pk)).data

@@ -11,7 +11,7 @@ from guardian.models import GroupObjectPermission
 from accounts.models import User
 from catalog.delegated import barred_by_delegations
 from catalog.models import AccessRequest, RequestDelegate, Review, ReviewDecision, ReviewScope
-from catalog.review_scopes import covered_by, decided_by
+from catalog.review_scopes import covered_by, decided_by, stepped_back
 
 
 def has_decided(user: User) -> Exists:
@@ -56,4 +56,5 @@ def waiting_for(user: User, reviews: QuerySet[Review]) -> QuerySet[Review]:
     barred = RequestDelegate.unscoped.filter(person=user).values("access_request")
     open_reviews = decided_by(user, open_for_decision(reviews), still=True)
     allowed = open_reviews.exclude(access_request__requested_by=user).exclude(access_request__in=barred)
-    return allowed.exclude(has_decided(user)).exclude(barred_by_delegations(user))
+    allowed = allowed.exclude(has_decided(user)).exclude(barred_by_delegations(user))
+    return allowed.exclude(stepped_back(user.pk))

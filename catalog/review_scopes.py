@@ -28,6 +28,7 @@ from catalog.models import (
     Review,
     ReviewDecision,
     ReviewDelegation,
+    ReviewRecusal,
     ReviewScope,
     Track,
 )
@@ -73,6 +74,8 @@ def decided_by(user: User, reviews: QuerySet[Review], *, still: bool = False) ->
     covered = Q(pk=None)
     for holder, scopes, of_track in _rights_of(user):
         right = of_track & covered_by(scopes)
+        if holder != user.pk:
+            right &= ~stepped_back(holder)
         covered |= right & ~Q(by_right_of(holder)) if still else right
     return reviews.filter(covered)
 
@@ -83,6 +86,12 @@ def by_right_of(person: UUID) -> Exists:
     decisions = decisions.exclude(verdict=ReviewDecision.Verdict.RETURN)
     own = Q(reviewer=person, delegation=None)
     return Exists(decisions.filter(own | Q(delegation__giver=person)))
+
+
+def stepped_back(person: UUID) -> Q:
+    """The reviews of requests from which a person has stepped back."""
+    recusals = ReviewRecusal.unscoped.filter(person=person, access_request=OuterRef("access_request"))
+    return Q(Exists(recusals))
 
 
 def may_decide(user: User, review: Review) -> bool:
@@ -103,7 +112,8 @@ def delegation_for(user: User, review: Review) -> ReviewDelegation | None:
     if user.is_superuser or this.filter(covered_by(scopes_of(user))).exists():
         return None
     for delegation in delegations_to(user).filter(track__code=review.track_id):
-        if this.filter(covered_by(_held_by(delegation.giver_id))).exists():
+        by_giver = this.exclude(stepped_back(delegation.giver_id))
+        if by_giver.filter(covered_by(_held_by(delegation.giver_id))).exists():
             return delegation
     return None
 
@@ -159,20 +169,34 @@ def reviewers_by_track() -> dict[str, int]:
 
 
 def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:
-    """The people who may decide this review, themselves or in somebody's place, without the requester; not superusers.
+    """The people who may decide this review, themselves or in somebody's place; not superusers.
 
-    Four eyes may keep more of them from it (`review_queue.waiting_for`). The scopes of all tenants are asked, whatever
-    the scope of this connection.
+    Without the requester, and without those who stepped back. Four eyes may keep more of them from it
+    (`review_queue.waiting_for`). The scopes of all tenants are asked, whatever the scope of this connection.
     """
-    reviewers = User.objects.filter(
-        is_active=True, is_staff=True, groups__permissions__codename="decide_review"
-    )
-    own = reviewers
-    for item in access_request.named_items():
-        own = own.filter(_holds(review, item.model_id))
+    reviewers = _by_role()
+    own = own_deciders_of(review, access_request)
     received = ReviewDelegation.objects.in_force().filter(track=review.track, giver__in=own.values("pk"))
     able = reviewers.filter(Q(pk__in=own.values("pk")) | Q(pk__in=received.values("receiver")))
-    return able.exclude(pk=access_request.requested_by_id).order_by("pk").distinct()
+    recused = _recused(access_request)
+    return able.exclude(pk=access_request.requested_by_id).exclude(pk__in=recused).order_by("pk").distinct()
+
+
+def own_deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:
+    """The people whose own right covers this review, without those who stepped back; not superusers."""
+    own = _by_role()
+    for item in access_request.named_items():
+        own = own.filter(_holds(review, item.model_id))
+    return own.exclude(pk__in=_recused(access_request))
+
+
+def _by_role() -> QuerySet[User]:
+    return User.objects.filter(is_active=True, is_staff=True, groups__permissions__codename="decide_review")
+
+
+def _recused(access_request: AccessRequest) -> QuerySet[Any]:
+    recusals = ReviewRecusal.objects.in_tenant(access_request.tenant).filter(access_request=access_request)
+    return recusals.values("person")
 
 
 def _holds(review: Review, model: UUID) -> Q:

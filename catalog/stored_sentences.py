@@ -29,6 +29,7 @@ _limit = of_choices(lambda: Limit.Kind.choices)
 LIST_PRICE = StoredSentence(gettext_noop("list price of %(source)s, %(file)s"))
 CHANGED = StoredSentence(gettext_noop("The request was changed after the approval."))
 MORE_PEOPLE = StoredSentence(gettext_noop("The rules now require this many people to approve it: %(count)s."))
+STEPPED_BACK = StoredSentence(gettext_noop("A person who had approved it has stepped back from the request."))
 SENTENCES: Final = (
     StoredSentence(gettext_noop("The project has not used this model before.")),
     StoredSentence(gettext_noop("The project has used this model before.")),
@@ -52,6 +53,7 @@ SENTENCES: Final = (
     ),
     CHANGED,
     MORE_PEOPLE,
+    STEPPED_BACK,
     StoredSentence(gettext_noop("Because of %(items)s: %(reason)s")),
     *(StoredSentence(fact.sentence, then=_known_value, now=_known_value) for fact in FACTS.values()),
 )

@@ -46,6 +46,7 @@ from catalog.models import (
     Review,
     ReviewDecision,
     ReviewDelegation,
+    ReviewRecusal,
     ReviewScope,
     ReviewTeam,
     Rule,
@@ -250,6 +251,12 @@ ROWS = {
         author=lab.person,
         capacity="member",
         text="lab-marker: a question",
+    ),
+    "catalog.reviewrecusal": lambda lab: ReviewRecusal.objects.create(
+        tenant=lab.tenant,
+        access_request=lab.row("catalog.accessrequest"),
+        person=staff("security-reviewer"),
+        reason="lab-marker: a sister",
     ),
     "catalog.ruleevaluation": lambda lab: RuleEvaluation.objects.create(
         tenant=lab.tenant,

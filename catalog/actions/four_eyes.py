@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from catalog.delegated import barred_by_delegations
-from catalog.models import AccessRequest, RequestDelegate, Review
+from catalog.models import AccessRequest, RequestDelegate, Review, ReviewRecusal
 from catalog.review_queue import has_decided
 from catalog.review_scopes import decided_by
 
@@ -20,6 +20,9 @@ def why_not_decide(user: User, access_request: AccessRequest, review: Review) ->
     requester = access_request.requested_by
     if requester.pk == user.pk:
         return _("You asked for this access; someone else must decide it.")
+    recusals = ReviewRecusal.objects.in_tenant(access_request.tenant).filter(person=user)
+    if recusals.filter(access_request=access_request).exists():
+        return _("You stepped back from this request; someone else decides it.")
     held = RequestDelegate.objects.in_tenant(access_request.tenant).filter(access_request=access_request)
     capacities = set(held.filter(person=user).values_list("capacity", flat=True))
     tenant = access_request.tenant

@@ -20,6 +20,7 @@ from catalog.models import (
     RequestDelegate,
     RequestItem,
     Review,
+    ReviewRecusal,
     Track,
 )
 from catalog.presentation import cost_words, limit_facts
@@ -95,6 +96,17 @@ class DelegateInline(ReadOnly, TabularInline):  # type: ignore[misc]
         return bool(request.user.has_perm("catalog.view_review"))
 
 
+class RecusalInline(ReadOnly, TabularInline):  # type: ignore[misc]
+    """Reviewers who stepped back from the request."""
+
+    model = ReviewRecusal
+    fields = readonly_fields = ["person", "reason", "at"]
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("catalog.view_review"))
+
+
 @admin.register(AccessRequest)
 class AccessRequestAdmin(FoundByItem, ReadOnlyAdmin):
     page_badge = "state_label"
@@ -116,7 +128,7 @@ class AccessRequestAdmin(FoundByItem, ReadOnlyAdmin):
         "created_at", "decided_at",
     ]  # fmt: skip
     readonly_fields = fields
-    inlines = [ItemInline, ReviewInline, DelegateInline]
+    inlines = [ItemInline, ReviewInline, DelegateInline, RecusalInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRequest]:
         items = ("items__model", "items__project")

@@ -21,9 +21,10 @@ from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import Colors
+from accounts.admin.dialogs import Dialog, ReasonForm
 from accounts.permissions import signed_in
 from catalog import rules
-from catalog.actions import comment_on_request, decide_review
+from catalog.actions import comment_on_request, decide_review, recusals
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
 from catalog.admin.decide_many import DecideManyPage
@@ -36,7 +37,9 @@ from catalog.forms import CommentForm, DecisionForm
 from catalog.models import (
     AccessRequest,
     Review,
+    ReviewRecusal,
 )
+from catalog.out_of_reach import why_out_of_reach
 from catalog.review_queue import (
     has_decided,
     open_for_decision,
@@ -114,6 +117,7 @@ class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
     list_filter = [QueueFilter, QueueTenantFilter, "track"]
     list_select_related = ["tenant", "track", "access_request__requested_by"]
     actions_list = ["decide_many"]
+    actions_detail = ["step_back"]
     list_before_template = "admin/catalog/review/tabs.html"
     search_fields = ["tenant__name"]
     item_search_fields = ("model__title", "model__name")
@@ -263,6 +267,12 @@ class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
             "why_not": why_not_decide(signed_in(request), access_request, review),
             "may_decide": may_decide(signed_in(request), review),
             "delegation": delegation_for(signed_in(request), review),
+            "recusals": ReviewRecusal.objects.visible_to(request.user)
+            .filter(access_request=access_request)
+            .select_related("person")
+            .order_by("pk"),
+            "may_step_back": recusals.step_back.is_possible(signed_in(request), review),
+            "out_of_reach": why_out_of_reach(review, access_request),
             "has_decided": Review.objects.visible_to(request.user)
             .filter(has_decided(signed_in(request)), pk=review.pk)
             .exists(),
@@ -272,6 +282,21 @@ class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
             "has_view_permission": True,
         }
         return TemplateResponse(request, "admin/catalog/review/decide.html", context, status=status)
+
+    step_back = Dialog(
+        recusals.step_back,
+        label=_("Step back"),
+        url_path="step-back",
+        form=ReasonForm,
+        is_dangerous=True,
+        title=_("Step back from this request?"),
+        text=_(
+            "You decide none of its reviews any more, and nobody does in your place. Nobody can take this back. "
+            "Reviewers and the tenant's audit log show your reason."
+        ),
+        button=_("Step back"),
+        done=_("You stepped back: %(it)s"),
+    )
 
     def _decide(
         self, request: HttpRequest, review: Review, form: DecisionForm

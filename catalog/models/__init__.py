@@ -4,6 +4,7 @@ from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
 from catalog.models.items import Grant, RequestItem
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
+from catalog.models.recusals import ReviewRecusal
 from catalog.models.requests import (
     AccessRequest,
     RequestDelegate,
@@ -29,6 +30,7 @@ __all__ = [
     "Review",
     "ReviewDecision",
     "ReviewDelegation",
+    "ReviewRecusal",
     "ReviewScope",
     "ReviewTeam",
     "Rule",

@@ -269,6 +269,19 @@ ROAD_ACTIONS = [
     _review("compliance"),
     _review("cost"),
     Action(
+        "step back from a security review",
+        "catalog.actions.recusals.step_back",
+        subject=review("security"),
+        api=EntryPoint(
+            "POST /api/v1/access-requests/{it.access_request_id}/step-back/",
+            {"track": "security", "reason": "My sister asked."},
+        ),
+        admin=EntryPoint(
+            "POST /admin/catalog/review/{it.pk}/step-back/",
+            {"_form_submitted": "1", "reason": "My sister asked."},
+        ),
+    ),
+    Action(
         "decide several security reviews",
         "catalog.actions.decide_review",
         subject=review("security"),

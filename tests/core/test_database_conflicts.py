@@ -42,6 +42,8 @@ OUT_OF_REACH = {
     "review_decision_once_per_right": "decide_review holds the review, and answers PermissionDenied",
     "review_delegation_adds_up": "delegate_reviews holds the giver, and answers ValidationError",
     "review_delegation_one_at_a_time": "delegate_reviews holds the giver, and looks first",
+    "review_recusal_leaves_no_approval": "step_back holds the reviews, and asks them again first",
+    "review_recusal_of_open_request": "step_back holds the open request",
     "review_delegation_stands": "end_delegation holds the delegation, and changes nothing else of it",
     "review_is_of_one_request": "no action changes these columns",
     "token_issuer_is_for_good": "no action changes these columns",
