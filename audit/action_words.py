@@ -140,6 +140,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "provider.tested": _("Provider tested"),
     "provider.tried": _("Provider tried"),
     "review.approved": _("Review approved"),
+    "review.escalated": _("Late review escalated"),
     "review.returned": _("Changes wanted by a review"),
     "review.rejected": _("Review rejected"),
     "review.stepped_back": _("Reviewer stepped back"),

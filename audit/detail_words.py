@@ -91,6 +91,7 @@ DETAILS: Final[dict[str, str | Promise]] = {
     "overlap_hours": pgettext_lazy("detail", "Overlap in hours"),
     "owner": pgettext_lazy("detail", "Owner"),
     "per_million": pgettext_lazy("detail", "Per million"),
+    "only_late": pgettext_lazy("detail", "Only escalated reviews"),
     "person": pgettext_lazy("detail", "Person"),
     "prefix": pgettext_lazy("detail", "Begins with"),
     "price_for": pgettext_lazy("detail", "Price for"),

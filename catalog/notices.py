@@ -17,7 +17,7 @@ from accounts.outbox.posting import tell
 from accounts.roles import REVIEWERS
 from catalog.models import AccessRequest, Review, ReviewDecision
 from catalog.review_queue import waiting_for
-from catalog.review_scopes import decided_by, deciders_of
+from catalog.review_scopes import decided_by, deciders_of, late_deciders_of
 
 # For reviews that more people decide, nobody is told of each one: their queue and home count them.
 MOST_TOLD: Final = 20
@@ -144,11 +144,25 @@ class ReviewWaits(Event):
         return reverse("admin:catalog_review_change", args=[subject.pk])
 
 
+class ReviewEscalated(ReviewWaits):
+    """A review was late for a while. Those who decide late ones are told, as long as it waits for them."""
+
+    name = "review.escalated"
+    label = gettext_lazy("A late review is escalated to you")
+
+    def title(self, message: OutboxMessage, subject: Review) -> str:
+        places = _places(subject.access_request) | {"track": subject.track.label}
+        if subject.state == Review.State.PENDING:
+            return _("%(track)s review is late, and you may decide it: %(model)s for %(project)s") % places
+        return _("%(track)s review is over: %(model)s for %(project)s") % places
+
+
 REQUEST_APPROVED: Final = declare(RequestApproved())
 REQUEST_REJECTED: Final = declare(RequestRejected())
 REQUEST_RETURNED: Final = declare(RequestReturned())
 REQUEST_NEEDS_MORE: Final = declare(RequestNeedsMore())
 REVIEW_WAITS: Final = declare(ReviewWaits())
+REVIEW_ESCALATED: Final = declare(ReviewEscalated())
 
 
 def tell_requester(event: Event, access_request: AccessRequest, *, occasion: str = "") -> None:
@@ -174,6 +188,18 @@ def tell_reviewers(reviews: Iterable[Review], access_request: AccessRequest, *, 
         if len(people) <= MOST_TOLD:
             occasion = f"round {review.round}{resent}{anew}"
             tell(REVIEW_WAITS, people, subject=review, tenant=access_request.tenant, occasion=occasion)
+
+
+def tell_of_escalation(review: Review, access_request: AccessRequest) -> None:
+    """Tell those who may decide a review now that it is escalated; those who could before were told when it opened."""
+    people = late_deciders_of(review, access_request)[:MOST_TOLD]
+    tell(
+        REVIEW_ESCALATED,
+        people,
+        subject=review,
+        tenant=access_request.tenant,
+        occasion=f"due {review.due_at.isoformat()}",
+    )
 
 
 def _recipient(messages: Sequence[OutboxMessage]) -> User:

@@ -228,6 +228,7 @@ _VERDICTS = {
     "review.approved": gettext_noop("approved the %(track)s review"),
     "review.rejected": gettext_noop("rejected the %(track)s review"),
     "review.returned": gettext_noop("asked for changes in the %(track)s review"),
+    "review.escalated": gettext_noop("escalated the late %(track)s review"),
     "review.stepped_back": gettext_noop("stepped back from the %(track)s review"),
 }
 

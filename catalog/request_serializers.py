@@ -60,6 +60,7 @@ class ReviewSerializer(StrictModelSerializer[Review]):
             "opened_by_facts",
             "usual_working_hours",
             "due_at",
+            "escalated_at",
             "decided_at",
             "decisions",
         ]

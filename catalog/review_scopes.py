@@ -3,7 +3,8 @@
 A person decides a review if they hold the permission `catalog.decide_review` by a staff role, and the same permission
 on scopes that cover the review (django-guardian), alone or as a member of a group: for each model of the request one of
 its track. That is their own right. Or in the place of one other reviewer, whose own scopes cover it, while a delegation
-is in force. A superuser decides all.
+is in force. A superuser decides all. Once a review is escalated, people with `decide_late_review` on the scopes decide
+it, too, in their own right.
 
 The function `catalog_may_decide_request` of catalog/migrations/0024_request_items.py asks the same, and
 tests/catalog/test_review_scopes.py compares the two.
@@ -35,14 +36,26 @@ from catalog.models import (
 from core.scope import platform_scope
 
 DECIDE: Final = "catalog.decide_review"
+# Only on scopes: who has it decides, too, once a review is escalated.
+DECIDE_LATE: Final = "catalog.decide_late_review"
+IS_ESCALATED: Final = Q(escalated_at__isnull=False)
 
 
 def scopes_of(user: User) -> QuerySet[ReviewScope]:
     """The own scopes of `user`. None for people who are no reviewers by their role; all for superusers."""
+    return _scopes_with(user, DECIDE)
+
+
+def late_scopes_of(user: User) -> QuerySet[ReviewScope]:
+    """The scopes in which `user` decides what is escalated; as `scopes_of`."""
+    return _scopes_with(user, DECIDE_LATE)
+
+
+def _scopes_with(user: User, permission: str) -> QuerySet[ReviewScope]:
     if user.is_service_account or not user.has_perm(DECIDE):
         return ReviewScope.objects.none()
     scopes: QuerySet[ReviewScope] = get_objects_for_user(
-        user, DECIDE, klass=ReviewScope.objects.all(), accept_global_perms=False
+        user, permission, klass=ReviewScope.objects.all(), accept_global_perms=False
     )
     return scopes
 
@@ -57,7 +70,7 @@ def tracks_decided_by(user: User) -> QuerySet[Track]:
     """The tracks that `user` decides, be it for one model of one tenant."""
     if user.is_active and user.is_superuser:
         return Track.objects.all()
-    own = Q(code__in=scopes_of(user).values("track_id"))
+    own = Q(code__in=scopes_of(user).values("track_id")) | Q(code__in=late_scopes_of(user).values("track_id"))
     if not _is_reviewer(user):
         return Track.objects.filter(own)
     return Track.objects.filter(own | Q(code__in=delegations_to(user).values("track_id")))
@@ -109,7 +122,8 @@ def delegation_for(user: User, review: Review) -> ReviewDelegation | None:
     The database notes the same on the decision, unless another decision of the round is by that right.
     """
     this = Review.objects.across_tenants().filter(pk=review.pk)
-    if user.is_superuser or this.filter(covered_by(scopes_of(user))).exists():
+    late = IS_ESCALATED & covered_by(late_scopes_of(user))
+    if user.is_superuser or this.filter(covered_by(scopes_of(user)) | late).exists():
         return None
     for delegation in delegations_to(user).filter(track__code=review.track_id):
         by_giver = this.exclude(stepped_back(delegation.giver_id))
@@ -121,6 +135,7 @@ def delegation_for(user: User, review: Review) -> ReviewDelegation | None:
 def _rights_of(user: User) -> Iterator[tuple[UUID, QuerySet[ReviewScope], Q]]:
     """Whose each right of a reviewer is, its scopes, and the condition on reviews where it holds."""
     yield user.pk, scopes_of(user), Q()
+    yield user.pk, late_scopes_of(user), IS_ESCALATED
     if _is_reviewer(user):
         for delegation in delegations_to(user):
             yield delegation.giver_id, _held_by(delegation.giver_id), Q(track=delegation.track_id)
@@ -185,9 +200,19 @@ def deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]
 def own_deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:
     """The people whose own right covers this review, without those who stepped back; not superusers."""
     own = _by_role()
+    permissions = ["decide_review", *(["decide_late_review"] if review.escalated_at else [])]
     for item in access_request.named_items():
-        own = own.filter(_holds(review, item.model_id))
+        own = own.filter(_holds(review, item.model_id, permissions))
     return own.exclude(pk__in=_recused(access_request))
+
+
+def late_deciders_of(review: Review, access_request: AccessRequest) -> QuerySet[User]:
+    """The people who decide this review when it is escalated, without the requester and those who stepped back."""
+    late = _by_role()
+    for item in access_request.named_items():
+        late = late.filter(_holds(review, item.model_id, ["decide_late_review"]))
+    late = late.exclude(pk=access_request.requested_by_id).exclude(pk__in=_recused(access_request))
+    return late.order_by("pk").distinct()
 
 
 def _by_role() -> QuerySet[User]:
@@ -199,12 +224,12 @@ def _recused(access_request: AccessRequest) -> QuerySet[Any]:
     return recusals.values("person")
 
 
-def _holds(review: Review, model: UUID) -> Q:
-    """The people with the right on a scope of the review's track that covers the model."""
+def _holds(review: Review, model: UUID, permissions: list[str]) -> Q:
+    """The people with one of these rights on a scope of the review's track that covers the model."""
     with platform_scope("who decides a review", is_routine=True):
         covering = ReviewScope.objects.filter(_covers(review.tenant_id, model))
         scopes = covering.filter(track__code=review.track_id).values_list("pk", flat=True)
-        here = {"object_pk__in": [str(pk) for pk in scopes], "permission__codename": "decide_review"}
+        here = {"object_pk__in": [str(pk) for pk in scopes], "permission__codename__in": permissions}
     groups = GroupObjectPermission.objects.filter(**here).values("group")
     people = UserObjectPermission.objects.filter(**here).values("user")
     return Q(pk__in=people) | Q(groups__in=groups)

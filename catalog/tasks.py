@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from catalog import grant_ends, grant_owners
+from catalog import escalation, grant_ends, grant_owners
 from core.scope import platform_scope
 
 SCHEDULE = {
@@ -17,6 +17,11 @@ SCHEDULE = {
         "task": "catalog.tasks.suspend_grants_without_owner",
         "schedule": 3600.0,
         "options": {"expire_seconds": 3600},
+    },
+    "escalate-late-reviews": {
+        "task": "catalog.tasks.escalate_late_reviews",
+        "schedule": 300.0,
+        "options": {"expire_seconds": 300},
     },
 }
 
@@ -33,3 +38,10 @@ def suspend_grants_without_owner() -> None:
     """Suspend grants whose owners lost their right in a way that no action followed."""
     with platform_scope("grants whose owners left", is_routine=True):
         grant_owners.suspend_the_ownerless()
+
+
+@shared_task(soft_time_limit=240)
+def escalate_late_reviews() -> None:
+    """Pass on reviews that have been late for as long as their track says."""
+    with platform_scope("escalate late reviews", is_routine=True):
+        escalation.escalate_late_reviews()

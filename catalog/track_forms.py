@@ -62,6 +62,17 @@ class TrackForm(DialogForm):
         widget=UnfoldAdminIntegerFieldWidget,
         help_text=gettext_lazy("For how long a colleague may decide in a reviewer's place. 0: not at all."),
     )
+    escalates_after_hours = forms.IntegerField(
+        label=gettext_lazy("Escalates after working hours"),
+        required=False,
+        min_value=0,
+        max_value=MOST_DUE_HOURS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=gettext_lazy(
+            "After a review was due. Then those who decide late reviews of its scope are told and decide, too. "
+            "Empty: never."
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -163,7 +174,21 @@ class _ScopeHolderForm(DialogForm):
         return super().answers() | {"decides": self.cleaned_data["decides"] == "yes"}
 
 
-class ScopePersonForm(_ScopeHolderForm):
+class _LateHolderForm(_ScopeHolderForm):
+    when = forms.ChoiceField(
+        label=gettext_lazy("Which reviews"),
+        choices=[("all", gettext_lazy("All")), ("late", gettext_lazy("Only those that are escalated"))],
+        initial="all",
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def answers(self) -> dict[str, Any]:
+        said = super().answers()
+        return said | {"is_late": said.pop("when") == "late"}
+
+
+class ScopePersonForm(_LateHolderForm):
     email = forms.CharField(
         label=gettext_lazy("E-mail address"),
         max_length=254,
@@ -171,15 +196,15 @@ class ScopePersonForm(_ScopeHolderForm):
         help_text=gettext_lazy("Of a person with a reviewer's role."),
     )
 
-    field_order = ("email", "decides")
+    field_order = ("email", "decides", "when")
 
 
-class ScopeTeamForm(_ScopeHolderForm):
+class ScopeTeamForm(_LateHolderForm):
     team = PickField(
         ReviewTeam, by="name", label=gettext_lazy("Team"), empty_label=None, widget=UnfoldAdminSelectWidget
     )
 
-    field_order = ("team", "decides")
+    field_order = ("team", "decides", "when")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -219,6 +219,6 @@ def _prepare_reviews(access_request: AccessRequest, *, starts_again: bool) -> li
         if starts_again and approvals.exists():
             again.append(ask_again(review, CHANGED()))
         elif review.state == Review.State.PENDING:
-            review.due_at = review.track.due_at(now())
-            review.save(update_fields=["due_at"])
+            review.due_at, review.escalated_at = review.track.due_at(now()), None
+            review.save(update_fields=["due_at", "escalated_at"])
     return again

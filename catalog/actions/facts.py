@@ -166,7 +166,10 @@ def ask_again(review: Review, reason: str) -> Review:
     review.state, review.decided_at = Review.State.PENDING, None
     review.reason, review.opened_by_facts = reason[:300], True
     review.quorum, review.due_at = max(review.quorum, review.track.quorum), review.track.due_at(now())
+    review.escalated_at = None
     review.save(
-        update_fields=["round", "state", "decided_at", "reason", "opened_by_facts", "quorum", "due_at"]
-    )
+        update_fields=[
+            "round", "state", "decided_at", "reason", "opened_by_facts", "quorum", "due_at", "escalated_at",
+        ]
+    )  # fmt: skip
     return review

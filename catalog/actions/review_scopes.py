@@ -19,12 +19,13 @@ from accounts.models import User
 from accounts.roles import REVIEWERS, StaffRole
 from catalog.actions.tracks import MANAGE
 from catalog.models import CatalogModel, ReviewScope, ReviewTeam, Track
-from catalog.review_scopes import DECIDE
+from catalog.review_scopes import DECIDE, DECIDE_LATE
 from core.addresses import address_or_none
 from core.errors import Conflict
 from tenants.models import Tenant
 
 EVERYTHING: Final = ""
+_CODENAMES: Final = {name: name.removeprefix("catalog.") for name in (DECIDE, DECIDE_LATE)}
 
 
 def _require_part(_by: User | None, scope: ReviewScope) -> None:
@@ -76,13 +77,16 @@ def add_review_scope(
 
 @action(ReviewScope, permission=MANAGE)
 @transaction.atomic
-def set_scope_person(pk: UUID | str, *, email: str, decides: bool, by: User) -> ReviewScope:
+def set_scope_person(
+    pk: UUID | str, *, email: str, decides: bool, is_late: bool = False, by: User
+) -> ReviewScope:
     """Let a reviewer decide in a scope, or no longer. Safe to repeat.
 
     Args:
         pk: id of the scope.
         email: of a person with a reviewer's role. Without one a person sees no requests, and the right gives nothing.
         decides: False takes the right; that of a role or group stays.
+        is_late: the right is for reviews that are escalated, only.
         by: an operator.
 
     Raises:
@@ -102,9 +106,9 @@ def set_scope_person(pk: UUID | str, *, email: str, decides: bool, by: User) -> 
         raise ValidationError(
             {"email": _("Give this person a reviewer's role first, so that they see requests.")}
         )
-    if _set(scope, person, decides):
+    if _set(scope, person, decides, DECIDE_LATE if is_late else DECIDE):
         verb = "review_scope.person_added" if decides else "review_scope.person_removed"
-        audit.record(verb, actor=by, subject=scope, person=person.email)
+        audit.record(verb, actor=by, subject=scope, person=person.email, **_only_late(is_late))
     return scope
 
 
@@ -140,13 +144,16 @@ def set_scope_role(pk: UUID | str, *, role: str, decides: bool, by: User) -> Rev
 
 @action(ReviewScope, permission=MANAGE)
 @transaction.atomic
-def set_scope_team(pk: UUID | str, *, team: UUID | str, decides: bool, by: User) -> ReviewScope:
+def set_scope_team(
+    pk: UUID | str, *, team: UUID | str, decides: bool, is_late: bool = False, by: User
+) -> ReviewScope:
     """Let a team of reviewers decide in a scope, or no longer. Safe to repeat.
 
     Args:
         pk: id of the scope.
         team: id of the team.
         decides: False takes the right; that of a person stays.
+        is_late: the right is for reviews that are escalated, only.
         by: an operator.
 
     Raises:
@@ -160,9 +167,9 @@ def set_scope_team(pk: UUID | str, *, team: UUID | str, decides: bool, by: User)
     found = ReviewTeam.objects.select_related("group").select_for_update(of=("self",)).get(pk=team)
     if decides and by.groups.filter(pk=found.group_id).exists():
         raise PermissionDenied(_not_oneself())
-    if _set(scope, found.group, decides):
+    if _set(scope, found.group, decides, DECIDE_LATE if is_late else DECIDE):
         verb = "review_scope.team_added" if decides else "review_scope.team_removed"
-        audit.record(verb, actor=by, subject=scope, team=found.name)
+        audit.record(verb, actor=by, subject=scope, team=found.name, **_only_late(is_late))
     return scope
 
 
@@ -178,10 +185,11 @@ def delete_review_scope(pk: UUID | str, *, by: User) -> ReviewScope:
     """
     scope = _lock(pk)
     delete_review_scope.require(by, scope)
-    for person in people_of(scope):
-        remove_perm(DECIDE, person, scope)
-    for group in groups_of(scope):
-        remove_perm(DECIDE, group, scope)
+    for permission in (DECIDE, DECIDE_LATE):
+        for person in people_of(scope, permission):
+            remove_perm(permission, person, scope)
+        for group in groups_of(scope, permission):
+            remove_perm(permission, group, scope)
     audit.record("review_scope.deleted", actor=by, subject=scope)
     scope.delete()
     return scope
@@ -192,26 +200,36 @@ def drop_rights_of_former_reviewers(sender: type[User], user: User, by: User | N
 
     Otherwise the next reviewer's role that they get, for another track perhaps, would bring the old rights back.
     """
-    held = list(UserObjectPermission.objects.filter(user=user, permission__codename="decide_review"))
+    held = list(UserObjectPermission.objects.filter(user=user, permission__codename__in=_CODENAMES.values()))
     # Asked of a fresh copy: Django keeps the answers on the person, and more may change in this transaction.
     if not held or User.objects.get(pk=user.pk).has_perm(DECIDE):
         return
     scopes = ReviewScope.objects.select_related("track", "tenant", "model")
     for scope in scopes.filter(pk__in=[row.object_pk for row in held]):
-        remove_perm(DECIDE, user, scope)
+        for permission in (DECIDE, DECIDE_LATE):
+            remove_perm(permission, user, scope)
         audit.record("review_scope.person_removed", actor=by, subject=scope, person=user.email)
 
 
-def people_of(scope: ReviewScope) -> list[User]:
+def people_of(scope: ReviewScope, permission: str = DECIDE) -> list[User]:
     """The people who decide in the scope in their own right, by address."""
-    held = UserObjectPermission.objects.filter(object_pk=str(scope.pk), permission__codename="decide_review")
+    held = UserObjectPermission.objects.filter(
+        object_pk=str(scope.pk), permission__codename=_CODENAMES[permission]
+    )
     return list(User.objects.filter(pk__in=held.values("user")).order_by("email"))
 
 
-def groups_of(scope: ReviewScope) -> list[Group]:
+def groups_of(scope: ReviewScope, permission: str = DECIDE) -> list[Group]:
     """The groups whose members decide in the scope, by name."""
-    held = GroupObjectPermission.objects.filter(object_pk=str(scope.pk), permission__codename="decide_review")
+    held = GroupObjectPermission.objects.filter(
+        object_pk=str(scope.pk), permission__codename=_CODENAMES[permission]
+    )
     return list(Group.objects.filter(pk__in=held.values("group")).order_by("name"))
+
+
+def _only_late(is_late: bool) -> dict[str, bool]:
+    """What the audit log says of a right that is for escalated reviews only."""
+    return {"only_late": True} if is_late else {}
 
 
 def _not_oneself() -> str:
@@ -226,12 +244,13 @@ def _lock(pk: UUID | str) -> ReviewScope:
     )
 
 
-def _set(scope: ReviewScope, holder: User | Group, decides: bool) -> bool:
+def _set(scope: ReviewScope, holder: User | Group, decides: bool, permission: str = DECIDE) -> bool:
     """Give or take the right; whether that changed anything."""
-    has = holder in (people_of(scope) if isinstance(holder, User) else groups_of(scope))
+    people, groups = people_of(scope, permission), groups_of(scope, permission)
+    has = holder in (people if isinstance(holder, User) else groups)
     if has == decides:
         return False
-    if scope.is_everything and not decides and len(people_of(scope)) + len(groups_of(scope)) == 1:
+    if permission == DECIDE and scope.is_everything and not decides and len(people) + len(groups) == 1:
         raise Conflict(_("Let somebody else decide here first: nobody would be left to decide this track."))
-    (assign_perm if decides else remove_perm)(DECIDE, holder, scope)
+    (assign_perm if decides else remove_perm)(permission, holder, scope)
     return True

@@ -33,6 +33,7 @@ def change_track(
     due_hours: int,
     calendar: WorkingCalendar,
     longest_delegation_days: int,
+    escalates_after_hours: int | None = None,
     by: User,
 ) -> Track:
     """Change what is editable of a track. Safe to repeat.
@@ -47,6 +48,7 @@ def change_track(
         due_hours: working hours until a review is due.
         calendar: whose working hours count.
         longest_delegation_days: for how long reviewers may delegate at most; 0: not at all.
+        escalates_after_hours: working hours after a review was due until it is escalated; None: never.
         by: an operator.
 
     Raises:
@@ -57,8 +59,9 @@ def change_track(
     track = Track.objects.select_for_update().get(pk=pk)
     change_track.require(by, track)
     before = {name: _recorded(getattr(track, name)) for name in Track.EDITABLE}
-    values = {"name": name, "quorum": quorum, "due_hours": due_hours, "calendar": calendar}
-    assign(track, values | {"longest_delegation_days": longest_delegation_days})
+    values: dict[str, Any] = {"name": name, "quorum": quorum, "due_hours": due_hours, "calendar": calendar}
+    values["longest_delegation_days"] = longest_delegation_days
+    assign(track, values | {"escalates_after_hours": escalates_after_hours})
     track.full_clean()
     _require_due_time(track, "due_hours")
     changes = audit.difference(
@@ -204,4 +207,4 @@ def _recorded(value: Any) -> Any:
     """A value as the audit log keeps it."""
     if isinstance(value, list):
         return [_recorded(one) for one in value]
-    return value if isinstance(value, int | str) else str(value)
+    return value if isinstance(value, int | str | NoneType) else str(value)

@@ -15,8 +15,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.timezone import now
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
@@ -47,7 +47,7 @@ from catalog.review_queue import (
     waiting_for,
     waiting_for_groups,
 )
-from catalog.review_scopes import delegation_for, may_decide, tracks_decided_by
+from catalog.review_scopes import IS_ESCALATED, delegation_for, may_decide, tracks_decided_by
 from core.dates import moment
 from core.errors import Conflict
 from core.form_errors import show_errors
@@ -57,6 +57,7 @@ QUEUES = {
     "groups": _("My groups'"),
     "pending": _("All open"),
     "overdue": _("Overdue"),
+    "escalated": pgettext_lazy("reviews", "Escalated"),
     "decided": pgettext_lazy("reviews", "Decided"),
     "all": _("All"),
 }
@@ -104,6 +105,8 @@ class QueueFilter(admin.SimpleListFilter):
             return open_reviews
         if queue == "overdue":
             return open_reviews.filter(due_at__lt=now())
+        if queue == "escalated":
+            return open_reviews.filter(IS_ESCALATED)
         if queue == "decided":
             return queryset.exclude(state=Review.State.PENDING)
         return queryset
@@ -184,7 +187,8 @@ class ReviewAdmin(DecideManyPage, FoundByItem, ReadOnlyAdmin):
     def due(self, review: Review) -> str:
         day = moment(review.due_at)
         if review.state == Review.State.PENDING and review.due_at < now():
-            return format_html('<b class="is-bad">{} · {}</b>', day, _("overdue"))
+            words = pgettext("review", "escalated") if review.escalated_at else gettext("overdue")
+            return format_html('<b class="is-bad">{} · {}</b>', day, words)
         return day
 
     @display(description=_("State"), label=STATES)

@@ -54,24 +54,37 @@ class ScopeColumns:
             "nobody"
         )
 
+    @display(description=_("Decides when late"))
+    def late_deciders(self, scope: Any) -> str:
+        return joined([*scope.late_groups, *scope.late_people]) or DASH
+
 
 def with_deciders(scopes: QuerySet[ReviewScope]) -> QuerySet[Any]:
-    """Adds `groups` and `people`, the names of who decides in each scope, without a query for each row."""
-    here = {"object_pk": Cast(OuterRef("pk"), CharField()), "permission__codename": "decide_review"}
+    """Adds `groups` and `people`, the names of who decides in each scope, without a query for each row.
+
+    And `late_groups` and `late_people`, who decides when a review is escalated.
+    """
+    groups, people = _holders("decide_review")
+    late_groups, late_people = _holders("decide_late_review")
+    return scopes.annotate(groups=groups, people=people, late_groups=late_groups, late_people=late_people)
+
+
+def _holders(codename: str) -> tuple[ArraySubquery, ArraySubquery]:
+    here = {"object_pk": Cast(OuterRef("pk"), CharField()), "permission__codename": codename}
     named = Coalesce("group__review_team__name", "group__name")
     groups = GroupObjectPermission.objects.filter(**here).values(name=named).order_by("name")
     people = UserObjectPermission.objects.filter(
         **here, user__is_active=True, user__is_staff=True, user__groups__permissions__codename="decide_review"
     )
     people = people.order_by("user__email").values("user__email").distinct()
-    return scopes.annotate(groups=ArraySubquery(groups), people=ArraySubquery(people))
+    return ArraySubquery(groups), ArraySubquery(people)
 
 
 class ScopeInline(ScopeColumns, ReadOnly, TabularInline):  # type: ignore[misc]
     """The scopes of a track, with who decides in each."""
 
     model = ReviewScope
-    fields = readonly_fields = ["of_tenant", "of_model", "deciders"]
+    fields = readonly_fields = ["of_tenant", "of_model", "deciders", "late_deciders"]
     extra = 0
     show_change_link = True
 
@@ -87,6 +100,7 @@ class TrackAdmin(ReadOnlyAdmin):
     ordering = ["code"]
     fields = readonly_fields = [
         "code", "label", "quorum", "people", "due_hours", "usual", "calendar", "longest_delegation_days",
+        "escalates_after_hours",
     ]  # fmt: skip
     inlines = [ScopeInline]
     actions_detail = ["edit"]
@@ -136,7 +150,7 @@ class ReviewScopeAdmin(ScopeColumns, ReadOnlyAdmin):
     list_select_related = ["track", "tenant", "model"]
     search_fields = ["tenant__name", "tenant__slug", "model__name"]
     ordering = ["pk"]
-    fields = readonly_fields = ["track", "of_tenant", "of_model", "deciders"]
+    fields = readonly_fields = ["track", "of_tenant", "of_model", "deciders", "late_deciders"]
     actions_list = ["add_scope"]
     actions_detail = ["person", "team", "role", "remove"]
 

@@ -252,6 +252,8 @@ class Review(TenantOwned):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
     due_at = models.DateTimeField(_("due"))
+    # When it was passed on because it was late. A trigger sets the time.
+    escalated_at = models.DateTimeField(_("escalated"), null=True, editable=False)
     decided_at = models.DateTimeField(_("decided"), null=True)
 
     class Meta(TenantOwned.Meta):
@@ -272,6 +274,11 @@ class Review(TenantOwned):
                 fields=["track", "-decided_at"],
                 condition=Q(state__in=["approved", "rejected"], round=1),
                 name="review_pace",
+            ),
+            Index(
+                fields=["due_at"],
+                condition=Q(state="pending", escalated_at=None),
+                name="review_to_escalate",
             ),
         ]
 

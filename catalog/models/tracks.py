@@ -102,6 +102,7 @@ class Track(models.Model):
         "due_hours",
         "calendar",
         "longest_delegation_days",
+        "escalates_after_hours",
     )
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -128,6 +129,13 @@ class Track(models.Model):
         db_default=30,
         validators=[MaxValueValidator(MOST_DELEGATION_DAYS)],
     )
+    # Working hours after a review was due. Null: late reviews stay with those who decide the track.
+    escalates_after_hours = models.PositiveSmallIntegerField(
+        _("escalates after working hours"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MOST_DUE_HOURS)],
+    )
 
     class Meta:
         verbose_name = _("track")
@@ -141,6 +149,10 @@ class Track(models.Model):
             CheckConstraint(
                 name="track_delegation_ends",
                 condition=Q(longest_delegation_days__lte=MOST_DELEGATION_DAYS),
+            ),
+            CheckConstraint(
+                name="track_escalates",
+                condition=Q(escalates_after_hours=None) | Q(escalates_after_hours__lte=MOST_DUE_HOURS),
             ),
         ]
 
@@ -166,11 +178,18 @@ class Track(models.Model):
         """When a review that begins then is due, by the track's calendar (which should be selected with it)."""
         return self.calendar.hours.after(begins, timedelta(hours=self.due_hours))
 
+    def escalates_at(self, due_at: datetime) -> datetime | None:
+        """When a review that was due then is passed on; None: never."""
+        if self.escalates_after_hours is None:
+            return None
+        return self.calendar.hours.after(due_at, timedelta(hours=self.escalates_after_hours))
+
 
 class ReviewScope(models.Model):
     """A part of the requests, in which some people decide one track: of a tenant or all, for a model or all.
 
-    django-guardian stores the people: the object permission `decide_review` of a person or a group on the scope.
+    django-guardian stores the people: the object permission `decide_review` of a person or a group on the scope, and
+    `decide_late_review` of those who decide as well once a review is escalated.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -193,7 +212,10 @@ class ReviewScope(models.Model):
     class Meta:
         verbose_name = _("review scope")
         verbose_name_plural = _("review scopes")
-        permissions = [("decide_review", "Decide reviews")]
+        permissions = [
+            ("decide_review", "Decide reviews"),
+            ("decide_late_review", "Decide reviews that are escalated"),
+        ]
         constraints = [
             UniqueConstraint(
                 fields=["track", "tenant", "model"], name="review_scope_once", nulls_distinct=False

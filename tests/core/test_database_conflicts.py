@@ -45,6 +45,7 @@ OUT_OF_REACH = {
     "review_recusal_leaves_no_approval": "step_back holds the reviews, and asks them again first",
     "review_recusal_of_open_request": "step_back holds the open request",
     "review_delegation_stands": "end_delegation holds the delegation, and changes nothing else of it",
+    "review_is_escalated_late": "the task holds the review, which was due",
     "review_is_of_one_request": "no action changes these columns",
     "token_issuer_is_for_good": "no action changes these columns",
     "user_program_is_for_good": "no action changes these columns",
