@@ -60,7 +60,7 @@ def paces_of(tracks: Iterable[Track]) -> dict[str, Pace]:
     for track in tracks:
         with platform_scope("how long reviews take", is_routine=True):
             decided = Review.objects.across_tenants().filter(
-                track=track.code,
+                track__code=track.code,
                 state__in=[Review.State.APPROVED, Review.State.REJECTED],
                 round=1,
                 decided_at__gte=since,
@@ -70,8 +70,10 @@ def paces_of(tracks: Iterable[Track]) -> dict[str, Pace]:
         if len(times) < FEWEST:
             continue
         hours = track.calendar.hours
-        working = median(hours.between(begun, decided_at) for begun, decided_at in times if decided_at)
-        paces[track.code] = Pace(working, len(times), hours.per_day)
+        seconds = median(
+            hours.between(begun, decided_at).total_seconds() for begun, decided_at in times if decided_at
+        )
+        paces[track.code] = Pace(timedelta(seconds=seconds), len(times), hours.per_day)
     return paces
 
 

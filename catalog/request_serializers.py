@@ -74,10 +74,11 @@ class ReviewSerializer(StrictModelSerializer[Review]):
     def get_usual_working_hours(self, review: Review) -> float | None:
         if review.state != Review.State.PENDING:
             return None
-        if "paces" not in self.context:
+        context: Any = self.context
+        if "paces" not in context:
             # Once for an answer with many requests.
-            self.context["paces"] = paces_of(Track.objects.select_related("calendar"))
-        pace = self.context["paces"].get(review.track_id)
+            context["paces"] = paces_of(Track.objects.select_related("calendar"))
+        pace = context["paces"].get(review.track_id)
         return pace.hours if pace else None
 
 

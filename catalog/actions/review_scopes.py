@@ -227,7 +227,7 @@ def groups_of(scope: ReviewScope, permission: str = DECIDE) -> list[Group]:
     return list(Group.objects.filter(pk__in=held.values("group")).order_by("name"))
 
 
-def _only_late(is_late: bool) -> dict[str, bool]:
+def _only_late(is_late: bool) -> dict[str, Any]:
     """What the audit log says of a right that is for escalated reviews only."""
     return {"only_late": True} if is_late else {}
 
