@@ -6,7 +6,7 @@ its track. That is their own right. Or in the place of one other reviewer, whose
 is in force. A superuser decides all. Once a review is escalated, people with `decide_late_review` on the scopes decide
 it, too, in their own right.
 
-The function `catalog_may_decide_request` of catalog/migrations/0024_request_items.py asks the same, and
+The function `catalog_may_decide_request` of catalog/migrations/0029_escalation.py asks the same, and
 tests/catalog/test_review_scopes.py compares the two.
 """
 

@@ -76,7 +76,7 @@ $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0024_request_items")]
+    dependencies = [("catalog", "0025_grant_owners")]
 
     operations = [
         migrations.RunSQL(DELEGATIONS_ADD_UP),

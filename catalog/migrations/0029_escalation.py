@@ -50,7 +50,7 @@ CREATE OR REPLACE FUNCTION catalog_may_decide_request(person uuid, of_track text
 $$;
 """
 
-# As in 0027_recusals, with the own right of above.
+# As in 0028_recusals, with the own right of above.
 DECISIONS = """
 CREATE OR REPLACE FUNCTION catalog_decides_by_one_right() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -133,7 +133,7 @@ CREATE TRIGGER review_is_escalated_late BEFORE UPDATE ON catalog_review
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0027_recusals")]
+    dependencies = [("catalog", "0028_recusals")]
 
     operations = [
         migrations.AlterModelOptions(

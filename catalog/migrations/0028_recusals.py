@@ -113,7 +113,7 @@ END $$;
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("catalog", "0026_how_long_reviews_take"),
+        ("catalog", "0027_how_long_reviews_take"),
         ("tenants", "0009_roles_say_what_one_may"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

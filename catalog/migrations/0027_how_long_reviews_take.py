@@ -5,7 +5,7 @@ from django.db.models import Index, Q
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0025_delegations_in_a_row")]
+    dependencies = [("catalog", "0026_delegations_in_a_row")]
 
     operations = [
         migrations.AddIndex(
