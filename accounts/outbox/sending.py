@@ -69,7 +69,7 @@ def send_mail_due() -> int:
     """
     sent, ends_at = 0, time.monotonic() + LONGEST_RUN
     while True:
-        with _only_sender() as is_ours:
+        with only_sender("accounts.send_mail_due") as is_ours:
             if not is_ours:
                 return sent
             some, is_done = _send_until(ends_at)
@@ -80,14 +80,14 @@ def send_mail_due() -> int:
 
 
 @contextmanager
-def _only_sender() -> Iterator[bool]:
+def only_sender(name: str) -> Iterator[bool]:
     """Yield whether this worker is the only one that sends: with a slow server, more would only fill all workers.
 
     The lock belongs to the session, so it ends with a process that dies. If it is lost early, claims still keep two
-    senders apart.
+    senders apart. `name` tells senders of different things apart.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext('accounts.send_mail_due'))")
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
         is_ours: bool = cursor.fetchone()[0]
     try:
         yield is_ours
@@ -95,7 +95,7 @@ def _only_sender() -> Iterator[bool]:
         # With the session, its lock is gone; a new one has none to give back.
         if is_ours and connection.is_usable():
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext('accounts.send_mail_due'))")
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
 
 
 def _send_until(ends_at: float) -> tuple[int, bool]:
@@ -254,12 +254,24 @@ def _refuses_us(error: Exception) -> bool:
 
 
 def record(message: OutboxMessage, state: str, problem: str = "") -> None:
-    """Record the result of an attempt, and let its event note it; not if a later attempt has begun."""
+    """Record the result of an attempt, and let its event note it; not if a later attempt has begun.
+
+    What became of the message stands even if its event fails to note it: a mail that went out is not sent again.
+    """
     with platform_scope("what became of a message", is_routine=True), transaction.atomic():
         message.state, message.problem, message.settled_at = state, problem, now()
         mine = OutboxMessage.objects.filter(pk=message.pk, state=State.WAITING, attempts=message.attempts)
         if mine.update(state=state, problem=problem, settled_at=message.settled_at):
+            _let_its_event_note(message)
+
+
+def _let_its_event_note(message: OutboxMessage) -> None:
+    try:
+        # A savepoint: what the event wrote goes with its error, the result of the attempt does not.
+        with transaction.atomic():
             _event_of(message).settle(message)
+    except Exception:
+        log.exception("message_not_noted", message=str(message.pk), message_event=message.event)
 
 
 def _event_of(message: OutboxMessage) -> Event:

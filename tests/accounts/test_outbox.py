@@ -330,6 +330,19 @@ class TestSendingAgain:
         assert the_message().state == "waiting"
 
 
+def test_a_mail_that_its_event_fails_to_note_went_out_all_the_same(invitation, monkeypatch):
+    def fail(message):
+        Invitation.objects.across_tenants().update(mail_problem="half noted")
+        raise RuntimeError("the event cannot note it")
+
+    monkeypatch.setattr(INVITATION, "settle", fail)
+    assert send_mail_due() == 1
+    due_now()
+    assert send_mail_due() == 0
+    assert (the_message().state, len(mail.outbox)) == ("sent", 1)
+    assert Invitation.objects.across_tenants().get().mail_problem == ""
+
+
 def test_old_messages_go_and_waiting_ones_stay(lab, owner, settings):
     for number, (state, days) in enumerate(
         {"sent": 91, "failed": 91, "dropped": 89, "waiting": None}.items()
