@@ -81,6 +81,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_apikey",
             "tenants.view_limit",
             "tenants.view_personalaccesstoken",
+            "tenants.view_webhook",
+            "tenants.view_webhookdelivery",
             "audit.view_auditentry",
             "tenants.revoke_key",
             *(f"tenants.{permission}" for permission in PLATFORM_PERMISSIONS),

@@ -5,6 +5,6 @@
 The other modules of this package write checkpoints, verify them, delete old entries, and erase words.
 """
 
-from audit.recording import acting, difference, record, record_each, record_of_tenants
+from audit.recording import acting, difference, listen, record, record_each, record_of_tenants
 
-__all__ = ["acting", "difference", "record", "record_each", "record_of_tenants"]
+__all__ = ["acting", "difference", "listen", "record", "record_each", "record_of_tenants"]

@@ -206,6 +206,14 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "usage.imported": _("Usage imported"),
     "usage_kind.added": _("Usage kind added"),
     "usage_kind.described": _("Usage kind described"),
+    "webhook.added": _("Webhook added"),
+    "webhook.changed": _("Webhook changed"),
+    "webhook.deleted": _("Webhook deleted"),
+    "webhook.disabled": _("Webhook disabled"),
+    "webhook.enabled": _("Webhook enabled"),
+    "webhook.secret_rotated": _("Webhook secret rotated"),
+    "webhook.tested": _("Webhook tested"),
+    "webhook_delivery.sent_again": _("Webhook delivery sent again"),
     "working_calendar.added": _("Working calendar added"),
     "working_calendar.changed": _("Working calendar changed"),
 }
@@ -263,6 +271,8 @@ KINDS: Final[dict[str, str | Promise]] = {
     "track": pgettext_lazy("audit", "Track"),
     "usage": pgettext_lazy("audit", "Usage"),
     "usage_kind": pgettext_lazy("audit", "Usage kind"),
+    "webhook": pgettext_lazy("audit", "Webhook"),
+    "webhook_delivery": pgettext_lazy("audit", "Webhook delivery"),
     "working_calendar": pgettext_lazy("audit", "Working calendar"),
 }
 

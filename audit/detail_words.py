@@ -13,6 +13,7 @@ from django.utils.translation import pgettext_lazy
 DETAILS: Final[dict[str, str | Promise]] = {
     "absent": pgettext_lazy("detail", "No longer in the file"),
     "added": pgettext_lazy("detail", "Added"),
+    "address_changed": pgettext_lazy("detail", "Address changed"),
     "again": pgettext_lazy("detail", "Again"),
     "asks_more": pgettext_lazy("detail", "Asks for more"),
     "base_url": pgettext_lazy("detail", "Base URL"),
@@ -41,6 +42,7 @@ DETAILS: Final[dict[str, str | Promise]] = {
     "ends_at": pgettext_lazy("detail", "Ends"),
     "entries": pgettext_lazy("detail", "Entries"),
     "event": pgettext_lazy("detail", "Event"),
+    "events": pgettext_lazy("detail", "Events"),
     "expected_monthly_cost": pgettext_lazy("detail", "Expected monthly cost"),
     "expected_tokens_per_day": pgettext_lazy("detail", "Expected tokens per day"),
     "expires_at": pgettext_lazy("detail", "Expires"),
@@ -55,6 +57,7 @@ DETAILS: Final[dict[str, str | Promise]] = {
     "group": pgettext_lazy("detail", "Group"),
     "groups": pgettext_lazy("detail", "Groups"),
     "headers_before": pgettext_lazy("detail", "Headers before"),
+    "host": pgettext_lazy("detail", "Host"),
     "hour": pgettext_lazy("detail", "Hour"),
     "how": pgettext_lazy("detail", "How it ended"),
     "ignored": pgettext_lazy("detail", "Ignored"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -54,6 +54,7 @@ class Capacity:
         return self.only_in is None or (tenant is not None and tenant.pk == self.only_in)
 
 
+_listeners: Final[list[Callable[[AuditEntry], None]]] = []
 _capacity: ContextVar[Capacity] = ContextVar("audit_capacity", default=Capacity())  # noqa: B039 (frozen)
 
 
@@ -133,13 +134,26 @@ def record(
         columns = _columns(verb, actor, capacity, details, changes)
         subject_label = str(subject)
     with _room_for(tenant):
-        return AuditEntry.objects.create(
+        entry = AuditEntry.objects.create(
             **columns,
             tenant=tenant,
             subject_type=subject._meta.label_lower,
             subject_id=str(subject.pk),
             subject_label=clean_name(_text(subject_label), 200),
         )
+    for listener in _listeners:
+        listener(entry)
+    return entry
+
+
+def listen(listener: Callable[[AuditEntry], None]) -> None:
+    """Call `listener` with each entry that `record` appends, in its transaction; an error undoes the action.
+
+    For what repeats actions elsewhere, such as webhooks. `record_each` and `record_of_tenants` write many entries in
+    one statement and call nobody. Safe to repeat.
+    """
+    if listener not in _listeners:
+        _listeners.append(listener)
 
 
 def record_each(

@@ -1,4 +1,4 @@
-"""Routes of /api/v1/ for tenants, projects, members, keys, limits and tokens."""
+"""Routes of /api/v1/ for tenants, projects, members, keys, limits, tokens and webhooks."""
 
 from rest_framework.routers import SimpleRouter
 
@@ -7,6 +7,7 @@ from tenants.api.limits import LimitViewSet
 from tenants.api.members import InvitationViewSet, MemberViewSet, ServiceAccountViewSet
 from tenants.api.tenancy import ProjectViewSet, TenantViewSet
 from tenants.api.tokens import TokenViewSet
+from tenants.api.webhooks import WebhookDeliveryViewSet, WebhookViewSet
 
 router = SimpleRouter()
 router.register("tenants", TenantViewSet, basename="api-tenant")
@@ -17,5 +18,7 @@ router.register("service-accounts", ServiceAccountViewSet, basename="api-service
 router.register("keys", ApiKeyViewSet, basename="api-key")
 router.register("limits", LimitViewSet, basename="api-limit")
 router.register("tokens", TokenViewSet, basename="api-token")
+router.register("webhooks", WebhookViewSet, basename="api-webhook")
+router.register("webhook-deliveries", WebhookDeliveryViewSet, basename="api-webhook-delivery")
 
 urlpatterns = router.urls

@@ -10,12 +10,15 @@ class TenantsConfig(AppConfig):
     verbose_name = _("Tenants")
 
     def ready(self) -> None:
+        import audit
         from accounts.signals import staff_roles_changed
         from tenants import signals, suspension
         from tenants.actions import emergency, owned, owned_resources
+        from tenants.webhooks import events
 
         for provider in owned.KINDS:
             owned_resources.register(provider)
         user_logged_out.connect(emergency.end_at_sign_out, dispatch_uid="tenants.emergency")
         staff_roles_changed.connect(suspension.follow_staff_roles)
         signals.impact_wanted.connect(signals.count_keys_and_members)
+        audit.listen(events.queue)

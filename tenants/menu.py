@@ -27,6 +27,13 @@ PORTAL = [
         "tenant-settings", _("Settings"), "adjustments-horizontal", TENANT, 3, needs="manage_tenant",
         below=["tenant-closing"],
     ),
+    PortalEntry(
+        "webhook-list", _("Webhooks"), "link", TENANT, 5, needs="manage_tenant",
+        below=[
+            "webhook-new", "webhook-detail", "webhook-edit", "webhook-rotate", "webhook-test", "webhook-disable",
+            "webhook-enable", "webhook-delete", "webhook-delivery-again",
+        ],
+    ),
 ]  # fmt: skip
 
 STAFF = [
@@ -39,4 +46,6 @@ STAFF = [
     StaffEntry("tenants.tenantclosing", _("Closings"), "lock", TENANTS, 5),
     StaffEntry("tenants.emergencyaccess", _("Emergency access"), "urgent", TENANTS, 6),
     StaffEntry("tenants.personalaccesstoken", _("Tokens"), "key", TENANTS, 7),
+    StaffEntry("tenants.webhook", _("Webhooks"), "link", TENANTS, 13),
+    StaffEntry("tenants.webhookdelivery", _("Webhook deliveries"), "list", TENANTS, 14),
 ]

@@ -14,6 +14,18 @@ from tenants.views.service_accounts import (
 from tenants.views.settings import ProjectEdit, ProjectList, ProjectNew, TenantSettings
 from tenants.views.suggestions import Suggestions
 from tenants.views.tokens import NewServiceToken, RevokeTenantToken, TenantTokens
+from tenants.views.webhooks import (
+    DeliveryAgain,
+    WebhookDelete,
+    WebhookDetail,
+    WebhookDisable,
+    WebhookEdit,
+    WebhookEnable,
+    WebhookList,
+    WebhookNew,
+    WebhookRotate,
+    WebhookTry,
+)
 
 urlpatterns = [
     path("members/", MemberList.as_view(), name="member-list"),
@@ -36,6 +48,16 @@ urlpatterns = [
     path("tokens/", TenantTokens.as_view(), name="tenant-token-list"),
     path("tokens/new/", NewServiceToken.as_view(), name="tenant-token-new"),
     path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
+    path("webhooks/", WebhookList.as_view(), name="webhook-list"),
+    path("webhooks/new/", WebhookNew.as_view(), name="webhook-new"),
+    path("webhooks/<uuid:pk>/", WebhookDetail.as_view(), name="webhook-detail"),
+    path("webhooks/<uuid:pk>/edit/", WebhookEdit.as_view(), name="webhook-edit"),
+    path("webhooks/<uuid:pk>/rotate/", WebhookRotate.as_view(), name="webhook-rotate"),
+    path("webhooks/<uuid:pk>/test/", WebhookTry.as_view(), name="webhook-test"),
+    path("webhooks/<uuid:pk>/disable/", WebhookDisable.as_view(), name="webhook-disable"),
+    path("webhooks/<uuid:pk>/enable/", WebhookEnable.as_view(), name="webhook-enable"),
+    path("webhooks/<uuid:pk>/delete/", WebhookDelete.as_view(), name="webhook-delete"),
+    path("webhook-deliveries/<uuid:pk>/again/", DeliveryAgain.as_view(), name="webhook-delivery-again"),
     path("emergency-access/", EmergencyAccessList.as_view(), name="emergency-access-list"),
     path("emergency-access/<uuid:pk>/end/", EndEmergencyAccess.as_view(), name="emergency-access-end"),
 ]

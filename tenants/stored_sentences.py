@@ -1,4 +1,7 @@
-"""Why keys and tokens are suspended or revoked: stored in English, said in the language of the reader."""
+"""Why keys and tokens are suspended or revoked, and what webhooks ran into.
+
+Stored in English, said in the language of the reader.
+"""
 
 from __future__ import annotations
 
@@ -23,3 +26,17 @@ TENANT_IS_CLOSED = StoredSentence(gettext_noop("tenant closed"))
 ISSUER_MAY_NOT = StoredSentence(
     gettext_noop("The person who issued this token may not create such tokens now: %(reason)s")
 )
+
+RECEIVER_ANSWERED = StoredSentence(gettext_noop("The receiver answered with status %(status)s."))
+RECEIVER_REDIRECTS = StoredSentence(
+    gettext_noop(
+        "The receiver redirects (status %(status)s). Redirects are not followed; enter the final address."
+    )
+)
+RECEIVER_IS_SLOW = StoredSentence(gettext_noop("The receiver did not answer within %(seconds)s seconds."))
+RECEIVER_IS_AWAY = StoredSentence(gettext_noop("There is no connection to the receiver (%(kind)s)."))
+ADDRESS_IS_CLOSED = StoredSentence(
+    gettext_noop("The address leads to a network that webhooks may not reach (%(code)s).")
+)
+SECRET_IS_LOST = StoredSentence(gettext_noop("The secret cannot be decrypted any more. Rotate it."))
+WEBHOOK_IS_DISABLED = StoredSentence(gettext_noop("The webhook was disabled."))

@@ -70,6 +70,8 @@ from tenants.models import (
     ProjectRole,
     Tenant,
     TenantClosing,
+    Webhook,
+    WebhookDelivery,
 )
 from tenants.revision import raise_revision
 from tests.factories import (
@@ -294,6 +296,19 @@ ROWS = {
     "tenants.personalaccesstoken": lambda lab: issue_personal_access_token(
         lab.person, name="lab-marker token", life=timedelta(days=1), tenant=lab.tenant
     )[0],
+    "tenants.webhook": lambda lab: Webhook.objects.create(
+        tenant=lab.tenant,
+        name="lab-marker hook",
+        url="https://hooks.example.com/",
+        events=["grant.given"],
+        secret=b"-",
+    ),
+    "tenants.webhookdelivery": lambda lab: WebhookDelivery.objects.create(
+        tenant=lab.tenant,
+        webhook=lab.row("tenants.webhook"),
+        event="grant.given",
+        subject_id="lab-marker subject",
+    ),
     "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
         tenant=lab.tenant,
         reason="lab-marker: over",

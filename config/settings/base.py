@@ -280,6 +280,9 @@ EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
 # How long the outbox keeps what was sent or given up (accounts/outbox/sending.py).
 OUTBOX_DAYS = env_int("OUTBOX_DAYS", 90, minimum=1)
+# Networks beyond the public Internet that webhooks may reach: "10.20.0.0/16". Those of providers are others, because
+# members of tenants type these addresses.
+WEBHOOK_NETWORKS = env_list("WEBHOOK_NETWORKS")
 # Validity of an invitation's link.
 INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)
 # For members of a suspended tenant; empty: "the operators".

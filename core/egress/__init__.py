@@ -1,6 +1,7 @@
 """Which addresses this installation may call on behalf of a URL that somebody typed, and how it connects to them.
 
-The console uses it to test providers, the gateway to call them. Only the standard library is imported, so both can.
+The console uses it to test providers and to send webhooks, the gateway to call providers. Only the standard library is
+imported, so both can.
 
     destination = read_url("https://api.example.com/v1", networks)      # no look-up yet
     socket = connect(destination, networks, timeout_seconds=5)          # looks up once, checks, connects to that
@@ -10,6 +11,7 @@ The name is looked up once. Every address in the answer is checked, and the conn
 name that resolves to something else a moment later changes nothing. Nothing here follows a redirect.
 """
 
+from core.egress.alarm import Alarm
 from core.egress.connecting import (
     client_tls,
     connect,
@@ -20,15 +22,19 @@ from core.egress.connecting import (
 )
 from core.egress.destinations import Destination, read_proxy_url, read_url
 from core.egress.networks import Networks, check_address, read_networks
+from core.egress.posting import Endpoint, Reply, post, read_endpoint
 from core.egress.racing import Answered, connected, first_to_answer, head_start_within
 from core.egress.words import EgressRefused, Explained, gettext_noop
 
 __all__ = [
+    "Alarm",
     "Answered",
     "Destination",
     "EgressRefused",
+    "Endpoint",
     "Explained",
     "Networks",
+    "Reply",
     "check_address",
     "client_tls",
     "connect",
@@ -39,6 +45,8 @@ __all__ = [
     "gettext_noop",
     "head_start_within",
     "look_up",
+    "post",
+    "read_endpoint",
     "read_networks",
     "read_private_ca",
     "read_proxy_url",

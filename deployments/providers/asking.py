@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from socket import SHUT_RDWR, socket
+from socket import socket
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core.egress import (
+    Alarm,
     Destination,
     Networks,
     client_tls,
@@ -89,7 +88,7 @@ def ask(upstream: Upstream, networks: Networks, url: str, *, resolve: Resolver |
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     sock = _connected(upstream, destination, networks, resolve)
-    alarm = _Alarm(sock, max(0.1, patience - (monotonic() - began)))
+    alarm = Alarm(sock, max(0.1, patience - (monotonic() - began)))
     try:
         with alarm:
             status, location, body = _exchange(
@@ -124,30 +123,6 @@ def ask(upstream: Upstream, networks: Networks, url: str, *, resolve: Resolver |
             url=destination.url,
         ) from error
     return Answer(document, round((monotonic() - began) * 1000))
-
-
-class _Alarm:
-    """Ends a connection that takes too long altogether, however often a byte of it arrives."""
-
-    def __init__(self, sock: socket, seconds: float) -> None:
-        self.rang = False
-        self._sock = sock
-        # The descriptor lives on when the socket is wrapped for TLS, so keep one of our own.
-        self._own = sock.dup()
-        self._timer = threading.Timer(seconds, self._ring)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._own.close()
-
-    def _ring(self) -> None:
-        self.rang = True
-        with suppress(OSError):
-            self._own.shutdown(SHUT_RDWR)
 
 
 def _connected(

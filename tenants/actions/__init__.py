@@ -27,21 +27,36 @@ from tenants.actions.service_accounts import (
 from tenants.actions.suspending import resume_tenant, suspend_tenant
 from tenants.actions.tenancy import change_tenant, create_tenant
 from tenants.actions.tokens import issue_personal_access_token, revoke_personal_access_token
+from tenants.actions.webhooks import (
+    add_webhook,
+    change_webhook,
+    delete_webhook,
+    disable_webhook,
+    enable_webhook,
+    rotate_webhook_secret,
+    send_delivery_again,
+    try_webhook,
+)
 
 __all__ = [
     "accept_as_newcomer",
     "accept_invitation",
     "add_member",
+    "add_webhook",
     "change_project",
     "change_role",
     "change_tenant",
+    "change_webhook",
     "claim_api_key",
     "create_project",
     "create_service_account",
     "create_tenant",
     "delete_service_account",
+    "delete_webhook",
     "disable_service_account",
+    "disable_webhook",
     "enable_service_account",
+    "enable_webhook",
     "end_emergency_access",
     "find_invitation",
     "invite",
@@ -54,8 +69,11 @@ __all__ = [
     "review_emergency_access",
     "revoke_api_key",
     "revoke_personal_access_token",
+    "rotate_webhook_secret",
+    "send_delivery_again",
     "set_limits",
     "set_project_role",
     "suspend_tenant",
+    "try_webhook",
     "withdraw_invitation",
 ]

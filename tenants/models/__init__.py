@@ -12,6 +12,7 @@ from tenants.models.tenancy import (
     TenantClosing,
 )
 from tenants.models.tokens import PersonalAccessToken
+from tenants.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
@@ -28,4 +29,6 @@ __all__ = [
     "RevisionEntry",
     "Tenant",
     "TenantClosing",
+    "Webhook",
+    "WebhookDelivery",
 ]
