@@ -32,6 +32,7 @@ from catalog.actions import (
     raise_access_request,
     withdraw_access_request,
 )
+from catalog.actions.access_requests import WantedItem
 from catalog.asked_facts import read_facts
 from catalog.model_facts import as_json
 from catalog.model_filters import ModelFilter, PagesOfModels
@@ -246,11 +247,22 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
                     "duration_days": 90,
                 },
                 request_only=True,
-            )
+            ),
+            OpenApiExample(
+                "Two models",
+                {
+                    "project": "letters",
+                    "model": "gpt-oss-120b",
+                    "purpose": "Draft replies to letters, found among earlier ones.",
+                    "expected_tokens_per_day": 200000,
+                    "more": [{"model": "bge-m3", "expected_tokens_per_day": 1000000}],
+                },
+                request_only=True,
+            ),
         ],
     )
     def create(self, request: Request) -> Response:
-        """Request a model."""
+        """Request a model, or several that are decided together."""
         named = ProjectNameSerializer(data=request.data)
         named.is_valid(raise_exception=True)
         project, user = _find_project(request, named.validated_data["project"]), signed_in(request)
@@ -261,7 +273,8 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
             wanted = NewAccessRequestSerializer(data=request.data)
             wanted.is_valid(raise_exception=True)
             said = {name: value for name, value in wanted.validated_data.items() if name != "project"}
-            raised = raise_access_request(project, said.pop("model"), by=user, **said)
+            more = [_wanted_item(request, one, project) for one in said.pop("more", [])]
+            raised = raise_access_request(project, said.pop("model"), by=user, more=more, **said)
             return Response(self._serialized(raised.pk), status=status.HTTP_201_CREATED)
 
         return idempotent(request, action)
@@ -293,6 +306,13 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
             seen=None if (facts := said.validated_data["facts"]) is None else read_facts(facts),
         )
         return Response(self._serialized(access_request.pk))
+
+
+def _wanted_item(request: Request, said: Mapping[str, Any], project: Project) -> WantedItem:
+    """A further item of a new request. Raises 404 if the person cannot see its project."""
+    values = {name: value for name, value in said.items() if name not in ("project", "model")}
+    named = said.get("project")
+    return WantedItem(_find_project(request, named) if named else project, said["model"], **values)
 
 
 def _find_project(request: Request, said: str) -> Project:

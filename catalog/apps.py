@@ -9,7 +9,7 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.signals import staff_roles_changed
-        from catalog import database_conflicts, tenant_ends
+        from catalog import database_conflicts, suggestions, tenant_ends
         from catalog.actions.review_scopes import drop_rights_of_former_reviewers
         from catalog.actions.review_teams import leave_teams
         from catalog.first_rules import make_first_rules
@@ -20,6 +20,7 @@ class CatalogConfig(AppConfig):
         from core import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions import owned_resources
+        from tenants.views import suggestions as suggested
 
         staff_roles_changed.connect(drop_rights_of_former_reviewers)
         staff_roles_changed.connect(leave_teams)
@@ -32,3 +33,4 @@ class CatalogConfig(AppConfig):
         owned_resources.register(OpenRequests())
         owned_resources.register(OwnedGrants())
         conflicts.register(database_conflicts.SENTENCES)
+        suggested.register("offered-models", suggestions.offered_models)

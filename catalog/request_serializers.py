@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import User
-from catalog.actions.access_requests import LONGEST_DAYS
+from catalog.actions.access_requests import LONGEST_DAYS, MOST_ITEMS
 from catalog.actions.comments import LONGEST_COMMENT
 from catalog.actions.facts import notice_of
 from catalog.models import (
@@ -171,6 +171,16 @@ class WantedLimitsField(serializers.DictField):
     child = serializers.CharField()
 
 
+class FurtherItemSerializer(StrictSerializer):
+    project = serializers.CharField(
+        max_length=60, required=False, help_text="Default: the project of the request."
+    )
+    model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
+    expected_tokens_per_day = serializers.IntegerField(min_value=1)
+    data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
+    limits = WantedLimitsField(required=False)
+
+
 class NewAccessRequestSerializer(ProjectNameSerializer):
     """A new request. `project` is an id, or a slug that only one of your tenants has."""
 
@@ -181,6 +191,19 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
     data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
     limits = WantedLimitsField(required=False, help_text='By kind: {"requests_per_minute": "3"}')
     duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
+    more = serializers.ListField(
+        child=FurtherItemSerializer(),
+        required=False,
+        max_length=MOST_ITEMS - 1,
+        help_text="Further models, decided together with the first. Errors name them `items.1` and so on.",
+    )
+
+
+class ResentItemSerializer(StrictSerializer):
+    id = serializers.UUIDField()
+    expected_tokens_per_day = serializers.IntegerField(min_value=1, required=False)
+    data_class = serializers.ChoiceField(DataClass.choices, required=False)
+    limits = WantedLimitsField(required=False)
 
 
 class ResendSerializer(StrictSerializer):
@@ -193,6 +216,12 @@ class ResendSerializer(StrictSerializer):
         required=False, help_text="All limits; a limit left out is no longer asked for."
     )
     duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
+    items = serializers.ListField(
+        child=ResentItemSerializer(),
+        required=False,
+        max_length=MOST_ITEMS,
+        help_text="Of a request with several models, what changes in each: the three fields, by id of the item.",
+    )
 
 
 class NewReviewSerializer(StrictSerializer):

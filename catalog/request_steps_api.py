@@ -76,7 +76,9 @@ class RequestStepsViewSet(VisibleMixin, viewsets.GenericViewSet[AccessRequest]):
         found = self.subject_of(resend_access_request)
         said = ResendSerializer(data=request.data)
         said.is_valid(raise_exception=True)
-        sent = resend_access_request(found.pk, by=signed_in(request), **said.validated_data)
+        values = dict(said.validated_data)
+        items = {str(one.pop("id")): one for one in map(dict, values.pop("items", []))}
+        sent = resend_access_request(found.pk, by=signed_in(request), items=items, **values)
         return Response(self._serialized(sent.pk))
 
     @extend_schema(request=StepBackSerializer, responses=AccessRequestSerializer)

@@ -1,16 +1,12 @@
 """Actions on models, access requests and grants."""
 
-from catalog.actions.access_requests import (
-    Preview,
-    preview_access_request,
-    raise_access_request,
-    withdraw_access_request,
-)
+from catalog.actions.access_requests import raise_access_request, withdraw_access_request
 from catalog.actions.changes import resend_access_request
 from catalog.actions.comments import comment_on_request
 from catalog.actions.curating import curate_model, curate_models, settle_facts
 from catalog.actions.grants import revoke_grant, take_over_grant
 from catalog.actions.models import publish_model, publish_models, retire_model
+from catalog.actions.previews import Preview, preview_access_request
 from catalog.actions.price_map import ImportReport, import_price_map
 from catalog.actions.renewals import renew_grant
 from catalog.actions.reviews import decide_review

@@ -17,12 +17,12 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.actions.approving import approve_request
-from catalog.actions.evaluations import evaluate_in_english, record_evaluation, table_in_force
-from catalog.asked_facts import ItemFacts, as_json, evaluate_items, facts_of_items
+from catalog.actions.evaluations import evaluate_in_english, record_evaluation
+from catalog.asked_facts import ItemFacts, as_json, facts_of_items
 from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
-from catalog.prices import Estimate, lock_prices, monthly_cost
-from catalog.rule_table import Answer, NeededReview
+from catalog.prices import lock_prices
+from catalog.rule_table import Answer
 from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
@@ -34,17 +34,6 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
 MOST_ITEMS = 20
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a request would mean: the reviews it needs and why, its cost, and what the rules reject."""
-
-    # None: the model has no price.
-    estimate: Estimate | None
-    reviews: Sequence[NeededReview]
-    # By field: why the request is not possible with these values.
-    problems: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -193,17 +182,13 @@ def _read_items(
     problems: dict[str, Any] = {}
     items: list[RequestItem] = []
     for number, one in enumerate(wanted):
-        item, wrong = _read_item(one, found[one.project.pk], models.get(one.model_name))
+        item, wrong = read_item(one, found[one.project.pk], models.get(one.model_name))
         if item is not None:
             wrong |= find_problems(item, purpose=purpose, duration_days=duration_days)
             if any((item.project, item.model) == (other.project, other.model) for other in items):
                 wrong["model"] = _("You ask for this model twice in the project.")
             items.append(item)
-        of_request = ("purpose", "duration_days")
-        problems |= {
-            name if number == 0 or name in of_request else f"items.{number}.{name}": words
-            for name, words in wrong.items()
-        }
+        problems |= {field_of(number, name): words for name, words in wrong.items()}
     if problems:
         raise ValidationError(problems)
     same = Q(pk__in=[])
@@ -214,10 +199,18 @@ def _read_items(
     return items, tenant
 
 
-def _read_item(
+def field_of(number: int, name: str) -> str:
+    """The name of a field in errors: of the request and its first item as it is, of others with the item's number."""
+    return name if number == 0 or name in ("purpose", "duration_days") else f"items.{number}.{name}"
+
+
+def read_item(
     wanted: WantedItem, project: Project, model: CatalogModel | None
 ) -> tuple[RequestItem | None, dict[str, Any]]:
-    """The item, not stored yet, or None without a model; and by field what is wrong with the values themselves."""
+    """The item, not stored yet, or None without a model; and by field what is wrong with the values themselves.
+
+    Raises nothing.
+    """
     if model is None:
         words = _("There is no published model with this name. Choose one from the catalog.")
         return None, {"model": words}
@@ -256,7 +249,16 @@ def lock_facts_of_models(pks: Iterable[UUID]) -> list[CatalogModel]:
     return models
 
 
+def require_in_every_project(by: User, access_request: AccessRequest) -> None:
+    """Raise PermissionDenied unless `by` may ask for access in the project of every item."""
+    projects = {item.project_id: item.project for item in access_request.items.select_related("project")}
+    for project in projects.values():
+        project.tenant = access_request.tenant
+        raise_access_request.require_permission(by, project)
+
+
 def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:
+    require_in_every_project(by, access_request)
     if access_request.requested_by_id != by.pk and not by.has_perm(
         "tenants.manage_members", access_request.tenant
     ):
@@ -278,7 +280,8 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
 
     Raises:
         AccessRequest.DoesNotExist: `by` cannot see such a request.
-        PermissionDenied: `by` neither made the request nor manages the tenant's members.
+        PermissionDenied: `by` may not ask for access in one of its projects, or neither made the request nor manages
+            the tenant's members.
         Conflict: the request has already been decided or withdrawn.
     """
     access_request = (
@@ -301,40 +304,6 @@ def withdraw_locked_request(access_request: AccessRequest, *, actor: User, reaso
     access_request.save(update_fields=["state"])
     cancel_open_reviews(access_request)
     audit.record("access_request.withdrawn", actor=actor, subject=access_request, reason=reason)
-
-
-def preview_access_request(
-    project: Project,
-    model: CatalogModel,
-    *,
-    expected_tokens_per_day: int | None,
-    data_class: str,
-    limits: Mapping[str, Any] | None = None,
-    duration_days: int = 365,
-) -> Preview:
-    """Preview what `raise_access_request` would do with these values. Changes nothing.
-
-    Args:
-        project: the project that would make the request.
-        model: the model.
-        expected_tokens_per_day: input and output together; None: not entered yet.
-        data_class: the most sensitive data, from `DataClass`.
-        limits: requested numbers by kind of `tenants.Limit`.
-        duration_days: how long the grant would last.
-    """
-    wanted = WantedItem(project, model.name, expected_tokens_per_day or 1, data_class, limits or {})
-    item, problems = _read_item(wanted, project, model)
-    assert item is not None, "there is a model"
-    problems = {name: texts[0] for name, texts in problems.items()}
-    problems = find_problems(item, purpose="preview", duration_days=duration_days) | problems
-    if expected_tokens_per_day is None:
-        return Preview(None, [], problems)
-    if data_class not in DataClass.values:
-        item.data_class = DataClass.INTERNAL
-    estimate = monthly_cost(model.name, expected_tokens_per_day)
-    asked = facts_of_items([item], duration_days)
-    said = evaluate_items(table_in_force(), asked)
-    return Preview(estimate, said.reviews, said.problems | problems)
 
 
 def find_problems(item: RequestItem, *, purpose: str, duration_days: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.declared import action
 from accounts.models import User
-from catalog.actions.access_requests import find_problems
+from catalog.actions.access_requests import field_of, find_problems, require_in_every_project
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import ask_again, lock_facts, renew_facts
 from catalog.asked_facts import evaluate_items
@@ -37,6 +37,7 @@ def _require_requester(by: User, access_request: AccessRequest) -> None:
         raise PermissionDenied(
             _("Someone else made this request. Only they can change it and send it again.")
         )
+    require_in_every_project(by, access_request)
 
 
 def _require_returned(by: User | None, access_request: AccessRequest) -> None:
@@ -87,7 +88,7 @@ def resend_access_request(
         AccessRequest.DoesNotExist: `by` cannot see such a request.
         PermissionDenied: `by` did not make it, or may no longer ask for access here.
         Conflict: nobody asked for changes, or the tenant is not active.
-        ValidationError: by field, what cannot be requested.
+        ValidationError: by field, what cannot be requested; fields of further items as in `raise_access_request`.
     """
     found = AccessRequest.objects.visible_to(by).select_related("tenant").get(pk=pk)
     tenant = lock_tenant_shared(found.tenant)
@@ -105,13 +106,12 @@ def resend_access_request(
     purpose = access_request.purpose if purpose is None else purpose
     duration_days = access_request.duration_days if duration_days is None else duration_days
     before = [_asked_now(access_request, item) for item in stored]
-    problems: dict[str, str] = {}
-    for item, values in zip(stored, wanted, strict=True):
+    problems: dict[str, Any] = {}
+    for number, (item, values) in enumerate(zip(stored, wanted, strict=True)):
         for name, value in values.items():
             setattr(item, name, value)
         found_problems = find_problems(item, purpose=purpose, duration_days=duration_days)
-        # Of several items, the first that cannot be requested is named by its field.
-        problems = found_problems | problems
+        problems |= {field_of(number, name): words for name, words in found_problems.items()}
     if problems:
         raise ValidationError(dict(problems))
     of_request = {"purpose": read_prose(purpose), "duration_days": duration_days}
@@ -153,13 +153,21 @@ def _wanted(
     if set(by_item) - {str(item.pk) for item in stored}:
         raise ValidationError({"items": _("This request has no such item.")})
     wanted = []
-    for item in stored:
+    for number, item in enumerate(stored):
         values = said | {name: by_item.get(str(item.pk), {}).get(name) for name in OF_ITEM if not said}
         values = {name: value for name, value in values.items() if value is not None}
         if "limits" in values:
-            values["limits"] = _stored(clean_limits(values["limits"]))
+            values["limits"] = _stored(_limits_of(values["limits"], number))
         wanted.append(values)
     return wanted
+
+
+def _limits_of(limits: Mapping[str, Any], number: int) -> Mapping[str, Decimal]:
+    try:
+        return clean_limits(limits)
+    except ValidationError as error:
+        wrong = error.update_error_dict({})
+        raise ValidationError({field_of(number, name): said for name, said in wrong.items()}) from error
 
 
 def _asked_now(access_request: AccessRequest, item: RequestItem) -> dict[str, Any]:

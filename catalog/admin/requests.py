@@ -114,6 +114,7 @@ class AccessRequestAdmin(FoundByItem, ReadOnlyAdmin):
         "__str__",
         "tenant",
         "requested_by",
+        "highest_data_class",
         "cost",
         "state_label",
         "created_at",
@@ -134,6 +135,10 @@ class AccessRequestAdmin(FoundByItem, ReadOnlyAdmin):
         items = ("items__model", "items__project")
         requests: QuerySet[AccessRequest] = super().get_queryset(request).prefetch_related(*items)
         return requests
+
+    @display(description=_("data class"))
+    def highest_data_class(self, access_request: AccessRequest) -> str:
+        return access_request.data_class_label
 
     @display(description=_("Expected monthly cost"))
     def cost(self, access_request: AccessRequest) -> str:

@@ -29,10 +29,11 @@ from catalog.actions import (
 )
 from catalog.actions.facts import notice_of
 from catalog.conversation import conversation_of
-from catalog.forms import LIMITS, AccessRequestForm, CommentForm
+from catalog.forms import CommentForm
 from catalog.models import AccessRequest, CatalogModel, RequestItem, Review, Track
 from catalog.pace import paces_of, usual_time
 from catalog.querysets import AccessRequestQuerySet
+from catalog.request_forms import LIMITS, AccessRequestForm, reopened
 from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
 from catalog.waiting import waits_of
 from core.choices import pick_field
@@ -66,6 +67,9 @@ class RequestNew(TenantPageMixin, TemplateView):
         model = self._model()
         require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
+        if "add" in request.POST or "remove" in request.POST:
+            sent = reopened(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
+            return self._form_page(sent, 200, preview=preview_words(form))
         is_valid = form.is_valid()
         if project := form.cleaned_data.get("project"):
             raise_access_request.require(signed_in(request), project)
@@ -81,13 +85,15 @@ class RequestNew(TenantPageMixin, TemplateView):
     def _model(self) -> CatalogModel:
         return get_object_or_404(CatalogModel.objects.offered_to([self.tenant]), name=self.kwargs["name"])
 
-    def _form_page(self, form: AccessRequestForm, status: int) -> HttpResponse:
+    def _form_page(
+        self, form: AccessRequestForm, status: int, preview: PreviewWords | None = None
+    ) -> HttpResponse:
         context = self.get_context_data(
             form=form,
             model=form.model,
             unserved=why_unserved(form.model, self.tenant),
             data_classes=form.data_class_options(),
-            preview=preview_words(form) if form.is_bound else None,
+            preview=preview_words(form) if form.is_bound else preview,
         )
         return self.render_to_response(context, status=status)
 
@@ -121,6 +127,7 @@ def read_preview(form: AccessRequestForm) -> Preview | None:
         data_class=answers.get("data_class") or DataClass.INTERNAL,
         limits={kind: answers.get(kind) for kind in LIMITS},
         duration_days=answers.get("duration_days") or 365,
+        more=[row.wanted for row in form.further if row.is_valid()],
     )
 
 
@@ -137,6 +144,8 @@ class PreviewWords:
     decision_note: str
     problems: list[str]
     reviews: list[dict[str, Any]]
+    # Of each model, if there are several.
+    items: list[dict[str, Any]]
     # Why calls with the chosen class of data get no answer, if others do.
     unserved: str
 
@@ -157,7 +166,7 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
         low=estimate.low if estimate else None,
         high=estimate.high if estimate else None,
         currency=estimate.currency if estimate else "USD",
-        cost_reason="" if estimate else _("The model has no price yet."),
+        cost_reason="" if estimate else _unpriced(preview),
         decision_on=max(due, default=None),
         decision_note=ngettext("%(n)s review", "%(n)s reviews", len(preview.reviews))
         % {"n": len(preview.reviews)},
@@ -170,15 +179,40 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
             }
             for review in preview.reviews
         ],
-        unserved=_unserved_class(form),
+        items=[
+            {"name": str(one.item), "cost": one.estimate.amount, "currency": one.estimate.currency}
+            if one.estimate
+            else {"name": str(one.item), "cost": None}
+            for one in preview.items
+        ]
+        if len(preview.items) > 1
+        else [],
+        unserved=_unserved_class(form, preview),
     )
 
 
-def _unserved_class(form: AccessRequestForm) -> str:
-    """What is to be said if calls with the chosen class of data get no answer. If none do, the form itself says so."""
-    reached = reach_of([form.tenant], [form.model])[form.tenant.pk].get(form.model.pk)
-    chosen = form.cleaned_data.get("data_class") or DataClass.INTERNAL
-    return unserved_words(reached, chosen) if reached is not None else ""
+def _unpriced(preview: Preview) -> str:
+    """Why a preview has no cost of all its models together."""
+    names = [one.item.model.title for one in preview.items if one.estimate is None]
+    if len(preview.items) == 1:
+        return _("The model has no price yet.")
+    if not names:
+        return _("The models have prices in different currencies.")
+    return _("Without a price: %(models)s.") % {"models": pgettext("between two of a list", ", ").join(names)}
+
+
+def _unserved_class(form: AccessRequestForm, preview: Preview) -> str:
+    """What is to be said if calls with a chosen class of data get no answer, by model if there are several.
+
+    If none of the only model do, the form itself says so.
+    """
+    items = [one.item for one in preview.items]
+    reach = reach_of([form.tenant], [item.model for item in items])[form.tenant.pk]
+    if len(items) == 1:
+        reached = reach.get(items[0].model_id)
+        return unserved_words(reached, items[0].data_class) if reached is not None else ""
+    said = [(item, unserved_words(reach.get(item.model_id), item.data_class)) for item in items]
+    return "; ".join(f"{item}: {words}" for item, words in said if words)
 
 
 class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], TemplateView):

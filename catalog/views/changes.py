@@ -13,9 +13,9 @@ from django.views.generic import DetailView
 from accounts.permissions import signed_in
 from catalog import presentation
 from catalog.actions import resend_access_request
-from catalog.forms import ChangeRequestForm
 from catalog.models import AccessRequest
 from catalog.querysets import AccessRequestQuerySet
+from catalog.request_forms import ChangeRequestForm
 from tenants.views.mixins import TenantScopedMixin
 
 
@@ -45,7 +45,7 @@ class RequestChange(TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], Det
     def _form_page(self, form: ChangeRequestForm, status: int) -> HttpResponse:
         context = self.get_context_data(
             form=form,
-            data_classes=[] if form.has_several else form.data_class_options(),
+            data_classes=form.data_class_options(),
             changes_wanted=presentation.changes_wanted(self.object, list(self.object.reviews.all())),
         )
         return self.render_to_response(context, status=status)

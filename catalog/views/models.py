@@ -16,13 +16,13 @@ from accounts.permissions import signed_in
 from catalog import capabilities
 from catalog.access import Access, accesses
 from catalog.beside import BesideModel, beside_model
-from catalog.forms import AccessRequestForm
 from catalog.mix import Mix, own_mix
 from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
 from catalog.models import CatalogModel
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
 from catalog.provenance import FactRow
+from catalog.request_forms import AccessRequestForm
 from core.dates import day_and_year
 from core.page_parts import Badge, Fact
 from tenants.views.mixins import TenantPageMixin

@@ -83,7 +83,9 @@ def _models(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs
     return [(name, name) for name in found[:MOST]]
 
 
-KINDS: Final[dict[str, Callable[[User, Tenant, str, UUID | None], Pairs]]] = {
+Kind = Callable[[User, Tenant, str, "UUID | None"], Pairs]
+# Other apps add theirs with `register`.
+KINDS: Final[dict[str, Kind]] = {
     "projects": _projects,
     "askable-projects": _askable_projects,
     "members": _members,
@@ -92,6 +94,12 @@ KINDS: Final[dict[str, Callable[[User, Tenant, str, UUID | None], Pairs]]] = {
     "keys": _keys,
     "models": _models,
 }
+
+
+def register(name: str, kind: Kind) -> None:
+    """Let fields be filled from the suggestions of another app. `name` is in their address."""
+    KINDS[name] = kind
+
 
 AMONG: Final[dict[str, Callable[[User, QuerySet[Tenant]], QuerySet[Tenant]]]] = {
     "": lambda user, tenants: tenants,

@@ -13,7 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from audit.models import AuditEntry
 from billing.ingest import record_usage
-from catalog.forms import AccessRequestForm
+from catalog.request_forms import AccessRequestForm
 from core.ids import uuid7
 from gateway.compile import compile_snapshot
 from tenants.actions import set_limits
