@@ -50,6 +50,7 @@ WORDS: Final[dict[str, Any]] = {
     "catalog.decide_review": gettext_lazy("decide reviews"),
     "catalog.manage_ruleset": gettext_lazy("change rules of access requests"),
     "catalog.manage_track": gettext_lazy("manage tracks of reviews"),
+    "catalog.manage_version": gettext_lazy("change versions of models"),
     "catalog.publish_model": gettext_lazy("publish models"),
     "billing.publish_price": gettext_lazy("publish prices"),
     "deployments.manage_deployment": gettext_lazy("change deployments"),

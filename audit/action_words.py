@@ -95,6 +95,8 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "membership.removed": _("Membership removed"),
     "model.published": _("Model published"),
     "model_version.added": _("Model version added"),
+    "model_version.changed": _("Model version changed"),
+    "model_version.retired": _("Model version retired"),
     "password.changed": _("Password changed"),
     "outbox_message.sent_again": _("Outbox message sent again"),
     "person.address_freed": _("Person address freed"),

@@ -4,9 +4,11 @@ from rest_framework.routers import SimpleRouter
 
 from catalog.api import AccessRequestViewSet, ModelViewSet
 from catalog.grants_api import GrantViewSet
+from catalog.version_api import ModelVersionViewSet
 
 router = SimpleRouter()
 router.register("models", ModelViewSet, basename="api-model")
+router.register("model-versions", ModelVersionViewSet, basename="api-model-version")
 router.register("access-requests", AccessRequestViewSet, basename="api-access-request")
 router.register("grants", GrantViewSet, basename="api-grant")
 

@@ -35,5 +35,12 @@ SENTENCES = {
         "rights_changed",
     ),
     "request_item_renews_its_grant": Sentence(_("Someone else has just revoked this grant."), "ended"),
+    "model_version_suits_its_base": Sentence(
+        _(
+            "Someone else has just changed which tenants may use the base of this adapter, or an adapter of this "
+            "version, or retired the base. Reload to see the current state."
+        ),
+        "version_changed",
+    ),
     "grant_stays_revoked": Sentence(_("Someone else has just revoked this grant."), "ended"),
 }

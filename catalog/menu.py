@@ -49,5 +49,6 @@ STAFF = [
     StaffEntry("catalog.reviewdelegation", _("Delegations"), "users", REQUESTS, 11),
     StaffEntry("catalog.workingcalendar", _("Working calendars"), "clock", REQUESTS, 12),
     StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),
-    StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 1),
+    StaffEntry("catalog.modelversion", _("Model versions"), "vector-triangle", CATALOG, 1),
+    StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 2),
 ]  # fmt: skip

@@ -36,6 +36,8 @@ from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 from deployments.models import Cluster, Deployment, Target
 from deployments.runtimes import facts_of
 from deployments.stored_sentences import TOO_SLOW
+from deployments.versions import lock_deployable, only_tenant_for
+from tenants.models import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -102,25 +104,39 @@ def _note_facts(cluster: Cluster, facts: ClusterFacts) -> None:
 @action(NoneType, permission="deployments.manage_deployment")
 @transaction.atomic
 def create_deployment(
-    version: ModelVersion, cluster: Cluster, replicas: int, name: str, *, by: User | None
+    version: ModelVersion,
+    cluster: Cluster,
+    replicas: int,
+    name: str,
+    *,
+    only_tenant: Tenant | None = None,
+    by: User | None,
 ) -> Deployment:
     """Create a deployment: `replicas` engines of a model version on a cluster. `reconcile` starts them soon.
 
-    It gets no traffic until somebody adds its target to the model's route (`routes.change_route`). `by` None
-    means the platform (set-up).
+    It gets no traffic until somebody adds its target to the model's route (`routes.change_route`).
+
+    Args:
+        version: a version that is not retired.
+        cluster, replicas: where it runs, and how many engines.
+        name: a DNS label, which no living deployment has.
+        only_tenant: the only tenant that it serves; by default the version's only tenant, or all.
+        by: an operator; None: the platform (set-up).
 
     Raises:
         PermissionDenied: `by` may not change deployments.
-        ValidationError: the name is not a DNS label, or this number of replicas is not possible.
-        Conflict: a living deployment has that name.
+        ValidationError: by field; also if `only_tenant` may not use the version.
+        Conflict: a living deployment has that name, or the version is retired.
     """
     create_deployment.require(by, None)
     check_replicas(replicas)
+    version = lock_deployable(version)
     facts = facts_of(version.image, version.command)
     deployment = Deployment(
         name=name,
         version=version,
         cluster=cluster,
+        only_tenant=only_tenant_for(version, only_tenant),
         replicas=replicas,
         next_look_at=now() + MESSAGE_IS_LOST_AFTER,
         runtime=facts.runtime,
@@ -143,6 +159,7 @@ def create_deployment(
         version=str(version),
         cluster=cluster.name,
         replicas=replicas,
+        only_tenant=deployment.only_tenant.slug if deployment.only_tenant else "",
     )
     _reconcile_on_commit(deployment)
     return deployment

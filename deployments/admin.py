@@ -216,6 +216,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
             obj.cluster,
             obj.replicas,
             obj.name,
+            only_tenant=obj.only_tenant,
             by=request.user,  # type: ignore[arg-type]
         )
         obj.pk = created.pk

@@ -117,6 +117,13 @@ class NewDeploymentSerializer(StrictSerializer):
     version = serializers.PrimaryKeyRelatedField(queryset=ModelVersion.objects.select_related("model"))
     cluster = ClusterField(slug_field="name", queryset=Cluster.objects.all())
     replicas = serializers.IntegerField(default=1, min_value=0, max_value=actions.MOST_REPLICAS)
+    only_tenant = TenantField(
+        slug_field="slug",
+        queryset=Tenant.objects.all(),
+        allow_null=True,
+        default=None,
+        help_text="The only tenant that it serves. A version for chosen tenants requires one of them.",
+    )
     name = serializers.CharField(max_length=53)
 
 

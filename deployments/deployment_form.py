@@ -18,22 +18,32 @@ from core.choices import MOST, PickField, as_options, offer
 from core.prefix import begins_with
 from deployments import actions
 from deployments.models import Cluster, Deployment
+from deployments.versions import only_tenant_for
+from tenants.models import Tenant
 from tenants.views.suggestions import term_of
 
 
 def _versions() -> QuerySet[Any]:
-    """Versions by their usual names: the model's name and the version's own."""
-    named = ModelVersion.objects.annotate(label=Concat(F("model__name"), Value(" "), F("version")))
+    """Versions that can be deployed, by their usual names: the model's name and the version's own."""
+    named = ModelVersion.objects.current().annotate(label=Concat(F("model__name"), Value(" "), F("version")))
     return named.select_related("model").order_by("model__name", "version")
 
 
 class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
     version = PickField(ModelVersion, by="label", label=_("Version"))
     cluster = PickField(Cluster, by="name", label=_("Cluster"))
+    only_tenant = PickField(
+        Tenant,
+        by="slug",
+        label=_("Only tenant"),
+        required=False,
+        empty_label=_("All tenants"),
+        help_text=_("A version for chosen tenants serves one of them."),
+    )
 
     class Meta:
         model = Deployment
-        fields = ["version", "cluster", "replicas", "name"]
+        fields = ["version", "cluster", "only_tenant", "replicas", "name"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,6 +53,9 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
                 source = reverse("admin:deployments_deployment_suggestions", args=[f"{name}s"])
                 offer(self, name, rows, source=source)
                 style(self, name)
+        if "only_tenant" in self.fields:
+            offer(self, "only_tenant", Tenant.objects.order_by("name"), source=reverse("tenant-suggestions"))
+            style(self, "only_tenant")
 
     def clean_name(self) -> str:
         """The action refuses the name of a living deployment, too; here the error appears beside the field."""
@@ -52,8 +65,11 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
         return name
 
     def clean(self) -> dict[str, Any] | None:
-        if "replicas" in self.cleaned_data:
-            actions.check_replicas(self.cleaned_data["replicas"])
+        said = self.cleaned_data
+        if "replicas" in said:
+            actions.check_replicas(said["replicas"])
+        if said.get("version") and "only_tenant" in said:
+            only_tenant_for(said["version"], said["only_tenant"])
         return super().clean()
 
 

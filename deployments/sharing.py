@@ -17,6 +17,7 @@ from deployments.announcements import announce_sharing
 from deployments.declared import changes_deployment
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models import Deployment
+from deployments.versions import require_serves
 from tenants.models import Tenant
 
 MOST_CONTROLS = 50
@@ -88,10 +89,11 @@ def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.
-        Conflict: it is being deleted, or nothing would change.
+        Conflict: it is being deleted, nothing would change, or its version is for other tenants.
     """
     deployment = lock_deployment(pk, by)
     dedicate.require(by, deployment)
+    require_serves(deployment.version, tenant)
     before = deployment.only_tenant
     if before == tenant:
         raise Conflict(_("This is already the case."))
@@ -171,6 +173,6 @@ def lock_deployment(pk: UUID | str, user: User) -> Deployment:
     return (
         Deployment.objects.visible_to(user)
         .select_for_update(of=("self",))
-        .select_related("only_tenant", "version", "cluster")
+        .select_related("only_tenant", "version__model", "cluster")
         .get(pk=pk)
     )

@@ -92,6 +92,7 @@ class ModelVersionFactory(factory.django.DjangoModelFactory):
         model = ModelVersion
 
     model = factory.SubFactory(CatalogModelFactory)
+    org = "quartermaster"
     version = "1"
     upstream_name = factory.SelfAttribute("model.name")
     image = "quartermaster/demo-engine:1"

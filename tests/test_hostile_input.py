@@ -24,6 +24,7 @@ DIALOGS = [
     ("catalog_catalogmodel", "publish", {}),
     ("catalog_catalogmodel", "retire", {}),
     ("catalog_catalogmodel", "settle", {}),
+    ("catalog_modelversion", "retire", {}),
     ("gateway_gateway", "renew", {}),
     ("gateway_gateway", "revoke", {}),
     ("deployments_deployment", "scale", {"replicas": "1"}),

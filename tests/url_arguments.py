@@ -80,6 +80,7 @@ from tests.factories import (
     CatalogModelFactory,
     ClusterFactory,
     DeploymentFactory,
+    ModelVersionFactory,
     ProviderFactory,
     ProviderModelFactory,
     ReviewFactory,
@@ -235,6 +236,12 @@ def _audit_line(lab):
 
 ROWS = {
     "catalog.catalogmodel": lambda lab: CatalogModelFactory(name="shared-1", title="Shared"),
+    "catalog.modelversion": lambda lab: ModelVersionFactory(
+        model=lab.row("catalog.catalogmodel"),
+        version="lab-marker-1",
+        visibility="tenants",
+        only_for=[lab.tenant.slug],
+    ),
     "catalog.accessrequest": lambda lab: AccessRequestFactory(
         tenant=lab.tenant, project=lab.project, requested_by=lab.person, purpose="lab-marker: replies"
     ),

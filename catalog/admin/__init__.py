@@ -8,12 +8,14 @@ from catalog.admin.reviews import ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
 from catalog.admin.teams import ReviewTeamAdmin
 from catalog.admin.tracks import ReviewScopeAdmin, TrackAdmin, WorkingCalendarAdmin
+from catalog.admin.versions import ModelVersionAdmin
 
 __all__ = [
     "AccessRequestAdmin",
     "CatalogImportAdmin",
     "CatalogModelAdmin",
     "GrantAdmin",
+    "ModelVersionAdmin",
     "ReviewAdmin",
     "ReviewDelegationAdmin",
     "ReviewScopeAdmin",

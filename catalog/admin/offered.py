@@ -54,7 +54,8 @@ class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 class VersionInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = ModelVersion
-    fields = readonly_fields = ["version", "upstream_name", "digest", "precision", "image", "created_at"]
+    fields = readonly_fields = ["org", "version", "base", "digest", "precision", "image", "retired_at"]
+    show_change_link = True
     extra = 0
     tab = True
 

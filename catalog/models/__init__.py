@@ -3,7 +3,7 @@
 from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
 from catalog.models.items import Grant, RequestItem
-from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
+from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, Offer
 from catalog.models.recusals import ReviewRecusal
 from catalog.models.requests import (
     AccessRequest,
@@ -15,6 +15,7 @@ from catalog.models.requests import (
 from catalog.models.rules import Rule, RuleSet
 from catalog.models.teams import ReviewTeam
 from catalog.models.tracks import ReviewScope, Track, WorkingCalendar
+from catalog.models.versions import ModelVersion
 
 __all__ = [
     "PUBLIC_NAME",

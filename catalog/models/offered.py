@@ -226,30 +226,3 @@ class CatalogImport(models.Model):
 
     def __str__(self) -> str:
         return _IMPORT(source=self.source, file=self.file_name)
-
-
-class ModelVersion(models.Model):
-    """One set of weights of a model, with what it needs to run."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="versions")
-    version = models.CharField(_("version"), max_length=60)
-    # Its name in the engine.
-    upstream_name = models.CharField(_("upstream name"), max_length=200)
-    # "sha256:…" of the weights' manifest.
-    digest = models.CharField(_("digest"), max_length=80, blank=True)
-    precision = models.CharField(_("precision"), max_length=20, blank=True)  # bf16, fp8, …
-    gpus_per_replica = models.PositiveIntegerField(default=0)
-    memory = models.CharField(max_length=20, default="512Mi")
-    image = models.CharField(_("container image"), max_length=300)
-    # In addition to its model's mode.
-    endpoints = ArrayField(models.CharField(max_length=20), default=list, blank=True)
-    # May hold {port} and {model}
-    command = ArrayField(models.CharField(max_length=300), default=list)
-    created_at = models.DateTimeField(_("created"), default=now, editable=False)
-
-    class Meta:
-        constraints = [UniqueConstraint(fields=["model", "version"], name="model_version_unique")]
-
-    def __str__(self) -> str:
-        return f"{self.model.name} {self.version}"

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView
@@ -18,13 +18,14 @@ from catalog.access import Access, accesses
 from catalog.beside import BesideModel, beside_model
 from catalog.mix import Mix, own_mix
 from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
-from catalog.models import CatalogModel
+from catalog.models import CatalogModel, ModelVersion
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
 from catalog.provenance import FactRow
 from catalog.request_forms import AccessRequestForm
 from core.dates import day_and_year
 from core.page_parts import Badge, Fact
+from tenants.models import Tenant
 from tenants.views.mixins import TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")
@@ -70,9 +71,13 @@ class VersionRow:
 
     label: str
     precision: str
+    format: str
+    parameters: int | None
+    context_tokens: int | None
+    # Name of its base; empty if it is no adapter.
+    base: str
     digest: str
     published_on: date
-    badge: Badge | None
 
 
 @dataclass(frozen=True)
@@ -128,14 +133,12 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     more_facts=[*more_facts(model), *successor_row(model, self.tenant)],
                     sources=source_rows(model),
                     versions=[
-                        VersionRow(
-                            label=version.version,
-                            precision=version.precision,
-                            digest=version.digest,
-                            published_on=version.created_at.date(),
-                            badge=None,
-                        )
-                        for version in model.versions.order_by("-created_at")
+                        _version_row(version)
+                        for version in model.versions.all()
+                        .offered_to([self.tenant])
+                        .select_related("model")
+                        .prefetch_related(_bases_for(self.tenant))
+                        .order_by("-created_at", "-pk")
                     ],
                     offers=[
                         OfferRow(
@@ -171,6 +174,25 @@ def request_form(
         return {"form": None, "preview": None}
     form = AccessRequestForm(user=signed_in(request), tenant=page.tenant, model=model)
     return {"form": form, "data_classes": form.data_class_options(), "preview": None}
+
+
+def _bases_for(tenant: Tenant) -> Prefetch[Any]:
+    return Prefetch("base", ModelVersion.objects.offered_to([tenant]).select_related("model"))
+
+
+def _version_row(version: ModelVersion) -> VersionRow:
+    base = version.base
+    return VersionRow(
+        label=version.full_name,
+        precision=version.precision,
+        format=version.get_format_display(),
+        parameters=version.parameters,
+        context_tokens=version.context_tokens,
+        # Without the name of one that the reader may not see.
+        base="" if version.base_id is None else base.full_name if base else _("not offered to you"),
+        digest=version.digest,
+        published_on=version.created_at.date(),
+    )
 
 
 def _facts(model: CatalogModel) -> list[Fact]:

@@ -26,6 +26,7 @@ from billing.demo_rule import DEMO_TENANTS
 from billing.periods import post_cost_lines
 from billing.prices import publish_prices
 from catalog.actions import publish_models
+from catalog.actions.versions import add_version
 from catalog.models import CatalogModel, ModelVersion
 from catalog.rules import RiskTier
 from config.demo.past import load_past, note_last_use
@@ -143,10 +144,8 @@ def load_demo_model(valid_from: datetime) -> None:
         reason="Demo price list",
         by=None,
     )
-    version, is_new = ModelVersion.objects.get_or_create(
-        model=model,
-        version="1",
-        defaults={
+    if not model.versions.filter(version="1").exists():
+        values = {
             "upstream_name": DEMO_MODEL,
             "image": "quartermaster/demo-engine:1",
             "command": [
@@ -155,10 +154,8 @@ def load_demo_model(valid_from: datetime) -> None:
             ],
             "memory": "512Mi",
             "endpoints": ["chat", "embedding"],
-        },
-    )
-    if is_new:
-        audit.record("model_version.added", actor=None, subject=version, image=version.image)
+        }
+        add_version(model=DEMO_MODEL, org="quartermaster", version="1", values=values, by=None)
 
 
 @transaction.atomic

@@ -32,6 +32,7 @@ ROLES = {
         "Review teams",
         "Working calendars",
         "Models",
+        "Model versions",
         "Tenants",
     },
     "controller": {"Cost reports", "Kinds of usage", "Prices", "Calls not billed", "Tenants"},

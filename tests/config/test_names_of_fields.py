@@ -17,7 +17,7 @@ from core.languages.files import APPS
 from deployments.providers.dialects import DIALECTS
 
 # Names that are the same in both languages: those of providers have no word in small letters.
-SAME = {"Base URL", "base URL", "CSV", "Token", "Kubernetes", "---------"} | {
+SAME = {"Base URL", "base URL", "CSV", "Token", "Kubernetes", "---------", "safetensors", "GGUF", "ONNX"} | {
     one.label for one in DIALECTS.values() if not re.search(r"\b[a-z]{3,}", one.label)
 }
 MODEL_ADMINS = [one for model, one in admin.site._registry.items() if model._meta.app_label in APPS]
