@@ -81,6 +81,7 @@ DETAILS: Final[dict[str, str | Promise]] = {
     "members": pgettext_lazy("detail", "Members"),
     "memberships": pgettext_lazy("detail", "Memberships"),
     "mentions": pgettext_lazy("detail", "Mentions"),
+    "missing": pgettext_lazy("detail", "Missing"),
     "minutes": pgettext_lazy("detail", "Minutes"),
     "model": pgettext_lazy("detail", "Model"),
     "models": pgettext_lazy("detail", "Models"),

@@ -157,9 +157,19 @@ def listen(listener: Callable[[AuditEntry], None]) -> None:
 
 
 def record_each(
-    verb: str, *, actor: Principal | None, changes: Sequence[tuple[models.Model, Changes]]
+    verb: str,
+    *,
+    actor: Principal | None,
+    changes: Sequence[tuple[models.Model, Changes]],
+    details: Mapping[Any, Mapping[str, Any]] | None = None,
 ) -> None:
     """Append an entry about each of these rows, with its changes, in few statements. The rows belong to no tenant.
+
+    Args:
+        verb: what happened.
+        actor: who did it.
+        changes: the rows, each with what changed.
+        details: by primary key, what else an entry says of its row.
 
     Raises what `record` raises, before anything is written.
     """
@@ -172,7 +182,7 @@ def record_each(
     with in_english():
         entries = [
             AuditEntry(
-                **_columns(verb, actor, capacity, {}, changed),
+                **_columns(verb, actor, capacity, dict((details or {}).get(subject.pk, {})), changed),
                 subject_type=subject._meta.label_lower,
                 subject_id=str(subject.pk),
                 subject_label=clean_name(_text(str(subject)), 200),

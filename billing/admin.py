@@ -102,7 +102,7 @@ class PriceAdmin(ReadOnlyAdmin):
     @action(description=_("New version from date"), url_path="new", permissions=["new_version"])
     def new_version(self, request: HttpRequest) -> HttpResponse:
         """Publish a model's next price list."""
-        form = PriceForm(request.POST or None)
+        form = PriceForm(request.POST or None, initial={"model": request.GET.get("model", "")})
         if form.is_valid():
             data = form.cleaned_data
             try:

@@ -29,6 +29,7 @@ from accounts.permissions import signed_in
 from catalog.actions import (
     curate_model,
     decide_review,
+    publish_model,
     raise_access_request,
     withdraw_access_request,
 )
@@ -44,6 +45,7 @@ from catalog.request_serializers import (
     NewAccessRequestSerializer,
     NewReviewSerializer,
     ProjectNameSerializer,
+    PublishModelSerializer,
 )
 from catalog.request_steps_api import IDEMPOTENT, RequestStepsViewSet
 from catalog.serializers import (
@@ -126,6 +128,21 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
             may_touch_tenants=values.pop("may_touch_tenants"),
             values={one: as_json(value) for one, value in values.items()},
         )
+        return Response(self._serialized([self.get_object()], many=False))
+
+    @extend_schema(request=PublishModelSerializer, responses=CuratedModelSerializer)
+    @action(detail=True, methods=["post"])
+    def publish(self, request: Request, name: str) -> Response:
+        """Let tenants find and request a model. Nothing is approved by it.
+
+        If a check fails, the answer is 409 `checks_fail`, which names what is missing; `publishing_checks` says where
+        each is mended. Send `despite`, a reason, to publish the model all the same.
+        """
+        model = self.get_object()
+        publish_model.require(signed_in(request), model)
+        said = PublishModelSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        publish_model(model.pk, by=signed_in(request), despite=said.validated_data["despite"])
         return Response(self._serialized([self.get_object()], many=False))
 
     @cached_property

@@ -15,6 +15,7 @@ from accounts.admin.dialogs import DialogForm
 from catalog.model_facts import FACTS, as_json
 from catalog.models import CatalogModel
 from catalog.provenance import FactRow, fact_rows
+from catalog.publishing_forms import despite_field
 from core.dates import day_and_year
 from core.form_errors import ShowsErrorsOfHiddenFields
 
@@ -93,6 +94,7 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
             ("yes", gettext_lazy("Publish those that can be published")),
         ],
     )
+    despite = despite_field(widget=None)
     may_replace = forms.ChoiceField(
         label=gettext_lazy("What operators have entered before"),
         required=False,
@@ -103,7 +105,7 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
     def __init__(self, data: Any = None, *, may_publish: bool) -> None:
         super().__init__(data)
         if not may_publish:
-            del self.fields["publishes"]
+            del self.fields["publishes"], self.fields["despite"]
         facts = {fact.name: fact.field() for fact in FACTS.values() if fact.is_shared}
         for name, field in facts.items():
             field.label, field.required = str(FACTS[name].label), False
@@ -111,10 +113,12 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
                 choices: Any = field.choices
                 field.choices = [("", _("As it is")), *((value, label) for value, label in choices if value)]
             self.fields[name] = field
-        self.order_fields([*facts, "publishes", "may_replace", "expected"])
+        self.order_fields([*facts, "publishes", "despite", "may_replace", "expected"])
         if data is not None and data.get(CONFIRMS):
             self.ask()
-        style(self, *facts, *(name for name in ("publishes", "may_replace") if name in self.fields))
+        style(
+            self, *facts, *(name for name in ("publishes", "despite", "may_replace") if name in self.fields)
+        )
 
     def ask(self) -> None:
         """Ask for a confirmation that tenants are touched."""
@@ -131,6 +135,7 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
             "values": values,
             "may_replace": said.get("may_replace") == "yes",
             "publishes": said.get("publishes") == "yes",
+            "despite": said.get("despite", ""),
         }
 
     def expect(self, digest: str) -> None:

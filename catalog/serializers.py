@@ -15,6 +15,8 @@ from catalog.models import (
     Offer,
 )
 from catalog.provenance import fact_rows
+from catalog.publishing_checks import CHECKS, checked
+from catalog.publishing_forms import LONGEST_REASON
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass
 
@@ -142,11 +144,42 @@ class ModelDetailSerializer(ModelSerializer):
         ]
 
 
+class PublishingCheckSerializer(StrictSerializer):
+    name = serializers.ChoiceField([check.name for check in CHECKS])
+    passes = serializers.BooleanField()
+    words = serializers.CharField(help_text="What was found, or what is missing.")
+    path = serializers.CharField(help_text="The staff page on which it is mended.")
+
+
+class PublishModelSerializer(StrictSerializer):
+    despite = serializers.CharField(
+        required=False,
+        default="",
+        max_length=LONGEST_REASON,
+        help_text="A reason to publish it although checks fail. The audit log keeps it.",
+    )
+
+
 class CuratedModelSerializer(ModelDetailSerializer):
     """A model as those see it who may edit it."""
 
+    publishing_checks = serializers.SerializerMethodField(
+        help_text="What a model needs before it is published."
+    )
+
     class Meta(ModelDetailSerializer.Meta):
-        fields = [*ModelDetailSerializer.Meta.fields, *(name for name in FACTS if name not in PUBLIC)]
+        fields = [
+            *ModelDetailSerializer.Meta.fields,
+            *(name for name in FACTS if name not in PUBLIC),
+            "publishing_checks",
+        ]
+
+    @extend_schema_field(PublishingCheckSerializer(many=True))
+    def get_publishing_checks(self, model: CatalogModel) -> list[dict[str, Any]]:
+        return [
+            {"name": one.name, "passes": one.passes, "words": one.words, "path": one.path}
+            for one in checked(model)
+        ]
 
     @extend_schema_field(CuratedFactSerializer(many=True))
     def get_sources(self, model: CatalogModel) -> list[dict[str, Any]]:

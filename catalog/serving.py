@@ -28,6 +28,8 @@ class Serving:
     modes: frozenset[str]
     # By tenant, its reach among the models with these ids; None: all models. One query.
     reach: Callable[[Collection[Tenant], Collection[UUID] | None], Mapping[UUID, Reach]]
+    # By model, the regions in which calls get an answer, whoever makes them. Missing: none do. One query.
+    regions: Callable[[Collection[UUID]], Mapping[UUID, frozenset[str]]]
     # The revision that each gateway that is alive has acknowledged. One query.
     acknowledged: Callable[[], list[int]]
 
@@ -49,6 +51,14 @@ def reach_of(
     is alive has acknowledged that. Grants are another matter. None as `models` means all.
     """
     return _registered[0].reach(tenants, None if models is None else [model.pk for model in models])
+
+
+def regions_served(models: Collection[UUID]) -> Mapping[UUID, frozenset[str]]:
+    """By model, the regions in which calls get an answer now, whoever makes them; empty if none are stated. One query.
+
+    Models that are missing get no answer.
+    """
+    return _registered[0].regions(models)
 
 
 def within(reach: Reach, data_class: str) -> Q:

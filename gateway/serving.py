@@ -22,7 +22,31 @@ from tenants.models import DataClass, Tenant
 def reach(
     tenants: Collection[Tenant], models: Collection[UUID] | None = None
 ) -> dict[UUID, dict[UUID, DataClass]]:
-    """By tenant and model, the highest class of data with which some gateway answers the tenant's calls. One query.
+    """By tenant and model, the highest class of data with which some gateway answers the tenant's calls. One query."""
+    audiences = _audiences(models)
+    found = {
+        tenant.pk: {model: highest_of(those, tenant) for model, those in audiences.items()}
+        for tenant in tenants
+    }
+    return {
+        tenant: {model: highest for model, highest in each.items() if highest is not None}
+        for tenant, each in found.items()
+    }
+
+
+def served_regions(models: Collection[UUID]) -> dict[UUID, frozenset[str]]:
+    """The regions in which gateways get answers for these models, whoever may call; no regions are stated: empty.
+
+    Models that are missing get no answer at all. One query.
+    """
+    return {
+        model: frozenset(region for one in those for region in one.regions)
+        for model, those in _audiences(models).items()
+    }
+
+
+def _audiences(models: Collection[UUID] | None) -> dict[UUID, set[Audience]]:
+    """By model, what the targets that some gateway calls say of whom they serve; None: of all models.
 
     Gateways acknowledge revisions in order, so the largest acknowledged one is what counts.
     """
@@ -60,14 +84,7 @@ def reach(
                 only_tenant=only_tenant,
             )
         )
-    found = {
-        tenant.pk: {model: highest_of(those, tenant) for model, those in audiences.items()}
-        for tenant in tenants
-    }
-    return {
-        tenant: {model: highest for model, highest in each.items() if highest is not None}
-        for tenant, each in found.items()
-    }
+    return audiences
 
 
 def _without_endpoint() -> Q:
@@ -86,4 +103,4 @@ def acknowledged() -> list[int]:
     return list(Gateway.objects.alive().values_list("acknowledged_revision", flat=True))
 
 
-SERVING = Serving(modes=SERVED_MODES, reach=reach, acknowledged=acknowledged)
+SERVING = Serving(modes=SERVED_MODES, reach=reach, regions=served_regions, acknowledged=acknowledged)

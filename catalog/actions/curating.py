@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import copy
+from functools import partial
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
@@ -22,6 +23,7 @@ from catalog.model_facts import FACTS, as_json, clean_facts, require_audience
 from catalog.model_impact import impact_of
 from catalog.models import CatalogModel
 from catalog.provenance import keep_own, state_by_operator, take_stated
+from catalog.publishing_checks import known_of
 from core.errors import Conflict
 
 CURATE: Final = "catalog.curate_model"
@@ -84,6 +86,7 @@ def curate_models(
     by: User | None,
     may_replace: bool = False,
     publishes: bool = False,
+    despite: str = "",
     may_touch_tenants: bool = False,
     expected: str = "",
 ) -> Plan:
@@ -97,6 +100,7 @@ def curate_models(
         by: an operator; None: the platform.
         may_replace: also change facts that an operator has entered.
         publishes: publish those that can be published.
+        despite: a reason to publish also those that fail checks.
         may_touch_tenants: confirms that models in use become more restricted.
         expected: the digest of the plan that the person has seen; empty: none.
 
@@ -117,7 +121,7 @@ def curate_models(
         )
     rows = CatalogModel.objects.select_for_update().defer("search")
     models = list(rows.filter(pk__in=pks).order_by("name"))
-    done = plan_edit(models, values, may_replace=may_replace, publishes=publishes)
+    done = plan_edit(models, values, may_replace=may_replace, publishes=publishes, despite=despite)
     if expected and done.digest != expected:
         raise Conflict(
             _("Nothing was changed: the models have changed since the preview. Check it again."),
@@ -141,12 +145,17 @@ def curate_models(
         )
         audit.record_each("catalog_model.curated", actor=by, changes=changed)
     if done.published:
-        publish_models([one.model.pk for one in done.published], by=by)
+        publish_models([one.model.pk for one in done.published], by=by, despite=despite)
     return done
 
 
 def plan_edit(
-    models: Collection[CatalogModel], values: Mapping[str, Any], *, may_replace: bool, publishes: bool
+    models: Collection[CatalogModel],
+    values: Mapping[str, Any],
+    *,
+    may_replace: bool,
+    publishes: bool,
+    despite: str = "",
 ) -> Plan:
     """What an edit of many models would do now. Changes nothing. Raises ValidationError, by fact, for wrong values.
 
@@ -155,12 +164,12 @@ def plan_edit(
         values: the facts by name, as a form sends them.
         may_replace: also change facts that an operator has entered.
         publishes: publish those that can be published.
+        despite: a reason to publish also those that fail checks.
     """
     wanted = clean_facts(values)
     require_audience(wanted.get("visibility", ""), wanted.get("only_for", []))
-    return plan(
-        models, wanted, may_replace=may_replace, why_unpublishable=why_unpublishable if publishes else None
-    )
+    why = partial(why_unpublishable, known=known_of(models), despite=despite) if publishes else None
+    return plan(models, wanted, may_replace=may_replace, why_unpublishable=why)
 
 
 def _require_differing(by: User | None, model: CatalogModel) -> None:

@@ -32,6 +32,8 @@ from catalog.model_forms import CurateForm, SettleForm, source_words
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.modes import mode_label
 from catalog.provenance import fact_rows
+from catalog.publishing_checks import checked
+from catalog.publishing_forms import PublishForm, checks_html
 from core.dates import DASH
 from core.errors import Conflict
 from core.form_errors import show_errors
@@ -95,7 +97,7 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
     fields = [
         "name", "title", "maker", "description", "kind", "context_tokens", "max_output_tokens", "can",
         "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
-        "updated_at", "sources",
+        "checks", "updated_at", "sources",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [OfferInline, VersionInline]
@@ -129,6 +131,11 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
             )
             for row in rows
         )
+
+    @display(description=_("Publishing checks"))
+    def checks(self, model: CatalogModel) -> str:
+        """Each check: passed, or what is missing with a link to the page that mends it."""
+        return checks_html(checked(model))
 
     @offers(curate_model)
     @unfold_action(description=_("Edit"), url_path="curate", icon="edit", permissions=["curate"])
@@ -181,8 +188,9 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
         publish_model,
         label=_("Publish"),
         url_path="publish",
+        form=PublishForm,
         title=_("Publish this model?"),
-        text=_("Every tenant can find and request it. This grants nothing."),
+        text=_("The tenants to which it is offered can find and request it. This grants nothing."),
         button=_("Publish"),
         done=_("%(it)s is published."),
     )

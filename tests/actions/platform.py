@@ -106,6 +106,9 @@ def a_cluster_that_lives(world, actor):
     return ClusterFactory()
 
 
+DESPITE = {"despite": "For a test."}
+
+
 class WorkedAtOnce(EntryPoint):
     """An entry point behind which a worker is waited for: here the task is done by whoever asks for it."""
 
@@ -119,7 +122,8 @@ class WorkedAtOnce(EntryPoint):
 
 def _expected(model, *, publishes=False, **values):
     """The digest that the preview of an edit of this model alone shows."""
-    return plan_edit([model], values, may_replace=False, publishes=publishes).digest
+    plan = plan_edit([model], values, may_replace=False, publishes=publishes, despite=DESPITE["despite"])
+    return plan.digest
 
 
 class Wanted:
@@ -134,7 +138,8 @@ PLATFORM_ACTIONS = [
         "publish a model",
         "catalog.actions.publish_model",
         subject=draft_model,
-        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/publish/", SENT),
+        api=EntryPoint("POST /api/v1/models/{it.name}/publish/", DESPITE),
+        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/publish/", SENT | DESPITE),
     ),
     Action(
         "retire a model",
@@ -148,7 +153,9 @@ PLATFORM_ACTIONS = [
         subject=draft_model,
         admin=EntryPoint(
             "POST /admin/catalog/catalogmodel/edit-many/?q={it.name}",
-            lambda world, it: {"save": "1", "publishes": "yes", "expected": _expected(it, publishes=True)},
+            lambda world, it: (
+                DESPITE | {"save": "1", "publishes": "yes", "expected": _expected(it, publishes=True)}
+            ),
         ),
     ),
     Action(

@@ -192,7 +192,7 @@ def test_many_are_published_in_few_statements_with_an_entry_each(
     drafts = [CatalogModelFactory(lifecycle="draft") for _ in range(30)]
     shown = CatalogModelFactory()
     with django_assert_max_num_queries(12):
-        done = publish_models([one.pk for one in [*drafts, shown]], by=operator)
+        done = publish_models([one.pk for one in [*drafts, shown]], by=operator, despite="test")
     assert (len(done.names), list(done.refused)) == (30, [shown.name])
     assert {entry.subject_id for entry in entries("catalog_model.published")} == {
         str(one.pk) for one in drafts
@@ -336,7 +336,7 @@ def test_the_api_refuses_what_is_no_fact(api, operator, imported, body):
 def test_the_api_shows_drafts_and_who_edited_to_operators_alone(api, operator, developer, imported):
     assert api(developer).status_code == 404
     assert api(developer, "patch", {"title": "Mine"}).status_code == 404
-    publish_models([imported.pk], by=operator)
+    publish_models([imported.pk], by=operator, despite="test")
     shown = api(developer).json()
     assert set(shown["sources"][0]) == {"fact", "source", "at"}
     assert api(developer, "patch", {"title": "Mine"}).status_code == 403
@@ -386,7 +386,7 @@ def test_the_page_of_a_tenant_shows_what_operators_entered_with_source_and_time(
 ):
     follower = CatalogModelFactory(name="gpt-5", title="GPT-5")
     curate(operator, **POLICY, successor="gpt-5")
-    publish_models([imported.pk], by=operator)
+    publish_models([imported.pk], by=operator, despite="test")
     client.force_login(developer)
     text = client.get(f"/t/lab/models/{NAME}/?tab=policy").content.decode()
     for words in (

@@ -52,7 +52,7 @@ def test_its_statements_do_not_grow_with_the_models(operator, django_assert_max_
     for _ in range(40):
         CatalogModelFactory(lifecycle="draft")
     with django_assert_max_num_queries(25):
-        done = curate_models(pks(), values={"risk_tier": "low"}, publishes=True, by=operator)
+        done = curate_models(pks(), values={"risk_tier": "low"}, publishes=True, despite="test", by=operator)
     assert (len(done.changed), len(done.published)) == (40, 40)
     assert set(CatalogModel.objects.values_list("lifecycle", "risk_tier")) == {("published", "low")}
 
@@ -135,7 +135,9 @@ def test_the_page_saves_nothing_that_it_has_not_shown(desk, mistrals, expected):
 def test_whether_a_model_can_be_published_depends_on_its_new_facts(operator, day, is_published):
     other_day = "2099-01-01" if day == "2020-01-01" else "2020-01-01"
     model = CatalogModelFactory(lifecycle="draft", deprecation_date=other_day)
-    done = curate_models([model.pk], values={"deprecation_date": day}, publishes=True, by=operator)
+    done = curate_models(
+        [model.pk], values={"deprecation_date": day}, publishes=True, despite="test", by=operator
+    )
     model.refresh_from_db()
     assert [one.is_published for one in done.outcomes] == [is_published]
     assert (model.lifecycle == "published") is is_published
@@ -143,10 +145,13 @@ def test_whether_a_model_can_be_published_depends_on_its_new_facts(operator, day
 
 def test_the_page_publishes_drafts_and_says_what_cannot_be_published(desk):
     draft, shown = CatalogModelFactory(lifecycle="draft", name="m-1"), CatalogModelFactory(name="m-2")
-    seen = desk.post(PAGE, {"publishes": "yes", "preview": "1"})
+    lacking = desk.post(PAGE, {"publishes": "yes", "preview": "1"}).content.decode()
+    assert f"{draft.title} lacks what a published model needs" in lacking
+    wanted = {"publishes": "yes", "despite": "A pilot"}
+    seen = desk.post(PAGE, wanted | {"preview": "1"})
     assert f"{shown.title} is already published" in seen.content.decode()
     digest = seen.context["form"]["expected"].value()
-    desk.post(PAGE, {"publishes": "yes", "save": "1", "expected": digest})
+    desk.post(PAGE, wanted | {"save": "1", "expected": digest})
     draft.refresh_from_db()
     assert draft.lifecycle == "published"
 
