@@ -50,6 +50,7 @@ _SEE_REQUESTS = {
     "catalog.view_review",
     "catalog.view_catalogmodel",
     "catalog.view_modelversion",
+    "catalog.view_plannedchange",
     "catalog.view_grant",
     "catalog.view_track",
     "catalog.view_rule",

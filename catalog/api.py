@@ -29,7 +29,6 @@ from accounts.permissions import signed_in
 from catalog.actions import (
     curate_model,
     decide_review,
-    publish_model,
     raise_access_request,
     withdraw_access_request,
 )
@@ -39,13 +38,13 @@ from catalog.model_facts import as_json
 from catalog.model_filters import ModelFilter, PagesOfModels
 from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, ReviewDecision
 from catalog.prices import list_prices
+from catalog.publishing_api import PublishingStepsViewSet
 from catalog.querysets import PARTS_OF_ITEMS
 from catalog.request_serializers import (
     AccessRequestSerializer,
     NewAccessRequestSerializer,
     NewReviewSerializer,
     ProjectNameSerializer,
-    PublishModelSerializer,
 )
 from catalog.request_steps_api import IDEMPOTENT, RequestStepsViewSet
 from catalog.serializers import (
@@ -63,7 +62,7 @@ from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
 
 
-class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
+class ModelViewSet(PublishingStepsViewSet, viewsets.ReadOnlyModelViewSet[CatalogModel]):
     """Models that tenants can find and request, with list prices and your access to them."""
 
     queryset = CatalogModel.objects.none()
@@ -114,7 +113,8 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
 
         Send what you have read as `seen`: if a fact that you change is something else now, the answer is 409
         `edited_since`. A change that restricts a model in use answers 409 `touches_tenants`, and says whom it touches;
-        send `may_touch_tenants` to confirm.
+        send `may_touch_tenants` to confirm. With `takes_effect_at` the answer has the model as it still is, and the
+        change under `planned_changes`.
         """
         model = self.get_object()
         curate_model.require(signed_in(request), model)
@@ -126,23 +126,10 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
             by=signed_in(request),
             seen=values.pop("seen", None),
             may_touch_tenants=values.pop("may_touch_tenants"),
+            takes_effect_at=values.pop("takes_effect_at"),
+            reason=values.pop("reason"),
             values={one: as_json(value) for one, value in values.items()},
         )
-        return Response(self._serialized([self.get_object()], many=False))
-
-    @extend_schema(request=PublishModelSerializer, responses=CuratedModelSerializer)
-    @action(detail=True, methods=["post"])
-    def publish(self, request: Request, name: str) -> Response:
-        """Let tenants find and request a model. Nothing is approved by it.
-
-        If a check fails, the answer is 409 `checks_fail`, which names what is missing; `publishing_checks` says where
-        each is mended. Send `despite`, a reason, to publish the model all the same.
-        """
-        model = self.get_object()
-        publish_model.require(signed_in(request), model)
-        said = PublishModelSerializer(data=request.data)
-        said.is_valid(raise_exception=True)
-        publish_model(model.pk, by=signed_in(request), despite=said.validated_data["despite"])
         return Response(self._serialized([self.get_object()], many=False))
 
     @cached_property

@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from catalog.api import AccessRequestViewSet, ModelViewSet
 from catalog.grants_api import GrantViewSet
+from catalog.publishing_api import PlannedChangeViewSet
 from catalog.version_api import ModelVersionViewSet
 
 router = SimpleRouter()
@@ -11,5 +12,6 @@ router.register("models", ModelViewSet, basename="api-model")
 router.register("model-versions", ModelVersionViewSet, basename="api-model-version")
 router.register("access-requests", AccessRequestViewSet, basename="api-access-request")
 router.register("grants", GrantViewSet, basename="api-grant")
+router.register("planned-changes", PlannedChangeViewSet, basename="api-planned-change")
 
 urlpatterns = router.urls

@@ -51,4 +51,5 @@ STAFF = [
     StaffEntry("catalog.catalogmodel", _("Models"), "box", CATALOG, 0, key="c", is_searched=True),
     StaffEntry("catalog.modelversion", _("Model versions"), "vector-triangle", CATALOG, 1),
     StaffEntry("catalog.catalogimport", _("Imports"), "package-import", CATALOG, 2),
+    StaffEntry("catalog.plannedchange", _("Planned changes"), "clock", CATALOG, 3),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from accounts.admin.base import style
 from accounts.admin.dialogs import DialogForm
 from catalog.model_facts import FACTS, as_json
 from catalog.models import CatalogModel
+from catalog.planned_forms import TIMING, moment_field, owners_reason_field
 from catalog.provenance import FactRow, fact_rows
 from catalog.publishing_forms import despite_field
 from core.dates import day_and_year
@@ -35,9 +36,10 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
             field = row.fact.field()
             field.label, field.help_text = row.label, source_words(row)
             self.fields[row.name] = field
+        self.fields |= {"takes_effect_at": moment_field(), "reason": owners_reason_field()}
         if data is not None and data.get(CONFIRMS):
             self._ask_confirmation()
-        style(self, *FACTS)
+        style(self, *FACTS, *TIMING)
 
     def clean_seen(self) -> dict[str, Any]:
         try:
@@ -56,7 +58,8 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
             for name, value in self.cleaned_data.items()
             if name in FACTS and name in seen and name in self.data and as_json(value) != seen[name]
         }
-        return {"values": values, "seen": seen, CONFIRMS: bool(self.cleaned_data.get(CONFIRMS))}
+        timing = {name: self.cleaned_data[name] for name in TIMING}
+        return {"values": values, "seen": seen, CONFIRMS: bool(self.cleaned_data.get(CONFIRMS)), **timing}
 
     def ask(self, words: str) -> None:
         """Say whom the change touches, and ask for a confirmation."""
@@ -80,7 +83,7 @@ class CurateForm(ShowsErrorsOfHiddenFields, forms.Form):
             label=_("Save it, although tenants use or ask for this model"), required=False
         )
         # Right below the sentence that says whom it touches.
-        self.order_fields(["seen", CONFIRMS])
+        self.order_fields(["seen", CONFIRMS, *TIMING])
 
 
 class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
@@ -100,6 +103,8 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
         required=False,
         choices=[("", gettext_lazy("Stays")), ("yes", gettext_lazy("Is replaced"))],
     )
+    takes_effect_at = moment_field()
+    reason = owners_reason_field()
     expected = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, data: Any = None, *, may_publish: bool) -> None:
@@ -113,7 +118,7 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
                 choices: Any = field.choices
                 field.choices = [("", _("As it is")), *((value, label) for value, label in choices if value)]
             self.fields[name] = field
-        self.order_fields([*facts, "publishes", "despite", "may_replace", "expected"])
+        self.order_fields([*facts, "publishes", "despite", "may_replace", *TIMING, "expected"])
         if data is not None and data.get(CONFIRMS):
             self.ask()
         style(
@@ -125,7 +130,11 @@ class CurateManyForm(ShowsErrorsOfHiddenFields, forms.Form):
         self.fields[CONFIRMS] = forms.BooleanField(
             label=_("Save it, although tenants use or ask for these models"), required=False
         )
-        self.order_fields([CONFIRMS])
+        self.order_fields([CONFIRMS, *TIMING])
+
+    def timing(self) -> dict[str, Any]:
+        """When the change takes effect, and what owners read: the other arguments of the action."""
+        return {name: self.cleaned_data[name] for name in TIMING}
 
     def answers(self) -> dict[str, Any]:
         """The arguments of the plan, and of the action."""

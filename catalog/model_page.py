@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from catalog.model_facts import FACTS, days_in_words
 from catalog.models import CatalogModel
+from catalog.planned_words import ComingChange
 from catalog.provenance import FactRow, fact_rows
 from core.page_parts import Fact
 from tenants.models import DataClass, Tenant
@@ -43,13 +46,11 @@ def more_facts(model: CatalogModel) -> list[Fact]:
     return found
 
 
-def successor_row(model: CatalogModel, tenant: Tenant) -> list[Fact]:
-    """The model that follows this one, if the tenant may see it."""
-    follower = (
-        CatalogModel.objects.offered_to([tenant]).filter(name=model.successor).first()
-        if model.successor
-        else None
-    )
+def successor_row(model: CatalogModel, tenant: Tenant, coming: Sequence[ComingChange] = ()) -> list[Fact]:
+    """The model that follows this one, or will with a planned change, if the tenant may see it."""
+    named = [model.successor, *(change.successor for change in coming)]
+    names = [name for name in named if name]
+    follower = CatalogModel.objects.offered_to([tenant]).filter(name=names[-1]).first() if names else None
     if follower is None:
         return []
     url = reverse("model-detail", kwargs={"tenant": tenant.slug, "name": follower.name})

@@ -14,9 +14,10 @@ from catalog.models import (
     CatalogModel,
     Offer,
 )
+from catalog.planned_words import coming_changes
 from catalog.provenance import fact_rows
-from catalog.publishing_checks import CHECKS, checked
-from catalog.publishing_forms import LONGEST_REASON
+from catalog.publishing_checks import checked
+from catalog.publishing_serializers import ComingChangeSerializer, PublishingCheckSerializer
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass
 
@@ -126,6 +127,7 @@ class CuratedFactSerializer(FactSourceSerializer):
 class ModelDetailSerializer(ModelSerializer):
     offers = OfferSerializer(many=True, read_only=True)
     sources = serializers.SerializerMethodField(help_text="Where each fact comes from, and since when.")
+    planned_changes = serializers.SerializerMethodField(help_text="What is going to change, the next first.")
 
     class Meta(ModelSerializer.Meta):
         fields = [
@@ -133,6 +135,19 @@ class ModelDetailSerializer(ModelSerializer):
             *(name for name in PUBLIC if name not in ModelSerializer.Meta.fields),
             "offers",
             "sources",
+            "planned_changes",
+        ]
+
+    @extend_schema_field(ComingChangeSerializer(many=True))
+    def get_planned_changes(self, model: CatalogModel) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": one.kind,
+                "takes_effect_at": one.takes_effect_at,
+                "successor": one.successor,
+                "words": [one.title, *one.lines],
+            }
+            for one in coming_changes(model)
         ]
 
     @extend_schema_field(FactSourceSerializer(many=True))
@@ -142,22 +157,6 @@ class ModelDetailSerializer(ModelSerializer):
             for row in fact_rows(model)
             if not row.fact.is_internal
         ]
-
-
-class PublishingCheckSerializer(StrictSerializer):
-    name = serializers.ChoiceField([check.name for check in CHECKS])
-    passes = serializers.BooleanField()
-    words = serializers.CharField(help_text="What was found, or what is missing.")
-    path = serializers.CharField(help_text="The staff page on which it is mended.")
-
-
-class PublishModelSerializer(StrictSerializer):
-    despite = serializers.CharField(
-        required=False,
-        default="",
-        max_length=LONGEST_REASON,
-        help_text="A reason to publish it although checks fail. The audit log keeps it.",
-    )
 
 
 class CuratedModelSerializer(ModelDetailSerializer):
@@ -209,6 +208,16 @@ class CurateModelSerializer(StrictSerializer):
         default=False,
         help_text="Confirms a change that restricts a model in use. Without it, the answer is 409 "
         "`touches_tenants`, which says whom it touches.",
+    )
+    takes_effect_at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="When the change takes effect; without it, now. Until then the model stays as it is, and the change "
+        "can be undone (`planned-changes/`).",
+    )
+    reason = serializers.CharField(
+        required=False, default="", max_length=300, help_text="What owners of tenants read of the change."
     )
 
     def get_fields(self) -> dict[str, Any]:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from celery import shared_task
 
 from catalog import escalation, grant_ends, grant_owners
+from catalog.actions import planned_changes
 from core.scope import platform_scope
 
 SCHEDULE = {
+    "put-changes-into-effect": {
+        "task": "catalog.tasks.put_changes_into_effect",
+        "schedule": 30.0,
+        "options": {"expire_seconds": 30},
+    },
+    "tell-of-changes": {
+        "task": "catalog.tasks.tell_of_changes",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    },
     "tell-of-grants-that-end": {
         "task": "catalog.tasks.tell_of_grants_that_end",
         "schedule": 600.0,
@@ -45,3 +56,17 @@ def escalate_late_reviews() -> None:
     """Pass on reviews that have been late for as long as their track says."""
     with platform_scope("escalate late reviews", is_routine=True):
         escalation.escalate_late_reviews()
+
+
+@shared_task(soft_time_limit=300)
+def put_changes_into_effect() -> None:
+    """Put planned changes of models into effect whose time has come."""
+    with platform_scope("planned changes of models", is_routine=True):
+        planned_changes.put_due_into_effect()
+
+
+@shared_task(soft_time_limit=300)
+def tell_of_changes() -> None:
+    """Tell owners of planned changes: after each commit that makes, undoes or ends one, and by the clock."""
+    with platform_scope("owners of tenants that a change touches", is_routine=True):
+        planned_changes.tell_of_changes()

@@ -41,6 +41,7 @@ from billing.models import (
 from catalog.models import (
     CatalogImport,
     Grant,
+    PlannedChange,
     RequestComment,
     RequestDelegate,
     Review,
@@ -292,6 +293,9 @@ ROWS = {
     ),
     "catalog.reviewteam": lambda lab: ReviewTeam.objects.create(
         name="Payments security", group=Group.objects.create(name="review-team:1")
+    ),
+    "catalog.plannedchange": lambda lab: PlannedChange.objects.create(
+        kind="retire", takes_effect_at=now() + timedelta(days=1)
     ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(

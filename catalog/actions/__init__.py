@@ -5,7 +5,8 @@ from catalog.actions.changes import resend_access_request
 from catalog.actions.comments import comment_on_request
 from catalog.actions.curating import curate_model, curate_models, settle_facts
 from catalog.actions.grants import revoke_grant, take_over_grant
-from catalog.actions.models import publish_model, publish_models, retire_model
+from catalog.actions.models import publish_model, publish_models
+from catalog.actions.planned_changes import deprecate_model, retire_model, undo_change
 from catalog.actions.previews import Preview, preview_access_request
 from catalog.actions.price_map import ImportReport, import_price_map
 from catalog.actions.renewals import renew_grant
@@ -18,6 +19,7 @@ __all__ = [
     "curate_model",
     "curate_models",
     "decide_review",
+    "deprecate_model",
     "import_price_map",
     "preview_access_request",
     "publish_model",
@@ -29,5 +31,6 @@ __all__ = [
     "revoke_grant",
     "settle_facts",
     "take_over_grant",
+    "undo_change",
     "withdraw_access_request",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import copy
+from datetime import datetime
 from functools import partial
 from types import NoneType
 from typing import Any, Final
@@ -18,18 +19,19 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from catalog.actions.models import publish_models, why_unpublishable
-from catalog.curating_many import MOST, Plan, plan
+from catalog.actions.planned_changes import TOUCHES_TENANTS, plan_change, require_moment
+from catalog.curating_many import MOST, Outcome, Plan, plan
 from catalog.model_facts import FACTS, as_json, clean_facts, require_audience
-from catalog.model_impact import impact_of
-from catalog.models import CatalogModel
+from catalog.model_impact import ModelImpact, impact_of
+from catalog.models import CatalogModel, PlannedChange
 from catalog.provenance import keep_own, state_by_operator, take_stated
 from catalog.publishing_checks import known_of
 from core.errors import Conflict
+from core.joined import listed
 
 CURATE: Final = "catalog.curate_model"
-# Codes of Conflict.
+# A code of Conflict.
 EDITED_SINCE: Final = "edited_since"
-TOUCHES_TENANTS: Final = "touches_tenants"
 
 
 @action(CatalogModel, permission=CURATE)
@@ -41,8 +43,13 @@ def curate_model(
     by: User | None,
     seen: Mapping[str, Any] | None = None,
     may_touch_tenants: bool = False,
+    takes_effect_at: datetime | None = None,
+    reason: str = "",
 ) -> CatalogModel:
-    """Set facts of a model. They are the operator's from now on: imports leave them alone. Safe to repeat.
+    """Set facts of a model, now or later. They are the operator's then: imports leave them alone. Safe to repeat.
+
+    A dangerous change of a model in use, and one for later, is a row (catalog/models/planned.py): owners are told, and
+    it can be undone until it takes effect.
 
     Open requests follow: each decision applies the rules to the facts of that moment.
 
@@ -52,24 +59,44 @@ def curate_model(
         by: an operator; None: the platform.
         seen: what the person has read, as JSON has it; default: nothing, so nobody's edit is in the way.
         may_touch_tenants: confirms a dangerous change of a model that tenants use or ask for.
+        takes_effect_at: None: now. Until then the model stays as it is.
+        reason: what owners read of a change that they are told of.
 
     Raises:
         CatalogModel.DoesNotExist: there is no such model.
         PermissionDenied: `by` may not edit models.
-        ValidationError: by fact, what is wrong.
+        ValidationError: by fact, what is wrong; or the time has passed.
         Conflict: a fact has changed since it was read (`edited_since`); or the change is dangerous and
             `may_touch_tenants` is not set (`touches_tenants`), with the numbers in the message.
     """
     model = CatalogModel.objects.select_for_update().get(pk=pk)
     curate_model.require(by, model)
     wanted = clean_facts(values)
+    require_moment(takes_effect_at)
     require_audience(wanted.get("visibility", model.visibility), wanted.get("only_for", model.only_for))
     _require_as_seen(model, wanted, seen or {})
     wanted = {name: value for name, value in wanted.items() if value != getattr(model, name)}
     if not wanted:
         return model
-    if not may_touch_tenants:
-        _require_harmless(model, wanted)
+    impact = _impact_if_dangerous(model, wanted)
+    if impact and not may_touch_tenants:
+        raise Conflict(
+            _("This restricts a model in use (%(facts)s). %(impact)s Confirm to save.")
+            % {"facts": listed(_dangerous(model, wanted)), "impact": impact.words},
+            code=TOUCHES_TENANTS,
+        )
+    if impact or takes_effect_at:
+        plan_change(
+            PlannedChange.Kind.EDIT,
+            [(model, list(wanted))],
+            values=wanted,
+            takes_effect_at=takes_effect_at,
+            reason=reason,
+            impact=impact or impact_of([model.pk]),
+            by=by,
+        )
+        model.refresh_from_db()
+        return model
     changes = {name: (as_json(getattr(model, name)), as_json(value)) for name, value in wanted.items()}
     state_by_operator(model, wanted, by=by)
     _save(model, wanted)
@@ -88,6 +115,8 @@ def curate_models(
     publishes: bool = False,
     despite: str = "",
     may_touch_tenants: bool = False,
+    takes_effect_at: datetime | None = None,
+    reason: str = "",
     expected: str = "",
 ) -> Plan:
     """Set the same facts of many models, and publish them if wanted; in a bounded number of statements.
@@ -102,13 +131,16 @@ def curate_models(
         publishes: publish those that can be published.
         despite: a reason to publish also those that fail checks.
         may_touch_tenants: confirms that models in use become more restricted.
+        takes_effect_at: None: now. Until then the models stay as they are.
+        reason: what owners read of a change that they are told of.
         expected: the digest of the plan that the person has seen; empty: none.
 
     Returns what was done, model by model.
 
     Raises:
         PermissionDenied: `by` may not edit models, or not publish them.
-        ValidationError: by fact, what is wrong; or there are too many models.
+        ValidationError: by fact, what is wrong; there are too many models; the time has passed, or models are to be
+            published that change later.
         Conflict: the edit would do something else than the person has seen (`edited_since`); or a dangerous change
             touches tenants and `may_touch_tenants` is not set (`touches_tenants`).
     """
@@ -119,6 +151,9 @@ def curate_models(
         raise ValidationError(
             _("These are too many models at once. Narrow the list to at most %(most)d.") % {"most": MOST}
         )
+    require_moment(takes_effect_at)
+    if publishes and takes_effect_at:
+        raise ValidationError({"takes_effect_at": [_("Publish them now, and plan the change separately.")]})
     rows = CatalogModel.objects.select_for_update().defer("search")
     models = list(rows.filter(pk__in=pks).order_by("name"))
     done = plan_edit(models, values, may_replace=may_replace, publishes=publishes, despite=despite)
@@ -132,21 +167,33 @@ def curate_models(
             _("This restricts models in use. %(impact)s Confirm to save.") % {"impact": done.impact.words},
             code=TOUCHES_TENANTS,
         )
-    changed = [(one.model, one.changes) for one in done.changed]
-    # The plan keeps the models as they were; its words compare.
-    after = [copy(one.model) for one in done.changed]
-    for model, one in zip(after, done.changed, strict=True):
-        state_by_operator(model, one.values, by=by)
-        model.updated_at = now()
-    if after:
-        names = sorted({name for one in done.changed for name in one.values})
-        CatalogModel.objects.bulk_update(
-            after, [*names, "provenance", "differing", "updated_at"], batch_size=500
+    if done.changed and (done.impact or takes_effect_at):
+        plan_change(
+            PlannedChange.Kind.EDIT,
+            [(one.model, list(one.values)) for one in done.changed],
+            values={name: value for one in done.changed for name, value in one.values.items()},
+            takes_effect_at=takes_effect_at,
+            reason=reason,
+            impact=done.impact or impact_of([one.model.pk for one in done.changed]),
+            by=by,
         )
-        audit.record_each("catalog_model.curated", actor=by, changes=changed)
+    else:
+        _save_each(done.changed, by)
     if done.published:
         publish_models([one.model.pk for one in done.published], by=by, despite=despite)
     return done
+
+
+def _save_each(outcomes: Collection[Outcome], by: User | None) -> None:
+    """Set the facts of many models, with an entry for each. The outcomes keep the models as they were."""
+    changed = [(one.model, one.changes) for one in outcomes]
+    after = [copy(one.model) for one in outcomes]
+    for model, one in zip(after, outcomes, strict=True):
+        state_by_operator(model, one.values, by=by)
+        model.updated_at = now()
+    names = sorted({name for one in outcomes for name in one.values})
+    CatalogModel.objects.bulk_update(after, [*names, "provenance", "differing", "updated_at"], batch_size=500)
+    audit.record_each("catalog_model.curated", actor=by, changes=changed)
 
 
 def plan_edit(
@@ -241,15 +288,15 @@ def _require_as_seen(model: CatalogModel, wanted: Mapping[str, Any], seen: Mappi
         )
 
 
-def _require_harmless(model: CatalogModel, wanted: Mapping[str, Any]) -> None:
-    dangerous = [
+def _dangerous(model: CatalogModel, wanted: Mapping[str, Any]) -> list[str]:
+    """The facts of which the change takes something away from tenants, as people call them."""
+    return [
         str(FACTS[name].label)
         for name, value in wanted.items()
         if FACTS[name].is_dangerous(getattr(model, name), value)
     ]
-    if dangerous and (impact := impact_of([model.pk])):
-        raise Conflict(
-            _("This restricts a model in use (%(facts)s). %(impact)s Confirm to save.")
-            % {"facts": ", ".join(dangerous), "impact": impact.words},
-            code=TOUCHES_TENANTS,
-        )
+
+
+def _impact_if_dangerous(model: CatalogModel, wanted: Mapping[str, Any]) -> ModelImpact | None:
+    """What the change touches, if it is dangerous and touches anything."""
+    return (impact_of([model.pk]) or None) if _dangerous(model, wanted) else None

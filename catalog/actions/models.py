@@ -139,26 +139,6 @@ def _despite(missing: Sequence[Checked], reason: str) -> dict[str, Any]:
     return {"missing": [one.name for one in missing], "reason": reason} if missing else {}
 
 
-def _require_not_retired(by: User | None, model: CatalogModel) -> None:
-    if model.lifecycle == CatalogModel.Lifecycle.RETIRED:
-        raise Conflict(_("%(model)s is already retired.") % {"model": model.title}, code="already_retired")
-
-
-@action(CatalogModel, permission="catalog.publish_model", state=_require_not_retired)
-@transaction.atomic
-def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
-    """Hide a model from tenants; grants in force stay.
-
-    Raises:
-        CatalogModel.DoesNotExist: there is no such model.
-        PermissionDenied: `by` may not retire models.
-        Conflict: the model is already retired.
-    """
-    model = CatalogModel.objects.select_for_update().get(pk=pk)
-    retire_model.require(by, model)
-    return _move(model, CatalogModel.Lifecycle.RETIRED, "catalog_model.retired", by)
-
-
 def _move(model: CatalogModel, lifecycle: str, verb: str, by: User, **details: Any) -> CatalogModel:
     before, model.lifecycle = model.lifecycle, lifecycle
     model.updated_at = now()

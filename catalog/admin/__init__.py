@@ -3,6 +3,7 @@
 from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.grants import GrantAdmin
 from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
+from catalog.admin.planned import PlannedChangeAdmin
 from catalog.admin.requests import AccessRequestAdmin
 from catalog.admin.reviews import ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
@@ -16,6 +17,7 @@ __all__ = [
     "CatalogModelAdmin",
     "GrantAdmin",
     "ModelVersionAdmin",
+    "PlannedChangeAdmin",
     "ReviewAdmin",
     "ReviewDelegationAdmin",
     "ReviewScopeAdmin",

@@ -41,11 +41,14 @@ class EditManyPage:
             found = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{_list()}?e=1")
-        models = list(found.queryset.defer("search").order_by("name")[: MOST + 1])
+        selected = found.queryset.defer("search").order_by("name")[: MOST + 1]
+        # Before anything is asked, a number is enough.
+        models = list(selected) if request.method == "POST" else []
+        total = len(models) if models else selected.count()
         form = CurateManyForm(request.POST or None, may_publish=publish_models.is_for(person))
         plan: Plan | None = None
         status, is_done = 200, False
-        if len(models) > MOST:
+        if total > MOST:
             words = gettext("These are too many models at once. Narrow the list to at most %(most)d.")
             form.full_clean()
             form.add_error(None, words % {"most": MOST})
@@ -62,6 +65,7 @@ class EditManyPage:
                         may_touch_tenants=bool(form.cleaned_data.get(CONFIRMS)),
                         # Without a preview nothing is saved.
                         expected=form.cleaned_data["expected"] or "none",
+                        **form.timing(),
                         **asked,
                     )
                     is_done = True
@@ -80,9 +84,10 @@ class EditManyPage:
             "title": gettext("Edit all found"),
             "form": form,
             "narrowed": found.narrowed_by,
-            "total": len(models),
+            "total": total,
             "plan": plan,
             "is_done": is_done,
+            "planned_for": form.cleaned_data.get("takes_effect_at") if is_done else None,
             "is_savable": plan is not None and plan.is_change,
             "back": f"{_list()}{found.get_query_string()}",
         }

@@ -24,13 +24,22 @@ from accounts.admin.filters import WordsFilter
 from accounts.models import User
 from accounts.permissions import signed_in
 from audit.detail_words import detail_in_words
-from catalog.actions import curate_model, import_price_map, publish_model, retire_model, settle_facts
-from catalog.actions.curating import TOUCHES_TENANTS
+from catalog.actions import (
+    curate_model,
+    deprecate_model,
+    import_price_map,
+    publish_model,
+    retire_model,
+    settle_facts,
+)
+from catalog.actions.planned_changes import TOUCHES_TENANTS
 from catalog.admin.edit_many import EditManyPage
+from catalog.admin.planned import planned_html
 from catalog.capabilities import words
 from catalog.model_forms import CurateForm, SettleForm, source_words
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 from catalog.modes import mode_label
+from catalog.planned_forms import EndForm
 from catalog.provenance import fact_rows
 from catalog.publishing_checks import checked
 from catalog.publishing_forms import PublishForm, checks_html
@@ -38,6 +47,9 @@ from core.dates import DASH
 from core.errors import Conflict
 from core.form_errors import show_errors
 from core.templatetags.qm import full
+
+# Planned changes that a model's page lists.
+LAST_CHANGES = 10
 
 
 class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -97,12 +109,12 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
     fields = [
         "name", "title", "maker", "description", "kind", "context_tokens", "max_output_tokens", "can",
         "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
-        "checks", "updated_at", "sources",
+        "checks", "planned", "updated_at", "sources",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [OfferInline, VersionInline]
     actions_list = ["edit_many"]
-    actions_detail = ["curate", "settle", "publish", "retire"]
+    actions_detail = ["curate", "settle", "publish", "deprecate", "retire"]
 
     @display(
         description=_("Lifecycle"),
@@ -137,6 +149,11 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
         """Each check: passed, or what is missing with a link to the page that mends it."""
         return checks_html(checked(model))
 
+    @display(description=_("Planned changes"))
+    def planned(self, model: CatalogModel) -> str:
+        """The last changes that were planned for it, with their state."""
+        return planned_html(model.planned_changes.order_by("-takes_effect_at", "-pk")[:LAST_CHANGES])
+
     @offers(curate_model)
     @unfold_action(description=_("Edit"), url_path="curate", icon="edit", permissions=["curate"])
     def curate(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -149,7 +166,8 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
         form, is_refused = CurateForm(request.POST or None, model=model), False
         if form.is_valid():
             try:
-                changed = curate_model(model.pk, by=person, **form.answers())
+                answers = form.answers()
+                changed = curate_model(model.pk, by=person, **answers)
             except ValidationError as error:
                 show_errors(form, error)
             except Conflict as conflict:
@@ -157,7 +175,9 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
                 ask = form.ask if conflict.code == TOUCHES_TENANTS else form.show_newer
                 ask(conflict.message)
             else:
-                messages.success(request, gettext("Saved: %(it)s") % {"it": changed})
+                is_later = answers["takes_effect_at"] and answers["values"]
+                done = gettext("Planned: %(it)s") if is_later else gettext("Saved: %(it)s")
+                messages.success(request, done % {"it": changed})
                 return redirect("admin:catalog_catalogmodel_change", model.pk)
         title = gettext("Edit %(it)s") % {"it": model}
         hint = gettext(
@@ -195,15 +215,30 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
         done=_("%(it)s is published."),
     )
 
+    deprecate = Dialog(
+        deprecate_model,
+        label=_("Deprecate"),
+        url_path="deprecate",
+        is_dangerous=True,
+        form=EndForm,
+        title=_("Deprecate this model?"),
+        text=_(
+            "Its page advises against it and offers the successor. It can still be found, requested and used."
+        ),
+        button=_("Deprecate"),
+        done=_("Noted: %(it)s"),
+    )
+
     retire = Dialog(
         retire_model,
         label=_("Retire"),
         url_path="retire",
         is_dangerous=True,
+        form=EndForm,
         title=_("Retire this model?"),
         text=_("Nobody can find or request it any more. Grants in force continue until they end."),
         button=_("Retire"),
-        done=_("%(it)s is retired."),
+        done=_("Noted: %(it)s"),
     )
 
 

@@ -4,6 +4,7 @@ from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
 from catalog.models.items import Grant, RequestItem
 from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, Offer
+from catalog.models.planned import PlannedChange, PlannedChangeOfModel
 from catalog.models.recusals import ReviewRecusal
 from catalog.models.requests import (
     AccessRequest,
@@ -25,6 +26,8 @@ __all__ = [
     "Grant",
     "ModelVersion",
     "Offer",
+    "PlannedChange",
+    "PlannedChangeOfModel",
     "RequestComment",
     "RequestDelegate",
     "RequestItem",

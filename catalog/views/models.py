@@ -19,6 +19,7 @@ from catalog.beside import BesideModel, beside_model
 from catalog.mix import Mix, own_mix
 from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
 from catalog.models import CatalogModel, ModelVersion
+from catalog.planned_words import ComingChange, coming_changes
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
 from catalog.provenance import FactRow
@@ -37,6 +38,8 @@ def badge_of(model: CatalogModel) -> Badge | None:
         return Badge("new", _("Preview"), "sparkles")
     if not model.is_visible:
         return Badge("bad", _("Retired"), "calendar-x")
+    if model.lifecycle == CatalogModel.Lifecycle.DEPRECATED:
+        return Badge("warn", _("Deprecated"), "calendar-x")
     if model.deprecation_date:
         text = _("Retires %(date)s") % {"date": _day(model.deprecation_date)}
         return Badge("warn", text, "calendar-x")
@@ -63,6 +66,8 @@ class ModelPage:
     offers: list[OfferRow]
     lifecycle: list[Fact]
     beside: BesideModel
+    coming: list[ComingChange]
+    successor: Fact | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
         offers = list(model.offers.order_by("-is_primary", "provider", "region", "source_key"))
         primary = next((offer for offer in offers if offer.is_primary), None)
         prices = list_prices([model.name]).get(model.name, {})
+        coming = coming_changes(model)
+        follower = next(iter(successor_row(model, self.tenant, coming)), None)
         mix = own_mix(self.tenant) if context["portal"].can_see_cost else Mix()
         return (
             context
@@ -130,7 +137,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     example=example_of(prices),
                     price_source=f"{primary.source}: {primary.source_key}" if primary and prices else "",
                     policy_rows=policy_rows(model, self.tenant),
-                    more_facts=[*more_facts(model), *successor_row(model, self.tenant)],
+                    more_facts=[*more_facts(model), *([follower] if follower else [])],
                     sources=source_rows(model),
                     versions=[
                         _version_row(version)
@@ -153,6 +160,8 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     ],
                     lifecycle=_lifecycle(model),
                     beside=beside_model(model, signed_in(self.request), self.tenant, mix),
+                    coming=coming,
+                    successor=follower,
                 )
             )
             | request_form(self.request, self, model, access)

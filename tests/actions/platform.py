@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from billing.known_kinds import kinds_named
 from billing.models import UsageKind
 from catalog.actions import import_price_map
 from catalog.actions.curating import plan_edit
+from catalog.models import PlannedChange
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
@@ -48,6 +50,10 @@ def draft_model(world, actor):
 
 def published_model(world, actor):
     return CatalogModelFactory()
+
+
+def planned_change(world, actor):
+    return PlannedChange.objects.create(kind="retire", takes_effect_at=now() + timedelta(days=1))
 
 
 def differing_model(world, actor):
@@ -145,7 +151,22 @@ PLATFORM_ACTIONS = [
         "retire a model",
         "catalog.actions.retire_model",
         subject=published_model,
+        api=EntryPoint("POST /api/v1/models/{it.name}/retire/", {}),
         admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/retire/", SENT),
+    ),
+    Action(
+        "deprecate a model",
+        "catalog.actions.deprecate_model",
+        subject=published_model,
+        api=EntryPoint("POST /api/v1/models/{it.name}/deprecate/", {}),
+        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/deprecate/", SENT),
+    ),
+    Action(
+        "undo a planned change",
+        "catalog.actions.undo_change",
+        subject=planned_change,
+        api=EntryPoint("POST /api/v1/planned-changes/{it.pk}/undo/", {}),
+        admin=EntryPoint("POST /admin/catalog/plannedchange/{it.pk}/undo/", SENT),
     ),
     Action(
         "publish many models",

@@ -166,7 +166,9 @@ def test_a_dangerous_edit_names_whom_it_touches_first(operator, ask, priced_mode
 
 def test_the_impact_names_tenants_with_grants(operator, ask, review_of, security_reviewer, priced_model):
     decide_review(review_of(ask()).pk, by=security_reviewer, verdict="approve")
-    with pytest.raises(Conflict, match=r"In force: 1 grant of 1 tenant, for 1 project\. Tenants: Lab\."):
+    with pytest.raises(
+        Conflict, match=r"1 grant of 1 tenant, for 1 project, with 0 live keys\. Tenants: Lab\."
+    ):
         curate(operator, "glm-4.6", highest_data_class="public")
 
 

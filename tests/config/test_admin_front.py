@@ -33,6 +33,7 @@ ROLES = {
         "Working calendars",
         "Models",
         "Model versions",
+        "Planned changes",
         "Tenants",
     },
     "controller": {"Cost reports", "Kinds of usage", "Prices", "Calls not billed", "Tenants"},

@@ -28,6 +28,8 @@ OUT_OF_REACH = {
     "access_request_asks_no_more": "resend_access_request first asks those reviews again",
     "access_request_begins_open": "a request is written by one action, always open",
     "access_request_is_decided_now": "an action decides by the clock, to which a quarter of an hour is near enough",
+    "planned_change_ends_once": "undoing, and the clock, hold the change before they look at its state",
+    "planned_change_stays": "no action changes these columns, or deletes a change",
     "rule_evaluation_is_of_rules": "the action holds the rules in force and the open request",
     "rule_evaluation_is_automatic": "the action holds the rules, the model and the prices that it evaluates",
     "rule_is_of_draft": "an action holds the version, and sees that it is a draft, before it changes a rule",

@@ -16,7 +16,7 @@ NO_WALL = {
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
         "deployments_routefallback", "deployments_target", "deployments_targetaddress",
         "catalog_workingcalendar", "catalog_track", "catalog_ruleset", "catalog_rule",
-        "catalog_reviewdelegation", "catalog_reviewteam",
+        "catalog_reviewdelegation", "catalog_reviewteam", "catalog_plannedchange", "catalog_plannedchangeofmodel",
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
         "gateway_configclock", "gateway_gateway", "gateway_gatewaypolicy", "gateway_signingkey",
