@@ -153,14 +153,15 @@ def build(size: Size) -> None:
     from django.db import connection
     from django.utils.timezone import now
 
-    from catalog.actions import import_price_map
+    from catalog.actions import accept_entries, start_import
     from catalog.models import CatalogModel
     from catalog.price_map.vendor import VENDORED, read_text
 
     begins = (now() - timedelta(days=size.days + 40)).replace(
         day=1, hour=0, minute=0, second=0, microsecond=0
     )
-    import_price_map(read_text(VENDORED), file_name=VENDORED.name, prices_from=begins)
+    imported = start_import(read_text(VENDORED), file_name=VENDORED.name, by=None)
+    accept_entries(imported.pk, by=None, may_take_held=True, prices_from=begins)
     CatalogModel.objects.filter(lifecycle="draft").update(lifecycle="published")
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")

@@ -23,6 +23,7 @@ from billing.folding import fold_rollups
 from billing.kinds import FALLBACKS, Kind
 from billing.known_kinds import all_kinds, kind_named
 from billing.models import BilledModel, Price
+from billing.signals import prices_published
 from core.ids import uuid7
 from tenants.revision import raise_revision
 
@@ -313,6 +314,8 @@ def _publish(
                     insert.append((sku, end, price.per_million, price.same_as))
                     report.changed += 1
         _close_and_insert(cursor, close, insert, currency=currency, reason=reason, by=by)
+    if close or insert:
+        prices_published.send(Price, models=sorted(lists))
     moments = [moment for _, moment in close] + [moment for _, moment, _, _ in insert]
     return report, max(moments, default=None)
 

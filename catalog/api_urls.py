@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from catalog.api import AccessRequestViewSet, ModelViewSet
 from catalog.grants_api import GrantViewSet
+from catalog.imports_api import ImportEntryViewSet, ImportViewSet
 from catalog.publishing_api import PlannedChangeViewSet
 from catalog.version_api import ModelVersionViewSet
 
@@ -13,5 +14,7 @@ router.register("model-versions", ModelVersionViewSet, basename="api-model-versi
 router.register("access-requests", AccessRequestViewSet, basename="api-access-request")
 router.register("grants", GrantViewSet, basename="api-grant")
 router.register("planned-changes", PlannedChangeViewSet, basename="api-planned-change")
+router.register("catalog-imports", ImportViewSet, basename="api-catalog-import")
+router.register("catalog-import-entries", ImportEntryViewSet, basename="api-catalog-import-entry")
 
 urlpatterns = router.urls

@@ -9,12 +9,14 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.signals import staff_roles_changed
+        from billing.signals import prices_published
         from catalog import database_conflicts, suggestions, tenant_ends
         from catalog.actions.review_scopes import drop_rights_of_former_reviewers
         from catalog.actions.review_teams import leave_teams
         from catalog.first_rules import make_first_rules
         from catalog.first_tracks import make_first_tracks
         from catalog.grant_owners import follow_rights
+        from catalog.list_price_columns import follow_publication
         from catalog.owned_grants import OwnedGrants
         from catalog.owned_requests import OpenRequests
         from core import database_conflicts as conflicts
@@ -24,6 +26,7 @@ class CatalogConfig(AppConfig):
 
         staff_roles_changed.connect(drop_rights_of_former_reviewers)
         staff_roles_changed.connect(leave_teams)
+        prices_published.connect(follow_publication)
         post_migrate.connect(make_first_tracks, sender=self)
         # After the tracks.
         post_migrate.connect(make_first_rules, sender=self)

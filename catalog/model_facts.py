@@ -138,6 +138,7 @@ FACTS: Final[Mapping[str, ModelFact]] = {
             name="description",
             label=gettext_lazy("Description"),
             field=lambda: Prose(required=False, max_length=LONGEST_DESCRIPTION),
+            is_imported=True,
             is_shared=False,
         ),
         ModelFact(
@@ -233,21 +234,38 @@ FACTS: Final[Mapping[str, ModelFact]] = {
             name="licence",
             label=gettext_lazy("License"),
             field=lambda: NameLine(required=False, max_length=80),
+            is_imported=True,
         ),
-        ModelFact(name="licence_url", label=gettext_lazy("Text of the license"), field=WebAddress),
+        ModelFact(
+            name="licence_url", label=gettext_lazy("Text of the license"), field=WebAddress, is_imported=True
+        ),
         ModelFact(
             name="languages",
             label=gettext_lazy("Languages"),
             field=lambda: LanguageList(most=60),
+            is_imported=True,
             words=_listed,
         ),
         ModelFact(
             name="family",
             label=gettext_lazy("Family"),
             field=lambda: NameLine(required=False, max_length=60),
+            is_imported=True,
         ),
-        ModelFact(name="modalities_in", label=gettext_lazy("Reads"), field=_modalities, words=_listed),
-        ModelFact(name="modalities_out", label=gettext_lazy("Writes"), field=_modalities, words=_listed),
+        ModelFact(
+            name="modalities_in",
+            label=gettext_lazy("Reads"),
+            field=_modalities,
+            words=_listed,
+            is_imported=True,
+        ),
+        ModelFact(
+            name="modalities_out",
+            label=gettext_lazy("Writes"),
+            field=_modalities,
+            words=_listed,
+            is_imported=True,
+        ),
         ModelFact(
             name="sla",
             label=gettext_lazy("Service level"),

@@ -30,6 +30,10 @@ OPERATOR: Final = "operator"
 SOURCES: Final = {
     OPERATOR: pgettext_lazy("source of a fact", "operator"),
     "litellm": _("LiteLLM price map"),
+    "models_dev": _("models.dev"),
+    "openrouter": _("OpenRouter"),
+    "kubeflow": _("Kubeflow catalog"),
+    "huggingface": _("model cards"),
     "demo": _("demo"),
 }
 
@@ -112,8 +116,12 @@ def state_by_operator(model: CatalogModel, values: Mapping[str, Any], *, by: Use
     model.differing = differing(model)
 
 
-def state_by_import(model: CatalogModel, values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """What the columns, `provenance` and `differing` of a model become if an import states these values.
+def state_by_import(
+    model: CatalogModel, values: Mapping[str, Any], *, sources: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the columns, `provenance` and `differing` of a model become if imports state these values.
+
+    `sources` says of each fact who states it.
 
     A fact that an operator has stated keeps its value, as does one that differs from what the last import said, however
     that came about. A fact that nobody has stated takes the import's value if it is empty or the model is new.
@@ -122,9 +130,9 @@ def state_by_import(model: CatalogModel, values: Mapping[str, Any], *, source: s
     after: dict[str, Any] = {}
     provenance = dict(model.provenance)
     for name, value in values.items():
-        before, stated = as_json(getattr(model, name)), as_json(value)
+        before, stated, source = as_json(getattr(model, name)), as_json(value), sources[name]
         entry = provenance.get(name)
-        if model._state.adding or (entry is None and before in (None, "")):
+        if model._state.adding or (entry is None and before in (None, "", [])):
             is_taken = True
         else:
             is_taken = entry is not None and entry["source"] != OPERATOR and entry.get("stated") == before

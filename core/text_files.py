@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import lzma
 import zlib
 
@@ -24,18 +25,23 @@ class UnreadableText(ValueError):
     """We cannot read the bytes as text; the message says what to do."""
 
 
-def text_of(data: bytes) -> str:
+def text_of(data: bytes, *, most: int | None = None) -> str:
     """The text of a file, plain, gzipped or xz, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
-    The mark is not part of the text. Raises UnreadableText.
+    The mark is not part of the text. Raises UnreadableText; also for more than `most` bytes, packed or unpacked.
     """
+    limit = -1 if most is None else most + 1
     try:
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacking:
+                data = unpacking.read(limit)
         elif data[:6] == b"\xfd7zXZ\x00":
-            data = lzma.decompress(data)
+            with lzma.LZMAFile(io.BytesIO(data)) as packed:
+                data = packed.read(limit)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UnreadableText(f"The file cannot be unpacked: {error}. Download it again.") from error
+    if most is not None and len(data) > most:
+        raise UnreadableText(f"The file is larger than {most // 1_000_000} MB.")
     encoding, mark = encoding_of(data)
     try:
         return data[len(mark) :].decode(encoding)

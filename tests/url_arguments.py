@@ -41,6 +41,7 @@ from billing.models import (
 from catalog.models import (
     CatalogImport,
     Grant,
+    ImportEntry,
     PlannedChange,
     RequestComment,
     RequestDelegate,
@@ -235,6 +236,25 @@ def _audit_line(lab):
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
 
 
+def waiting_entry(**said):
+    run = CatalogImport.objects.create(source="t", file_name="t", digest="", state="open")
+    after = {
+        "name": "aya", "provider": "p", "region": "", "prices": {"input": "1.00000000"}, "facts": {"mode": "chat"},
+        "source_url": "", "deprecation_date": None, "digest": "1",
+    }  # fmt: skip
+    return ImportEntry.objects.create(
+        run=run,
+        place=0,
+        source="t",
+        key="p/aya",
+        model_name="aya",
+        kind="new",
+        after=after,
+        digest="1",
+        **said,
+    )
+
+
 ROWS = {
     "catalog.catalogmodel": lambda lab: CatalogModelFactory(name="shared-1", title="Shared"),
     "catalog.modelversion": lambda lab: ModelVersionFactory(
@@ -298,6 +318,7 @@ ROWS = {
         kind="retire", takes_effect_at=now() + timedelta(days=1)
     ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
+    "catalog.importentry": lambda lab: waiting_entry(),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
         tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person
     ),

@@ -2,7 +2,8 @@
 
 from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.grants import GrantAdmin
-from catalog.admin.offered import CatalogImportAdmin, CatalogModelAdmin
+from catalog.admin.imports import CatalogImportAdmin, ImportEntryAdmin
+from catalog.admin.offered import CatalogModelAdmin
 from catalog.admin.planned import PlannedChangeAdmin
 from catalog.admin.requests import AccessRequestAdmin
 from catalog.admin.reviews import ReviewAdmin
@@ -16,6 +17,7 @@ __all__ = [
     "CatalogImportAdmin",
     "CatalogModelAdmin",
     "GrantAdmin",
+    "ImportEntryAdmin",
     "ModelVersionAdmin",
     "PlannedChangeAdmin",
     "ReviewAdmin",

@@ -1,4 +1,4 @@
-"""Staff pages: models, offers, and the imports that brought them."""
+"""Staff pages: models and offers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.html import format_html_join
-from django.utils.translation import gettext, pgettext, pgettext_lazy
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action as unfold_action
@@ -23,11 +23,9 @@ from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import WordsFilter
 from accounts.models import User
 from accounts.permissions import signed_in
-from audit.detail_words import detail_in_words
 from catalog.actions import (
     curate_model,
     deprecate_model,
-    import_price_map,
     publish_model,
     retire_model,
     settle_facts,
@@ -37,7 +35,7 @@ from catalog.admin.edit_many import EditManyPage
 from catalog.admin.planned import planned_html
 from catalog.capabilities import words
 from catalog.model_forms import CurateForm, SettleForm, source_words
-from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
+from catalog.models import CatalogModel, ModelVersion, Offer
 from catalog.modes import mode_label
 from catalog.planned_forms import EndForm
 from catalog.provenance import fact_rows
@@ -46,7 +44,6 @@ from catalog.publishing_forms import PublishForm, checks_html
 from core.dates import DASH
 from core.errors import Conflict
 from core.form_errors import show_errors
-from core.templatetags.qm import full
 
 # Planned changes that a model's page lists.
 LAST_CHANGES = 10
@@ -136,7 +133,7 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
         """Each fact with its value, source and time; and by whom, for what operators entered."""
         rows = [row for row in fact_rows(model) if row.source or row.stated is not None]
         people = User.objects.in_bulk({row.by for row in rows if row.by})
-        return _lines(
+        return lines(
             (
                 row.label,
                 " · ".join(filter(None, [row.words[:200], source_words(row), str(people.get(row.by) or "")])),
@@ -242,54 +239,9 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
     )
 
 
-def _lines(pairs: Iterable[tuple[object, object]]) -> str:
+def lines(pairs: Iterable[tuple[object, object]]) -> str:
     """A line for each: what it is of, and what is said of it."""
     return (
         format_html_join("", '<div><span class="t2">{}</span> <span class="wrap-any">{}</span></div>', pairs)
         or DASH
     )
-
-
-@admin.register(CatalogImport)
-class CatalogImportAdmin(ReadOnlyAdmin):
-    list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries", "jumps"]
-    list_select_related = ["by"]
-    ordering = ["-at"]
-    fields = ["at", "source", "file_name", "digest", "by", "numbers", "jumped_prices", "refusals"]
-    readonly_fields = fields
-
-    view_permission = import_price_map.permission
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return import_price_map.is_for(request.user)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    @display(description=pgettext_lazy("a number of entries", "Added"))
-    def added(self, run: CatalogImport) -> Any:
-        return run.counts.get("added")
-
-    @display(description=_("Numbers"))
-    def numbers(self, run: CatalogImport) -> str:
-        return _lines((detail_in_words(name), full(count)) for name, count in run.counts.items())
-
-    @display(description=_("Jumped prices"))
-    def jumped_prices(self, run: CatalogImport) -> str:
-        return _lines(run.price_jumps.items())
-
-    @display(description=_("Refused entries"))
-    def refusals(self, run: CatalogImport) -> str:
-        return _lines(run.refused.items())
-
-    @display(description=_("Changed"))
-    def changed(self, run: CatalogImport) -> Any:
-        return run.counts.get("changed")
-
-    @display(description=_("Refused"))
-    def refused_entries(self, run: CatalogImport) -> int:
-        return len(run.refused)
-
-    @display(description=_("Jumped prices"))
-    def jumps(self, run: CatalogImport) -> int:
-        return len(run.price_jumps)

@@ -2,8 +2,9 @@
 
 from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
+from catalog.models.imports import CatalogImport, ImportEntry
 from catalog.models.items import Grant, RequestItem
-from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, Offer
+from catalog.models.offered import PUBLIC_NAME, CatalogModel, Offer
 from catalog.models.planned import PlannedChange, PlannedChangeOfModel
 from catalog.models.recusals import ReviewRecusal
 from catalog.models.requests import (
@@ -24,6 +25,7 @@ __all__ = [
     "CatalogImport",
     "CatalogModel",
     "Grant",
+    "ImportEntry",
     "ModelVersion",
     "Offer",
     "PlannedChange",

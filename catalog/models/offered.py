@@ -1,4 +1,4 @@
-"""Models, their offers and versions, and the imports that brought them."""
+"""Models, their offers and versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from accounts.models import User
 from catalog.modes import mode_label
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.rules import RiskTier
@@ -22,7 +21,6 @@ from core.stored_labels import StoredLabel
 from tenants.models import DataClass, Tenant
 
 _OFFER = StoredLabel("catalog.offer", _("%(what)s at %(provider)s"))
-_IMPORT = StoredLabel("catalog.catalogimport", _("%(source)s from %(file)s"))
 
 PUBLIC_NAME = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]*$", _("Lower-case letters, digits, dots, hyphens and underscores only.")
@@ -197,32 +195,3 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return _OFFER(what=self.source_key, provider=self.provider)
-
-
-class CatalogImport(models.Model):
-    """One run of an import: its file, the changes, and the reasons for rejected entries."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    source = models.CharField(_("source"), max_length=120)
-    file_name = models.CharField(_("file name"), max_length=200)
-    # SHA-256 of the file's text.
-    digest = models.CharField(_("digest"), max_length=64)
-    at = models.DateTimeField(_("time"), default=now, editable=False)
-    # Null: the command line.
-    by = models.ForeignKey(User, models.PROTECT, verbose_name=_("imported by"), null=True, related_name="+")
-    # {"added": 12, "unchanged": 4500, …}: numbers of the report.
-    counts = models.JSONField(_("numbers"), default=dict)
-    # {key: reason}
-    refused = models.JSONField(_("refused entries"), default=dict)
-    # {key: what jumped}
-    price_jumps = models.JSONField(
-        _("price jumps"), default=dict, db_default=models.Value({}, models.JSONField())
-    )
-
-    class Meta:
-        verbose_name = _("catalog import")
-        verbose_name_plural = _("catalog imports")
-        ordering = ["-at"]
-
-    def __str__(self) -> str:
-        return _IMPORT(source=self.source, file=self.file_name)

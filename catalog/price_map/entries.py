@@ -13,17 +13,27 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
 from billing.kinds import DECLARED, Unit
+from catalog.price_map import reasons
 from catalog.price_map.names import read_key
-from core.names import clean_name, is_seen
+from catalog.price_map.reading import (
+    LONGEST_KEY,
+    JsonObject,
+    ReadFile,
+    ReadOffer,
+    Refused,
+    UnreadableFile,
+    read_json,
+)
+from core.names import is_seen
 
 RULES_VERSION: Final = (
     # Raise this when the same entry would be read differently. Every offer is then compared again.
@@ -37,9 +47,6 @@ DEAREST_TOKEN: Final = Decimal(1_000)
 # US dollars per million requests, which is 10 per request.
 DEAREST_REQUEST: Final = Decimal(10_000_000)
 MOST_TOKENS: Final = 1_000_000_000  # of a context window
-LONGEST_KEY: Final = 200
-# Maximum length of the reason for a rejected entry.
-LONGEST_REASON: Final = 500
 
 # The kinds of usage that are pictures of a size.
 PICTURES: Final = [str(one.kind) for one in DECLARED if one.unit == Unit.IMAGE]
@@ -76,98 +83,46 @@ _FLAG: Final = re.compile(r"supports_([a-z0-9_]+)")
 _COST: Final = re.compile(r"[a-z0-9_]*cost[A-Za-z0-9_.]*")
 
 
-@dataclass(frozen=True)
-class ReadOffer:
-    """The content of one entry, under our names. `prices` are strings: US dollars per million of a token kind."""
-
-    source_key: str
-    name: str
-    provider: str
-    region: str
-    prices: dict[str, str]
-    facts: dict[str, Any]
-    source_url: str
-    deprecation_date: date | None
-    digest: str
-
-
-@dataclass
-class ReadFile:
-    """A whole price map: its offers, and the reason for each rejected or ignored key."""
-
-    offers: list[ReadOffer] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    ignored: dict[str, str] = field(default_factory=dict)
-
-
-class Refused(ValueError):
-    """An entry cannot be read. The message is the end of a sentence that begins with its key."""
-
-
-class UnreadableFile(ValueError):
-    """The file is not a price map at all."""
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers which of its names occurred more than once."""
-
-    repeated: frozenset[str] = frozenset()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    made = _Object(pairs)
-    if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        made.repeated = frozenset(name for name in names if names.count(name) > 1)
-    return made
-
-
 def read_file(text: str) -> ReadFile:
     """Read a price map. Raises UnreadableFile unless it is one JSON object. Bad entries are only rejected."""
-    try:
-        entries = json.loads(
-            text.removeprefix("\ufeff"), parse_float=Decimal, object_pairs_hook=_object, parse_constant=str
-        )
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFile(_("The file is not JSON: %(error)s.") % {"error": error}) from error
-    except ArithmeticError as error:
-        raise UnreadableFile(_("The file has a number that is too large.")) from error
-    if not isinstance(entries, _Object):
+    entries = read_json(text)
+    if not isinstance(entries, JsonObject):
         raise UnreadableFile(_("The file is not a JSON object of models by name."))
     result = ReadFile()
     for key, entry in entries.items():
         if key in IGNORED:
             result.ignored[key] = IGNORED[key]
-            continue
-        try:
-            if key in entries.repeated:
-                raise Refused("is in the file more than once")
-            result.offers.append(read_entry(key, entry))
-        except Refused as reason:
-            result.refused[clean_name(key, LONGEST_KEY)] = clean_name(str(reason), LONGEST_REASON)
+        else:
+            result.add(key, partial(_once, entries, key, entry))
     return result
+
+
+def _once(entries: JsonObject, key: str, entry: object) -> ReadOffer:
+    if key in entries.repeated:
+        raise Refused(reasons.REPEATED())
+    return read_entry(key, entry)
 
 
 def read_entry(key: str, entry: object) -> ReadOffer:
     """Read one entry. Raises Refused with the reason."""
     if not isinstance(entry, dict):
-        raise Refused("is not an object")
+        raise Refused(reasons.NO_OBJECT())
     if repeated := getattr(entry, "repeated", None):
-        raise Refused(f"has {', '.join(sorted(repeated))} more than once")
+        raise Refused(reasons.REPEATED_NAMES(names=", ".join(sorted(repeated))))
     if not key.strip() or len(key) > LONGEST_KEY:
-        raise Refused(f"has an empty name or one longer than {LONGEST_KEY} characters")
+        raise Refused(reasons.NAME_LENGTH(most=LONGEST_KEY))
     if not is_seen(key):
-        raise Refused("has a name with invisible characters")
+        raise Refused(reasons.UNSEEN_NAME())
     provider, mode = entry.get("litellm_provider"), entry.get("mode")
     if not isinstance(provider, str) or not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,59}", provider):
-        raise Refused("names no provider in litellm_provider")
+        raise Refused(reasons.NO_PROVIDER(name="litellm_provider"))
     if mode is None:
         mode = "unknown"
     if not isinstance(mode, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", mode):
-        raise Refused("has a mode that is not one lower-case word")
+        raise Refused(reasons.MODE())
     place = read_key(key, provider)
     if place is None:
-        raise Refused("does not give a public model name")
+        raise Refused(reasons.NO_PUBLIC_NAME())
     return ReadOffer(
         source_key=key,
         name=place.name,
@@ -198,12 +153,12 @@ def read_entry(key: str, entry: object) -> ReadOffer:
 
 def _number(name: str, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise Refused(f"has {json.dumps(value, default=str)} in {name}, which is not a number")
+        raise Refused(reasons.NO_NUMBER(value=_shown(value), name=name))
     number = Decimal(value)
     if number < 0:
-        raise Refused(f"has a negative number in {name}")
+        raise Refused(reasons.NEGATIVE(name=name))
     if number and not -30 <= number.adjusted() <= 15:
-        raise Refused(f"has a number that is too large in {name}")
+        raise Refused(reasons.TOO_LARGE(name=name))
     return number
 
 
@@ -214,7 +169,7 @@ def _per_million(name: str, value: object, dearest: Decimal, parts: int = 1) -> 
     """
     amount = _number(name, value) * MILLION
     if amount > dearest:
-        raise Refused(f"has an implausible price in {name}: {amount:f} US dollars per million")
+        raise Refused(reasons.IMPLAUSIBLE(name=name, amount=f"{amount:f}"))
     return format((amount / parts).quantize(EXACTLY, ROUND_HALF_EVEN), "f")
 
 
@@ -256,7 +211,7 @@ def _count(entry: dict[str, Any], name: str) -> int | None:
         return None
     number = _number(name, value)
     if number != number.to_integral_value() or number > MOST_TOKENS:
-        raise Refused(f"has {number:f} in {name}, which is not a whole number of tokens")
+        raise Refused(reasons.NO_TOKENS(value=f"{number:f}", name=name))
     # Some entries use 0 for "does not apply".
     return int(number) or None
 
@@ -268,16 +223,16 @@ def _flags(entry: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         if flag is None or value is None:
             continue
         if not isinstance(value, bool):
-            raise Refused(f"has {json.dumps(value, default=str)} in {name}, which is not true or false")
+            raise Refused(reasons.NO_FLAG(value=_shown(value), name=name))
         yield flag[1], value
 
 
 def _words(entry: dict[str, Any], name: str) -> list[str]:
     value = entry.get(name) or []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise Refused(f"has no list of words in {name}")
+        raise Refused(reasons.NO_WORDS(name=name))
     if not all(map(is_seen, value)):
-        raise Refused(f"has invisible characters in {name}")
+        raise Refused(reasons.UNSEEN(name=name))
     return sorted(set(value))
 
 
@@ -285,7 +240,7 @@ def _url(entry: dict[str, Any]) -> str:
     """The page that the prices come from. Omits a source that is not an http address, because it is only a remark."""
     value = entry.get("source") or ""
     if not isinstance(value, str):
-        raise Refused("has a source that is not text")
+        raise Refused(reasons.NO_TEXT(name="source"))
     try:
         is_page = urlsplit(value).scheme in {"http", "https"} and not re.search(r"\s", value)
     except ValueError:
@@ -302,9 +257,12 @@ def _date(entry: dict[str, Any]) -> date | None:
             raise ValueError(value)
         return date.fromisoformat(value)
     except ValueError:
-        raise Refused(
-            f"has {json.dumps(value, default=str)} in deprecation_date, which is not a date like 2026-01-31"
-        ) from None
+        raise Refused(reasons.NO_DATE(value=_shown(value), name="deprecation_date")) from None
+
+
+def _shown(value: object) -> str:
+    """A value as the file has it, in a reason."""
+    return json.dumps(value, default=str)
 
 
 def _digest(entry: dict[str, Any]) -> str:

@@ -6,6 +6,9 @@ region; the cheapest for one input and one output token; by key. An offer that s
 "included in a subscription". Its prices are shown with the offer but never become list prices: a call to such
 a model is unpriced until an operator publishes a price.
 
+**Other facts** are those of the first offer in this order that states them. A **card** is an offer without provider: it
+states facts, and is no place that offers the model.
+
 **Capabilities** are true if any offer says true, false if one says false and none says true, otherwise unknown.
 **Deprecation date**: the latest one, if every current offer has one or every date has passed.
 """
@@ -19,6 +22,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+# Facts that cards and some formats state, under the names of the model's facts.
+TEXTS: Final = ("description", "licence", "licence_url", "family")
+LISTS: Final = ("languages", "modalities_in", "modalities_out")
 # The provider through which each maker sells its own models.
 _OWN_PROVIDER: Final = {
     "AI21": "ai21",
@@ -54,6 +60,7 @@ _SPELLED: Final = {
 class StatedOffer(Protocol):
     """The attributes of an offer that `gather` reads. A row of catalog.Offer has them."""
 
+    source: str
     source_key: str
     provider: str
     region: str
@@ -77,8 +84,12 @@ class Gathered:
     offer_count: int
     deprecation_date: date | None
     list_prices: dict[str, Decimal]
-    # The source key of the primary offer.
-    primary: str
+    # The primary offer, by its source and its key there.
+    primary: tuple[str, str]
+    # The other facts that any offer states, by name.
+    more: dict[str, Any]
+    # By fact, which source states it; of facts that are not here, the primary offer's does.
+    said_by: dict[str, str]
 
 
 def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered:
@@ -92,21 +103,32 @@ def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered
         ends = max(offer.deprecation_date for offer in offers if offer.deprecation_date)
     else:
         ends = max(day for day in dates if day) if all(dates) else None
+    said_by: dict[str, str] = {}
+
+    def first_said(fact: str, empty: Any, nothing: Any = None) -> Any:
+        for offer in [first, *others]:
+            if (value := offer.facts.get(fact)) not in (None, "", [], nothing):
+                said_by[fact] = offer.source
+                return value
+        return empty
+
     return Gathered(
-        title=title_of(name),
-        maker=next((said["maker"] for said in facts if said.get("maker")), ""),
-        mode=next((said["mode"] for said in facts if said.get("mode", "unknown") != "unknown"), "unknown"),
-        context_tokens=next((said["context_tokens"] for said in facts if "context_tokens" in said), None),
-        max_output_tokens=next(
-            (said["max_output_tokens"] for said in facts if "max_output_tokens" in said), None
-        ),
+        title=first_said("title", title_of(name)),
+        maker=first_said("maker", ""),
+        mode=first_said("mode", "unknown", "unknown"),
+        context_tokens=first_said("context_tokens", None),
+        max_output_tokens=first_said("max_output_tokens", None),
         capabilities=_capabilities(facts),
-        providers=sorted({offer.provider for offer in current or offers}),
+        providers=sorted({offer.provider for offer in current or offers if offer.provider}),
         regions=sorted({offer.region for offer in current or offers if offer.region}),
-        offer_count=len({(o.provider, o.region) for o in current if not o.facts.get("variant")}),
+        offer_count=len(
+            {(o.provider, o.region) for o in current if o.provider and not o.facts.get("variant")}
+        ),
         deprecation_date=ends,
         list_prices={kind: Decimal(price) for kind, price in first.prices.items()} if _is_paid(first) else {},
-        primary=first.source_key,
+        primary=(first.source, first.source_key),
+        more={fact: value for fact in (*TEXTS, *LISTS) if (value := first_said(fact, None)) is not None},
+        said_by=said_by,
     )
 
 
@@ -114,6 +136,7 @@ def _rank(offer: StatedOffer, today: date) -> tuple[Any, ...]:
     prices = offer.prices
     return (
         _is_past(offer, today),
+        not offer.provider,
         not _is_paid(offer),
         ("input" not in prices) + ("output" not in prices),
         bool(offer.facts.get("variant")),
@@ -121,6 +144,7 @@ def _rank(offer: StatedOffer, today: date) -> tuple[Any, ...]:
         bool(offer.region),
         Decimal(prices.get("input", 0)) + Decimal(prices.get("output", 0)),
         offer.source_key,
+        offer.source,
     )
 
 

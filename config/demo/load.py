@@ -59,7 +59,7 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     say("Tenants, projects and people")
     load_people()
     say("Catalog: the public price map")
-    call_command("import_catalog", prices_from=begins)
+    call_command("import_catalog", accept_held=True, prices_from=begins)
     drafts = CatalogModel.objects.filter(lifecycle=CatalogModel.Lifecycle.DRAFT)
     # The price map states no data policy, and nothing serves most of these models.
     publish_models(drafts.values_list("pk", flat=True), by=None, despite="demo")

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.timezone import now
 
 from audit.models import AuditEntry
 from billing.known_kinds import kinds_named
 from billing.models import UsageKind
-from catalog.actions import import_price_map
 from catalog.actions.curating import plan_edit
 from catalog.models import PlannedChange
 from config.celery import app
@@ -23,7 +23,8 @@ from gateway.actions import register_gateway, set_media_hosts
 from gateway.signing import new_signing_key
 from tenants.models import ConfigChange, RevisionEntry
 from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
-from tests.role_matrix import Action, EntryPoint, Shell
+from tests.role_matrix import Action, EntryPoint
+from tests.url_arguments import waiting_entry
 
 PRICE_MAP = """{"good-1": {
     "litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6
@@ -59,6 +60,14 @@ def planned_change(world, actor):
 def differing_model(world, actor):
     said = {"maker": {"source": "operator", "stated": "Somebody", "stated_by": "litellm"}}
     return CatalogModelFactory(maker="Ours", provenance=said, differing=["maker"])
+
+
+def open_entry(world, actor):
+    return waiting_entry()
+
+
+def open_import(world, actor):
+    return waiting_entry().run
 
 
 def deployment(world, actor):
@@ -205,9 +214,69 @@ PLATFORM_ACTIONS = [
         admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/settle/", SENT | {"fact_maker": "keep"}),
     ),
     Action(
-        "import a price map",
-        "catalog.actions.import_price_map",
-        shell=Shell(lambda world, actor, it: import_price_map(PRICE_MAP, file_name="map.json", by=actor)),
+        "import a file into the catalog",
+        "catalog.actions.imports.start_import",
+        api=EntryPoint(
+            "POST /api/v1/catalog-imports/", lambda world, it: {"file_name": "map.json", "content": PRICE_MAP}
+        ),
+        admin=EntryPoint(
+            "POST /admin/catalog/catalogimport/upload/",
+            lambda world, it: {
+                "format": "litellm",
+                "file": SimpleUploadedFile("map.json", PRICE_MAP.encode()),
+            },
+        ),
+    ),
+    Action(
+        "accept entries of an import",
+        "catalog.actions.imports.accept_entries",
+        subject=open_import,
+        api=EntryPoint("POST /api/v1/catalog-imports/{it.pk}/accept/"),
+        admin=EntryPoint("POST /admin/catalog/catalogimport/{it.pk}/accept-all/", SENT),
+    ),
+    Action(
+        "accept the entries of an import that a list finds",
+        "catalog.actions.imports.accept_entries",
+        subject=open_import,
+        admin=EntryPoint(
+            "POST /admin/catalog/importentry/decide-found/?run__id__exact={it.pk}",
+            {"verdict": "accept", "expected": "1-0-{it.pk}"},
+        ),
+    ),
+    Action(
+        "reject entries of an import",
+        "catalog.actions.imports.reject_entries",
+        subject=open_import,
+        api=EntryPoint("POST /api/v1/catalog-imports/{it.pk}/reject/"),
+        admin=EntryPoint("POST /admin/catalog/catalogimport/{it.pk}/reject-all/", SENT),
+    ),
+    Action(
+        "undo an import",
+        "catalog.actions.imports.undo_import",
+        subject=open_import,
+        api=EntryPoint("POST /api/v1/catalog-imports/{it.pk}/undo/"),
+        admin=EntryPoint("POST /admin/catalog/catalogimport/{it.pk}/undo/", SENT),
+    ),
+    Action(
+        "accept one entry of an import",
+        "catalog.actions.import_entries.accept_entry",
+        subject=open_entry,
+        api=EntryPoint("POST /api/v1/catalog-import-entries/{it.pk}/accept/"),
+        admin=EntryPoint("POST /admin/catalog/importentry/{it.pk}/accept/", SENT),
+    ),
+    Action(
+        "correct one entry of an import",
+        "catalog.actions.import_entries.edit_entry",
+        subject=open_entry,
+        api=EntryPoint("PATCH /api/v1/catalog-import-entries/{it.pk}/", {"prices": {"input": "2"}}),
+        admin=EntryPoint("POST /admin/catalog/importentry/{it.pk}/correct/", SENT | {"price_input": "2"}),
+    ),
+    Action(
+        "reject one entry of an import",
+        "catalog.actions.import_entries.reject_entry",
+        subject=open_entry,
+        api=EntryPoint("POST /api/v1/catalog-import-entries/{it.pk}/reject/"),
+        admin=EntryPoint("POST /admin/catalog/importentry/{it.pk}/reject/", SENT),
     ),
     Action(
         "publish prices",

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from catalog.actions.price_map import import_price_map
+from catalog.actions import start_import
 from catalog.models import CatalogImport, CatalogModel, Offer
-from catalog.price_map.entries import UnreadableFile
+from catalog.price_map.reading import UnreadableFile
 from core.names import is_seen
+from tests.catalog.price_maps import run
 
 pytestmark = pytest.mark.django_db
 GOOD = {
@@ -21,7 +22,7 @@ GOOD = {
 
 
 def imported(entries):
-    return import_price_map(json.dumps({"good-1": GOOD} | entries), file_name="t.json", by=None)
+    return run({"good-1": GOOD} | entries)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_such_an_entry_is_refused_and_the_others_are_imported(key, change):
 def test_names_of_fields_reach_the_report_without_unseen_characters():
     fields = '{"a\\u202e": 1, "a\\u202e": 2, "b\\u0000": 1, "b\\u0000": 2}'
     text = f'{{"good-1": {json.dumps(GOOD)}, "m": {fields}}}'
-    import_price_map(text, file_name="t.json", by=None)
+    start_import(text, file_name="t.json", by=None)
     assert CatalogImport.objects.get().refused == {"m": "has a, b more than once"}
 
 
@@ -63,6 +64,4 @@ def test_an_address_that_is_none_is_left_out(source):
 
 def test_a_number_beyond_all_measure_refuses_the_file_in_words():
     with pytest.raises(UnreadableFile, match="too large"):
-        import_price_map(
-            '{"m": {"input_cost_per_token": 1e99999999999999999999}}', file_name="t.json", by=None
-        )
+        start_import('{"m": {"input_cost_per_token": 1e99999999999999999999}}', file_name="t.json", by=None)

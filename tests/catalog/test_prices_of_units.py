@@ -1,24 +1,23 @@
 """Models that are no chats have prices of their own units, imported exactly and shown as people quote them."""
 
-import json
 from decimal import Decimal
 
 import pytest
 from django.urls import reverse
 
 from billing.kinds import DECLARED
-from catalog.actions import import_price_map
 from catalog.models import CatalogModel, Offer
 from catalog.price_map.entries import PICTURES
 from catalog.price_rows import price_rows
 from catalog.prices import list_prices
 from gateway.prices import prices_of
+from tests.catalog.price_maps import run
 from tests.factories import ProjectFactory, member_of
 
 
 def imported(**entry):
     entries = {"p/unit-1": {"litellm_provider": "p", **entry}}
-    import_price_map(json.dumps(entries), file_name="prices.json")
+    run(entries)
     return Offer.objects.get().prices
 
 
@@ -47,7 +46,7 @@ def test_a_price_of_a_unit_is_read_for_the_modes_that_count_it(mode, stated, pri
 @pytest.mark.django_db
 def test_an_implausible_price_of_a_unit_is_rejected():
     entries = {"p/unit-1": {"litellm_provider": "p", "mode": "audio_speech", "input_cost_per_character": 15}}
-    import_price_map(json.dumps(entries), file_name="prices.json")
+    run(entries)
     assert not Offer.objects.exists()
 
 

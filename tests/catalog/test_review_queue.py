@@ -151,10 +151,11 @@ def test_no_admin_of_ours_adds_edits_or_deletes(rf, operator):
     ],
 )  # fmt: skip
 def test_operators_find_every_list_and_page(open_page, operator, ask, review_of, security_reviewer, name):
-    from catalog.actions import decide_review, import_price_map
+    from catalog.actions import decide_review
+    from tests.catalog.price_maps import run
 
     decide_review(review_of(ask(limits={"tokens_per_minute": 9})).pk, by=security_reviewer, verdict="approve")
-    import_price_map('{"p/m-1": {"litellm_provider": "p"}}', file_name="t.json")
+    run({"p/m-1": {"litellm_provider": "p"}})
     response = open_page(operator, f"admin:{name}_changelist")
     assert response.status_code == 200
     row = listed(response)[0]

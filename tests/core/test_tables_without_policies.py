@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 NO_WALL = {
     "the platform's: catalog, prices, what runs where, and schema; the same for every tenant": [
         "billed_model", "sku", "price", "usage_kind", "usage_target", "quality_of_model",
-        "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
+        "catalog_catalogmodel", "catalog_catalogimport", "catalog_importentry", "catalog_modelversion", "catalog_offer",
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
         "deployments_routefallback", "deployments_target", "deployments_targetaddress",
         "catalog_workingcalendar", "catalog_track", "catalog_ruleset", "catalog_rule",
