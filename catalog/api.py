@@ -33,6 +33,7 @@ from catalog.actions import (
     withdraw_access_request,
 )
 from catalog.actions.access_requests import WantedItem
+from catalog.actions.granted_keys import own_keys
 from catalog.asked_facts import read_facts
 from catalog.model_facts import as_json
 from catalog.model_filters import ModelFilter, PagesOfModels
@@ -58,7 +59,7 @@ from catalog.serving import Reach, answered, reach_of, unserved_words
 from catalog.typos import corrected
 from core.serializers import require_no_fields
 from tenants.api.base import InProjectFilter
-from tenants.models import Project, Tenant
+from tenants.models import ApiKey, Project, Tenant
 from tenants.roles import TokenScope
 
 
@@ -277,8 +278,11 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
             wanted = NewAccessRequestSerializer(data=request.data)
             wanted.is_valid(raise_exception=True)
             said = {name: value for name, value in wanted.validated_data.items() if name != "project"}
+            into_key = _own_key(user, said.pop("into_key", None))
             more = [_wanted_item(request, one, project) for one in said.pop("more", [])]
-            raised = raise_access_request(project, said.pop("model"), by=user, more=more, **said)
+            raised = raise_access_request(
+                project, said.pop("model"), by=user, more=more, into_key=into_key, **said
+            )
             return Response(self._serialized(raised.pk), status=status.HTTP_201_CREATED)
 
         return idempotent(request, action)
@@ -310,6 +314,16 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
             seen=None if (facts := said.validated_data["facts"]) is None else read_facts(facts),
         )
         return Response(self._serialized(access_request.pk))
+
+
+def _own_key(user: User, pk: UUID | None) -> ApiKey | None:
+    """The key of the person that is to get the models. Raises ValidationError if there is no such key."""
+    if pk is None:
+        return None
+    key = own_keys(user).filter(pk=pk).first()
+    if key is None:
+        raise ValidationError({"into_key": _("Choose a key of this project that is yours and still in use.")})
+    return key
 
 
 def _wanted_item(request: Request, said: Mapping[str, Any], project: Project) -> WantedItem:

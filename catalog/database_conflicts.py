@@ -34,6 +34,9 @@ SENTENCES = {
         ),
         "rights_changed",
     ),
+    "request_item_into_own_key": Sentence(
+        _("Someone else has just revoked this key, or given it to somebody else."), "key_changed"
+    ),
     "request_item_renews_its_grant": Sentence(_("Someone else has just revoked this grant."), "ended"),
     "model_version_suits_its_base": Sentence(
         _(

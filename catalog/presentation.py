@@ -298,6 +298,7 @@ def item_facts(item: RequestItem, model_url: str = "") -> list[Fact]:
         Fact(_("Tokens per day"), f"{item.expected_tokens_per_day:,}"),
         *limit_facts(item),
         *renewal_facts(item),
+        *([Fact(_("Goes into the key"), str(item.into_key))] if item.into_key else []),
     ]
 
 

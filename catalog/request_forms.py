@@ -21,11 +21,12 @@ from catalog.actions.access_requests import (
     WantedItem,
     data_class_problem,
 )
+from catalog.actions.granted_keys import own_keys
 from catalog.models import AccessRequest, CatalogModel, RequestItem
 from core.choices import PickField, offer
 from core.form_errors import show_errors
 from core.page_parts import Option
-from tenants.models import DataClass, Project, Tenant
+from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import projects_where
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")
@@ -111,6 +112,13 @@ class FurtherModelForm(FurtherForm):
         )
 
 
+class KeyField(PickField):
+    """One of the person's keys, by its name and its project's."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj} · {obj.project.name}"
+
+
 class AccessRequestForm(ItemForm):
     """Five questions, and the same of further models. The rest of a request follows from the requester and the rules.
 
@@ -128,6 +136,14 @@ class AccessRequestForm(ItemForm):
     duration_days = forms.IntegerField(
         label=_("For how many days"), min_value=1, max_value=LONGEST_DAYS, initial=365
     )
+    into_key = KeyField(
+        ApiKey,
+        by="prefix",
+        label=_("Key"),
+        required=False,
+        empty_label=_("A new key, to be claimed"),
+        help_text=_("Or a key of yours in this project, or of a service account that you answer for."),
+    )
     field_order = ("project", "purpose", "data_class", "expected_tokens_per_day", "duration_days")
 
     def __init__(self, *args: Any, user: User, tenant: Tenant, model: CatalogModel, **kwargs: Any) -> None:
@@ -143,6 +159,9 @@ class AccessRequestForm(ItemForm):
             projects = projects_where(user, raise_access_request.permission, tenant)
             source = reverse("suggestions", args=[tenant.slug, "askable-projects"])
             offer(self, "project", projects, source=source)
+        if "into_key" in self.fields:
+            keys = own_keys(user).filter(tenant=tenant).select_related("project").order_by("name", "pk")
+            offer(self, "into_key", keys)
         self.initial.setdefault("data_class", self._usual_data_class())
 
     @cached_property
@@ -198,6 +217,7 @@ class AccessRequestForm(ItemForm):
                 limits=self.limits(),
                 duration_days=answers["duration_days"],
                 more=[row.wanted for row in self.further],
+                into_key=answers["into_key"],
             )
         except ValidationError as refused:
             self.show(refused)
@@ -262,6 +282,7 @@ class ChangeRequestForm(AccessRequestForm):
     """The questions of a request that was returned for changes; models and projects stay."""
 
     project = None  # type: ignore[assignment]
+    into_key = None  # type: ignore[assignment]
 
     def __init__(self, *args: Any, user: User, access_request: AccessRequest, **kwargs: Any) -> None:
         self.items = access_request.named_items()

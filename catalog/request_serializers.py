@@ -92,8 +92,12 @@ class RequestItemSerializer(StrictModelSerializer[RequestItem]):
         model = RequestItem
         fields = [
             "id", "project", "model", "data_class", "expected_tokens_per_day", "limits", "expected_monthly_cost",
-            "currency", "grant", "key",
+            "currency", "grant", "into_key", "key",
         ]  # fmt: skip
+
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "into_key": {"help_text": "The key that the requester chose; null: a new one."}
+        }
 
     def get_grant(self, item: RequestItem) -> UUID | None:
         grant = getattr(item, "grant", None)
@@ -191,6 +195,12 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
     data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
     limits = WantedLimitsField(required=False, help_text='By kind: {"requests_per_minute": "3"}')
     duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
+    into_key = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="Your key, or one of a service account that you answer for, that gets the models of this project. "
+        "Default: a new key to claim.",
+    )
     more = serializers.ListField(
         child=FurtherItemSerializer(),
         required=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from accounts.declared import action
 from accounts.models import User
 from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation
+from catalog.actions.granted_keys import own_keys
 from catalog.asked_facts import ItemFacts, as_json, facts_of_items
 from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
@@ -28,7 +29,7 @@ from core.errors import Conflict
 from core.names import read_prose
 from core.regions import is_allowed
 from tenants.actions.limits import clean_limits
-from tenants.models import DataClass, Project, Tenant
+from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.status import in_active_tenant, lock_tenant_shared
 
 LONGEST_DAYS = 730
@@ -51,6 +52,8 @@ class WantedItem:
     limits: Mapping[str, Any] = field(default_factory=dict)
     # The grant that this one is to follow.
     renews: Grant | None = None
+    # The key that is to get the model; None: a new one.
+    into_key: ApiKey | None = None
 
 
 @action(Project, permission="tenants.request_access", on=lambda project: project, state=in_active_tenant)
@@ -67,6 +70,7 @@ def raise_access_request(
     duration_days: int = 365,
     more: Sequence[WantedItem] = (),
     renews: Grant | None = None,
+    into_key: ApiKey | None = None,
 ) -> AccessRequest:
     """Request a model for a project, and `more` with it, and open the reviews that the rules require.
 
@@ -82,6 +86,8 @@ def raise_access_request(
         duration_days: how long the grants will last, 1 to 730.
         more: further models and projects of the same tenant, to be decided with the first.
         renews: the grant for the same project and model that this request renews.
+        into_key: a key of the first item's project that gets all models of this project: one of `by`, or of a service
+            account that `by` answers for. None: a new key to claim.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
@@ -92,7 +98,10 @@ def raise_access_request(
             `more` are named by their number, such as "items.1.model".
     """
     first = WantedItem(project, model_name, expected_tokens_per_day, data_class, limits or {}, renews)
-    items, tenant = _read_items([first, *more], by=by, purpose=purpose, duration_days=duration_days)
+    wanted = [
+        replace(one, into_key=into_key) if one.project.pk == project.pk else one for one in [first, *more]
+    ]
+    items, tenant = _read_items(wanted, by=by, purpose=purpose, duration_days=duration_days)
     asked = facts_of_items(items, duration_days)
     table, said = evaluate_in_english(asked)
     if said.rejections:
@@ -133,6 +142,7 @@ def raise_access_request(
 
     details = [
         {
+            **({"into_key": str(item.into_key)} if item.into_key else {}),
             "model": item.model.name,
             "project": item.project.slug,
             "data_class": item.data_class,
@@ -184,6 +194,8 @@ def _read_items(
     for number, one in enumerate(wanted):
         item, wrong = read_item(one, found[one.project.pk], models.get(one.model_name))
         if item is not None:
+            if one.into_key and not own_keys(by).filter(pk=one.into_key.pk, project=item.project).exists():
+                wrong["into_key"] = _("Choose a key of this project that is yours and still in use.")
             wrong |= find_problems(item, purpose=purpose, duration_days=duration_days)
             if any((item.project, item.model) == (other.project, other.model) for other in items):
                 wrong["model"] = _("You ask for this model twice in the project.")
@@ -227,6 +239,7 @@ def read_item(
         expected_tokens_per_day=wanted.expected_tokens_per_day,
         limits={kind: format(value, "f") for kind, value in limits.items()},
         renews=wanted.renews,
+        into_key=wanted.into_key,
     )
     return item, wrong
 

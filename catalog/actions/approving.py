@@ -36,7 +36,7 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
     kept: set[UUID] = set()
     for item, key in give_keys(access_request, items, expires_at=valid_until):
         item.key = key
-        if item.renews_id:
+        if item.renews_id or key.pk == item.into_key_id:
             kept.add(key.pk)
         item.save(update_fields=["key"])
         grant = Grant.objects.create(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from accounts.models import User
@@ -23,6 +24,7 @@ def give_keys(
 ) -> Iterator[tuple[RequestItem, ApiKey]]:
     """Each item with its key. A project gets one key for all its models, to be claimed once.
 
+    Models with a chosen key go into that, if it is still the requester's and in use; else into the new one.
     A renewal keeps the key of the earlier grant, if that still names the model; it then expires no earlier than the new
     grant ends.
 
@@ -33,7 +35,7 @@ def give_keys(
     """
     by_project: dict[UUID, list[RequestItem]] = {}
     for item in items:
-        if key := _key_to_keep(item, expires_at):
+        if key := _key_to_keep(item, expires_at) or _chosen_key(item, access_request, expires_at):
             yield item, key
             continue
         by_project.setdefault(item.project_id, []).append(item)
@@ -48,6 +50,24 @@ def give_keys(
         )
         for item in together:
             yield item, key
+
+
+def own_keys(person: User) -> QuerySet[ApiKey]:
+    """Keys in use or to be claimed that are this person's, or of a service account that the person answers for."""
+    keys = ApiKey.objects.visible_to(person).current().exclude(state="claimable", claim_by__lte=now())
+    return keys.filter(Q(owner=person) | Q(owner__responsible=person))
+
+
+def _chosen_key(item: RequestItem, access_request: AccessRequest, expires_at: datetime) -> ApiKey | None:
+    if item.into_key_id is None:
+        return None
+    keys = own_keys(access_request.requested_by).filter(pk=item.into_key_id, project=item.project_id)
+    key = keys.select_for_update(of=("self",)).first()
+    if key is None:
+        return None
+    set_key_models(key, {*key.model_names, item.model.name}, actor=None, reason=access_request.reference)
+    extend_key(key, expires_at)
+    return key
 
 
 def _key_to_keep(item: RequestItem, expires_at: datetime) -> ApiKey | None:

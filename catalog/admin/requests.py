@@ -52,7 +52,7 @@ class ItemInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
     model = RequestItem
     fields = readonly_fields = [
-        "model", "project", "data_class", "expected_tokens_per_day", "asked", "cost", "key",
+        "model", "project", "data_class", "expected_tokens_per_day", "asked", "cost", "into_key", "key",
     ]  # fmt: skip
     extra = 0
 
@@ -60,7 +60,9 @@ class ItemInline(ReadOnly, TabularInline):  # type: ignore[misc]
         return bool(request.user.has_perm("catalog.view_accessrequest"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RequestItem]:
-        items: QuerySet[RequestItem] = super().get_queryset(request).select_related("model", "project", "key")
+        items: QuerySet[RequestItem] = (
+            super().get_queryset(request).select_related("model", "project", "into_key", "key")
+        )
         return items
 
     @display(description=_("limits"))

@@ -52,9 +52,13 @@ class RequestItem(TenantOwned):
         _("expected monthly cost"), max_digits=20, decimal_places=8, null=True
     )
     currency = models.CharField(_("currency"), max_length=3, default="USD")
-    # The key that gets the model. Null while the request is open: approval makes one.
+    # The key that got the model. Null while the request is open.
     key = models.ForeignKey(
         ApiKey, models.PROTECT, verbose_name=_("key"), null=True, related_name="request_items"
+    )
+    # The key that approval adds the model to; null: it makes one.
+    into_key = models.ForeignKey(
+        ApiKey, models.PROTECT, verbose_name=_("key that gets the model"), null=True, related_name="+"
     )
     # The grant that this one follows without a gap, for the same project and model.
     renews = models.ForeignKey(

@@ -281,6 +281,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
             "reviews__decisions__reviewer",
             "reviews__decisions__delegation__giver",
             "items__key__project__tenant",
+            "items__into_key",
         )
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
