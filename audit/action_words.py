@@ -113,6 +113,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "person.exported": _("Person exported"),
     "person.language_chosen": _("Person language chosen"),
     "person.locked_out": _("Person locked out"),
+    "person.digest_chosen": _("Person daily summary chosen"),
     "person.notifications_chosen": _("Person notifications chosen"),
     "person.provisioned": _("Person provisioned"),
     "person.reactivated": _("Person reactivated"),

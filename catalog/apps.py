@@ -8,9 +8,10 @@ class CatalogConfig(AppConfig):
     verbose_name = _("Catalog")
 
     def ready(self) -> None:
+        from accounts.outbox.events import declare
         from accounts.signals import staff_roles_changed
         from billing.signals import prices_published
-        from catalog import database_conflicts, suggestions, tenant_ends
+        from catalog import database_conflicts, digests, suggestions, tenant_ends
         from catalog.actions.review_scopes import drop_rights_of_former_reviewers
         from catalog.actions.review_teams import leave_teams
         from catalog.first_rules import make_first_rules
@@ -37,3 +38,4 @@ class CatalogConfig(AppConfig):
         owned_resources.register(OwnedGrants())
         conflicts.register(database_conflicts.SENTENCES)
         suggested.register("offered-models", suggestions.offered_models)
+        declare(digests.REVIEW_DIGEST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from catalog import escalation, grant_ends, grant_owners
+from catalog import digests, escalation, grant_ends, grant_owners
 from catalog.actions import planned_changes
 from core.scope import platform_scope
 
@@ -34,7 +34,19 @@ SCHEDULE = {
         "schedule": 300.0,
         "options": {"expire_seconds": 300},
     },
+    "send-review-digests": {
+        "task": "catalog.tasks.send_review_digests",
+        "schedule": 600.0,
+        "options": {"expire_seconds": 600},
+    },
 }
+
+
+@shared_task(soft_time_limit=300)
+def send_review_digests() -> None:
+    """Send reviewers what waits for them, at the hour that they chose."""
+    with platform_scope("what waits for reviewers", is_routine=True):
+        digests.send_digests()
 
 
 @shared_task(soft_time_limit=300)

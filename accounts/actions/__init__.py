@@ -2,7 +2,12 @@
 
 from accounts.actions.inbox import mark_all_read, mark_read
 from accounts.actions.outbox import send_message_again
-from accounts.actions.own_account import choose_language, choose_notifications, choose_single_keys
+from accounts.actions.own_account import (
+    choose_digest,
+    choose_language,
+    choose_notifications,
+    choose_single_keys,
+)
 from accounts.actions.second_factor import (
     confirm_with_code,
     enrol_authenticator,
@@ -22,6 +27,7 @@ from accounts.actions.staff import end_staff_role, make_staff
 
 __all__ = [
     "change_password",
+    "choose_digest",
     "choose_language",
     "choose_notifications",
     "choose_single_keys",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from accounts.outbox.choices import events_for, switch_of
+from core.local_days import zones_to_choose
 from core.scope import platform_scope
 
 
@@ -46,6 +47,29 @@ def choose_notifications(user: User, *, muted: Iterable[str]) -> None:
     user.muted = after
     user.save(update_fields=["muted"])
     record_own("person.notifications_chosen", user, changes={"muted": (before, after)})
+
+
+@transaction.atomic
+def choose_digest(user: User, *, hour: int | None, time_zone: str) -> None:
+    """Send this reviewer each day at this hour what waits for them. Safe to repeat.
+
+    Args:
+        hour: from 0 to 23; None: never.
+        time_zone: an IANA name; "": UTC.
+
+    Raises ValidationError for an hour or a time zone that there is not.
+    """
+    if hour is not None and not 0 <= hour <= 23:
+        raise ValidationError({"digest_hour": [_("Choose an hour.")]})
+    if time_zone and time_zone not in zones_to_choose():
+        raise ValidationError({"time_zone": [_("Use an IANA name, such as Europe/Berlin.")]})
+    wanted = {"digest_hour": hour, "time_zone": time_zone}
+    changes = {field: (getattr(user, field), value) for field, value in wanted.items()}
+    if all(before == after for before, after in changes.values()):
+        return
+    user.digest_hour, user.time_zone = hour, time_zone
+    user.save(update_fields=list(wanted))
+    record_own("person.digest_chosen", user, changes=changes)
 
 
 @transaction.atomic

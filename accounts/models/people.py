@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import DatabaseError, models
-from django.db.models import Index, UniqueConstraint
+from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -76,6 +76,10 @@ class User(Noted, AbstractUser):
     # What they chose not to be told, and how: "review.waits:mail" (accounts/outbox/choices.py).
     muted = ArrayField(models.CharField(max_length=80), default=list, db_default=[], editable=False)
 
+    # An IANA name; "": UTC. And the hour there at which reviewers are sent what waits for them; None: never.
+    time_zone = models.CharField(_("time zone"), max_length=60, blank=True, db_default="")
+    digest_hour = models.PositiveSmallIntegerField(_("hour of the daily summary"), null=True, blank=True)
+
     # A service account belongs to its tenant; a person belongs to none.
     tenant_column = "service_of_id"
     person_column = "id"
@@ -93,8 +97,18 @@ class User(Noted, AbstractUser):
             ("erase_person", "Export and erase personal data"),
             ("manage_people", "Deactivate and reactivate people"),
         ]
-        constraints = [is_address("email", of="user"), one_line("name", of="user")]
-        indexes = [prefix_index("email", "user_email_prefix"), prefix_index("name", "user_name_prefix")]
+        constraints = [
+            is_address("email", of="user"),
+            one_line("name", of="user"),
+            CheckConstraint(
+                name="user_digest_hour_is_one", condition=Q(digest_hour=None) | Q(digest_hour__lte=23)
+            ),
+        ]
+        indexes = [
+            Index(fields=["id"], name="user_with_digest", condition=Q(digest_hour__isnull=False)),
+            prefix_index("email", "user_email_prefix"),
+            prefix_index("name", "user_name_prefix"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.email

@@ -5,21 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
-from accounts.actions import choose_notifications
+from accounts.actions import choose_digest, choose_notifications
 from accounts.models import OutboxMessage, User
 from accounts.outbox.choices import events_for, switch_of, wants
 from accounts.permissions import signed_in
+from accounts.roles import REVIEWERS
+from core.form_errors import show_errors
+from core.local_days import zones_to_choose
 
 CHANNELS = (OutboxMessage.Channel.INBOX, OutboxMessage.Channel.MAIL)
+
+
+class DigestForm(forms.Form):
+    """When a reviewer is sent what waits for them."""
+
+    digest_hour = forms.TypedChoiceField(
+        label=gettext_lazy("Daily summary by e-mail at"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=[("", gettext_lazy("Never")), *((hour, f"{hour:02}:00") for hour in range(24))],
+    )
+    time_zone = forms.CharField(
+        label=gettext_lazy("Your time zone"),
+        required=False,
+        max_length=60,
+        widget=forms.TextInput(attrs={"list": "timezones", "autocomplete": "off", "spellcheck": "false"}),
+        help_text=gettext_lazy("Such as Europe/Berlin. Empty: UTC."),
+    )
 
 
 @dataclass(frozen=True)
@@ -41,15 +66,43 @@ class Notifications(LoginRequiredMixin, TemplateView):
         user = signed_in(self.request)
         rows = [(event.label, _switches(user, event)) for event in events_for(user)]
         channels = [channel.label for channel in CHANNELS]
-        return super().get_context_data(**kwargs) | {"rows": rows, "channels": channels}
+        zones = sorted(zone for zone in zones_to_choose() if "/" in zone and not zone.startswith("Etc/"))
+        chosen = {"digest_hour": user.digest_hour, "time_zone": user.time_zone}
+        digest = {
+            "is_reviewer": bool(user.staff_roles & REVIEWERS),
+            "form": kwargs.get("form") or DigestForm(initial=chosen),
+            "timezones": ["UTC", *zones],
+        }
+        return super().get_context_data(**kwargs) | {"rows": rows, "channels": channels} | digest
 
     def post(self, request: HttpRequest) -> HttpResponse:
         user = signed_in(request)
+        # Both forms of the page come here.
+        if "time_zone" in request.POST:
+            return self._choose_digest(user)
         chosen = set(request.POST.getlist("told"))
         offered = {switch.name for event in events_for(user) for switch in _switches(user, event)}
         choose_notifications(user, muted=offered - chosen)
         messages.success(request, _("Saved."))
         return redirect("notifications")
+
+    def _choose_digest(self, user: User) -> HttpResponse:
+        if not user.staff_roles & REVIEWERS:
+            raise PermissionDenied(_("Only reviewers are sent a summary of reviews."))
+        form = DigestForm(self.request.POST)
+        if form.is_valid():
+            try:
+                choose_digest(
+                    user,
+                    hour=form.cleaned_data["digest_hour"],
+                    time_zone=form.cleaned_data["time_zone"].strip(),
+                )
+            except ValidationError as error:
+                show_errors(form, error)
+            else:
+                messages.success(self.request, _("Saved."))
+                return redirect("notifications")
+        return self.render_to_response(self.get_context_data(form=form), status=422)
 
 
 def _switches(user: User, event: Any) -> list[Switch]:

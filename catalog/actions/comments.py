@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.declared import action
 from accounts.models import User
+from catalog.comment_notices import tell_of_comment
 from catalog.models import AccessRequest, RequestComment, Review, ReviewDecision
 from catalog.review_scopes import DECIDE, decided_by
 from core.errors import Conflict
@@ -103,6 +104,7 @@ def comment_on_request(pk: UUID | str, *, by: User, text: str) -> RequestComment
         capacity=capacity.value,
         mentions=[str(person.pk) for person in mentioned],
     )
+    tell_of_comment(comment, found, mentioned)
     return comment
 
 
