@@ -34,6 +34,7 @@ SOURCES: Final = {
     "openrouter": _("OpenRouter"),
     "kubeflow": _("Kubeflow catalog"),
     "huggingface": _("model cards"),
+    "openai_list": _("List of an OpenAI-compatible API"),
     "demo": _("demo"),
 }
 

@@ -74,6 +74,8 @@ def start_import(
     """
     start_import.require(by, None)
     read = content if isinstance(content, ReadFile) else _read(content, format)
+    if not read.digest:
+        read.digest = hashlib.sha256("".join(offer.digest for offer in read.offers).encode()).hexdigest()
     if not read.offers and not read.refused:
         raise UnreadableFile(_("The file names no models."))
     source = source or FORMATS[format].source

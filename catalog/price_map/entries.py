@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import partial
@@ -135,25 +135,26 @@ def read_entry(key: str, entry: object) -> ReadOffer:
                 "mode": mode,
                 "maker": place.maker,
                 "variant": place.variant,
-                "context_tokens": _count(entry, "max_input_tokens"),
-                "max_output_tokens": _count(entry, "max_output_tokens"),
-                "vector_size": _count(entry, "output_vector_size"),
+                "context_tokens": read_count(entry, "max_input_tokens"),
+                "max_output_tokens": read_count(entry, "max_output_tokens"),
+                "vector_size": read_count(entry, "output_vector_size"),
                 "capabilities": dict(_flags(entry)),
                 "other_prices": dict(_other_prices(entry)),
-                "modalities": _words(entry, "supported_modalities"),
-                "output_modalities": _words(entry, "supported_output_modalities"),
+                "modalities": read_words(entry, "supported_modalities"),
+                "output_modalities": read_words(entry, "supported_output_modalities"),
             }.items()
             if value not in (None, "", {}, [])
         },
         source_url=_url(entry),
         deprecation_date=_date(entry),
-        digest=_digest(entry),
+        digest=digest_of(entry),
     )
 
 
-def _number(name: str, value: object) -> Decimal:
+def read_number(name: str, value: object) -> Decimal:
+    """A number of the file. Raises Refused for none, a negative one, or one beyond all measure."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise Refused(reasons.NO_NUMBER(value=_shown(value), name=name))
+        raise Refused(reasons.NO_NUMBER(value=shown(value), name=name))
     number = Decimal(value)
     if number < 0:
         raise Refused(reasons.NEGATIVE(name=name))
@@ -162,12 +163,16 @@ def _number(name: str, value: object) -> Decimal:
     return number
 
 
-def _per_million(name: str, value: object, dearest: Decimal, parts: int = 1) -> str:
-    """A price for a million. `parts` of what it is for make one unit of the file's; `dearest` is for a million units.
+def per_million(name: str, value: object, dearest: Decimal, parts: int = 1) -> str:
+    """A price for a million. `parts` of what it is for make one unit of the file's. Raises Refused.
 
-    `name` and `value` are the entry's.
+    Args:
+        name: of the price in the file.
+        value: the price of one unit.
+        dearest: the highest plausible price of a million units.
+        parts: how many of what it is for make one unit.
     """
-    amount = _number(name, value) * MILLION
+    amount = read_number(name, value) * MILLION
     if amount > dearest:
         raise Refused(reasons.IMPLAUSIBLE(name=name, amount=f"{amount:f}"))
     return format((amount / parts).quantize(EXACTLY, ROUND_HALF_EVEN), "f")
@@ -178,15 +183,15 @@ def _prices(entry: dict[str, Any], mode: str) -> dict[str, str]:
     in_units = UNIT_PRICES.get(mode, [])
     for name, kinds, parts in in_units:
         if entry.get(name) is not None and kinds[0] not in prices:
-            prices |= dict.fromkeys(kinds, _per_million(name, entry[name], DEAREST_REQUEST, parts))
+            prices |= dict.fromkeys(kinds, per_million(name, entry[name], DEAREST_REQUEST, parts))
     read = {name for name, _, _ in in_units}
     for name, kind in PRICES.items():
         if name not in read and entry.get(name) is not None and kind not in prices:
             dearest = DEAREST_REQUEST if kind == "request" else DEAREST_TOKEN
-            prices[kind] = _per_million(name, entry[name], dearest)
+            prices[kind] = per_million(name, entry[name], dearest)
     for kind, names in SHARED_PRICES.items():
         stated = {
-            _per_million(name, entry[name], DEAREST_TOKEN) for name in names if entry.get(name) is not None
+            per_million(name, entry[name], DEAREST_TOKEN) for name in names if entry.get(name) is not None
         }
         if len(stated) == 1:
             prices[kind] = stated.pop()
@@ -197,7 +202,7 @@ def _other_prices(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Prices without a token kind in the ledger (tiers, batches, seconds, pages), per unit, as stated."""
     for name, value in entry.items():
         if name not in PRICES and value is not None and is_other_price(name) and not isinstance(value, dict):
-            yield name, format(_number(name, value), "f")
+            yield name, format(read_number(name, value), "f")
 
 
 def is_other_price(name: str) -> bool:
@@ -205,11 +210,12 @@ def is_other_price(name: str) -> bool:
     return _COST.fullmatch(name) is not None and "_dbu_" not in name
 
 
-def _count(entry: dict[str, Any], name: str) -> int | None:
+def read_count(entry: Mapping[str, Any], name: str) -> int | None:
+    """A whole number of tokens; None if it is not stated, or 0. Raises Refused for anything else."""
     value = entry.get(name)
     if value is None:
         return None
-    number = _number(name, value)
+    number = read_number(name, value)
     if number != number.to_integral_value() or number > MOST_TOKENS:
         raise Refused(reasons.NO_TOKENS(value=f"{number:f}", name=name))
     # Some entries use 0 for "does not apply".
@@ -223,11 +229,12 @@ def _flags(entry: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         if flag is None or value is None:
             continue
         if not isinstance(value, bool):
-            raise Refused(reasons.NO_FLAG(value=_shown(value), name=name))
+            raise Refused(reasons.NO_FLAG(value=shown(value), name=name))
         yield flag[1], value
 
 
-def _words(entry: dict[str, Any], name: str) -> list[str]:
+def read_words(entry: Mapping[str, Any], name: str) -> list[str]:
+    """A list of words, sorted, without repetitions. Raises Refused for anything else."""
     value = entry.get(name) or []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise Refused(reasons.NO_WORDS(name=name))
@@ -257,14 +264,15 @@ def _date(entry: dict[str, Any]) -> date | None:
             raise ValueError(value)
         return date.fromisoformat(value)
     except ValueError:
-        raise Refused(reasons.NO_DATE(value=_shown(value), name="deprecation_date")) from None
+        raise Refused(reasons.NO_DATE(value=shown(value), name="deprecation_date")) from None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value as the file has it, in a reason."""
     return json.dumps(value, default=str)
 
 
-def _digest(entry: dict[str, Any]) -> str:
+def digest_of(entry: dict[str, Any]) -> str:
+    """Stands for an entry and the rules by which it is read: two that are alike are the same."""
     canonical = json.dumps(entry, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(f"{RULES_VERSION}\n{canonical}".encode()).hexdigest()

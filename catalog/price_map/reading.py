@@ -58,7 +58,11 @@ class ReadFile:
         try:
             self.offers.append(read())
         except Refused as reason:
-            self.refused[clean_name(key, LONGEST_KEY)] = clean_name(str(reason), LONGEST_REASON)
+            self.refuse(key, str(reason))
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Note why an entry cannot be read."""
+        self.refused[clean_name(key, LONGEST_KEY)] = clean_name(reason, LONGEST_REASON)
 
 
 class Refused(ValueError):

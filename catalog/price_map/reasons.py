@@ -33,3 +33,8 @@ NO_TEXT: Final = StoredSentence(gettext_noop("has a %(name)s that is not text"))
 NO_DATE: Final = StoredSentence(
     gettext_noop("has %(value)s in %(name)s, which is not a date like 2026-01-31")
 )
+ANCHORS: Final = StoredSentence(gettext_noop("has anchors, which cards do not need"))
+TOO_DEEP: Final = StoredSentence(gettext_noop("is nested deeper than %(most)s levels"))
+NO_MODELS: Final = StoredSentence(gettext_noop("has no list of models"))
+NO_YAML: Final = StoredSentence(gettext_noop("is not YAML"))
+NO_FRONT: Final = StoredSentence(gettext_noop("does not begin with YAML between two lines of ---"))

@@ -12,11 +12,18 @@ from django.core.management.base import BaseCommand, CommandError
 
 from catalog.actions import accept_entries, start_import
 from catalog.models import CatalogImport, ImportEntry
+from catalog.price_map.archives import texts_below
 from catalog.price_map.formats import FORMATS
-from catalog.price_map.reading import UnreadableFile
+from catalog.price_map.reading import ReadFile, UnreadableFile
 from catalog.price_map.vendor import VENDORED
 from catalog.price_map.verdicts import in_words
 from core.text_files import UnreadableText
+
+
+def _content(file: Path, format: str) -> bytes | ReadFile:
+    """What is to be read. Raises OSError and UnreadableFile."""
+    read = FORMATS[format].read_files
+    return read(texts_below(file)) if read and file.is_dir() else file.read_bytes()
 
 
 class Command(BaseCommand):
@@ -28,7 +35,7 @@ class Command(BaseCommand):
             nargs="?",
             type=Path,
             default=VENDORED,
-            help="a file, plain or packed; default: the price map in this version",
+            help="a file, plain or packed, or a directory of cards; default: the price map in this version",
         )
         parser.add_argument("--format", choices=sorted(FORMATS), default="litellm", help="default: litellm")
         parser.add_argument("--accept", action="store_true", help="accept what is not held back")
@@ -58,7 +65,7 @@ class Command(BaseCommand):
         if prices_from is not None and prices_from.tzinfo is None:
             prices_from = prices_from.replace(tzinfo=UTC)
         try:
-            run = start_import(file.read_bytes(), file_name=file.name, format=format, by=None)
+            run = start_import(_content(file, format), file_name=file.name, format=format, by=None)
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
         except (UnreadableFile, UnreadableText) as error:
