@@ -41,6 +41,7 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "catalog_import.undone": _("Import undone"),
     "catalog_model.curated": _("Catalog model edited"),
     "catalog_model.deprecated": _("Catalog model deprecated"),
+    "catalog_model.documented": _("Documentation of a catalog model edited"),
     "catalog_model.published": _("Catalog model published"),
     "catalog_model.retired": _("Catalog model retired"),
     "catalog_model.settled": _("Catalog model compared with its import"),

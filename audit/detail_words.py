@@ -23,6 +23,7 @@ DETAILS: Final[dict[str, str | Promise]] = {
     "begins_at": pgettext_lazy("detail", "Begins"),
     "capacity": pgettext_lazy("detail", "As"),
     "changed": pgettext_lazy("detail", "Changed"),
+    "characters": pgettext_lazy("detail", "Characters"),
     "checkpoint_sha256": pgettext_lazy("detail", "SHA-256 of the checkpoint"),
     "cluster": pgettext_lazy("detail", "Cluster"),
     "comment": pgettext_lazy("detail", "Comment"),

@@ -35,6 +35,7 @@ from catalog.actions import (
 from catalog.actions.access_requests import WantedItem
 from catalog.actions.granted_keys import own_keys
 from catalog.asked_facts import read_facts
+from catalog.documents_api import DocumentationMixin
 from catalog.model_facts import as_json
 from catalog.model_filters import ModelFilter, PagesOfModels
 from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, ReviewDecision
@@ -63,7 +64,7 @@ from tenants.models import ApiKey, Project, Tenant
 from tenants.roles import TokenScope
 
 
-class ModelViewSet(PublishingStepsViewSet, viewsets.ReadOnlyModelViewSet[CatalogModel]):
+class ModelViewSet(DocumentationMixin, PublishingStepsViewSet, viewsets.ReadOnlyModelViewSet[CatalogModel]):
     """Models that tenants can find and request, with list prices and your access to them."""
 
     queryset = CatalogModel.objects.none()

@@ -18,7 +18,7 @@ from unfold.decorators import action as unfold_action
 from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
-from accounts.admin.base import Colors, offers
+from accounts.admin.base import Colors, more, offers
 from accounts.admin.dialogs import Dialog
 from accounts.admin.filters import WordsFilter
 from accounts.models import User
@@ -31,6 +31,7 @@ from catalog.actions import (
     settle_facts,
 )
 from catalog.actions.planned_changes import TOUCHES_TENANTS
+from catalog.admin.documentation import DocumentationPage
 from catalog.admin.edit_many import EditManyPage
 from catalog.admin.planned import planned_html
 from catalog.capabilities import words
@@ -89,7 +90,7 @@ class DifferingFilter(admin.SimpleListFilter):
 
 
 @admin.register(CatalogModel)
-class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
+class CatalogModelAdmin(DocumentationPage, EditManyPage, ReadOnlyAdmin):
     list_display = [
         "title",
         "name",
@@ -111,7 +112,7 @@ class CatalogModelAdmin(EditManyPage, ReadOnlyAdmin):
     readonly_fields = fields
     inlines = [OfferInline, VersionInline]
     actions_list = ["edit_many"]
-    actions_detail = ["curate", "settle", "publish", "deprecate", "retire"]
+    actions_detail = ["curate", "publish", "deprecate", "retire", more("documentation", "settle")]
 
     @display(
         description=_("Lifecycle"),

@@ -2,6 +2,7 @@
 
 from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
+from catalog.models.documents import ModelDocument
 from catalog.models.imports import CatalogImport, ImportEntry
 from catalog.models.items import Grant, RequestItem
 from catalog.models.offered import PUBLIC_NAME, CatalogModel, Offer
@@ -26,6 +27,7 @@ __all__ = [
     "CatalogModel",
     "Grant",
     "ImportEntry",
+    "ModelDocument",
     "ModelVersion",
     "Offer",
     "PlannedChange",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView
 
@@ -18,18 +19,19 @@ from catalog.access import Access, accesses
 from catalog.beside import BesideModel, beside_model
 from catalog.mix import Mix, own_mix
 from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
-from catalog.models import CatalogModel, ModelVersion
+from catalog.models import CatalogModel, ModelDocument, ModelVersion
 from catalog.planned_words import ComingChange, coming_changes
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
-from catalog.provenance import FactRow
+from catalog.provenance import SOURCES, FactRow
 from catalog.request_forms import AccessRequestForm
 from core.dates import day_and_year
+from core.markdown import cleaned
 from core.page_parts import Badge, Fact
 from tenants.models import Tenant
 from tenants.views.mixins import TenantPageMixin
 
-TABS = ("overview", "prices", "policy", "versions", "use")
+TABS = ("overview", "documentation", "prices", "policy", "versions", "use")
 
 
 def badge_of(model: CatalogModel) -> Badge | None:
@@ -68,6 +70,17 @@ class ModelPage:
     beside: BesideModel
     coming: list[ComingChange]
     successor: Fact | None
+    has_document: bool
+    document: DocumentPart | None
+
+
+@dataclass(frozen=True)
+class DocumentPart:
+    """The documentation of a model as its tab shows it."""
+
+    html: SafeString
+    source_label: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,8 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     beside=beside_model(model, signed_in(self.request), self.tenant, mix),
                     coming=coming,
                     successor=follower,
+                    has_document=ModelDocument.objects.filter(model=model).exists(),
+                    document=_document(model) if tab == "documentation" else None,
                 )
             )
             | request_form(self.request, self, model, access)
@@ -183,6 +198,14 @@ def request_form(
         return {"form": None, "preview": None}
     form = AccessRequestForm(user=signed_in(request), tenant=page.tenant, model=model)
     return {"form": form, "data_classes": form.data_class_options(), "preview": None}
+
+
+def _document(model: CatalogModel) -> DocumentPart | None:
+    found = ModelDocument.objects.filter(model=model).first()
+    if found is None:
+        return None
+    label = str(SOURCES.get(found.source, found.source))
+    return DocumentPart(html=cleaned(found.html), source_label=label, at=found.at)
 
 
 def _bases_for(tenant: Tenant) -> Prefetch[Any]:

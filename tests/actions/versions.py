@@ -33,6 +33,15 @@ VERSION_ACTIONS = [
         admin=EntryPoint("POST /admin/catalog/modelversion/{it.pk}/edit/", SENT | RUNS | ON_PAGE),
     ),
     Action(
+        "write the documentation of a model",
+        "catalog.actions.documents.document_model",
+        subject=model,
+        api=EntryPoint("PUT /api/v1/models/{it.name}/documentation/", {"text": "For letters."}),
+        admin=EntryPoint(
+            "POST /admin/catalog/catalogmodel/{it.pk}/documentation/", {"text": "For letters.", "seen": ""}
+        ),
+    ),
+    Action(
         "retire a version of a model",
         "catalog.actions.versions.retire_version",
         subject=version,
