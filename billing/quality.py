@@ -127,16 +127,22 @@ class Quality:
         return 100 * self.failed / self.calls
 
 
-def quality_of(model: str, tenant: Tenant) -> Quality | None:
+def quality_of(model: str, tenant: Tenant | None) -> Quality | None:
     """How a model answered in the last DAYS days, as a member of `tenant` may know it; None: too few calls.
 
     The calls of all tenants count on days with at least FEWEST_TENANTS of them; if those are too few, the tenant's own.
     At most two queries.
+
+    Args:
+        model: public name.
+        tenant: None: nobody's own calls count.
     """
     first = now().astimezone(UTC).date() - (DAYS - 1) * ONE_DAY
     of_all = ModelQuality.objects.filter(model__name=model, day__gte=first, tenants__gte=FEWEST_TENANTS)
     if quality := _summed(of_all, is_own=False):
         return quality
+    if tenant is None:
+        return None
     own = TenantQuality.objects.in_tenant(tenant).filter(model__name=model, day__gte=first)
     return _summed(own, is_own=True)
 

@@ -142,6 +142,7 @@ class ModelViewSet(DocumentationMixin, PublishingStepsViewSet, viewsets.ReadOnly
         reach = reach_of(self._own_tenants, models)
         context = {
             **self.get_serializer_context(),
+            "tenants": self._own_tenants,
             "prices": list_prices([model.name for model in models]),
             "reach": reach,
             "access": _access_of(signed_in(self.request), models, reach),

@@ -8,6 +8,7 @@ from django import forms
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from billing.quality import DAYS
 from catalog.fact_fields import WordList, YesNo
 from catalog.model_facts import FACTS, PUBLIC, ModelFact
 from catalog.models import (
@@ -18,6 +19,7 @@ from catalog.planned_words import coming_changes
 from catalog.provenance import fact_rows
 from catalog.publishing_checks import checked
 from catalog.publishing_serializers import ComingChangeSerializer, PublishingCheckSerializer
+from catalog.quality_api import QualitySerializer, quality_for
 from core.serializers import StrictModelSerializer, StrictSerializer
 from tenants.models import DataClass
 
@@ -127,6 +129,9 @@ class CuratedFactSerializer(FactSourceSerializer):
 class ModelDetailSerializer(ModelSerializer):
     offers = OfferSerializer(many=True, read_only=True)
     sources = serializers.SerializerMethodField(help_text="Where each fact comes from, and since when.")
+    quality = serializers.SerializerMethodField(
+        help_text=f"How it answered in the last {DAYS} days, measured by our gateways; null: too few calls."
+    )
     planned_changes = serializers.SerializerMethodField(help_text="What is going to change, the next first.")
 
     class Meta(ModelSerializer.Meta):
@@ -136,7 +141,12 @@ class ModelDetailSerializer(ModelSerializer):
             "offers",
             "sources",
             "planned_changes",
+            "quality",
         ]
+
+    @extend_schema_field(QualitySerializer(allow_null=True))
+    def get_quality(self, model: CatalogModel) -> dict[str, Any] | None:
+        return quality_for(model, self.context["tenants"])
 
     @extend_schema_field(ComingChangeSerializer(many=True))
     def get_planned_changes(self, model: CatalogModel) -> list[dict[str, Any]]:

@@ -157,14 +157,6 @@ class CatalogModel(models.Model):
     def mode_label(self) -> str:
         return mode_label(self.mode)
 
-    @property
-    def summary(self) -> str:
-        """One sentence about the model: an operator's description, or else a summary of the facts."""
-        if self.description:
-            return self.description
-        made = _("%(kind)s model by %(maker)s.") % {"kind": self.mode_label, "maker": self.maker}
-        return str(made if self.maker else _("%(kind)s model.") % {"kind": self.mode_label})
-
 
 class Offer(models.Model):
     """One provider's terms for a model in one region, as an imported source states them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -18,6 +17,7 @@ from catalog import capabilities
 from catalog.access import Access, accesses
 from catalog.beside import BesideModel, beside_model
 from catalog.mix import Mix, own_mix
+from catalog.model_offers import OfferRow, offer_rows, primary_fact
 from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
 from catalog.models import CatalogModel, ModelDocument, ModelVersion
 from catalog.planned_words import ComingChange, coming_changes
@@ -98,18 +98,6 @@ class VersionRow:
     published_on: date
 
 
-@dataclass(frozen=True)
-class OfferRow:
-    """A row in the list of a model's offers."""
-
-    provider: str
-    name: str
-    region: str
-    context_tokens: int | None
-    input: Decimal | None
-    output: Decimal | None
-
-
 class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
     """One model: its facts, its prices, the data it may receive, and what the person may do with it."""
 
@@ -139,7 +127,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     tab=tab if tab in TABS else "overview",
                     access=access,
                     badge=badge_of(model),
-                    facts=_facts(model),
+                    facts=[*_facts(model), *primary_fact(offers)],
                     capabilities=[
                         {"label": words, "icon_name": icon}
                         for flag, (words, icon) in capabilities.WORDS.items()
@@ -160,17 +148,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                         .prefetch_related(_bases_for(self.tenant))
                         .order_by("-created_at", "-pk")
                     ],
-                    offers=[
-                        OfferRow(
-                            provider=offer.provider,
-                            name=offer.source_key,
-                            region=offer.region,
-                            context_tokens=offer.facts.get("context_tokens"),
-                            input=_price(offer.prices, "input"),
-                            output=_price(offer.prices, "output"),
-                        )
-                        for offer in offers
-                    ],
+                    offers=offer_rows(offers, self.tenant),
                     lifecycle=_lifecycle(model),
                     beside=beside_model(model, signed_in(self.request), self.tenant, mix),
                     coming=coming,
@@ -241,10 +219,6 @@ def _lifecycle(model: CatalogModel) -> list[Fact]:
     if model.deprecation_date:
         facts.append(Fact(_("Retires"), _day(model.deprecation_date)))
     return facts
-
-
-def _price(prices: dict[str, str], kind: str) -> Decimal | None:
-    return Decimal(prices[kind]) if kind in prices else None
 
 
 def _count(tokens: int | None) -> str:

@@ -43,13 +43,18 @@ def record(tenant, count, **fields):
     record_usage("gateway", calls)
 
 
-def test_nothing_is_said_of_too_few_calls(page, lab):
+def by_api(client):
+    return client.get("/api/v1/models/glm-4.6/").json()["quality"]
+
+
+def test_nothing_is_said_of_too_few_calls(page, client, lab):
     record(lab, 19)
     measure_quality()
+    assert by_api(client) is None
     assert "Not measured yet: fewer than 20 calls in the last 7 days." in page()
 
 
-def test_a_tenant_reads_its_own_exact_number_of_calls(page, lab):
+def test_a_tenant_reads_its_own_exact_number_of_calls(page, client, lab):
     record(lab, 123)
     record(lab, 2, status="error", http_status=502)
     measure_quality()
@@ -59,15 +64,24 @@ def test_a_tenant_reads_its_own_exact_number_of_calls(page, lab):
     assert "within 11 s for half of the calls" in text
     assert "39 tokens a second for half of the calls, 39 or more for 95% of them" in text
     assert "Failed calls 2%" in text
+    assert by_api(client) == {
+        "calls": 125,
+        "is_own": True,
+        "failed_percent": 1.6,
+        "answered_in": {"middle": 11.0, "slow": 11.0},
+        "first_token_in": {"middle": 1.0, "slow": 1.0},
+        "tokens_per_second": {"middle": 39.0, "slow": 39.0},
+    }
 
 
-def test_of_other_tenants_only_a_rounded_sum_is_shown(page, lab):
+def test_of_other_tenants_only_a_rounded_sum_is_shown(page, client, lab):
     for tenant, count in ((TenantFactory(), 1234), (TenantFactory(), 30), (TenantFactory(), 5)):
         record(tenant, count)
     measure_quality()
     text = page()
     assert "From about 1,300 calls of all tenants in the last 7 days." in text
     assert "1,269" not in text
+    assert (by_api(client)["calls"], by_api(client)["is_own"]) == (1300, False)
 
 
 @pytest.mark.parametrize(
