@@ -83,7 +83,8 @@ def ask_for_the_model(page):
     expect(reviews).to_contain_text("Security")
     expect(reviews).to_contain_text("Cost")
     panel.get_by_label("Requests per minute").fill("30")
-    panel.get_by_role("button", name="Send request").click()
+    # Enter sends: it presses no other button, such as the one that adds a model.
+    panel.get_by_label("Requests per minute").press("Enter")
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Harbour Chat 1 for Letters")
     expect(page.get_by_text(PURPOSE)).to_be_visible()
