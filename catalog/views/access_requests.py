@@ -35,6 +35,7 @@ from catalog.pace import paces_of, usual_time
 from catalog.querysets import AccessRequestQuerySet
 from catalog.request_forms import LIMITS, AccessRequestForm, reopened
 from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
+from catalog.spend_beside import ProjectSpend, spend_beside
 from catalog.waiting import waits_of
 from core.choices import pick_field
 from core.counting import count_of
@@ -144,6 +145,7 @@ class PreviewWords:
     decision_note: str
     problems: list[str]
     reviews: list[dict[str, Any]]
+    spend: list[ProjectSpend]
     # Of each model, if there are several.
     items: list[dict[str, Any]]
     # Why calls with the chosen class of data get no answer, if others do.
@@ -179,6 +181,7 @@ def preview_words(form: AccessRequestForm) -> PreviewWords | None:
             }
             for review in preview.reviews
         ],
+        spend=spend_beside(form.user, form.tenant, preview.items),
         items=[
             {"name": str(one.item), "cost": one.estimate.amount, "currency": one.estimate.currency}
             if one.estimate

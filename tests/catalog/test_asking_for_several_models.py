@@ -12,6 +12,7 @@ from django.utils.timezone import now
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.ingest import record_usage
 from catalog.actions import (
     decide_review,
     raise_access_request,
@@ -23,8 +24,10 @@ from catalog.actions.evaluations import table_in_force
 from catalog.asked_facts import facts_of
 from catalog.models import AccessRequest, Grant, Review
 from catalog.rule_table import evaluate
-from tenants.actions import set_project_role
-from tests.factories import CatalogModelFactory, ProjectFactory
+from core.ids import uuid7
+from tenants.actions import set_limits, set_project_role
+from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory
+from tests.usage_records import usage_record
 
 pytestmark = pytest.mark.django_db
 PURPOSE = "Draft replies to letters; a person reads every one."
@@ -116,6 +119,22 @@ def test_the_preview_has_the_cost_of_each_model_and_names_those_that_need_a_revi
     priced = client.post(url, sent | {"items-1-model": "glm-4.6"}).context["preview"]
     assert priced.cost == sum(one["cost"] for one in priced.items)
     assert not AccessRequest.objects.across_tenants().exists()
+
+
+def test_the_preview_says_what_each_project_spends_already_and_whether_its_limit_holds(
+    client, sent, project, lab
+):
+    key = ApiKeyFactory(tenant=lab, project=project)
+    record_usage("test", [usage_record(uuid7(), key.pk, "glm-4.6", now(), input=10_000_000)])
+    url = reverse("request-preview", args=FORM[1])
+    set_limits(lab, {"money_per_month": 1}, by=None, project=project)
+    shown = client.post(url, sent | {"expected_tokens_per_day": "50000000"})
+    letters, archive = shown.context["preview"].spend
+    assert (letters.project, letters.spent, letters.limit, letters.is_over) == ("Letters", 6, 1, True)
+    assert letters.adds == shown.context["preview"].items[0]["cost"]
+    # Its model has no price.
+    assert (archive.adds, archive.is_over) == (None, False)
+    assert "Calls would stop before the month ends." in text_of(shown)
 
 
 def test_a_row_suggests_models_that_the_tenant_may_request(client, sent, finance):
