@@ -3,6 +3,7 @@
 from rest_framework.routers import SimpleRouter
 
 from catalog.api import AccessRequestViewSet, ModelViewSet
+from catalog.attestations_api import AttestationViewSet
 from catalog.grants_api import GrantViewSet
 from catalog.imports_api import ImportEntryViewSet, ImportViewSet
 from catalog.publishing_api import PlannedChangeViewSet
@@ -12,6 +13,7 @@ router = SimpleRouter()
 router.register("models", ModelViewSet, basename="api-model")
 router.register("model-versions", ModelVersionViewSet, basename="api-model-version")
 router.register("access-requests", AccessRequestViewSet, basename="api-access-request")
+router.register("attestations", AttestationViewSet, basename="api-attestation")
 router.register("grants", GrantViewSet, basename="api-grant")
 router.register("planned-changes", PlannedChangeViewSet, basename="api-planned-change")
 router.register("catalog-imports", ImportViewSet, basename="api-catalog-import")

@@ -27,7 +27,7 @@ PORTAL = [
     ),
     PortalEntry(
         "grant-list", _("Access"), "shield-check", WORK, 3,
-        below=["grant-detail", "grant-renew", "grant-revoke", "grant-take-over"],
+        below=["grant-detail", "grant-renew", "grant-revoke", "grant-take-over", "attestation-list"],
     ),
     PortalEntry(
         "key-list", _("Keys"), "key", WORK, 4, below=["key-claim", "key-revoke"], key="k",
@@ -42,6 +42,7 @@ STAFF = [
     ),
     StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r", is_searched=True),
     StaffEntry("catalog.grant", _("Grants"), "shield-check", REQUESTS, 2),
+    StaffEntry("catalog.attestationcampaign", _("Campaigns"), "checklist", REQUESTS, 3),
     StaffEntry("catalog.ruleset", _("Rules"), "list", REQUESTS, 7),
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
     StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),

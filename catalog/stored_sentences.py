@@ -28,6 +28,8 @@ def _known_value(value: str) -> object:
 _limit = of_choices(lambda: Limit.Kind.choices)
 LIST_PRICE = StoredSentence(gettext_noop("list price of %(source)s, %(file)s"))
 CHANGED = StoredSentence(gettext_noop("The request was changed after the approval."))
+NO_LONGER_NEEDED = StoredSentence(gettext_noop("No longer needed, said its owner (%(campaign)s)."))
+NOT_CONFIRMED = StoredSentence(gettext_noop("Nobody confirmed that it is still needed (%(campaign)s)."))
 MORE_PEOPLE = StoredSentence(gettext_noop("The rules now require this many people to approve it: %(count)s."))
 STEPPED_BACK = StoredSentence(gettext_noop("A person who had approved it has stepped back from the request."))
 SENTENCES: Final = (
@@ -52,6 +54,8 @@ SENTENCES: Final = (
         )
     ),
     CHANGED,
+    NO_LONGER_NEEDED,
+    NOT_CONFIRMED,
     MORE_PEOPLE,
     STEPPED_BACK,
     StoredSentence(gettext_noop("Because of %(items)s: %(reason)s")),

@@ -39,6 +39,11 @@ SCHEDULE = {
         "schedule": 600.0,
         "options": {"expire_seconds": 600},
     },
+    "go-on-with-campaigns": {
+        "task": "catalog.tasks.go_on_with_campaigns",
+        "schedule": 300.0,
+        "options": {"expire_seconds": 300},
+    },
 }
 
 
@@ -82,3 +87,13 @@ def tell_of_changes() -> None:
     """Tell owners of planned changes: after each commit that makes, undoes or ends one, and by the clock."""
     with platform_scope("owners of tenants that a change touches", is_routine=True):
         planned_changes.tell_of_changes()
+
+
+@shared_task(soft_time_limit=420)
+def go_on_with_campaigns() -> None:
+    """Prepare campaigns, remind owners, and let lapse what nobody confirmed. What is left waits for the next run."""
+    # That module reaches the actions, which import this one.
+    from catalog import campaigns
+
+    with platform_scope("attestation campaigns", is_routine=True):
+        campaigns.go_on()

@@ -9,6 +9,7 @@ from catalog.views.access_requests import (
     RequestPreview,
     RequestWithdraw,
 )
+from catalog.views.attestations import AttestationList
 from catalog.views.changes import RequestChange
 from catalog.views.conversation import RequestComments
 from catalog.views.grants import GrantDetail, GrantList, GrantRenew, GrantRevoke, GrantTakeOver
@@ -33,6 +34,7 @@ urlpatterns = [
     path("requests/<uuid:pk>/change/", RequestChange.as_view(), name="request-change"),
     path("requests/<uuid:pk>/comments/", RequestComments.as_view(), name="request-comments"),
     path("grants/", GrantList.as_view(), name="grant-list"),
+    path("grants/still-needed/", AttestationList.as_view(), name="attestation-list"),
     path("grants/<uuid:pk>/", GrantDetail.as_view(), name="grant-detail"),
     path("grants/<uuid:pk>/revoke/", GrantRevoke.as_view(), name="grant-revoke"),
     path("grants/<uuid:pk>/renew/", GrantRenew.as_view(), name="grant-renew"),

@@ -39,6 +39,8 @@ from billing.models import (
     UsageKind,
 )
 from catalog.models import (
+    Attestation,
+    AttestationCampaign,
     CatalogImport,
     Grant,
     ImportEntry,
@@ -129,6 +131,20 @@ class Lab:
         ]
         people = User.objects.filter(memberships__tenant=self.tenant).values_list("email", flat=True)
         return {str(row.pk) for row in owned} | {"lab-marker", *people}
+
+
+def _campaign():
+    return AttestationCampaign.objects.create(
+        name="Autumn", closes_at=now() + timedelta(days=12), created_by=staff("operator")
+    )
+
+
+def _attestation(lab):
+    """Of an open campaign, as tenants see them."""
+    campaign = _campaign()
+    row = Attestation.objects.create(tenant=lab.tenant, campaign=campaign, grant=lab.row("catalog.grant"))
+    AttestationCampaign.objects.filter(pk=campaign.pk).update(state="open", opened_at=now())
+    return row
 
 
 def _grant(lab):
@@ -271,6 +287,8 @@ ROWS = {
     ),
     "catalog.requestitem": lambda lab: lab.row("catalog.accessrequest").items.get(),
     "catalog.grant": _grant,
+    "catalog.attestationcampaign": lambda lab: _campaign(),
+    "catalog.attestation": _attestation,
     "catalog.reviewdecision": lambda lab: (
         lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
     ),

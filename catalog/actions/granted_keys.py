@@ -81,7 +81,7 @@ def _key_to_keep(item: RequestItem, expires_at: datetime) -> ApiKey | None:
     return key
 
 
-def take_from_key(grant: Grant, *, actor: User, reason: str = "") -> list[UUID]:
+def take_from_key(grant: Grant, *, actor: User | None, reason: str = "") -> list[UUID]:
     """Take the model of a revoked grant from its key; revoke a key that has nothing left. Returns changed keys.
 
     The key keeps a model that another grant gave it too. The caller raises the revision.

@@ -1,5 +1,6 @@
 """Staff pages of the catalog."""
 
+from catalog.admin.campaigns import AttestationAdmin, AttestationCampaignAdmin
 from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.grants import GrantAdmin
 from catalog.admin.imports import CatalogImportAdmin, ImportEntryAdmin
@@ -14,6 +15,8 @@ from catalog.admin.versions import ModelVersionAdmin
 
 __all__ = [
     "AccessRequestAdmin",
+    "AttestationAdmin",
+    "AttestationCampaignAdmin",
     "CatalogImportAdmin",
     "CatalogModelAdmin",
     "GrantAdmin",

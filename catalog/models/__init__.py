@@ -1,5 +1,6 @@
 """WHAT may be used: models and their offers, access requests, reviews, grants."""
 
+from catalog.models.attestations import Attestation, AttestationCampaign
 from catalog.models.comments import RequestComment
 from catalog.models.delegations import ReviewDelegation
 from catalog.models.documents import ModelDocument
@@ -23,6 +24,8 @@ from catalog.models.versions import ModelVersion
 __all__ = [
     "PUBLIC_NAME",
     "AccessRequest",
+    "Attestation",
+    "AttestationCampaign",
     "CatalogImport",
     "CatalogModel",
     "Grant",

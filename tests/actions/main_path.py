@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from django.utils.timezone import now
 
-from catalog.models import Grant, Review, ReviewDecision
+from catalog.models import Attestation, AttestationCampaign, Grant, Review, ReviewDecision
 from exports.models import Export
+from tests.actions.tracks import campaign
 from tests.factories import AccessRequestFactory, ApiKeyFactory, ReviewFactory, member_of, staff
 from tests.role_matrix import Action, EntryPoint
 
@@ -95,6 +96,14 @@ def grant(world, actor):
         item=item,
         valid_until=now() + timedelta(days=1),
     )
+
+
+def attestation(world, actor):
+    """Of a grant that nobody answers for yet, in an open campaign."""
+    opened = campaign(world, actor)
+    row = Attestation.objects.create(tenant=world.tenant, campaign=opened, grant=grant(world, actor))
+    AttestationCampaign.objects.filter(pk=opened.pk).update(state="open", opened_at=now())
+    return row
 
 
 def grant_that_ends(world, actor):
@@ -223,6 +232,15 @@ ROAD_ACTIONS = [
             "POST /admin/catalog/grant/{it.pk}/revoke/",
             {"_form_submitted": "1", "reason": "The pilot is over."},
         ),
+    ),
+    Action(
+        "say whether a grant is still needed",
+        "catalog.actions.campaigns.answer_attestation",
+        subject=attestation,
+        page=EntryPoint(
+            "POST /t/{w.tenant.slug}/grants/still-needed/", {"answer": "confirmed", "chosen": "{it.pk}"}
+        ),
+        api=EntryPoint("POST /api/v1/attestations/{it.pk}/answer/", {"answer": "confirmed"}),
     ),
     Action(
         "renew a grant",

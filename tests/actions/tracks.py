@@ -6,7 +6,14 @@ from types import SimpleNamespace
 from django.contrib.auth.models import Group
 from django.utils.timezone import now
 
-from catalog.models import ReviewDelegation, ReviewScope, ReviewTeam, Track, WorkingCalendar
+from catalog.models import (
+    AttestationCampaign,
+    ReviewDelegation,
+    ReviewScope,
+    ReviewTeam,
+    Track,
+    WorkingCalendar,
+)
 from tests.factories import staff
 from tests.role_matrix import Action, EntryPoint
 
@@ -68,7 +75,29 @@ def team(world, actor):
     return SimpleNamespace(pk=made.pk, person=staff("security-reviewer"), scope=scope(world, actor))
 
 
+def campaign(world, actor):
+    return AttestationCampaign.objects.create(
+        name="Autumn", closes_at=now() + timedelta(days=12), created_by=staff("operator")
+    )
+
+
 TRACK_ACTIONS = [
+    Action(
+        "start an attestation campaign",
+        "catalog.actions.campaigns.start_campaign",
+        admin=EntryPoint(
+            "POST /admin/catalog/attestationcampaign/start/",
+            lambda world, it: SENT | {"name": "Autumn", "last_day": f"{now() + timedelta(days=20):%Y-%m-%d}"},
+        ),
+    ),
+    Action(
+        "cancel an attestation campaign",
+        "catalog.actions.campaigns.cancel_campaign",
+        subject=campaign,
+        admin=EntryPoint(
+            "POST /admin/catalog/attestationcampaign/{it.pk}/cancel/", SENT | {"reason": "The wrong scope."}
+        ),
+    ),
     Action(
         "add a review team",
         "catalog.actions.review_teams.add_review_team",

@@ -25,6 +25,7 @@ ROLES = {
         "Review queue",
         "Requests",
         "Grants",
+        "Campaigns",
         "Rules",
         "Tracks",
         "Review scopes",
