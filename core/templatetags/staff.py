@@ -62,7 +62,10 @@ def staff_page(context: Mapping[str, Any]) -> StaffPage:
 
 @register.simple_tag(takes_context=True)
 def staff_badge(context: Mapping[str, Any]) -> str:
-    """Return the state of the row whose page it is, as a badge: what the admin class calls `page_badge`."""
+    """Return the state of the row whose page it is, as a badge: what the admin class calls `page_badge`.
+
+    A state of None has no badge.
+    """
     form, row = context.get("adminform"), context.get("original")
     if form is None or row is None:
         return ""
@@ -70,7 +73,8 @@ def staff_badge(context: Mapping[str, Any]) -> str:
     if not name:
         return ""
     column = getattr(form.model_admin, name)
-    return str(display_for_label(column(row), "", column.label))
+    state = column(row)
+    return "" if state is None else str(display_for_label(state, "", column.label))
 
 
 @register.simple_tag
