@@ -57,6 +57,8 @@ _SEE_REQUESTS = {
     "catalog.view_track",
     "catalog.view_rule",
     "catalog.view_ruleset",
+    "catalog.view_question",
+    "catalog.view_questionset",
     "catalog.view_reviewscope",
     "catalog.view_reviewdelegation",
     "catalog.view_reviewteam",

@@ -12,8 +12,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from catalog.actions.access_requests import raise_access_request, region_problem
+from catalog.actions.access_requests import raise_access_request
 from catalog.models import CatalogModel, Grant, RequestItem
+from catalog.request_problems import region_problem
 from catalog.serving import answered, mode_problem, nothing_serves, reach_of, unserved_words
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project, Tenant

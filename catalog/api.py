@@ -233,6 +233,7 @@ class AccessRequestViewSet(RequestStepsViewSet, viewsets.ReadOnlyModelViewSet[Ac
             .prefetch_related(
                 *PARTS_OF_ITEMS,
                 "evaluations",
+                "answers__question_set",
                 Prefetch("reviews", reviews.prefetch_related(Prefetch("decisions", decisions))),
             )
         )

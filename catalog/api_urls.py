@@ -7,6 +7,7 @@ from catalog.attestations_api import AttestationViewSet
 from catalog.grants_api import GrantViewSet
 from catalog.imports_api import ImportEntryViewSet, ImportViewSet
 from catalog.publishing_api import PlannedChangeViewSet
+from catalog.tracks_api import TrackViewSet
 from catalog.version_api import ModelVersionViewSet
 
 router = SimpleRouter()
@@ -14,6 +15,7 @@ router.register("models", ModelViewSet, basename="api-model")
 router.register("model-versions", ModelVersionViewSet, basename="api-model-version")
 router.register("access-requests", AccessRequestViewSet, basename="api-access-request")
 router.register("attestations", AttestationViewSet, basename="api-attestation")
+router.register("tracks", TrackViewSet, basename="api-track")
 router.register("grants", GrantViewSet, basename="api-grant")
 router.register("planned-changes", PlannedChangeViewSet, basename="api-planned-change")
 router.register("catalog-imports", ImportViewSet, basename="api-catalog-import")

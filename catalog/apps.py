@@ -14,6 +14,7 @@ class CatalogConfig(AppConfig):
         from catalog import database_conflicts, digests, suggestions, tenant_ends
         from catalog.actions.review_scopes import drop_rights_of_former_reviewers
         from catalog.actions.review_teams import leave_teams
+        from catalog.first_questions import make_first_questions
         from catalog.first_rules import make_first_rules
         from catalog.first_tracks import make_first_tracks
         from catalog.grant_owners import follow_rights
@@ -31,6 +32,7 @@ class CatalogConfig(AppConfig):
         post_migrate.connect(make_first_tracks, sender=self)
         # After the tracks.
         post_migrate.connect(make_first_rules, sender=self)
+        post_migrate.connect(make_first_questions, sender=self)
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.impact_wanted.connect(tenant_ends.count_stakes)
         signals.rights_changed.connect(follow_rights)

@@ -12,6 +12,7 @@ from django.utils.translation import pgettext
 
 from catalog import presentation
 from catalog.actions.facts import facts_now
+from catalog.answers import answered_tracks
 from catalog.asked_facts import AskedFacts, ItemFacts, as_json, worse_in_words
 from catalog.models import AccessRequest, Grant, RequestItem, Review, ReviewDecision
 from catalog.precedents import Precedents, precedents_of
@@ -53,6 +54,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
             {"title": _("Request"), "facts": _asked(access_request, asked, is_open=is_open)},
             *(_item_group(one, access_request, of_several=len(asked) > 1, is_open=is_open) for one in asked),
             {"title": _("The tenant"), "facts": _standing(access_request)},
+            *({"title": one.title, "facts": one.facts} for one in answered_tracks(access_request)),
         ],
         tracks=presentation.review_rows(reviews),
         precedents=precedents_of(access_request, asked),

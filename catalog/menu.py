@@ -45,6 +45,7 @@ STAFF = [
     StaffEntry("catalog.attestationcampaign", _("Campaigns"), "checklist", REQUESTS, 3),
     StaffEntry("catalog.ruleset", _("Rules"), "list", REQUESTS, 7),
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
+    StaffEntry("catalog.questionset", _("Questions"), "list", REQUESTS, 13),
     StaffEntry("catalog.reviewscope", _("Review scopes"), "users", REQUESTS, 9),
     StaffEntry("catalog.reviewteam", _("Review teams"), "users", REQUESTS, 10),
     StaffEntry("catalog.reviewdelegation", _("Delegations"), "users", REQUESTS, 11),

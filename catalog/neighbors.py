@@ -10,9 +10,9 @@ from django.db.models import Case, When
 from django.utils.translation import gettext as _
 
 from catalog import capabilities
-from catalog.actions.access_requests import region_problem
 from catalog.mix import Mix
 from catalog.models import CatalogModel
+from catalog.request_problems import region_problem
 from core.joined import listed
 from core.templatetags.qm import context_size
 from tenants.models import DataClass, Tenant

@@ -19,10 +19,12 @@ from catalog.actions.access_requests import (
     MOST_ITEMS,
     MOST_TOKENS_PER_DAY,
     WantedItem,
-    data_class_problem,
 )
 from catalog.actions.granted_keys import own_keys
+from catalog.answers import newest_answers, sets_in_force
 from catalog.models import AccessRequest, CatalogModel, RequestItem
+from catalog.question_fields import AsksQuestions
+from catalog.request_problems import data_class_problem
 from core.choices import PickField, offer
 from core.form_errors import show_errors
 from core.page_parts import Option
@@ -119,7 +121,7 @@ class KeyField(PickField):
         return f"{obj} · {obj.project.name}"
 
 
-class AccessRequestForm(ItemForm):
+class AccessRequestForm(AsksQuestions, ItemForm):
     """Five questions, and the same of further models. The rest of a request follows from the requester and the rules.
 
     A further model is a row of fields with a number. A row that names no model and no tokens asks for nothing.
@@ -218,6 +220,7 @@ class AccessRequestForm(ItemForm):
                 duration_days=answers["duration_days"],
                 more=[row.wanted for row in self.further],
                 into_key=answers["into_key"],
+                answers=self.answers(),
             )
         except ValidationError as refused:
             self.show(refused)
@@ -298,6 +301,9 @@ class ChangeRequestForm(AccessRequestForm):
             **kwargs,
         )
         self.access_request = access_request
+        before = newest_answers(access_request)
+        tracks = [review.track_id for review in access_request.reviews.all()]
+        self.ask(sets_in_force(tracks), {track: row.answers for track, row in before.items()})
 
     @cached_property
     def further(self) -> list[Any]:
@@ -324,6 +330,7 @@ class ChangeRequestForm(AccessRequestForm):
                 purpose=answers["purpose"],
                 duration_days=answers["duration_days"],
                 items=items,
+                answers=self.answers(),
             )
         except ValidationError as refused:
             self.show(refused)

@@ -16,6 +16,7 @@ from catalog.models import (
     AccessRequest,
     CatalogModel,
     Grant,
+    QuestionAnswers,
     RequestComment,
     RequestItem,
     Review,
@@ -114,6 +115,20 @@ _ONLY: Final[dict[str, Any]] = {
 }
 
 
+class QuestionAnswersSerializer(StrictModelSerializer[QuestionAnswers]):
+    track = serializers.CharField(
+        source="question_set.track_id", read_only=True, help_text="Code of the track."
+    )
+    version = serializers.IntegerField(
+        source="question_set.version", read_only=True, help_text="Of the track's questions."
+    )
+    answers = serializers.JSONField(read_only=True, help_text="By code of the question.")
+
+    class Meta:
+        model = QuestionAnswers
+        fields = ["track", "version", "answers", "at"]
+
+
 class AccessRequestSerializer(StrictModelSerializer[AccessRequest]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     items = RequestItemSerializer(many=True, read_only=True)
@@ -131,6 +146,7 @@ class AccessRequestSerializer(StrictModelSerializer[AccessRequest]):
         read_only=True, help_text="The facts that the rules considered, by id of the item."
     )
     reviews = ReviewSerializer(many=True, read_only=True)
+    answers = serializers.SerializerMethodField()
     notice = serializers.SerializerMethodField(
         help_text="Reviews that it needs now in addition to the first ones, with the reasons. Usually empty."
     )
@@ -144,8 +160,17 @@ class AccessRequestSerializer(StrictModelSerializer[AccessRequest]):
         fields = [
             "id", "reference", "tenant", "items", "project", "model", "requested_by", "purpose", "data_class",
             "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
-            "created_at", "resent_at", "decided_at", "rule_version", "facts", "reviews", "notice", "grant", "key",
+            "created_at", "resent_at", "decided_at", "rule_version", "facts", "reviews", "answers", "notice", "grant",
+            "key",
         ]  # fmt: skip
+
+    @extend_schema_field(QuestionAnswersSerializer(many=True))
+    def get_answers(self, access_request: AccessRequest) -> Any:
+        newest = {
+            one.question_set.track_id: one
+            for one in sorted(access_request.answers.all(), key=lambda one: one.at)
+        }
+        return QuestionAnswersSerializer(list(newest.values()), many=True).data
 
     def get_notice(self, access_request: AccessRequest) -> str:
         return notice_of(list(access_request.reviews.all()))
@@ -185,6 +210,18 @@ class FurtherItemSerializer(StrictSerializer):
     limits = WantedLimitsField(required=False)
 
 
+class TrackAnswersField(serializers.DictField):
+    """Answers by track and code of the question, which the action reads."""
+
+    child = serializers.DictField()
+
+
+_ANSWERED: Final = (
+    'To the questions of tracks (tracks/), by track and code: {"compliance": {"eu_use": true}}. If the request needs '
+    "a track whose questions are not answered, the answer is 400 and names them, such as `answers.compliance.eu_use`."
+)
+
+
 class NewAccessRequestSerializer(ProjectNameSerializer):
     """A new request. `project` is an id, or a slug that only one of your tenants has."""
 
@@ -207,6 +244,7 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
         max_length=MOST_ITEMS - 1,
         help_text="Further models, decided together with the first. Errors name them `items.1` and so on.",
     )
+    answers = TrackAnswersField(required=False, help_text=_ANSWERED)
 
 
 class ResentItemSerializer(StrictSerializer):
@@ -232,6 +270,7 @@ class ResendSerializer(StrictSerializer):
         max_length=MOST_ITEMS,
         help_text="Of a request with several models, what changes in each: the three fields, by id of the item.",
     )
+    answers = TrackAnswersField(required=False, help_text=_ANSWERED)
 
 
 class NewReviewSerializer(StrictSerializer):

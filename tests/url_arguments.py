@@ -45,6 +45,9 @@ from catalog.models import (
     Grant,
     ImportEntry,
     PlannedChange,
+    Question,
+    QuestionAnswers,
+    QuestionSet,
     RequestComment,
     RequestDelegate,
     Review,
@@ -176,6 +179,19 @@ def _grant(lab):
     )
 
 
+def _question_answers(lab):
+    found = QuestionSet.objects.create(track_id="cost", version=1, note="Why?")
+    Question.objects.create(question_set=found, code="why", text="Why?")
+    found.state, found.in_force_at = "in_force", now()
+    found.save()
+    return QuestionAnswers.objects.create(
+        tenant=lab.tenant,
+        access_request=lab.row("catalog.accessrequest"),
+        question_set=found,
+        answers={"why": "lab-marker: because"},
+    )
+
+
 def _request_delegate(lab):
     """Who could act for a service account that asked: the database writes them down."""
     account = member_of(
@@ -300,6 +316,9 @@ ROWS = {
         capacity="member",
         text="lab-marker: a question",
     ),
+    "catalog.questionset": lambda lab: QuestionSet.objects.get(track_id="compliance"),
+    "catalog.question": lambda lab: Question.objects.filter(code="eu_role").get(),
+    "catalog.questionanswers": _question_answers,
     "catalog.reviewrecusal": lambda lab: ReviewRecusal.objects.create(
         tenant=lab.tenant,
         access_request=lab.row("catalog.accessrequest"),

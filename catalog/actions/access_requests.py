@@ -19,15 +19,16 @@ from accounts.models import User
 from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import evaluate_in_english, record_evaluation
 from catalog.actions.granted_keys import own_keys
+from catalog.answers import carried_over, read_answers, sets_in_force, store_answers
 from catalog.asked_facts import ItemFacts, as_json, facts_of_items
 from catalog.models import AccessRequest, CatalogModel, Grant, RequestItem, Review, RuleEvaluation, Track
 from catalog.notices import tell_reviewers
 from catalog.prices import lock_prices
+from catalog.request_problems import data_class_problem, region_problem
 from catalog.rule_table import Answer
 from catalog.serving import mode_problem
 from core.errors import Conflict
 from core.names import read_prose
-from core.regions import is_allowed
 from tenants.actions.limits import clean_limits
 from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.status import in_active_tenant, lock_tenant_shared
@@ -71,6 +72,7 @@ def raise_access_request(
     more: Sequence[WantedItem] = (),
     renews: Grant | None = None,
     into_key: ApiKey | None = None,
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AccessRequest:
     """Request a model for a project, and `more` with it, and open the reviews that the rules require.
 
@@ -88,6 +90,7 @@ def raise_access_request(
         renews: the grant for the same project and model that this request renews.
         into_key: a key of the first item's project that gets all models of this project: one of `by`, or of a service
             account that `by` answers for. None: a new key to claim.
+        answers: to the questions of the tracks that the rules require, by track and code.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
@@ -106,6 +109,8 @@ def raise_access_request(
     table, said = evaluate_in_english(asked)
     if said.rejections:
         raise ValidationError(said.problems)
+    sets = sets_in_force(review.track for review in said.reviews)
+    answered = read_answers(sets, answers or {}) if renews is None else carried_over(sets, renews)
     access_request = AccessRequest(
         tenant=tenant,
         requested_by=by,
@@ -139,6 +144,9 @@ def raise_access_request(
         )
         for review in said.reviews
     )
+
+    for code, questions in sets.items():
+        store_answers(access_request, questions, answered[code])
 
     details = [
         {
@@ -347,34 +355,6 @@ def find_problems(item: RequestItem, *, purpose: str, duration_days: int) -> dic
     if problem := mode_problem(model) or region_problem(tenant, model):
         problems["model"] = problem
     return problems
-
-
-def data_class_problem(tenant: Tenant, model: CatalogModel, data_class: str) -> str | None:
-    """Why data of this class may not go to the model; None if it may."""
-    wanted = DataClass(data_class)
-    for holder, highest in (
-        (model.title, DataClass(model.highest_data_class)),
-        (tenant.name, DataClass(tenant.highest_data_class)),
-    ):
-        if wanted.rank > highest.rank:
-            return _("%(name)s is allowed up to %(highest)s data. Choose %(highest)s or lower.") % {
-                "name": holder,
-                "highest": highest.label,
-            }
-    return None
-
-
-def region_problem(tenant: Tenant, model: CatalogModel) -> str | None:
-    """Why the tenant's regions rule out the model; None if they do not."""
-    if not tenant.regions or model.hosting == CatalogModel.Hosting.OURS:
-        return None
-    if any(is_allowed(region, tenant.regions) for region in model.regions):
-        return None
-    return _("No provider offers %(model)s in a region that %(tenant)s allows (%(regions)s).") % {
-        "model": model.title,
-        "tenant": tenant.name,
-        "regions": ", ".join(tenant.regions),
-    }
 
 
 def cancel_open_reviews(access_request: AccessRequest) -> None:

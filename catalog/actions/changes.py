@@ -18,6 +18,7 @@ from accounts.models import User
 from catalog.actions.access_requests import field_of, find_problems, require_in_every_project
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import ask_again, lock_facts, renew_facts
+from catalog.answers import read_changed_answers, store_answers
 from catalog.asked_facts import evaluate_items
 from catalog.models import AccessRequest, RequestItem, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import tell_reviewers
@@ -68,6 +69,7 @@ def resend_access_request(
     limits: Mapping[str, Any] | None = None,
     duration_days: int | None = None,
     items: Mapping[str, Mapping[str, Any]] | None = None,
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AccessRequest:
     """Change a returned request and send it again. What is None stays as it was.
 
@@ -82,6 +84,7 @@ def resend_access_request(
         data_class: of the only item; the most sensitive data, from `DataClass`.
         limits: of the only item; all requested limits, by kind.
         duration_days: how long the grants will last.
+        answers: to the questions of tracks, by track and code; those of other tracks stay.
         items: of a request with several items, the same three by id of the item.
 
     Raises:
@@ -118,7 +121,10 @@ def resend_access_request(
     after = [{name: getattr(item, name) for name in OF_ITEM} | of_request for item in stored]
 
     changes, more = _compared(stored, before, after)
-    again = _prepare_reviews(access_request, starts_again=bool(more))
+    answered = read_changed_answers(access_request, answers or {})
+    again = _prepare_reviews(
+        access_request, starts_again=bool(more), answered={one.track_id for one in answered}
+    )
     for item in stored:
         item.save(update_fields=OF_ITEM)
     for name, value in of_request.items():
@@ -126,6 +132,8 @@ def resend_access_request(
     access_request.move_to(AccessRequest.State.PENDING)
     access_request.save(update_fields=[*OF_REQUEST, "state"])
     access_request.refresh_from_db(fields=["resent_at"])
+    for questions, said in answered.items():
+        store_answers(access_request, questions, said)
     audit.record(
         "access_request.resent",
         actor=by,
@@ -133,6 +141,7 @@ def resend_access_request(
         changes=changes,
         asks_more=more,
         tracks_asked_again=[review.track_id for review in again],
+        answered_anew=sorted(one.track_id for one in answered),
     )
     facts = lock_facts(access_request)
     if problems := evaluate_items(lock_table_in_force(), facts).problems:
@@ -213,8 +222,16 @@ def _stored(limits: Mapping[str, Decimal]) -> dict[str, str]:
     return {kind: format(value, "f") for kind, value in limits.items()}
 
 
-def _prepare_reviews(access_request: AccessRequest, *, starts_again: bool) -> list[Review]:
-    """Start another round where approvals no longer cover the request; give the other open reviews a new due time."""
+def _prepare_reviews(
+    access_request: AccessRequest, *, starts_again: bool, answered: set[str]
+) -> list[Review]:
+    """Start another round where approvals no longer cover the request; give the other open reviews a new due time.
+
+    Args:
+        access_request: the locked request.
+        starts_again: whether it asks for more than any approval covers.
+        answered: the tracks whose questions were answered anew, whose approvals rested on the answers of before.
+    """
     reviews = (
         Review.objects.in_tenant(access_request.tenant)
         .filter(access_request=access_request)
@@ -224,7 +241,7 @@ def _prepare_reviews(access_request: AccessRequest, *, starts_again: bool) -> li
     again = []
     for review in reviews:
         approvals = review.decisions.filter(round=review.round, verdict=ReviewDecision.Verdict.APPROVE)
-        if starts_again and approvals.exists():
+        if (starts_again or review.track_id in answered) and approvals.exists():
             again.append(ask_again(review, CHANGED()))
         elif review.state == Review.State.PENDING:
             review.due_at, review.escalated_at = review.track.due_at(now()), None

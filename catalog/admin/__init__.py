@@ -6,6 +6,7 @@ from catalog.admin.grants import GrantAdmin
 from catalog.admin.imports import CatalogImportAdmin, ImportEntryAdmin
 from catalog.admin.offered import CatalogModelAdmin
 from catalog.admin.planned import PlannedChangeAdmin
+from catalog.admin.questions import QuestionAdmin, QuestionSetAdmin
 from catalog.admin.requests import AccessRequestAdmin
 from catalog.admin.reviews import ReviewAdmin
 from catalog.admin.rules import RuleAdmin, RuleSetAdmin
@@ -23,6 +24,8 @@ __all__ = [
     "ImportEntryAdmin",
     "ModelVersionAdmin",
     "PlannedChangeAdmin",
+    "QuestionAdmin",
+    "QuestionSetAdmin",
     "ReviewAdmin",
     "ReviewDelegationAdmin",
     "ReviewScopeAdmin",

@@ -8,6 +8,7 @@ from catalog.models.imports import CatalogImport, ImportEntry
 from catalog.models.items import Grant, RequestItem
 from catalog.models.offered import PUBLIC_NAME, CatalogModel, Offer
 from catalog.models.planned import PlannedChange, PlannedChangeOfModel
+from catalog.models.questions import Question, QuestionAnswers, QuestionSet
 from catalog.models.recusals import ReviewRecusal
 from catalog.models.requests import (
     AccessRequest,
@@ -35,6 +36,9 @@ __all__ = [
     "Offer",
     "PlannedChange",
     "PlannedChangeOfModel",
+    "Question",
+    "QuestionAnswers",
+    "QuestionSet",
     "RequestComment",
     "RequestDelegate",
     "RequestItem",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,37 +11,33 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import pgettext
 from django.views.generic import DetailView, TemplateView
 
 from accounts.permissions import signed_in
 from catalog import presentation
 from catalog.access import accesses
 from catalog.actions import (
-    Preview,
-    preview_access_request,
     raise_access_request,
     resend_access_request,
     withdraw_access_request,
 )
 from catalog.actions.facts import notice_of
+from catalog.answers import AnsweredTrack, answered_tracks
 from catalog.conversation import conversation_of
 from catalog.forms import CommentForm
-from catalog.models import AccessRequest, CatalogModel, RequestItem, Review, Track
-from catalog.pace import paces_of, usual_time
+from catalog.models import AccessRequest, CatalogModel, RequestItem, Review
 from catalog.querysets import AccessRequestQuerySet
-from catalog.request_forms import LIMITS, AccessRequestForm, reopened
-from catalog.serving import reach_of, unserved_words, why_request_unserved, why_unserved
-from catalog.spend_beside import ProjectSpend, spend_beside
+from catalog.request_forms import AccessRequestForm, reopened
+from catalog.request_preview import PreviewWords, answers_of, needed_questions, preview_words, read_form
+from catalog.serving import why_request_unserved, why_unserved
 from catalog.waiting import waits_of
-from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import requested_page
 from core.page_parts import Badge, Fact
 from tenants.actions import claim_api_key
-from tenants.models import ApiKey, DataClass, Project, Tenant
+from tenants.models import ApiKey, Tenant
 from tenants.permissions import require_somewhere
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
@@ -67,9 +62,10 @@ class RequestNew(TenantPageMixin, TemplateView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
         require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
-        form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
+        form = read_form(request, self.tenant, model)
         if "add" in request.POST or "remove" in request.POST:
             sent = reopened(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
+            sent.ask(form.sets, answers_of(request.POST, form.sets))
             return self._form_page(sent, 200, preview=preview_words(form))
         is_valid = form.is_valid()
         if project := form.cleaned_data.get("project"):
@@ -108,114 +104,18 @@ class RequestPreview(TenantPageMixin, TemplateView):
         model = get_object_or_404(CatalogModel.objects.offered_to([self.tenant]), name=kwargs["name"])
         require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
-        return render(request, self.template_name, {"preview": preview_words(form)})
+        context: dict[str, Any] = {"preview": preview_words(form)}
+        sets = needed_questions(form)
+        if " ".join(sets) != request.POST.get("asked", ""):
+            said = AccessRequestForm(
+                initial=request.POST.dict(), user=signed_in(request), tenant=self.tenant, model=model
+            )
+            said.ask(sets, answers_of(request.POST, sets))
+            context |= {"form": said, "is_swapped_in": True}
+        return render(request, self.template_name, context)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("request-new", self.tenant.slug, kwargs["name"])
-
-
-def read_preview(form: AccessRequestForm) -> Preview | None:
-    """The preview of a form that may be incomplete; None until it has a number of tokens."""
-    form.is_valid()
-    answers = form.cleaned_data
-    project: Project | None = answers.get("project") or pick_field(form, "project").preferred
-    if project is None or answers.get("expected_tokens_per_day") is None:
-        return None
-    return preview_access_request(
-        project,
-        form.model,
-        expected_tokens_per_day=answers["expected_tokens_per_day"],
-        data_class=answers.get("data_class") or DataClass.INTERNAL,
-        limits={kind: answers.get(kind) for kind in LIMITS},
-        duration_days=answers.get("duration_days") or 365,
-        more=[row.wanted for row in form.further if row.is_valid()],
-    )
-
-
-@dataclass(frozen=True)
-class PreviewWords:
-    """What a request would mean, in words."""
-
-    cost: Decimal | None
-    low: Decimal | None
-    high: Decimal | None
-    currency: str
-    cost_reason: str
-    decision_on: datetime | None
-    decision_note: str
-    problems: list[str]
-    reviews: list[dict[str, Any]]
-    spend: list[ProjectSpend]
-    # Of each model, if there are several.
-    items: list[dict[str, Any]]
-    # Why calls with the chosen class of data get no answer, if others do.
-    unserved: str
-
-
-def preview_words(form: AccessRequestForm) -> PreviewWords | None:
-    """The preview of a form in the words that the template needs; None until it has a number of tokens."""
-    preview = read_preview(form)
-    if preview is None:
-        return None
-    estimate = preview.estimate
-    tracks = Track.objects.select_related("calendar").in_bulk(
-        [review.track for review in preview.reviews], field_name="code"
-    )
-    due = [track.due_at(now()) for track in tracks.values()]
-    paces = paces_of(tracks.values())
-    return PreviewWords(
-        cost=estimate.amount if estimate else None,
-        low=estimate.low if estimate else None,
-        high=estimate.high if estimate else None,
-        currency=estimate.currency if estimate else "USD",
-        cost_reason="" if estimate else _unpriced(preview),
-        decision_on=max(due, default=None),
-        decision_note=ngettext("%(n)s review", "%(n)s reviews", len(preview.reviews))
-        % {"n": len(preview.reviews)},
-        problems=list(preview.problems.values()),
-        reviews=[
-            {
-                "label": tracks[review.track].label,
-                "why": review.reason,
-                "usual": usual_time(tracks[review.track], paces),
-            }
-            for review in preview.reviews
-        ],
-        spend=spend_beside(form.user, form.tenant, preview.items),
-        items=[
-            {"name": str(one.item), "cost": one.estimate.amount, "currency": one.estimate.currency}
-            if one.estimate
-            else {"name": str(one.item), "cost": None}
-            for one in preview.items
-        ]
-        if len(preview.items) > 1
-        else [],
-        unserved=_unserved_class(form, preview),
-    )
-
-
-def _unpriced(preview: Preview) -> str:
-    """Why a preview has no cost of all its models together."""
-    names = [one.item.model.title for one in preview.items if one.estimate is None]
-    if len(preview.items) == 1:
-        return _("The model has no price yet.")
-    if not names:
-        return _("The models have prices in different currencies.")
-    return _("Without a price: %(models)s.") % {"models": pgettext("between two of a list", ", ").join(names)}
-
-
-def _unserved_class(form: AccessRequestForm, preview: Preview) -> str:
-    """What is to be said if calls with a chosen class of data get no answer, by model if there are several.
-
-    If none of the only model do, the form itself says so.
-    """
-    items = [one.item for one in preview.items]
-    reach = reach_of([form.tenant], [item.model for item in items])[form.tenant.pk]
-    if len(items) == 1:
-        reached = reach.get(items[0].model_id)
-        return unserved_words(reached, items[0].data_class) if reached is not None else ""
-    said = [(item, unserved_words(reach.get(item.model_id), item.data_class)) for item in items]
-    return "; ".join(f"{item}: {words}" for item, words in said if words)
 
 
 class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], TemplateView):
@@ -264,6 +164,7 @@ class RequestPage:
     can_change: bool
     asked: list[AskedItem]
     facts: list[Fact]
+    answers: list[AnsweredTrack]
     cost: dict[str, Any]
     can_withdraw: bool
     claim_keys: list[ApiKey]
@@ -320,6 +221,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
                     can_change=resend_access_request.is_possible(user, access_request),
                     asked=[_asked_item(item, tenant) for item in access_request.named_items()],
                     facts=presentation.request_facts(access_request),
+                    answers=answered_tracks(access_request),
                     cost={
                         "amount": access_request.expected_monthly_cost,
                         "low": None,
