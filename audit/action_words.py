@@ -49,6 +49,8 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "catalog_model.documented": _("Documentation of a catalog model edited"),
     "catalog_model.published": _("Catalog model published"),
     "catalog_model.retired": _("Catalog model retired"),
+    "catalog_model.score_removed": _("Evaluation score removed"),
+    "catalog_model.scored": _("Evaluation score entered"),
     "catalog_model.settled": _("Catalog model compared with its import"),
     "cluster.added": _("Cluster added"),
     "cluster.tested": _("Cluster tested"),

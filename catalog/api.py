@@ -49,6 +49,7 @@ from catalog.request_serializers import (
     ProjectNameSerializer,
 )
 from catalog.request_steps_api import IDEMPOTENT, RequestStepsViewSet
+from catalog.scores_api import ScoresMixin
 from catalog.serializers import (
     MOST_ACCESS,
     CuratedModelSerializer,
@@ -64,7 +65,9 @@ from tenants.models import ApiKey, Project, Tenant
 from tenants.roles import TokenScope
 
 
-class ModelViewSet(DocumentationMixin, PublishingStepsViewSet, viewsets.ReadOnlyModelViewSet[CatalogModel]):
+class ModelViewSet(
+    DocumentationMixin, ScoresMixin, PublishingStepsViewSet, viewsets.ReadOnlyModelViewSet[CatalogModel]
+):
     """Models that tenants can find and request, with list prices and your access to them."""
 
     queryset = CatalogModel.objects.none()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,8 @@ class Compared:
     prices: dict[str, Decimal]
     access: Access
     mix_price: Decimal | None
+    # Evaluation scores by benchmark and metric, in words.
+    scores: Mapping[str, str] = field(default_factory=dict)
 
     def cost(self, tokens: int) -> Decimal | None:
         """What so many tokens of the mix cost at list prices; None without a price."""
@@ -88,6 +90,9 @@ def rows_of(compared: Sequence[Compared], *, tokens: int) -> tuple[list[Row], li
     def count_words(value: int | None) -> str:
         return context_size(value) if value else _("not stated")
 
+    def score(label: str) -> Callable[[Compared], Any]:
+        return lambda one: one.scores.get(label)
+
     def flag(name: str) -> Callable[[Compared], Any]:
         return lambda one: one.model.capabilities.get(name)
 
@@ -100,6 +105,10 @@ def rows_of(compared: Sequence[Compared], *, tokens: int) -> tuple[list[Row], li
         row(_("Output, per million"), lambda one: one.prices.get("output"), price_words, lowest),
         row(_("Context"), lambda one: one.model.context_tokens, count_words, largest),
         row(_("Longest output"), lambda one: one.model.max_output_tokens, count_words, largest),
+        *(
+            row(label, score(label), lambda value: value or _("not stated"))
+            for label in sorted({label for one in compared for label in one.scores})
+        ),
         row(_("Kind"), lambda one: one.model.mode_label, str),
         row(
             _("Highest data class"),

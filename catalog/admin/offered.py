@@ -31,17 +31,19 @@ from catalog.actions import (
     settle_facts,
 )
 from catalog.actions.planned_changes import TOUCHES_TENANTS
+from catalog.actions.scores import set_score
 from catalog.admin.documentation import DocumentationPage
 from catalog.admin.edit_many import EditManyPage
 from catalog.admin.planned import planned_html
 from catalog.capabilities import words
 from catalog.model_forms import CurateForm, SettleForm, source_words
-from catalog.models import CatalogModel, ModelVersion, Offer
+from catalog.models import CatalogModel, EvaluationScore, ModelVersion, Offer
 from catalog.modes import mode_label
 from catalog.planned_forms import EndForm
 from catalog.provenance import fact_rows
 from catalog.publishing_checks import checked
 from catalog.publishing_forms import PublishForm, checks_html
+from catalog.score_forms import ScoreForm
 from core.dates import DASH
 from core.errors import Conflict
 from core.form_errors import show_errors
@@ -62,6 +64,17 @@ class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
     ]
     extra = 0
     tab = True
+
+
+class ScoreInline(ReadOnly, TabularInline):  # type: ignore[misc]
+    model = EvaluationScore
+    fields = readonly_fields = ["benchmark", "metric", "value", "source_url", "stated_on", "by"]
+    extra = 0
+    tab = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever sees the model sees its scores, as tenants do."""
+        return True
 
 
 class VersionInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -110,9 +123,9 @@ class CatalogModelAdmin(DocumentationPage, EditManyPage, ReadOnlyAdmin):
         "checks", "planned", "updated_at", "sources",
     ]  # fmt: skip
     readonly_fields = fields
-    inlines = [OfferInline, VersionInline]
+    inlines = [OfferInline, VersionInline, ScoreInline]
     actions_list = ["edit_many"]
-    actions_detail = ["curate", "publish", "deprecate", "retire", more("documentation", "settle")]
+    actions_detail = ["curate", "publish", "deprecate", "retire", more("documentation", "score", "settle")]
 
     @display(
         description=_("Lifecycle"),
@@ -187,6 +200,18 @@ class CatalogModelAdmin(DocumentationPage, EditManyPage, ReadOnlyAdmin):
 
     def has_curate_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return curate_model.is_for(request.user)
+
+    score = Dialog(
+        set_score,
+        label=_("Evaluation score"),
+        url_path="score",
+        icon="analytics",
+        form=ScoreForm,
+        title=_("Set an evaluation score"),
+        text=_("Readers see it with its source. It replaces the model's score by the same metric."),
+        button=_("Save"),
+        done=_("Saved: %(benchmark)s"),
+    )
 
     settle = Dialog(
         settle_facts,

@@ -18,6 +18,7 @@ from catalog.models.requests import (
     RuleEvaluation,
 )
 from catalog.models.rules import Rule, RuleSet
+from catalog.models.scores import EvaluationScore
 from catalog.models.teams import ReviewTeam
 from catalog.models.tracks import ReviewScope, Track, WorkingCalendar
 from catalog.models.versions import ModelVersion
@@ -29,6 +30,7 @@ __all__ = [
     "AttestationCampaign",
     "CatalogImport",
     "CatalogModel",
+    "EvaluationScore",
     "Grant",
     "ImportEntry",
     "ModelDocument",

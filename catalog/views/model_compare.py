@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from accounts.permissions import signed_in
 from catalog.access import accesses
 from catalog.comparison import Compared, Row, rows_of
 from catalog.mix import Mix, own_mix
-from catalog.models import CatalogModel
+from catalog.models import CatalogModel, EvaluationScore
 from catalog.prices import list_prices
 from catalog.selection import Selection, names_in, percent
 from catalog.views.model_list import project_of
@@ -63,12 +64,16 @@ class ModelCompare(PartialMixin, TenantPageMixin, TemplateView):
         models = [found[name] for name in names if name in found]
         prices = list_prices([model.name for model in models])
         access = accesses(signed_in(self.request), self.tenant, models, project=project)
+        scores: dict[Any, dict[str, str]] = defaultdict(dict)
+        for score in EvaluationScore.objects.filter(model__in=models):
+            scores[score.model_id][score.label] = score.shown
         compared = [
             Compared(
                 model=model,
                 prices=prices.get(model.name, {}),
                 access=access[model.pk],
                 mix_price=mix.price_of(prices.get(model.name, {})),
+                scores=scores[model.pk],
             )
             for model in models
         ]

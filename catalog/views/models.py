@@ -19,7 +19,7 @@ from catalog.beside import BesideModel, beside_model
 from catalog.mix import Mix, own_mix
 from catalog.model_offers import OfferRow, offer_rows, primary_fact
 from catalog.model_page import more_facts, policy_rows, source_rows, successor_row
-from catalog.models import CatalogModel, ModelDocument, ModelVersion
+from catalog.models import CatalogModel, EvaluationScore, ModelDocument, ModelVersion
 from catalog.planned_words import ComingChange, coming_changes
 from catalog.price_rows import PriceRow, example_of, price_rows
 from catalog.prices import list_prices
@@ -70,6 +70,7 @@ class ModelPage:
     beside: BesideModel
     coming: list[ComingChange]
     successor: Fact | None
+    scores: list[EvaluationScore]
     has_document: bool
     document: DocumentPart | None
 
@@ -153,6 +154,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                     beside=beside_model(model, signed_in(self.request), self.tenant, mix),
                     coming=coming,
                     successor=follower,
+                    scores=list(model.scores.order_by("benchmark", "metric")),
                     has_document=ModelDocument.objects.filter(model=model).exists(),
                     document=_document(model) if tab == "documentation" else None,
                 )

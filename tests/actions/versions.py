@@ -5,6 +5,7 @@ from tests.role_matrix import Action, EntryPoint
 
 SENT = {"_form_submitted": "1"}
 RUNS = {"upstream_name": "glm", "image": "vllm/vllm-openai:v0.11.0"}
+SCORE = {"benchmark": "MMLU", "value": "88.5", "source_url": "https://example.org/scores"}
 NEW = {"model": "{it.name}", "org": "zai-org", "version": "fp8"}
 ON_PAGE = {"gpus_per_replica": "1", "memory": "80Gi", "visibility": "all"}
 
@@ -40,6 +41,13 @@ VERSION_ACTIONS = [
         admin=EntryPoint(
             "POST /admin/catalog/catalogmodel/{it.pk}/documentation/", {"text": "For letters.", "seen": ""}
         ),
+    ),
+    Action(
+        "enter a score of a model",
+        "catalog.actions.scores.set_score",
+        subject=model,
+        api=EntryPoint("PUT /api/v1/models/{it.name}/scores/", SCORE),
+        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/score/", SENT | SCORE),
     ),
     Action(
         "retire a version of a model",
