@@ -83,7 +83,7 @@ class ImportEntry(models.Model):
     run = models.ForeignKey(
         CatalogImport, models.CASCADE, related_name="entries", verbose_name=_("catalog import")
     )
-    # In the import: held back first, then by model.
+    # In the import: held back first, then by model; last what the file no longer names.
     place = models.PositiveIntegerField()
     source = models.CharField(max_length=120)
     key = models.CharField(_("key in the source"), max_length=200)

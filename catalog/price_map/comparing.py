@@ -33,7 +33,7 @@ class Compared:
 
 @dataclass
 class Comparison:
-    """All entries to decide, those with verdicts first, and the numbers of the others."""
+    """All entries to decide, and the numbers of the others."""
 
     entries: list[Compared] = field(default_factory=list)
     unchanged: int = 0
@@ -73,7 +73,7 @@ def as_stated(offer: ReadOffer) -> dict[str, Any]:
 
 
 def compare(read: ReadFile, known: Known) -> Comparison:
-    """What differs. Entries with verdicts come first, then by model and key."""
+    """What differs, by model and key: with verdicts first, and last what a file, perhaps a partial one, leaves out."""
     result = Comparison()
     said = {offer.source_key: as_stated(offer) for offer in read.offers}
     peers = _peers(said, known)
@@ -93,7 +93,7 @@ def compare(read: ReadFile, known: Known) -> Comparison:
             result.rejected_before += 1
         else:
             result.entries.append(_entry(key, before, None, peers, known))
-    result.entries.sort(key=lambda one: (not one.held_for, one.kind == WITHDRAWN, one.name, one.key))
+    result.entries.sort(key=lambda one: (one.kind == WITHDRAWN, not one.held_for, one.name, one.key))
     return result
 
 

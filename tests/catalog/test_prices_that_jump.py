@@ -67,7 +67,7 @@ def test_a_price_that_moves_as_prices_do_is_not_held_back(db):
 
 
 def test_a_new_offer_whose_price_no_other_offer_of_the_model_is_near_is_held_back(db):
-    run({"gpt-4o": GOOD})
+    run({"gpt-4o": GOOD, "o3": GOOD})
     entries = compared(
         {
             "gpt-4o": GOOD,
@@ -79,6 +79,7 @@ def test_a_new_offer_whose_price_no_other_offer_of_the_model_is_near_is_held_bac
     assert [(entry.key, entry.state) for entry in entries] == [
         ("openrouter/openai/gpt-4o", "held"),
         ("azure/gpt-4o", "waiting"),
+        ("o3", "held"),
     ]
     assert entries[0].held_for == [{"code": "price_alone", "kind": "input", "now": "500", "nearest": "2.5"}]
 
