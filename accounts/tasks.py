@@ -27,6 +27,15 @@ def send_mail_due() -> None:
     sending.send_mail_due()
 
 
+@shared_task(soft_time_limit=420)
+def send_chat_due() -> None:
+    """Send what is due in chats: after each commit that tells somebody there, and by the clock for what was left."""
+    # That module imports models, which Celery may not have loaded yet.
+    from accounts.outbox import chat
+
+    chat.send_chat_due()
+
+
 @shared_task(soft_time_limit=120)
 def mark_the_missed() -> None:
     """Mark people who were told something by a process that died before it marked them."""
@@ -44,6 +53,7 @@ def clear_settled_messages() -> None:
 
 SCHEDULE = {
     "send-mail-due": {"task": "accounts.tasks.send_mail_due", "schedule": 30.0},
+    "send-chat-due": {"task": "accounts.tasks.send_chat_due", "schedule": 30.0},
     "mark-the-missed": {"task": "accounts.tasks.mark_the_missed", "schedule": 300.0},
     "clear-settled-messages": {
         "task": "accounts.tasks.clear_settled_messages",

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from accounts.views.chat import ChatAdd, ChatRemove, ChatTry
 from accounts.views.inbox import Inbox, InboxOpen
 from accounts.views.language import language_choice
 from accounts.views.notifications import Notifications
@@ -30,6 +31,9 @@ urlpatterns = [
     path("account/inbox/", Inbox.as_view(), name="inbox"),
     path("account/inbox/<uuid:pk>/", InboxOpen.as_view(), name="inbox-open"),
     path("account/notifications/", Notifications.as_view(), name="notifications"),
+    path("account/chat/", ChatAdd.as_view(), name="chat-add"),
+    path("account/chat/test/", ChatTry.as_view(), name="chat-test"),
+    path("account/chat/remove/", ChatRemove.as_view(), name="chat-remove"),
     path("account/sessions/", SessionList.as_view(), name="session-list"),
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),

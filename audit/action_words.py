@@ -124,6 +124,8 @@ ACTIONS: Final[dict[str, str | Promise]] = {
     "person.exported": _("Person exported"),
     "person.language_chosen": _("Person language chosen"),
     "person.locked_out": _("Person locked out"),
+    "person.chat_added": _("Person chat channel added"),
+    "person.chat_removed": _("Person chat channel removed"),
     "person.digest_chosen": _("Person daily summary chosen"),
     "person.notifications_chosen": _("Person notifications chosen"),
     "person.provisioned": _("Person provisioned"),

@@ -21,8 +21,8 @@ TENANT_POLICY: Final = "tenant_wall"
 OWN: Final = "own_rows"
 WRITTEN_ANYWHERE: Final = "written_anywhere"
 OUTBOX: Final = "accounts_outboxmessage"
-# Tables with a `user_id`: the API's answers to that person, and what they are told.
-OF_A_PERSON: Final = ("accounts_idempotencyrecord", OUTBOX)
+# Tables with a `user_id`: the API's answers to that person, what they are told, and where in a chat.
+OF_A_PERSON: Final = ("accounts_idempotencyrecord", OUTBOX, "accounts_chatchannel")
 
 FUNCTIONS: Final = """
 -- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.

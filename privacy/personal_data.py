@@ -318,7 +318,7 @@ def _pseudonymise(user: User, token: str) -> None:
     user.email, user.name, user.external_id = f"{token}@erased.invalid", "", ""
     user.is_active = user.is_staff = user.is_superuser = False
     user.last_login, user.erased_at, user.muted = None, now(), []
-    user.time_zone, user.digest_hour = "", None
+    user.time_zone, user.digest_hour, user.has_chat = "", None, False
     user.set_unusable_password()
     user.__dict__.pop("staff_roles", None)
     user.save()

@@ -44,5 +44,7 @@ def send_message_again(pk: UUID | str, *, by: User) -> OutboxMessage:
         event=message.event,
         problem=message.problem,
     )
-    transaction.on_commit(tasks.send_mail_due.delay, robust=True)
+    is_chat = message.channel == OutboxMessage.Channel.CHAT
+    send = tasks.send_chat_due if is_chat else tasks.send_mail_due
+    transaction.on_commit(send.delay, robust=True)
     return message

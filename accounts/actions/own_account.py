@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
-from accounts.outbox.choices import events_for, switch_of
+from accounts.outbox.choices import channels_of, events_for, switch_of
 from core.local_days import zones_to_choose
 from core.scope import platform_scope
 
@@ -40,7 +40,7 @@ def choose_notifications(user: User, *, muted: Iterable[str]) -> None:
     Args:
         muted: names of choices (accounts/outbox/choices.py); unknown ones are ignored.
     """
-    offered = {switch_of(event, channel) for event in events_for(user) for channel in event.channels}
+    offered = {switch_of(event, channel) for event in events_for(user) for channel in channels_of(event)}
     before, after = sorted(user.muted), sorted(offered & {*muted})
     if before == after:
         return

@@ -34,6 +34,7 @@ class OutboxMessage(Noted):
     class Channel(models.TextChoices):
         MAIL = "mail", _("E-mail")
         INBOX = "inbox", _("Inbox")
+        CHAT = "chat", _("Chat")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")

@@ -76,6 +76,9 @@ class User(Noted, AbstractUser):
     # What they chose not to be told, and how: "review.waits:mail" (accounts/outbox/choices.py).
     muted = ArrayField(models.CharField(max_length=80), default=list, db_default=[], editable=False)
 
+    # Whether they have a chat channel, which only their own requests see.
+    has_chat = models.BooleanField(default=False, db_default=False, editable=False)
+
     # An IANA name; "": UTC. And the hour there at which reviewers are sent what waits for them; None: never.
     time_zone = models.CharField(_("time zone"), max_length=60, blank=True, db_default="")
     digest_hour = models.PositiveSmallIntegerField(_("hour of the daily summary"), null=True, blank=True)

@@ -13,7 +13,7 @@ from django.utils.timezone import now
 
 from accounts import tasks
 from accounts.models import OutboxMessage, User
-from accounts.outbox.choices import wants
+from accounts.outbox.choices import channels_of, wants
 from accounts.outbox.events import Event
 from core.scope import platform_scope
 
@@ -47,7 +47,7 @@ def tell(
     rows = [
         _row(event, channel, recipient, subject, tenant, occasion)
         for recipient in recipients
-        for channel in event.channels
+        for channel in channels_of(event)
         if (wants(recipient, event, channel) if isinstance(recipient, User) else channel == Channel.MAIL)
     ]
     # The database knows what was told before, to whomever this connection may see or not.
@@ -57,6 +57,8 @@ def tell(
     if any(row.channel == Channel.MAIL for row in rows):
         # A broker that is away is no error of what happened: the clock sends it, too.
         transaction.on_commit(tasks.send_mail_due.delay, robust=True)
+    if any(row.channel == Channel.CHAT for row in rows):
+        transaction.on_commit(tasks.send_chat_due.delay, robust=True)
 
 
 def _row(

@@ -166,14 +166,14 @@ def _attempt(message: OutboxMessage, server: Any) -> bool:
         return False
     except TemporaryTrouble as trouble:
         log.warning("message_waits", message=str(message.pk), problem=trouble.problem)
-        _postpone(message, trouble.problem)
+        postpone(message, trouble.problem)
         if trouble.is_servers:
             raise
         return False
     except Exception as error:
         # Nobody foresaw it. It is this mail's trouble until it proves to be more, so the others go out.
         log.exception("message_not_passed_on", message=str(message.pk), message_event=message.event)
-        _postpone(message, CANNOT_BE_WRITTEN(kind=type(error).__name__))
+        postpone(message, CANNOT_BE_WRITTEN(kind=type(error).__name__))
         # The next mail begins a conversation of its own.
         server.close()
         return False
@@ -189,9 +189,9 @@ def _write(message: OutboxMessage) -> Any:
     """
     try:
         event = event_named(message.event)
-        with _scope_of(message):
+        with scope_of(message):
             subject = event.find([message]).get(message.pk)
-            if subject is None or not _is_wanted(message, event):
+            if subject is None or not is_wanted(message, event):
                 return None
             with in_language_of(event.reader(message, subject)):
                 mail = event.mail(message, subject)
@@ -202,7 +202,7 @@ def _write(message: OutboxMessage) -> Any:
     return mail
 
 
-def _is_wanted(message: OutboxMessage, event: Event) -> bool:
+def is_wanted(message: OutboxMessage, event: Event) -> bool:
     """Whether the recipient, if it is a person, still has an active account and has not switched this off meanwhile."""
     person = message.user
     return person is None or (person.is_active and wants(person, event, message.channel))
@@ -213,7 +213,7 @@ def message_id(message: OutboxMessage) -> str:
     return f"<{message.pk}@{settings.CONSOLE_URL.split('://')[-1].split('/')[0].split(':')[0]}>"
 
 
-def _scope_of(message: OutboxMessage) -> Any:
+def scope_of(message: OutboxMessage) -> Any:
     """The scope of the recipient's own requests, but of this tenant alone."""
     person = message.user
     is_staff = person is not None and (person.is_superuser or bool(person.staff_roles))
@@ -281,7 +281,7 @@ def _event_of(message: OutboxMessage) -> Event:
         return Event()
 
 
-def _postpone(message: OutboxMessage, problem: str) -> None:
+def postpone(message: OutboxMessage, problem: str) -> None:
     """Let a message wait for its next attempt, twice as long each time; after the last one it has failed."""
     if message.attempts >= MOST_ATTEMPTS:
         record(message, State.FAILED, problem)

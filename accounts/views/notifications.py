@@ -18,14 +18,19 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
 from accounts.actions import choose_digest, choose_notifications
-from accounts.models import OutboxMessage, User
-from accounts.outbox.choices import events_for, switch_of, wants
+from accounts.models import ChatChannel, OutboxMessage, User
+from accounts.outbox.choices import channels_of, events_for, switch_of, wants
 from accounts.permissions import signed_in
 from accounts.roles import REVIEWERS
 from core.form_errors import show_errors
 from core.local_days import zones_to_choose
 
-CHANNELS = (OutboxMessage.Channel.INBOX, OutboxMessage.Channel.MAIL)
+Channel = OutboxMessage.Channel
+
+
+def _channels(user: User) -> list[OutboxMessage.Channel]:
+    """The columns of the table."""
+    return [Channel.INBOX, Channel.MAIL, *([Channel.CHAT] if user.has_chat else [])]
 
 
 class DigestForm(forms.Form):
@@ -65,7 +70,7 @@ class Notifications(LoginRequiredMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = signed_in(self.request)
         rows = [(event.label, _switches(user, event)) for event in events_for(user)]
-        channels = [channel.label for channel in CHANNELS]
+        channels = [channel.label for channel in _channels(user)]
         zones = sorted(zone for zone in zones_to_choose() if "/" in zone and not zone.startswith("Etc/"))
         chosen = {"digest_hour": user.digest_hour, "time_zone": user.time_zone}
         digest = {
@@ -73,7 +78,9 @@ class Notifications(LoginRequiredMixin, TemplateView):
             "form": kwargs.get("form") or DigestForm(initial=chosen),
             "timezones": ["UTC", *zones],
         }
-        return super().get_context_data(**kwargs) | {"rows": rows, "channels": channels} | digest
+        return (
+            super().get_context_data(**kwargs) | {"rows": rows, "channels": channels} | digest | _chat(user)
+        )
 
     def post(self, request: HttpRequest) -> HttpResponse:
         user = signed_in(request)
@@ -105,9 +112,17 @@ class Notifications(LoginRequiredMixin, TemplateView):
         return self.render_to_response(self.get_context_data(form=form), status=422)
 
 
+def _chat(user: User) -> dict[str, Any]:
+    """The person's chat channel, and what became of the last message to it."""
+    if not user.has_chat:
+        return {"chat": None}
+    last = OutboxMessage.objects.filter(user=user, channel=Channel.CHAT).order_by("-id").first()
+    return {"chat": ChatChannel.objects.filter(user=user).first(), "last_in_chat": last}
+
+
 def _switches(user: User, event: Any) -> list[Switch]:
     return [
         Switch(switch_of(event, channel), str(channel.label), wants(user, event, channel))
-        for channel in CHANNELS
-        if channel in event.channels
+        for channel in _channels(user)
+        if channel in channels_of(event)
     ]

@@ -23,6 +23,7 @@ def rejected(lab, project, developer):
 
 
 def offered_to(user):
+    # The chat is no column for those who have none.
     return {switch_of(event, channel) for event in events_for(user) for channel in event.channels}
 
 
