@@ -218,7 +218,7 @@ def _lock(pk: UUID | str, by: User) -> Attestation:
     return attestation
 
 
-def answer_many(pks: Iterable[UUID], *, by: User, answer: str) -> Mapping[UUID, str]:
+def answer_many(pks: Iterable[UUID], *, person: User, answer: str) -> Mapping[UUID, str]:
     """Give one answer for each of at most 200 attestations; return, by id, why those that were not answered were not.
 
     Each is answered by itself, so some may be while others are not.
@@ -226,7 +226,7 @@ def answer_many(pks: Iterable[UUID], *, by: User, answer: str) -> Mapping[UUID, 
     problems: dict[UUID, str] = {}
     for pk in list(dict.fromkeys(pks))[:MOST_AT_ONCE]:
         try:
-            answer_attestation(pk, by=by, answer=answer)
+            answer_attestation(pk, by=person, answer=answer)
         except Attestation.DoesNotExist:
             problems[pk] = _("There is no such grant here.")
         except (Conflict, PermissionDenied) as refused:

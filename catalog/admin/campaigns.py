@@ -114,7 +114,7 @@ class AttestationCampaignAdmin(ReadOnlyAdmin):
     def closes(self, campaign: AttestationCampaign) -> str:
         return moment(campaign.closes_at)
 
-    @display(description=_("Answered"))
+    @display(description=pgettext_lazy("attestation", "Answered"))
     def progress(self, campaign: AttestationCampaign) -> str:
         words = ngettext("%(answered)s of %(n)s grant", "%(answered)s of %(n)s grants", campaign.total)
         return words % {"answered": campaign.total - campaign.pending, "n": campaign.total}
@@ -193,7 +193,7 @@ class AttestationAdmin(ReadOnlyAdmin):
         return str(attestation.grant.owner or "—")
 
     @display(
-        description=_("Answer"),
+        description=pgettext_lazy("attestation", "Answer"),
         label=Colors(confirmed="success", dropped="warning", lapsed="danger", pending="info"),
     )
     def answer_label(self, attestation: Attestation) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from tenants.permissions import require_somewhere
 from tenants.views.mixins import TenantScopedMixin
 
 PAGE_SIZE = 50
+NAMED = ("tenant", "campaign", "grant__model", "grant__project__tenant", "grant__owner", "grant__tenant")
 
 
 class AttestationList(TenantScopedMixin[TenantQuerySet[Attestation]], TemplateView):
@@ -41,9 +41,7 @@ class AttestationList(TenantScopedMixin[TenantQuerySet[Attestation]], TemplateVi
             campaign__closes_at__gt=now(),
         )
         lasting = Grant.objects.in_tenant(self.tenant).not_over().filter(pk=OuterRef("grant"))
-        waiting = waiting.filter(Exists(lasting)).select_related(
-            "campaign", "grant__model", "grant__project__tenant", "grant__owner", "grant__tenant"
-        )
+        waiting = waiting.filter(Exists(lasting)).select_related(*NAMED)
         tab = "all" if self.request.GET.get("tab") == "all" else "mine"
         if tab == "mine":
             free = Q(grant__owner=None) | Q(grant__suspended_at__isnull=False)
@@ -65,19 +63,17 @@ class AttestationList(TenantScopedMixin[TenantQuerySet[Attestation]], TemplateVi
         answer = request.POST.get("answer", "")
         if answer not in (Attestation.Answer.CONFIRMED, Attestation.Answer.DROPPED) or not chosen:
             return self._again([_("Choose grants, and say whether they are still needed.")])
-        names = self._names_of(chosen)
-        problems = answer_many(names, by=user, answer=answer)
+        rows = list(self.get_queryset().filter(pk__in=chosen).select_related(*NAMED).order_by("pk"))
+        if rows and not any(answer_attestation.is_possible(user, row) for row in rows):
+            answer_attestation.require(user, rows[0])
+        names = {row.pk: f"{row.grant.model.title}, {row.grant.project.name}" for row in rows}
+        problems = answer_many(names, person=user, answer=answer)
         if answered := len(names) - len(problems):
             words = ngettext("%(n)s grant is answered", "%(n)s grants are answered", answered)
             messages.success(request, words % {"n": answered})
         if problems:
             return self._again([f"{names[pk]}: {why}" for pk, why in problems.items()])
         return redirect("attestation-list", self.tenant.slug)
-
-    def _names_of(self, chosen: list[UUID]) -> Mapping[UUID, str]:
-        """Those of the chosen that are of this tenant, with the names of their grants."""
-        rows = self.get_queryset().filter(pk__in=chosen).select_related("grant__model", "grant__project")
-        return {row.pk: f"{row.grant.model.title}, {row.grant.project.name}" for row in rows}
 
     def _again(self, problems: list[str]) -> HttpResponse:
         return self.render_to_response(self.get_context_data(problems=problems), status=400)
