@@ -34,6 +34,9 @@ def changes_of(entry: ImportEntry) -> list[Change]:
     """What accepting an entry changes, in words."""
     before, after = _flat(entry.before), _flat(entry.after)
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if entry.after is None:
+        # The offer goes as a whole; its model and prices say which one it was.
+        names = [name for name in names if name == "model" or name.startswith("price ")]
     return [
         Change(_label(name), _shown(name, before.get(name)), _shown(name, after.get(name))) for name in names
     ]

@@ -95,8 +95,9 @@ def start_import(
         counts={
             "added": kinds.count("new"),
             "changed": kinds.count("changed"),
-            "withdrawn": kinds.count("withdrawn"),
-            "held": sum(bool(entry.held_for) for entry in compared.entries),
+            "absent": kinds.count("withdrawn"),
+            # What the file leaves out is held back, too, and counted apart.
+            "held": sum(bool(entry.held_for) and entry.after is not None for entry in compared.entries),
             "unchanged": compared.unchanged,
             "rejected_before": compared.rejected_before,
             "refused": len(read.refused),

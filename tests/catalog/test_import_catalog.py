@@ -279,7 +279,7 @@ def test_first_prices_can_hold_from_before_the_import_for_usage_of_the_past(db):
 def test_a_partial_file_takes_nothing_away(db):
     run({"gpt-4o": GOOD, "o3-mini": GOOD})
     report = run({"gpt-4o": GOOD})
-    assert report.withdrawn == 1
+    assert (report.absent, report.held) == (1, 0)
     assert model("o3-mini").offer_count == 1
 
 

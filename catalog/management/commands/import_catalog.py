@@ -87,9 +87,9 @@ class Command(BaseCommand):
             f"entries: {counts['added']} added, {counts['changed']} changed, {counts['unchanged']} unchanged, "
             f"{counts['refused']} refused, {counts['ignored']} ignored"
         )
-        if counts["withdrawn"]:
+        if counts["absent"]:
             say(
-                f"  {counts['withdrawn']} earlier entries are not in this file; they stay until somebody accepts that"
+                f"  {counts['absent']} earlier entries are not in this file; they stay until somebody accepts that"
             )
         if counts["rejected_before"]:
             say(f"  {counts['rejected_before']} were rejected before, and are the same")
