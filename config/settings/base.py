@@ -384,6 +384,8 @@ SPECTACULAR_SETTINGS = {
         "ExportKindEnum": "exports.kinds.choices",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
         "ProviderCredentialKindEnum": "deployments.models.ProviderCredential.Kind",
+        "WebhookStateEnum": ["active", "failing", "disabled"],
+        "WebhookDeliveryStateEnum": "tenants.models.WebhookDelivery.State",
         "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
         "TokenScopeEnum": "tenants.roles.TokenScope",
         "RoleEnum": "tenants.roles.Role",

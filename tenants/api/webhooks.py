@@ -64,7 +64,7 @@ class NewWebhookSerializer(TenantNameSerializer, ChangeWebhookSerializer):
     reads_everything = True
 
 
-class RotateSerializer(StrictSerializer):
+class RotateWebhookSerializer(StrictSerializer):
     overlap_hours = serializers.ChoiceField(
         OVERLAPS_HOURS, default=24, help_text="For how long the old secret signs as well."
     )
@@ -133,12 +133,12 @@ class WebhookViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Webhook]):
         delete_webhook(found.pk, by=signed_in(request))
         return Response(status=204)
 
-    @extend_schema(request=RotateSerializer, responses=WebhookWithSecretSerializer)
+    @extend_schema(request=RotateWebhookSerializer, responses=WebhookWithSecretSerializer)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """Give a webhook a new secret. Only this answer contains it."""
         found = self.subject_of(rotate_webhook_secret)
-        wanted = RotateSerializer(data=request.data)
+        wanted = RotateWebhookSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         hours = int(wanted.validated_data["overlap_hours"])
         webhook, secret = rotate_webhook_secret(found.pk, overlap_hours=hours, by=signed_in(request))
