@@ -77,7 +77,9 @@ class ImpactSerializer(StrictSerializer):
 class PlannedChangeSerializer(StrictModelSerializer[PlannedChange]):
     models = serializers.SerializerMethodField(help_text=f"Public names; the first {MOST_NAMED}.")
     model_count = serializers.IntegerField(source="total")
-    impact = ImpactSerializer(help_text="Whom it touched when it was planned.")
+    impact = serializers.SerializerMethodField(
+        help_text="Whom it touched when it was planned; null if nobody counted."
+    )
 
     class Meta:
         model = PlannedChange
@@ -89,3 +91,7 @@ class PlannedChangeSerializer(StrictModelSerializer[PlannedChange]):
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_models(self, change: Any) -> list[str]:
         return [row.model.name for row in change.first_models]
+
+    @extend_schema_field(ImpactSerializer(allow_null=True))
+    def get_impact(self, change: PlannedChange) -> dict[str, Any] | None:
+        return dict(ImpactSerializer(change.impact).data) if change.impact else None
