@@ -7,7 +7,7 @@ from typing import Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import CheckConstraint, Index, Q
+from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -59,6 +59,8 @@ class Webhook(TenantOwned):
         verbose_name = _("webhook")
         verbose_name_plural = _("webhooks")
         constraints = [
+            # For the foreign key of its deliveries (tenants/migrations/0013).
+            UniqueConstraint(fields=["tenant", "id"], name="webhook_of_tenant"),
             one_line("name", of="webhook"),
             CheckConstraint(
                 name="webhook_disabled_for_a_reason",
