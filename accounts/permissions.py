@@ -49,6 +49,7 @@ WORDS: Final[dict[str, Any]] = {
     "catalog.curate_model": gettext_lazy("edit models"),
     "catalog.decide_review": gettext_lazy("decide reviews"),
     "catalog.manage_ruleset": gettext_lazy("change rules of access requests"),
+    "catalog.manage_campaign": gettext_lazy("start and cancel attestation campaigns"),
     "catalog.manage_track": gettext_lazy("manage tracks of reviews"),
     "catalog.manage_version": gettext_lazy("change versions of models"),
     "catalog.publish_model": gettext_lazy("publish models"),
