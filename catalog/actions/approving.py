@@ -11,7 +11,7 @@ from django.utils.timezone import now
 import audit
 from accounts.models import User
 from catalog.actions.granted_keys import give_keys
-from catalog.actions.grants import end_renewed
+from catalog.actions.grants import end_renewed, lock_renewed
 from catalog.grant_owners import first_owner, may_own
 from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.notices import REQUEST_APPROVED, tell_requester
@@ -23,16 +23,17 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
     """Approve a request, which the caller has locked or made; create grants, limits, keys and audit entries with it.
 
     Triggers raise IntegrityError unless all reviews are approved, or there are none and the rules approve. None as
-    `by`: the rules.
+    `by`: the rules. Raises Conflict if a grant that the request renews was revoked meanwhile.
     """
     tenant = access_request.tenant
+    renewed = lock_renewed(items)
     access_request.move_to(AccessRequest.State.APPROVED)
     access_request.decided_at = now()
     access_request.save(update_fields=["state", "decided_at"])
     audit.record("access_request.approved", actor=by, subject=access_request)
 
     valid_until = access_request.decided_at + timedelta(days=access_request.duration_days)
-    end_renewed(items, at=access_request.decided_at, by=by)
+    end_renewed(renewed, at=access_request.decided_at, by=by)
     kept: set[UUID] = set()
     for item, key in give_keys(access_request, items, expires_at=valid_until):
         item.key = key

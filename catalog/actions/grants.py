@@ -77,19 +77,37 @@ def revoke_locked_grant(grant: Grant, *, actor: User | None, reason: str) -> Non
     audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
 
 
-def end_renewed(items: list[RequestItem], *, at: datetime, by: User | None) -> None:
-    """End the grants that approved items renew. The caller has locked the request, and raises the revision.
+def lock_renewed(items: list[RequestItem]) -> list[Grant]:
+    """Lock the grants that items renew, in one order. The caller has locked the request, or is making it.
+
+    Raises Conflict if one was revoked meanwhile: its renewal would bring it back.
+    """
+    pks = [item.renews_id for item in items if item.renews_id]
+    renewed = Grant.objects.across_tenants().filter(pk__in=pks).select_related("tenant", "project", "model")
+    grants = list(renewed.select_for_update(of=("self",)).order_by("pk"))
+    for grant in grants:
+        if grant.revoked_at is not None:
+            raise Conflict(
+                _(
+                    "The access to %(model)s that this request renews was revoked. Whoever still needs it asks anew."
+                )
+                % {"model": grant.model.title},
+                code="renewed_grant_revoked",
+            )
+    return grants
+
+
+def end_renewed(grants: list[Grant], *, at: datetime, by: User | None) -> None:
+    """End the grants that approved items renew, unless they are over. The caller raises the revision.
 
     Args:
-        items: of the approved request.
+        grants: locked (`lock_renewed`).
         at: when the new grants begin.
         by: who approved; None: the rules.
     """
-    renewed = Grant.objects.across_tenants().filter(
-        pk__in=[item.renews_id for item in items if item.renews_id]
-    )
-    grants = renewed.not_over().select_related("tenant", "project", "model")
-    for grant in grants.select_for_update(of=("self",)).order_by("pk"):
+    for grant in grants:
+        if grant.is_over:
+            continue
         changes = {"valid_until": (grant.valid_until, at)}
         grant.valid_until = at
         grant.save(update_fields=["valid_until"])

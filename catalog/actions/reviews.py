@@ -21,6 +21,7 @@ from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import lock_facts, renew_facts
 from catalog.actions.four_eyes import why_not_decide
+from catalog.actions.grants import lock_renewed
 from catalog.asked_facts import AskedFacts, as_json, evaluate_items, worse_in_words
 from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
@@ -250,6 +251,7 @@ def _require_still_allowed(access_request: AccessRequest, facts: AskedFacts) -> 
             % {"who": asker},
             code="requester_may_no_longer_ask",
         )
+    lock_renewed(items)
     problems: dict[str, str] = {}
     for item in items:
         if not item.model.is_offered_to(tenant):

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from accounts.models import OutboxMessage
 from audit.models import AuditEntry
-from catalog.actions import renew_grant, revoke_grant
+from catalog.actions import decide_review, renew_grant, revoke_grant
 from catalog.actions.renewals import changes_since
 from catalog.grant_ends import tell_of_ends
 from catalog.models import Grant
@@ -20,8 +20,8 @@ from core.errors import Conflict
 from gateway.compile import compile_snapshot
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, Membership
-from tests.catalog.granted import approved
-from tests.factories import CatalogModelFactory, member_of
+from tests.catalog.granted import REVIEWERS, approved
+from tests.factories import CatalogModelFactory, member_of, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -149,6 +149,21 @@ def test_the_database_takes_no_renewal_of_another_grant(ask, grant, developer):
         connection.cursor() as cursor,
     ):
         cursor.execute("UPDATE catalog_requestitem SET renews_id = %s WHERE id = %s", [grant.pk, item.pk])
+
+
+def test_a_revoked_grant_does_not_come_back_by_its_renewal(grant, developer):
+    grant.model.risk_tier = "high"
+    grant.model.save()
+    renewal = renew_grant(grant.pk, by=developer, accepts_changes=True)
+    revoke_grant(grant.pk, by=developer, reason="Leaked.")
+    with pytest.raises(Conflict, match="renews was revoked") as refusal:
+        approved(renewal)
+    assert refusal.value.code == "renewed_grant_revoked"
+    assert not Grant.objects.across_tenants().filter(item__access_request=renewal).exists()
+    review = renewal.reviews.filter(state="pending").first()
+    decide_review(review.pk, by=staff(REVIEWERS[review.track_id]), verdict="reject", comment="Revoked.")
+    renewal.refresh_from_db()
+    assert renewal.state == "rejected"
 
 
 def test_the_owner_is_told_once_when_it_can_be_renewed(ask, grant, developer, lab):
