@@ -15,7 +15,8 @@ from catalog.actions.grants import end_renewed, lock_renewed
 from catalog.grant_owners import first_owner, may_own
 from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.notices import REQUEST_APPROVED, tell_requester
-from tenants import actions as tenants_actions
+from tenants.actions.limits import write_limits
+from tenants.models import Tenant
 from tenants.revision import raise_revision
 
 
@@ -50,11 +51,23 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
             valid_until=valid_until,
         )
         audit.record("grant.given", actor=by, subject=grant, model=item.model.name, valid_until=valid_until)
+    limited = _set_limits(tenant, items)
+    tell_requester(REQUEST_APPROVED, access_request)
+    raise_revision(projects={item.project_id for item in items}, keys=kept, limits=limited)
+
+
+def _set_limits(tenant: Tenant, items: list[RequestItem]) -> set[UUID]:
+    """Set the limits of all items, in one order, so that two approvals take turns; the projects where one changed."""
+    limited: set[UUID] = set()
+    for item in sorted(items, key=lambda item: (item.project_id, item.model.name)):
         if item.limits:
             values = {kind: Decimal(value) for kind, value in item.limits.items()}
-            tenants_actions.set_limits(tenant, values, by=None, project=item.project, model=item.model.name)
-    tell_requester(REQUEST_APPROVED, access_request)
-    raise_revision(projects={item.project_id for item in items}, keys=kept)
+            _limits, is_changed = write_limits(
+                tenant, values, actor=None, project=item.project, model=item.model.name
+            )
+            if is_changed:
+                limited.add(item.project_id)
+    return limited
 
 
 def _owner_of(item: RequestItem, access_request: AccessRequest) -> UUID | None:

@@ -49,6 +49,33 @@ def set_limits(
         raise ValueError(f"These limits are for {tenant}, but the project or key belongs to another tenant.")
     tenant = lock_tenant_shared(tenant)
     set_limits.require(by, Limit(tenant=tenant, project=project, key=key))
+    limits, is_changed = write_limits(tenant, values, actor=by, project=project, key=key, model=model)
+    if is_changed:
+        raise_revision(limits=[(key or project or tenant).pk])
+    return limits
+
+
+def write_limits(
+    tenant: Tenant,
+    values: Mapping[str, Decimal | None],
+    *,
+    actor: User | None,
+    project: Project | None = None,
+    key: ApiKey | None = None,
+    model: str = "",
+) -> tuple[list[Limit], bool]:
+    """Set limits as `set_limits` does, in a tenant that the caller has locked; also returns whether one changed.
+
+    The caller raises the revision, after the limits of all places. Raises ValidationError by kind.
+
+    Args:
+        tenant: locked in shared mode.
+        values: by kind; None removes a limit.
+        actor: who sets them; None: the platform.
+        project: the place, if it is not the tenant.
+        key: the place, if it is neither.
+        model: public name; empty: all.
+    """
     wanted = clean_limits(values)
     limits: list[Limit] = []
     changes: dict[str, tuple[str | None, str | None]] = {}
@@ -70,14 +97,13 @@ def set_limits(
     if changes:
         audit.record(
             "limits.set",
-            actor=by,
+            actor=actor,
             subject=key or project or tenant,
             tenant=tenant,
             model=model,
             changes=changes,
         )
-        raise_revision(limits=[(key or project or tenant).pk])
-    return limits
+    return limits, bool(changes)
 
 
 def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:

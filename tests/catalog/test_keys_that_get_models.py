@@ -154,7 +154,7 @@ def test_a_chosen_key_that_is_gone_when_approved_gives_way_to_a_new_one(ask, key
     [
         "catalog.actions.granted_keys.set_key_models",
         "catalog.actions.granted_keys.extend_key",
-        "tenants.actions.set_limits",
+        "catalog.actions.approving.write_limits",
         "catalog.actions.approving.tell_requester",
         "catalog.actions.approving.raise_revision",
     ],
