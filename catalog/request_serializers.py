@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -271,6 +272,12 @@ class ResendSerializer(StrictSerializer):
         help_text="Of a request with several models, what changes in each: the three fields, by id of the item.",
     )
     answers = TrackAnswersField(required=False, help_text=_ANSWERED)
+
+    def validate_items(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each item once: of two, one would be dropped."""
+        if len({one["id"] for one in items}) < len(items):
+            raise serializers.ValidationError(_("The same item is named twice."))
+        return items
 
 
 class NewReviewSerializer(StrictSerializer):

@@ -157,6 +157,8 @@ def _wanted(
 ) -> list[dict[str, Any]]:
     """What becomes of each item: the fields that change. Raises ValidationError for items that cannot be meant."""
     said = {name: value for name, value in of_only.items() if value is not None}
+    if said and by_item:
+        raise ValidationError({"items": _("Say what changes for the only model or by item, not both.")})
     if said and len(stored) > 1:
         raise ValidationError({"items": _("This request has several models. Say which of them changes.")})
     if set(by_item) - {str(item.pk) for item in stored}:

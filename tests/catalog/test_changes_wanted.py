@@ -323,3 +323,18 @@ def test_the_home_of_its_requester_says_so_and_nobody_elses(client, lab, returne
         client.force_login(person)
         home = client.get(reverse("tenant-home", args=[lab.slug])).content.decode()
         assert ("Your request for GLM-4.6 needs changes" in home) == (person == developer)
+
+
+def test_nothing_that_is_sent_for_items_is_dropped(client, returned, developer):
+    item = returned.items.get()
+    said = {"id": str(item.pk), "expected_tokens_per_day": 7}
+    client.force_login(developer)
+    for body, words in (
+        ({"data_class": "public", "items": [said]}, "for the only model or by item"),
+        ({"items": [said, said | {"expected_tokens_per_day": 8}]}, "twice"),
+    ):
+        sent = client.post(f"/api/v1/access-requests/{returned.pk}/resend/", body, "application/json")
+        assert sent.status_code == 400, sent.content
+        assert words in str(sent.json())
+    returned.refresh_from_db()
+    assert returned.state == "returned"
