@@ -155,7 +155,8 @@ def curate_models(
     if publishes and takes_effect_at:
         raise ValidationError({"takes_effect_at": [_("Publish them now, and plan the change separately.")]})
     rows = CatalogModel.objects.select_for_update().defer("search")
-    models = list(rows.filter(pk__in=pks).order_by("name"))
+    # Locked by id, as by everybody who locks several.
+    models = sorted(rows.filter(pk__in=pks).order_by("pk"), key=lambda model: model.name)
     done = plan_edit(models, values, may_replace=may_replace, publishes=publishes, despite=despite)
     if expected and done.digest != expected:
         raise Conflict(

@@ -340,7 +340,8 @@ def _apply(change: PlannedChange, actor: User | None) -> None:
     rows = CatalogModel.objects.select_for_update().defer("search").filter(pk__in=before)
     lifecycle = _LIFECYCLES.get(PlannedChange.Kind(change.kind))
     changed: list[tuple[CatalogModel, dict[str, tuple[Any, Any]]]] = []
-    for model in rows.order_by("name"):
+    # Locked by id, as by everybody who locks several.
+    for model in sorted(rows.order_by("pk"), key=lambda model: model.name):
         wanted = {name: values[name] for name in before[model.pk] if values[name] != getattr(model, name)}
         changes = {name: (as_json(getattr(model, name)), as_json(value)) for name, value in wanted.items()}
         if wanted:

@@ -6,6 +6,8 @@ import re
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from catalog.actions import curate_model, curate_models
@@ -46,6 +48,17 @@ def test_many_models_get_the_same_facts_with_an_entry_each(operator, mistrals):
     # Again changes nothing and writes nothing.
     curate_models(pks(), values={"risk_tier": "low"}, by=operator)
     assert len(entries()) == 3
+
+
+def test_models_are_locked_by_id_as_everywhere(operator, mistrals):
+    with CaptureQueriesContext(connection) as queries:
+        done = curate_models(pks(), values={"risk_tier": "low"}, by=operator)
+    assert [one.model.name for one in done.outcomes] == ["mistral-0", "mistral-1", "mistral-2"]
+    locks = [
+        one["sql"] for one in queries if "FOR UPDATE" in one["sql"] and "catalog_catalogmodel" in one["sql"]
+    ]
+    assert locks
+    assert all('ORDER BY "catalog_catalogmodel"."id"' in lock for lock in locks)
 
 
 def test_its_statements_do_not_grow_with_the_models(operator, django_assert_max_num_queries):

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from accounts.models import OutboxMessage
@@ -67,6 +68,16 @@ def test_it_is_refused_once_with_whom_it_touches(operator, granted):
     assert refused.value.code == "touches_tenants"
     assert "Owners who are told: 1" in refused.value.message
     assert not PlannedChange.objects.exists()
+
+
+def test_models_are_locked_by_id_as_everywhere(operator, granted, pass_the_time):
+    plan(granted, operator)
+    pass_the_time()
+    with CaptureQueriesContext(connection) as queries:
+        assert put_due_into_effect() == 1
+    locks = [one["sql"] for one in queries if "FOR UPDATE" in one["sql"] and '"risk_tier"' in one["sql"]]
+    assert locks
+    assert all('ORDER BY "catalog_catalogmodel"."id"' in lock for lock in locks)
 
 
 def test_it_takes_effect_at_its_time_and_once(operator, granted, pass_the_time):
