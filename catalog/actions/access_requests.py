@@ -124,7 +124,8 @@ def raise_access_request(
     try:
         with transaction.atomic():
             access_request.save(force_insert=True)
-            RequestItem.objects.bulk_create(items)
+            # In one order, so that two requests for the same do not wait for each other.
+            RequestItem.objects.bulk_create(sorted(items, key=lambda item: (item.project_id, item.model_id)))
     except IntegrityError as error:
         if "request_item_one_open" in str(error):
             raise _already_open() from error

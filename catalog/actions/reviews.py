@@ -16,7 +16,7 @@ import audit
 from accounts.declared import action
 from accounts.models import User
 from accounts.second_factor import require_second_factor
-from catalog.actions.access_requests import cancel_open_reviews, find_problems
+from catalog.actions.access_requests import cancel_open_reviews, field_of, find_problems
 from catalog.actions.approving import approve_request
 from catalog.actions.evaluations import lock_table_in_force
 from catalog.actions.facts import lock_facts, renew_facts
@@ -253,7 +253,7 @@ def _require_still_allowed(access_request: AccessRequest, facts: AskedFacts) -> 
         )
     lock_renewed(items)
     problems: dict[str, str] = {}
-    for item in items:
+    for number, item in enumerate(items):
         if not item.model.is_offered_to(tenant):
             raise Conflict(
                 _("%(model)s is no longer published.") % {"model": item.model.title},
@@ -261,11 +261,12 @@ def _require_still_allowed(access_request: AccessRequest, facts: AskedFacts) -> 
             )
         item.tenant = tenant
         days = access_request.duration_days
-        problems |= find_problems(item, purpose=access_request.purpose, duration_days=days)
+        found = find_problems(item, purpose=access_request.purpose, duration_days=days)
+        problems |= {field_of(number, name): words for name, words in found.items()}
     # Until the end of the transaction no other rules are put in force.
-    problems |= evaluate_items(lock_table_in_force(), facts).problems
-    if problems:
-        raise Conflict(" ".join(problems.values()), code="no_longer_allowed")
+    rejected = evaluate_items(lock_table_in_force(), facts).problems
+    if sentences := dict.fromkeys([*problems.values(), *rejected.values()]):
+        raise Conflict(" ".join(sentences), code="no_longer_allowed")
 
 
 def _close(review: Review, state: str) -> None:

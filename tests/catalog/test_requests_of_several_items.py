@@ -30,6 +30,7 @@ from core.errors import Conflict
 from gateway.compile import compile_snapshot
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, Limit, Project
+from tenants.revision import changes_between, current_revision
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory, staff
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +105,16 @@ def test_approval_gives_a_grant_for_each_item_and_one_key_with_all_models(ask_bo
         claim_api_key(key.pk, by=developer)
 
 
+def test_limits_of_all_items_are_set_with_one_revision_at_the_end(ask_both, approve, project, lab):
+    asked = ask_both(limits={"requests_per_minute": 5})
+    before = current_revision()
+    approve(asked)
+    assert current_revision() == before + 1
+    assert project.pk in changes_between(before, before + 1).limits
+    limits = Limit.objects.in_tenant(lab).order_by("model").values_list("model", "value")
+    assert list(limits) == [("bge-m3", 5), ("glm-4.6", 3)]
+
+
 def test_each_project_of_a_request_gets_a_key_of_its_own(ask_both, approve, lab):
     elsewhere = ProjectFactory(tenant=lab, slug="archive", name="Archive")
     grants = approve(ask_both(project=elsewhere))
@@ -163,6 +174,24 @@ def test_one_item_that_is_no_longer_allowed_holds_back_all(
     with pytest.raises(Conflict, match="BGE M3 is no longer published"):
         decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     assert not Grant.objects.across_tenants().exists()
+
+
+def test_all_items_that_are_no_longer_allowed_are_named(ask_both, review_of, security_reviewer):
+    asked = ask_both()
+    CatalogModel.objects.update(highest_data_class="public")
+    with pytest.raises(Conflict, match=r"GLM-4.6 is allowed up to .* BGE M3 is allowed up to"):
+        decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+
+
+def test_items_are_stored_in_one_order_whatever_the_order_they_are_asked_in(
+    ask, project, priced_model, other_model
+):
+    more = WantedItem(project=project, model_name=priced_model.name, expected_tokens_per_day=9)
+    asked = ask(model=other_model.name, more=[more])
+    assert [item.model.name for item in asked.items.all()] == ["bge-m3", "glm-4.6"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT model_id FROM catalog_requestitem ORDER BY ctid")
+        assert [pk for (pk,) in cursor.fetchall()] == sorted([priced_model.pk, other_model.pk])
 
 
 def test_a_returned_request_changes_one_item_and_asks_again_only_for_more(
@@ -268,7 +297,7 @@ def test_a_request_has_so_many_items_at_most(ask, project):
         ask(more=items)
 
 
-def test_a_crash_between_the_grants_leaves_nothing_behind(ask_both, approve, monkeypatch, lab):
+def test_a_crash_after_the_grants_leaves_nothing_behind(ask_both, approve, monkeypatch, lab):
     asked = ask_both()
     made = []
 
@@ -276,12 +305,12 @@ def test_a_crash_between_the_grants_leaves_nothing_behind(ask_both, approve, mon
         made.append(Grant.objects.in_tenant(lab).count())
         raise RuntimeError("power failure")
 
-    # The first item has a limit: one grant is there.
-    monkeypatch.setattr("tenants.actions.set_limits", crash)
+    # Limits follow when all grants are there.
+    monkeypatch.setattr("catalog.actions.approving.write_limits", crash)
     with pytest.raises(RuntimeError):
         approve(asked)
     asked.refresh_from_db()
-    assert made == [1]
+    assert made == [2]
     assert (asked.state, Grant.objects.in_tenant(lab).count(), ApiKey.objects.in_tenant(lab).count()) == (
         "pending", 0, 0,
     )  # fmt: skip
