@@ -2,7 +2,8 @@
 
 One worker sends at a time, to up to AT_ONCE receivers side by side and to each receiver one after the other. A receiver
 that answers slowly holds one of these places for SECONDS; all that waits for it is then put off, so that it takes one
-place each PUT_OFF. Mail has a sender of its own (accounts/outbox/sending.py).
+place each PUT_OFF. All receivers of a tenant hold at most AT_ONCE_OF_TENANT places, however slowly they answer, so that
+no tenant holds up others. Mail has a sender of its own (accounts/outbox/sending.py).
 
 An attempt claims one row: it counts itself, and moves the row's next attempt behind the longest time it can take. Only
 the latest attempt can record its result. What was sent and not yet recorded when a process died is sent again, with the
@@ -15,12 +16,12 @@ import http.client
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -52,6 +53,7 @@ State = WebhookDelivery.State
 # For one receiver, without the look-up of its name.
 SECONDS: Final = 15.0
 AT_ONCE: Final = 8
+AT_ONCE_OF_TENANT: Final = 2
 # Longer than an attempt takes, with the slowest look-up of a name.
 LEASE: Final = timedelta(minutes=5)
 # Seconds after which a task begins no attempt any more and leaves the rest to the next one.
@@ -110,7 +112,7 @@ def _send_until(ends_at: float) -> int:
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
         while True:
             while len(running) < AT_ONCE and time.monotonic() < ends_at:
-                delivery = claim({one.webhook_id for one in running.values()})
+                delivery = claim(running.values())
                 if delivery is None:
                     break
                 # The thread knows no database.
@@ -133,11 +135,19 @@ def _is_any_due() -> bool:
         return _due().select_for_update(skip_locked=True, of=("self",)).first() is not None
 
 
-def claim(busy: Collection[UUID] = ()) -> WebhookDelivery | None:
-    """Take the next delivery that is due for one attempt, to a webhook that is not busy; None if there is none."""
+def claim(running: Collection[WebhookDelivery] = ()) -> WebhookDelivery | None:
+    """Take the next delivery that is due for one attempt; None if there is none.
+
+    Not to a webhook of what is `running`, and not of a tenant that holds all its places.
+    """
+    busy = {one.webhook_id for one in running}
+    places = Counter(one.tenant_id for one in running)
+    full = [tenant for tenant, held in places.items() if held >= AT_ONCE_OF_TENANT]
     while True:
         with platform_scope("a delivery that is due", is_routine=True), transaction.atomic():
-            due = _due().exclude(webhook__in=busy).select_related("webhook", "tenant")
+            due = (
+                _due().exclude(webhook__in=busy).exclude(tenant__in=full).select_related("webhook", "tenant")
+            )
             delivery = due.select_for_update(skip_locked=True, of=("self",)).first()
             if delivery is None:
                 return None
@@ -210,12 +220,20 @@ def _seconds_in(retry_after: str) -> timedelta:
 def record(delivery: WebhookDelivery, outcome: Outcome) -> None:
     """Record the result of an attempt on the delivery and its webhook; not if a later attempt has begun."""
     with platform_scope("what became of a delivery", is_routine=True), transaction.atomic():
+        # The webhook before its deliveries, as whoever disables or deletes it locks them.
+        webhook = (
+            Webhook.objects.across_tenants()
+            .select_for_update(of=("self",), no_key=True)
+            .filter(pk=delivery.webhook_id)
+            .first()
+        )
+        if webhook is None:
+            return
         delivery.status_code, delivery.milliseconds = outcome.status, outcome.milliseconds
         if not outcome.problem:
-            if _settle(delivery, State.DELIVERED):
-                Webhook.objects.across_tenants().filter(
-                    pk=delivery.webhook_id, failing_since__isnull=False
-                ).update(failing_since=None)
+            if _settle(delivery, State.DELIVERED) and webhook.failing_since is not None:
+                webhook.failing_since = None
+                webhook.save(update_fields=["failing_since"])
             return
         log.warning("delivery_not_taken", delivery=str(delivery.pk), problem=outcome.problem)
         if delivery.attempts >= MOST_ATTEMPTS:
@@ -223,7 +241,7 @@ def record(delivery: WebhookDelivery, outcome: Outcome) -> None:
         else:
             is_ours = _postpone(delivery, outcome)
         if is_ours:
-            _note_failure(delivery, outcome)
+            _note_failure(webhook, delivery, outcome)
 
 
 def _mine(delivery: WebhookDelivery) -> QuerySet[WebhookDelivery]:
@@ -257,13 +275,8 @@ def _postpone(delivery: WebhookDelivery, outcome: Outcome) -> bool:
     )
 
 
-def _note_failure(delivery: WebhookDelivery, outcome: Outcome) -> None:
-    """Note on the webhook that it fails; put off what else waits for it, or disable it."""
-    webhook = (
-        Webhook.objects.across_tenants()
-        .select_for_update(of=("self",), no_key=True)
-        .get(pk=delivery.webhook_id)
-    )
+def _note_failure(webhook: Webhook, delivery: WebhookDelivery, outcome: Outcome) -> None:
+    """Note on the webhook, which is locked, that it fails; put off what else waits for it, or disable it."""
     if webhook.failing_since is None:
         webhook.failing_since = now()
         webhook.save(update_fields=["failing_since"])

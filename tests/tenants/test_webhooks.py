@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from accounts.models import OutboxMessage
@@ -278,6 +280,33 @@ class TestWhereItMayLead:
         delivery.refresh_from_db()
         assert delivery.problem == "The address leads to a network that webhooks may not reach (loopback)."
         assert there.calls == []
+
+
+def test_the_receivers_of_one_tenant_leave_places_to_others(lab, owner, hook, there, stranger):
+    for name in "ABC":
+        add_webhook(lab, name=name, url=there.url, events=["project.created"], by=owner)
+    happen(lab, owner)
+    elsewhere = stranger.memberships.get().tenant
+    add_webhook(elsewhere, name="CI", url=there.url, events=["project.created"], by=stranger)
+    happen(elsewhere, stranger)
+    running = []
+    while one := sending.claim(running):
+        running.append(one)
+    assert [one.tenant for one in running] == [lab, lab, elsewhere]
+
+
+def test_a_result_locks_the_webhook_before_its_delivery(lab, owner, hook, there):
+    """As whoever deletes it does, so that neither waits for the other forever."""
+    happen(lab, owner)
+    delivery = sending.claim()
+    with CaptureQueriesContext(connection) as queries:
+        sending.record(delivery, sending.Outcome("away", is_receivers=True))
+    locks = [one["sql"] for one in queries if "FOR NO KEY UPDATE" in one["sql"] or "UPDATE" in one["sql"][:6]]
+    assert 'tenants_webhook"' in locks[0]
+    assert "FOR NO KEY UPDATE" in locks[0]
+    WebhookDelivery.objects.across_tenants().delete()
+    Webhook.objects.across_tenants().delete()
+    sending.record(delivery, sending.Outcome("away", is_receivers=True))
 
 
 class TestWhoMayWhat:
