@@ -21,8 +21,9 @@ LONGEST_REASON: Final = 500
 MOST_BYTES: Final = 50_000_000
 MOST_ENTRIES: Final = 50_000
 # A string, which stays; or a comment, or a comma before a closing bracket, which people write and JSON does not have.
-_STRING: Final = r'"(?:[^"\\\n]|\\.)*+"'
-_COMMENT: Final = re.compile(_STRING + r"|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/")
+# One that does not end matches, too, as far as it goes: looking for its end again from each next place takes hours.
+_STRING: Final = r'"(?:[^"\\\n]|\\.)*+"?+'
+_COMMENT: Final = re.compile(_STRING + r"|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?+")
 _COMMA: Final = re.compile(_STRING + r"|,(?=\s*+[}\]])")
 
 

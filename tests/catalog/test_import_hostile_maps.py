@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from catalog.actions import start_import
 from catalog.models import CatalogImport, CatalogModel, Offer
-from catalog.price_map.reading import UnreadableFile
+from catalog.price_map.reading import UnreadableFile, read_json
 from core.names import is_seen
 from tests.catalog.price_maps import run
 
@@ -54,6 +55,14 @@ def test_names_of_fields_reach_the_report_without_unseen_characters():
     text = f'{{"good-1": {json.dumps(GOOD)}, "m": {fields}}}'
     start_import(text, file_name="t.json", by=None)
     assert CatalogImport.objects.get().refused == {"m": "has a, b more than once"}
+
+
+@pytest.mark.parametrize("text", ['"\\', "/* "], ids=["strings", "comments"])
+def test_strings_and_comments_that_do_not_end_are_read_once(text):
+    began = time.monotonic()
+    with pytest.raises(UnreadableFile, match="not JSON"):
+        read_json(text * 30_000)
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("source", ["http://[", "https://e.com/\u202efdp", "https://e.com/\u0000"])
