@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, ForeignObjectRel, OuterRef
 from django.utils.timezone import now
 
 from catalog.model_facts import MODALITIES
@@ -249,7 +249,10 @@ def _publish(
 def remove_unused_drafts(names: Iterable[str]) -> int:
     """Delete those of these models that are drafts without offers, to which nothing refers. Returns their number."""
     unused = CatalogModel.objects.filter(name__in=list(names), lifecycle=CatalogModel.Lifecycle.DRAFT)
-    for relation in CatalogModel._meta.related_objects:
+    # Also the relations without a name of their own (`related_name="+"`), which `related_objects` leaves out.
+    for relation in CatalogModel._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, ForeignObjectRel):
+            continue
         theirs = relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
         unused = unused.exclude(Exists(theirs))
     edited = [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.utils.timezone import now
 
 from audit.models import AuditEntry
 from billing.models import Price
@@ -19,7 +20,15 @@ from catalog.actions import (
     undo_import,
 )
 from catalog.list_price_columns import refresh_list_prices
-from catalog.models import CatalogImport, CatalogModel, ImportEntry, Offer
+from catalog.models import (
+    CatalogImport,
+    CatalogModel,
+    ImportEntry,
+    Offer,
+    PlannedChange,
+    ReviewScope,
+    Track,
+)
 from catalog.price_map import tasks
 from core.errors import Conflict
 from tests.catalog.price_maps import GOOD, compared, run
@@ -166,6 +175,17 @@ def test_undoing_restores_what_was_said_before(operator):
         undo_import(done.pk, by=operator)
     # The same file is new again.
     assert compared(second).counts["added"] == 2
+
+
+def test_undoing_keeps_drafts_that_review_scopes_and_planned_changes_name(operator):
+    done = run({name: GOOD | {"litellm_provider": "openai"} for name in ("gpt-4o", "o1", "o3")}, by=operator)
+    ReviewScope.objects.create(track=Track.objects.first(), model=model())
+    curate_model(
+        model("o1").pk, values={"title": "One"}, by=operator, takes_effect_at=now() + timedelta(days=1)
+    )
+    assert undo_import(done.run.pk, by=operator).run.outcome["models_removed"] == 1
+    assert set(CatalogModel.objects.values_list("name", flat=True)) == {"gpt-4o", "o1"}
+    assert PlannedChange.objects.get().of_models.count() == 1
 
 
 def test_undoing_leaves_and_names_what_somebody_has_changed_since(operator):
