@@ -38,6 +38,28 @@ _LEFT: Final = """
 """
 
 
+# Who asked, who answers for the service account that did, and the owners of grants that are to be renewed.
+_HELD: Final = """
+    SELECT id FROM accounts_user WHERE id IN (
+        SELECT q.requested_by_id FROM catalog_accessrequest q WHERE q.id = %(pk)s
+        UNION SELECT a.responsible_id FROM catalog_accessrequest q JOIN accounts_user a ON a.id = q.requested_by_id
+               WHERE q.id = %(pk)s
+        UNION SELECT g.owner_id FROM catalog_requestitem i JOIN catalog_grant g ON g.id = i.renews_id
+               WHERE i.access_request_id = %(pk)s)
+     ORDER BY id FOR SHARE
+"""
+
+
+def hold_owners_to_be(access_request_id: UUID) -> None:
+    """Let the people who may become owners of this request's grants keep their access until commit.
+
+    Otherwise they could be deactivated at the same moment, and own a grant that is not suspended. Call it before the
+    request is locked: whoever removes a person locks them before their requests and grants.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, {"pk": access_request_id})
+
+
 def may_own(person: User, project: Project) -> bool:
     """Whether a person may answer for grants of a project: a member who may request access there."""
     with connection.cursor() as cursor:

@@ -12,7 +12,7 @@ import audit
 from accounts.models import User
 from catalog.actions.granted_keys import give_keys
 from catalog.actions.grants import end_renewed, lock_renewed
-from catalog.grant_owners import first_owner, may_own
+from catalog.grant_owners import first_owner, hold_owners_to_be, may_own
 from catalog.models import AccessRequest, Grant, RequestItem
 from catalog.notices import REQUEST_APPROVED, tell_requester
 from tenants.actions.limits import write_limits
@@ -27,6 +27,8 @@ def approve_request(access_request: AccessRequest, items: list[RequestItem], *, 
     `by`: the rules. Raises Conflict if a grant that the request renews was revoked meanwhile.
     """
     tenant = access_request.tenant
+    # Whoever decides a review has done so before the request was locked.
+    hold_owners_to_be(access_request.pk)
     renewed = lock_renewed(items)
     access_request.move_to(AccessRequest.State.APPROVED)
     access_request.decided_at = now()

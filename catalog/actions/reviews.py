@@ -23,6 +23,7 @@ from catalog.actions.facts import lock_facts, renew_facts
 from catalog.actions.four_eyes import why_not_decide
 from catalog.actions.grants import lock_renewed
 from catalog.asked_facts import AskedFacts, as_json, evaluate_items, worse_in_words
+from catalog.grant_owners import hold_owners_to_be
 from catalog.models import AccessRequest, Review, ReviewDecision, RuleEvaluation
 from catalog.notices import REQUEST_REJECTED, REQUEST_RETURNED, tell_requester
 from catalog.review_scopes import DECIDE, may_decide
@@ -162,7 +163,8 @@ def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
     """A review that `by` can see, with its request. Locks both, and the tenant in shared mode."""
     found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
     lock_tenant_shared(found.tenant)
-    # Every action that locks several of these uses this order: tenant, request, review.
+    # Every action that locks several of these uses this order: tenant, people, request, review.
+    hold_owners_to_be(found.access_request_id)
     access_request = (
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",), no_key=True)

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from accounts.models import OutboxMessage
 from audit.models import AuditEntry
-from catalog.actions import revoke_grant, take_over_grant
+from catalog.actions import decide_review, revoke_grant, take_over_grant
 from catalog.grant_owners import may_own, suspend_the_ownerless
 from catalog.models import Grant
 from core.errors import Conflict
@@ -24,7 +24,8 @@ from tenants.actions.project_roles import set_project_role
 from tenants.models import ApiKey, Membership
 from tenants.roles import Role, roles_with
 from tests.catalog.granted import approved
-from tests.factories import member_of
+from tests.concurrency import queued_behind
+from tests.factories import member_of, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -201,3 +202,15 @@ def test_revoking_says_why_for_good_to_those_concerned(grant, claimed_key, devel
     assert told("grant.revoked") == {developer.email, owner.email}
     with pytest.raises(DatabaseError, match="stays revoked"), transaction.atomic():
         Grant.objects.across_tenants().filter(pk=grant.pk).update(revoked_reason="Another one.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_deactivated_at_the_same_moment_owns_no_grant(ask, review_of, developer, operator):
+    review = review_of(ask())
+    reviewer = staff("security-reviewer")
+    outcome = queued_behind(
+        lambda: decide_review(review.pk, by=reviewer, verdict="approve"),
+        first=lambda: deactivate_person(developer, by=operator, reason="Left."),
+    )
+    assert isinstance(outcome, Conflict), outcome
+    assert not Grant.objects.across_tenants().filter(owner=developer, suspended_at=None).exists()
