@@ -63,4 +63,9 @@ def _mark(check: Checked) -> SafeString:
 
 
 def _fix(check: Checked) -> SafeString:
-    return format_html('<a class="text-link underline" href="{}">{}</a>', check.path, _("Mend this"))
+    return format_html(
+        '<a class="text-link underline" href="{}">{}<span class="visually-hidden"> {}</span></a>',
+        check.path,
+        _("Mend this"),
+        check.label,
+    )
