@@ -116,7 +116,8 @@ def test_an_operator_publishes_and_retires_models(client, operator, cost_reviewe
     client.force_login(cost_reviewer)
     assert client.post(publish, {"_form_submitted": "1"}).status_code == 403
     client.force_login(operator)
-    client.post(publish, {"_form_submitted": "1"})
+    assert client.post(publish, {"_form_submitted": "1"}).status_code == 409
+    client.post(publish, {"_form_submitted": "1", "despite": "Pilot until March"})
     assert CatalogModel.objects.get().lifecycle == "published"
     client.post(retire, {"_form_submitted": "1"})
     assert CatalogModel.objects.get().lifecycle == "retired"
