@@ -261,6 +261,7 @@ KINDS: Final[dict[str, str | Promise]] = {
     "audit": pgettext_lazy("audit", "Audit"),
     "billing_period": pgettext_lazy("audit", "Billing period"),
     "catalog": pgettext_lazy("audit", "Catalog"),
+    "catalog_import": pgettext_lazy("audit", "Import"),
     "catalog_model": pgettext_lazy("audit", "Catalog model"),
     "cluster": pgettext_lazy("audit", "Cluster"),
     "configuration": pgettext_lazy("audit", "Configuration"),

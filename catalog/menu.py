@@ -42,7 +42,7 @@ STAFF = [
     ),
     StaffEntry("catalog.accessrequest", _("Requests"), "file-text", REQUESTS, 1, key="r", is_searched=True),
     StaffEntry("catalog.grant", _("Grants"), "shield-check", REQUESTS, 2),
-    StaffEntry("catalog.attestationcampaign", _("Campaigns"), "checklist", REQUESTS, 3),
+    StaffEntry("catalog.attestationcampaign", _("Campaigns"), "checklist", REQUESTS, 5),
     StaffEntry("catalog.ruleset", _("Rules"), "list", REQUESTS, 7),
     StaffEntry("catalog.track", _("Tracks"), "route", REQUESTS, 8),
     StaffEntry("catalog.questionset", _("Questions"), "list", REQUESTS, 13),

@@ -19,7 +19,7 @@ from catalog.models import CatalogModel, PlannedChange, PlannedChangeOfModel
 from catalog.publishing_serializers import (
     MOST_NAMED,
     EndModelSerializer,
-    ImpactSerializer,
+    ModelImpactSerializer,
     PlannedChangeSerializer,
     PublishModelSerializer,
 )
@@ -62,13 +62,13 @@ class PublishingStepsViewSet(viewsets.GenericViewSet[CatalogModel]):
         retire_model.require(signed_in(request), model)
         return _answer(retire_model(model.pk, by=signed_in(request), **_said(request)))
 
-    @extend_schema(responses=ImpactSerializer)
+    @extend_schema(responses=ModelImpactSerializer)
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
     def impact(self, request: Request, name: str) -> Response:
         """Whom a change of the model would touch now. For those who may edit models."""
         model = self.get_object()
         curate_model.require(signed_in(request), model)
-        return Response(ImpactSerializer(impact_of([model.pk]).as_json()).data)
+        return Response(ModelImpactSerializer(impact_of([model.pk]).as_json()).data)
 
     def _shown(self) -> Response:
         return Response(self._serialized([self.get_object()], many=False))  # type: ignore[attr-defined]

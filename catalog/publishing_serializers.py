@@ -60,7 +60,7 @@ class EndModelSerializer(StrictSerializer):
     )
 
 
-class ImpactSerializer(StrictSerializer):
+class ModelImpactSerializer(StrictSerializer):
     """Whom a change of a model touches. The counts stop at 1001; calls and money are of the last 30 days."""
 
     tenants = serializers.IntegerField()
@@ -92,6 +92,6 @@ class PlannedChangeSerializer(StrictModelSerializer[PlannedChange]):
     def get_models(self, change: Any) -> list[str]:
         return [row.model.name for row in change.first_models]
 
-    @extend_schema_field(ImpactSerializer(allow_null=True))
+    @extend_schema_field(ModelImpactSerializer(allow_null=True))
     def get_impact(self, change: PlannedChange) -> dict[str, Any] | None:
-        return dict(ImpactSerializer(change.impact).data) if change.impact else None
+        return dict(ModelImpactSerializer(change.impact).data) if change.impact else None

@@ -323,7 +323,7 @@ def _put_into_effect(change: PlannedChange, *, actor: User | None) -> None:
     change.ended_at = now()
     change.save(update_fields=["state", "ended_at", "problem"])
     audit.record(
-        f"planned_change.{'took_effect' if change.state == State.IN_EFFECT else 'failed'}",
+        "planned_change.took_effect" if change.state == State.IN_EFFECT else "planned_change.failed",
         actor=actor,
         subject=change,
         kind=change.kind,

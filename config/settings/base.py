@@ -380,6 +380,7 @@ SPECTACULAR_SETTINGS = {
         "ModelVisibilityEnum": "catalog.models.CatalogModel.Visibility",
         "VersionVisibilityEnum": "catalog.models.ModelVersion.Visibility",
         "FileFormatEnum": "catalog.models.ModelVersion.Format",
+        "PlannedChangeKindEnum": "catalog.models.PlannedChange.Kind",
         "ExportStateEnum": "exports.models.Export.State",
         "ExportKindEnum": "exports.kinds.choices",
         "DeploymentStateEnum": "deployments.models.Deployment.State",

@@ -12,10 +12,12 @@ pytestmark = pytest.mark.django_db
 NO_WALL = {
     "the platform's: catalog, prices, what runs where, and schema; the same for every tenant": [
         "billed_model", "sku", "price", "usage_kind", "usage_target", "quality_of_model",
-        "catalog_catalogmodel", "catalog_catalogimport", "catalog_importentry", "catalog_modelversion", "catalog_offer",
+        "catalog_catalogmodel", "catalog_catalogimport", "catalog_importentry", "catalog_evaluationscore",
+        "catalog_modeldocument", "catalog_modelversion", "catalog_offer", "catalog_attestationcampaign",
         "deployments_cluster", "deployments_deployment", "deployments_route", "deployments_routeentry",
         "deployments_routefallback", "deployments_target", "deployments_targetaddress",
-        "catalog_workingcalendar", "catalog_track", "catalog_ruleset", "catalog_rule",
+        "catalog_workingcalendar", "catalog_track", "catalog_questionset", "catalog_question",
+        "catalog_ruleset", "catalog_rule",
         "catalog_reviewdelegation", "catalog_reviewteam", "catalog_plannedchange", "catalog_plannedchangeofmodel",
         "deployments_egresspolicy", "deployments_provider", "deployments_providercredential",
         "deployments_providermodel",
@@ -55,6 +57,8 @@ LEADS_BEHIND_THE_WALL = {
     ("accounts_user", "tenants_tenant"),
     # The one tenant that a rule is about; whoever asks meets all rules, and staff alone see them.
     ("catalog_rule", "tenants_tenant"),
+    # The one tenant whose grants a campaign is about; its people meet campaigns through attestations alone.
+    ("catalog_attestationcampaign", "tenants_tenant"),
     # The one tenant that an engine serves; staff alone see either.
     (
         "deployments_deployment",
