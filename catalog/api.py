@@ -146,6 +146,7 @@ class ModelViewSet(
         context = {
             **self.get_serializer_context(),
             "tenants": self._own_tenants,
+            "visible": CatalogModel.objects.all() if self._may_curate else self._offered,
             "prices": list_prices([model.name for model in models]),
             "reach": reach,
             "access": _access_of(signed_in(self.request), models, reach),

@@ -79,7 +79,7 @@ class ChangeEvent(Event):
         }
 
     def lines(self, message: OutboxMessage, subject: ToldChange) -> Sequence[str]:
-        lines = [*what_changes(subject.change)]
+        lines = what_changes(subject.change, CatalogModel.objects.offered_to([subject.tenant]))
         if subject.change.reason:
             lines.append(_("Reason: %(reason)s") % {"reason": quoted(subject.change.reason)})
         return lines

@@ -144,6 +144,13 @@ class ModelDetailSerializer(ModelSerializer):
             "quality",
         ]
 
+    def to_representation(self, instance: CatalogModel) -> Any:
+        said = super().to_representation(instance)
+        # A reader learns no name of a model that they may not find.
+        if instance.successor and not self.context["visible"].filter(name=instance.successor).exists():
+            said["successor"] = ""
+        return said
+
     @extend_schema_field(QualitySerializer(allow_null=True))
     def get_quality(self, model: CatalogModel) -> dict[str, Any] | None:
         return quality_for(model, self.context["tenants"])
@@ -157,7 +164,7 @@ class ModelDetailSerializer(ModelSerializer):
                 "successor": one.successor,
                 "words": [one.title, *one.lines],
             }
-            for one in coming_changes(model)
+            for one in coming_changes(model, self.context["visible"])
         ]
 
     @extend_schema_field(FactSourceSerializer(many=True))

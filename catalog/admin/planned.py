@@ -19,7 +19,7 @@ from accounts.admin.dialogs import Dialog
 from catalog.actions import undo_change
 from catalog.model_facts import FACTS
 from catalog.model_impact import ModelImpact, impact_of
-from catalog.models import PlannedChange
+from catalog.models import CatalogModel, PlannedChange
 from catalog.planned_forms import impact_html
 from catalog.planned_words import fact_words, what_changes
 from core.dates import DASH
@@ -76,7 +76,7 @@ class PlannedChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("Sets"))
     def sets(self, change: PlannedChange) -> SafeString | str:
-        lines = what_changes(change, is_internal=True)
+        lines = what_changes(change, CatalogModel.objects.all(), is_internal=True)
         return format_html_join("", "<div>{}</div>", ((line,) for line in lines)) or DASH
 
     @display(description=_("Touched when planned"))

@@ -118,7 +118,7 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
         offers = list(model.offers.order_by("-is_primary", "provider", "region", "source_key"))
         primary = next((offer for offer in offers if offer.is_primary), None)
         prices = list_prices([model.name]).get(model.name, {})
-        coming = coming_changes(model)
+        coming = coming_changes(model, self.get_queryset())
         follower = next(iter(successor_row(model, self.tenant, coming)), None)
         mix = own_mix(self.tenant) if context["portal"].can_see_cost else Mix()
         return (

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from accounts.models import OutboxMessage
+from accounts.outbox.events import event_named
 from audit.models import AuditEntry
 from catalog import tasks
 from catalog.actions import (
@@ -314,6 +315,23 @@ def test_the_api_plans_lists_and_undoes(desk, granted, owner, client):
     assert coming["kind"] == "edit"
     assert client.get("/api/v1/planned-changes/").json()["results"] == []
     assert client.get(f"/api/v1/planned-changes/{planned['id']}/").status_code == 404
+
+
+def test_nobody_learns_by_a_plan_of_a_successor_that_others_alone_may_find(client, operator, granted, owner):
+    secret = CatalogModelFactory(name="glm-5-secret", visibility="hidden")
+    plan(granted, operator, successor=secret.name)
+    tasks.tell_of_changes()
+    client.force_login(owner)
+    for address in (f"/t/lab/models/{granted.name}/", f"/api/v1/models/{granted.name}/"):
+        text = client.get(address).content.decode()
+        assert "2026" in text or "2027" in text
+        assert secret.name not in text, address
+    [message] = told("planned")
+    event = event_named(message.event)
+    [subject] = event.find([message]).values()
+    assert not [line for line in event.lines(message, subject) if secret.name in line]
+    deprecate_model(granted.pk, by=operator, successor=secret.name, may_touch_tenants=True)
+    assert client.get(f"/api/v1/models/{granted.name}/").json()["successor"] == ""
 
 
 def test_a_deprecated_model_says_so_and_offers_its_successor(client, operator, granted, owner):
