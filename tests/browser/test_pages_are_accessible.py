@@ -11,12 +11,12 @@ from playwright.sync_api import expect
 from audit.models import AuditEntry
 from billing.cost_reports import ask_for_cost_report
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
-from catalog.models import Review
+from catalog.models import Grant, Review
 from core.ids import uuid7
 from core.local_days import end_of_month
 from gateway.models import RefusedCalls
 from tenants.actions import revoke_api_key
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Webhook
 from tests.browser.conftest import LANGUAGES, OTHER
 from tests.browser.looking import accessibility_violations, look_again, sideways_scroll
 from tests.factories import ApiKeyFactory, CatalogModelFactory
@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 LONG_NAME = "a-model-whose-name-is-as-long-as-names-of-models-ever-become"
 LONG_TITLE = "A Model Whose Title Is As Long As Titles Of Models Ever Become"
+# Ends the path of a request form that gets a second model.
+ADDED = "#added"
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +44,29 @@ def paths(house):
     revoke_api_key(ended.pk, by=house.people["owner"], reason="Left on a train")
     action = AuditEntry.objects.in_tenant(house.tenant).filter(verb="api_key.revoked").latest("pk")
     refused_calls_of(used)
+    grant = Grant.objects.in_tenant(house.tenant).latest("pk")
+    hook = Webhook.objects.create(
+        tenant=house.tenant,
+        name="h" * 80,
+        url="https://hooks.example.com/",
+        events=["grant.given"],
+        secret=b"-",
+    )
     month = now().date().replace(day=1)
     ask_for_cost_report(house.tenant, start_day=month, end_day=end_of_month(month), by=house.people["owner"])
     return [
         "", "models/", "models/?view=table", "models/?q=nothing+fits+this",
         # The first holds them all.
         *(f"models/{OTHER}/?tab={tab}" for tab in ("overview", "versions", "use")),
-        f"models/{LONG_NAME}/#request", f"models/{LONG_NAME}/request/", "requests/", "requests/?tab=closed",
+        f"models/{LONG_NAME}/#request", f"models/{LONG_NAME}/request/",
+        f"models/{LONG_NAME}/request/{ADDED}", "requests/", "requests/?tab=closed",
         *(f"requests/{request.pk}/" for request in (pending, approved, refused, withdrawn)),
         f"requests/{pending.pk}/withdraw/",
         "keys/", "keys/?tab=ended", f"keys/{claimable.pk}/claim/", f"keys/{used.pk}/revoke/",
         "audit/", "audit/?person=nobody%40example.com", f"audit/{action.pk}/", "audit/exports/",
         "projects/", f"projects/{house.project.pk}/limits/", "refused-calls/", "settings/",
         "cost/", f"cost/?month={house.last_month:%Y-%m}", "cost/?month=last-12", "exports/", "exports/new/",
+        "grants/", f"grants/{grant.pk}/", "webhooks/", f"webhooks/{hook.pk}/", "../../account/notifications/",
     ]  # fmt: skip
 
 
@@ -95,6 +107,9 @@ def test_no_page_hinders_anybody(browser, house, paths, theme, width, locale):
             assert page.locator("html").get_attribute("lang") == LANGUAGES[locale]
             if path.endswith("#request"):
                 expect(page.get_by_role("dialog")).to_be_visible()
+            if path.endswith(ADDED):
+                page.locator("button[name=add]").click()
+                expect(page.locator("button[name=remove]")).to_be_visible()
             problems = accessibility_violations(page)
             problems += [f"{by} pixels wider than the window"] if (by := sideways_scroll(page)) else []
             if locale == "zh-CN":

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from playwright.sync_api import expect
 
 import audit
+from catalog.models import PlannedChange, QuestionSet
 from core.ids import uuid7
 from deployments.routes import EntryPlan, change_route, make_routable, route_of
 from directory.actions.scim_tokens import issue_scim_token
@@ -23,11 +24,13 @@ from tests.browser.looking import accessibility_violations, look_again, sideways
 from tests.factories import (
     ApiKeyFactory,
     CatalogModelFactory,
+    ModelVersionFactory,
     ProviderFactory,
     ProviderModelFactory,
     UserFactory,
     credential_of,
 )
+from tests.url_arguments import waiting_entry
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -46,7 +49,11 @@ def rows(house):
     # Still valid beside the newer one.
     credential = credential_of(listed.provider, "the-key-before-it", valid_until=now() + timedelta(hours=1))
     route = routed_to_two_providers()
+    PlannedChange.objects.create(kind="retire", takes_effect_at=now() + timedelta(days=1))
     return {
+        "version": ModelVersionFactory().pk,
+        "import": waiting_entry().run_id,
+        "questions": QuestionSet.objects.get(track_id="compliance").pk,
         "provider": listed.provider_id,
         "listed": listed.pk,
         "credential": credential.pk,
@@ -106,6 +113,8 @@ LISTS = [
     "directory/directorygroup", "directory/scimtoken", "audit/auditentry", "tenants/apikey", "tenants/limit",
     "deployments/provider", "deployments/providercredential", "deployments/providermodel", "deployments/route",
     "gateway/gateway", "gateway/refusedcalls", "gateway/signingkey", "tenants/configchange",
+    "catalog/plannedchange", "catalog/modelversion", "catalog/catalogimport", "catalog/attestationcampaign",
+    "catalog/questionset", "tenants/webhook", "tenants/webhookdelivery",
 ]  # fmt: skip
 PAGES = [
     "tenants/tenant/new/", "tenants/tenant/{tenant}/change/", "tenants/tenant/{tenant}/settings/",
@@ -119,6 +128,8 @@ PAGES = [
     "deployments/route/{route}/change/",
     "gateway/gateway/{gateway}/change/", "gateway/refusedcalls/{refused}/change/",
     "gateway/signingkey/{signing}/change/", "tenants/configchange/{revision}/change/",
+    "catalog/modelversion/{version}/change/", "catalog/catalogimport/{import}/change/",
+    "catalog/questionset/{questions}/change/",
 ]  # fmt: skip
 # Forms that first show what they would change.
 PREVIEWED = ["targets", "fallbacks", "degrading", "handling"]
