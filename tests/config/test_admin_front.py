@@ -28,6 +28,7 @@ ROLES = {
         "Campaigns",
         "Rules",
         "Tracks",
+        "Questions",
         "Review scopes",
         "Delegations",
         "Review teams",
