@@ -60,7 +60,7 @@ def test_the_main_path_from_the_search_for_a_model_to_its_bill(browser, house, s
 
 
 def ask_for_the_model(page):
-    page.get_by_role("link", name="Catalog", exact=True).click()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Catalog").click()
     page.get_by_role("main").get_by_role("searchbox").press_sequentially("harbour chat")
     results = page.locator("#results")
     # The other one of Harbour's chats is found by its kind.
