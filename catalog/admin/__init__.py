@@ -3,7 +3,8 @@
 from catalog.admin.campaigns import AttestationAdmin, AttestationCampaignAdmin
 from catalog.admin.delegations import ReviewDelegationAdmin
 from catalog.admin.grants import GrantAdmin
-from catalog.admin.imports import CatalogImportAdmin, ImportEntryAdmin
+from catalog.admin.import_entries import ImportEntryAdmin
+from catalog.admin.imports import CatalogImportAdmin
 from catalog.admin.offered import CatalogModelAdmin
 from catalog.admin.planned import PlannedChangeAdmin
 from catalog.admin.questions import QuestionAdmin, QuestionSetAdmin

@@ -1,15 +1,12 @@
-"""Staff pages: imports of the catalog, and their entries, which people accept, correct or reject."""
+"""Staff pages: imports of the catalog."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import F, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
@@ -21,27 +18,23 @@ from accounts.admin.base import Colors, link, offers
 from accounts.admin.dialogs import Dialog
 from accounts.permissions import signed_in
 from audit.detail_words import detail_in_words
-from catalog.actions import accept_entries, import_entries, reject_entries, start_import, undo_import
+from catalog.actions import accept_entries, reject_entries, start_import, undo_import
 from catalog.actions.imports import Decided
 from catalog.admin.offered import lines
-from catalog.import_forms import AcceptForm, DecideFoundForm, EditEntryForm, UploadForm
-from catalog.import_words import changes_of
+from catalog.import_forms import AcceptForm, UploadForm
 from catalog.model_facts import FACTS
 from catalog.models import CatalogImport, ImportEntry
 from catalog.price_map.reading import UnreadableFile
-from catalog.price_map.verdicts import CODES, in_words
 from catalog.provenance import SOURCES
-from core.dates import DASH
-from core.errors import Conflict
 from core.joined import listed
 from core.stored_words import retold
 from core.templatetags.qm import full
 from core.text_files import UnreadableText
 
-_COLORS = Colors(held="warning", accepted="success", rejected="danger", open="warning", busy="info")
+COLORS_OF_STATES = Colors(held="warning", accepted="success", rejected="danger", open="warning", busy="info")
 
 
-class _ForImporters:
+class ForImporters:
     """Mixed into admins that people with the right to import see."""
 
     view_permission = start_import.permission
@@ -53,7 +46,7 @@ class _ForImporters:
         return self.has_view_permission(request)
 
 
-def _said(decided: Decided) -> str:
+def decided_in_words(decided: Decided) -> str:
     """What a decision about many entries did, in a sentence."""
     if decided.is_busy:
         return gettext("%(entries)s entries are being carried out. Reload this page in a minute.") % {
@@ -64,20 +57,25 @@ def _said(decided: Decided) -> str:
     }
 
 
+def labels_of(facts: list[str]) -> str:
+    """The names of facts, in words."""
+    return listed([str(FACTS[fact].label) for fact in facts if fact in FACTS])
+
+
 def _accept(pk: str, **said: Any) -> str:
-    return _said(accept_entries(pk, in_background=True, **said))
+    return decided_in_words(accept_entries(pk, in_background=True, **said))
 
 
 def _reject(pk: str, **said: Any) -> str:
-    return _said(reject_entries(pk, **said))
+    return decided_in_words(reject_entries(pk, **said))
 
 
 def _undo(pk: str, **said: Any) -> str:
-    return _said(undo_import(pk, in_background=True, **said))
+    return decided_in_words(undo_import(pk, in_background=True, **said))
 
 
 @admin.register(CatalogImport)
-class CatalogImportAdmin(_ForImporters, ReadOnlyAdmin):
+class CatalogImportAdmin(ForImporters, ReadOnlyAdmin):
     page_badge = "state_label"
     list_display = [
         "at",
@@ -105,7 +103,7 @@ class CatalogImportAdmin(_ForImporters, ReadOnlyAdmin):
     def said_by(self, run: CatalogImport) -> str:
         return str(SOURCES.get(run.source, run.source))
 
-    @display(description=_("State"), label=_COLORS)
+    @display(description=_("State"), label=COLORS_OF_STATES)
     def state_label(self, run: CatalogImport) -> tuple[str, str]:
         return run.state, run.get_state_display()
 
@@ -137,7 +135,7 @@ class CatalogImportAdmin(_ForImporters, ReadOnlyAdmin):
         ]
         rows += list(outcome.get("prices_refused", {}).items())[:100]
         rows += [
-            (model, gettext("an operator says otherwise: %(facts)s") % {"facts": _labels(facts)})
+            (model, gettext("an operator says otherwise: %(facts)s") % {"facts": labels_of(facts)})
             for model, facts in list(outcome.get("kept", {}).items())[:100]
         ]
         rows += [(key, gettext("has changed since; it stays")) for key in outcome.get("overtaken", [])[:100]]
@@ -232,201 +230,3 @@ class CatalogImportAdmin(_ForImporters, ReadOnlyAdmin):
         button=_("Undo"),
         done=_("Undone: %(it)s"),
     )
-
-
-class VerdictFilter(admin.SimpleListFilter):
-    """Entries that are held back for one reason."""
-
-    title, parameter_name = _("reason"), "reason"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(CODES.items())
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(held_for__contains=[{"code": self.value()}]) if self.value() else queryset
-
-
-class DiffersFilter(admin.SimpleListFilter):
-    """Entries of which an operator says otherwise."""
-
-    title, parameter_name = pgettext_lazy("source of a fact", "operator"), "differs"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("yes", _("Says otherwise"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.exclude(differs=[]) if self.value() == "yes" else queryset
-
-
-@admin.register(ImportEntry)
-class ImportEntryAdmin(_ForImporters, ReadOnlyAdmin):
-    page_badge = "state_label"
-    list_display = ["key", "kind_label", "state_label", "reasons", "changes", "otherwise"]
-    list_filter = ["state", "kind", VerdictFilter, DiffersFilter]
-    search_fields = ["key", "model_name"]
-    sort_columns = {"of_run": F("run_id")}
-    fields = readonly_fields = [
-        "key", "model_name", "provider", "import_link", "kind_label", "reasons", "changes", "otherwise", "edited",
-        "decided_at", "decided_by",
-    ]  # fmt: skip
-    actions_list = ["decide_found"]
-    actions_detail = ["accept", "edit", "reject"]
-
-    def get_ordering(self, request: HttpRequest) -> list[str]:
-        return ["-of_run", "place"]
-
-    @display(description=_("Change"))
-    def kind_label(self, entry: ImportEntry) -> str:
-        return entry.get_kind_display()
-
-    @display(description=_("State"), label=_COLORS)
-    def state_label(self, entry: ImportEntry) -> tuple[str, str]:
-        return entry.state, entry.get_state_display()
-
-    @display(description=_("Held back because"))
-    def reasons(self, entry: ImportEntry) -> str:
-        return _paragraphs(map(in_words, entry.held_for))
-
-    @display(description=_("What changes"))
-    def changes(self, entry: ImportEntry) -> str:
-        return (
-            format_html_join(
-                "",
-                '<div><span class="t2">{}</span> <span class="wrap-any">{} → {}</span></div>',
-                ((one.label, one.was, one.now) for one in changes_of(entry)),
-            )
-            or DASH
-        )
-
-    @display(description=_("An operator says otherwise"))
-    def otherwise(self, entry: ImportEntry) -> str:
-        return _labels(entry.differs) or DASH
-
-    @display(description=_("Corrected by hand"), boolean=True)
-    def edited(self, entry: ImportEntry) -> bool:
-        return entry.is_edited
-
-    @display(description=_("catalog import"))
-    def import_link(self, entry: ImportEntry) -> str:
-        return link("catalog_catalogimport_change", entry.run_id, text=entry.run)
-
-    accept = Dialog(
-        import_entries.accept_entry,
-        label=pgettext_lazy("entries of an import", "Accept"),
-        url_path="accept",
-        title=_("Accept this entry?"),
-        text=_("The offer, its model's facts and list prices become what the entry says."),
-        button=pgettext_lazy("entries of an import", "Accept"),
-        done=_("Accepted: %(it)s"),
-    )
-    edit = Dialog(
-        import_entries.edit_entry,
-        label=_("Correct"),
-        url_path="correct",
-        form=EditEntryForm,
-        title=_("Correct what the entry says"),
-        text=_("It is compared again, and waits until somebody accepts it."),
-        button=_("Save"),
-        done=_("Saved: %(it)s"),
-    )
-    reject = Dialog(
-        import_entries.reject_entry,
-        label=pgettext_lazy("entries of an import", "Reject"),
-        url_path="reject",
-        is_dangerous=True,
-        title=_("Reject this entry?"),
-        text=_("The catalog stays as it is. Later imports do not list the very same entry again."),
-        button=pgettext_lazy("entries of an import", "Reject"),
-        done=_("Rejected: %(it)s"),
-    )
-
-    @offers(accept_entries)
-    @unfold_action(
-        description=_("Decide all found"),
-        url_path="decide-found",
-        icon="checklist",
-        permissions=["decide_found"],
-    )
-    def decide_found(self, request: HttpRequest) -> HttpResponse:
-        """Accept or reject all open entries that the list finds, of one import. A POST does it if they are the same."""
-        person = signed_in(request)
-        accept_entries.require_permission(person, CatalogImport())
-        try:
-            found = self.get_changelist_instance(request)
-        except IncorrectLookupParameters:
-            return HttpResponseRedirect(f"{_list()}?e=1")
-        rows = found.queryset.filter(state__in=ImportEntry.OPEN).order_by("place")
-        entries = list(rows.values_list("pk", "run_id", "state"))
-        runs = {run for _pk, run, _state in entries}
-        held = sum(state == ImportEntry.State.HELD for *_rest, state in entries)
-        expected = f"{len(entries)}-{held}-{min(runs, default='')}"
-        form = DecideFoundForm(request.POST or None, initial={"expected": expected})
-        status = 422
-        if len(runs) != 1:
-            form.full_clean()
-            words = gettext("Narrow the list to entries of one import that are open.")
-            form.is_bound = True
-            form.add_error(None, words)
-        elif form.is_valid():
-            said = form.cleaned_data
-            try:
-                if said["expected"] != expected:
-                    raise Conflict(
-                        gettext("The entries have changed since you opened this page. Check again.")
-                    )
-                chosen = [pk for pk, *_rest in entries]
-                if said["verdict"] == "reject":
-                    decided = reject_entries(runs.pop(), by=person, entries=chosen)
-                else:
-                    decided = accept_entries(
-                        runs.pop(),
-                        by=person,
-                        entries=chosen,
-                        may_take_held=said["may_take_held"],
-                        in_background=True,
-                    )
-            except Conflict as conflict:
-                form.add_error(None, conflict.message)
-                form.expect(expected)
-                status = 409
-            else:
-                messages.success(request, _said(decided))
-                return redirect("admin:catalog_catalogimport_change", decided.run.pk)
-        hint = ngettext(
-            "%(total)s open entry is found, %(held)s of them held back.",
-            "%(total)s open entries are found, %(held)s of them held back.",
-            len(entries),
-        ) % {"total": full(len(entries)), "held": full(held)}
-        return self.form_page(
-            request,
-            form,
-            title=gettext("Decide all found"),
-            button=gettext("Decide"),
-            hint=hint,
-            status=status,
-        )
-
-    def has_decide_found_permission(self, request: HttpRequest) -> bool:
-        return accept_entries.is_for(request.user)
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The list. Its button to decide all found leads to a page with the same search and filters."""
-        answer: HttpResponse = super().changelist_view(request, extra_context)
-        page = reverse("admin:catalog_importentry_decide_found")
-        context: Any = getattr(answer, "context_data", None) or {}
-        for button in context.get("actions_list", []):
-            if button.get("path") == page:
-                button["path"] = f"{page}?{request.GET.urlencode()}"
-        return answer
-
-
-def _paragraphs(sentences: Any) -> str:
-    return format_html_join("", "<div>{}</div>", ((one,) for one in sentences)) or DASH
-
-
-def _labels(facts: list[str]) -> str:
-    return listed([str(FACTS[fact].label) for fact in facts if fact in FACTS])
-
-
-def _list() -> str:
-    return reverse("admin:catalog_importentry_changelist")
