@@ -45,5 +45,8 @@ SENTENCES = {
         ),
         "version_changed",
     ),
+    "attestation_stands": Sentence(
+        _("This campaign has just been cancelled or closed. Reload to see the current state."), "not_open"
+    ),
     "grant_stays_revoked": Sentence(_("Someone else has just revoked this grant."), "ended"),
 }

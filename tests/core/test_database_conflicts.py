@@ -36,6 +36,7 @@ OUT_OF_REACH = {
     "rule_set_moves": "an action holds the version before it looks at its state",
     "rule_set_some_in_force": "one action ends a version, and puts another in force",
     "access_request_requester_is_for_good": "no action changes these columns",
+    "campaign_moves": "an action, or the task, holds the campaign before it looks at its state",
     "cost_line_reverses_its_own": "lines reverse what their own transaction has read and locked",
     "model_version_is_itself": "no action changes these columns",
     "question_answers_come_first": "resend_access_request first asks those reviews again",
