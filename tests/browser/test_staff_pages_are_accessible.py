@@ -289,7 +289,7 @@ def test_the_menu_in_the_head_of_a_page_is_reached_by_the_keyboard(browser, hous
 
 @LOOKS
 def test_the_name_in_the_head_of_a_route_is_whole(browser, house, theme, width):
-    name = f"meta-llama/llama-3.3-70b-instruct-{theme}"
+    name = f"meta-llama-llama-3.3-70b-instruct-{theme}"
     route = route_of(CatalogModelFactory(name=name))
     with house.visit(browser, "operator", theme=theme, width=width) as (page, _):
         page.goto(f"{house.stack.console}/admin/deployments/route/{route.pk}/change/")
