@@ -16,6 +16,7 @@ from unfold.decorators import display
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import Colors, link, offers
 from accounts.admin.dialogs import Dialog
+from accounts.models import User
 from accounts.permissions import signed_in
 from audit.detail_words import detail_in_words
 from catalog.actions import accept_entries, reject_entries, start_import, undo_import
@@ -62,16 +63,16 @@ def labels_of(facts: list[str]) -> str:
     return listed([str(FACTS[fact].label) for fact in facts if fact in FACTS])
 
 
-def _accept(pk: str, **said: Any) -> str:
-    return decided_in_words(accept_entries(pk, in_background=True, **said))
+def _accept(pk: str, *, by: User, may_take_held: bool) -> str:
+    return decided_in_words(accept_entries(pk, by=by, may_take_held=may_take_held, in_background=True))
 
 
-def _reject(pk: str, **said: Any) -> str:
-    return decided_in_words(reject_entries(pk, **said))
+def _reject(pk: str, *, by: User) -> str:
+    return decided_in_words(reject_entries(pk, by=by))
 
 
-def _undo(pk: str, **said: Any) -> str:
-    return decided_in_words(undo_import(pk, in_background=True, **said))
+def _undo(pk: str, *, by: User) -> str:
+    return decided_in_words(undo_import(pk, by=by, in_background=True))
 
 
 @admin.register(CatalogImport)

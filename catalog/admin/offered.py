@@ -125,7 +125,7 @@ class CatalogModelAdmin(DocumentationPage, EditManyPage, ReadOnlyAdmin):
     readonly_fields = fields
     inlines = [OfferInline, VersionInline, ScoreInline]
     actions_list = ["edit_many"]
-    actions_detail = ["curate", "publish", "deprecate", "retire", more("documentation", "score", "settle")]
+    actions_detail = ["curate", "publish", more("documentation", "score", "settle", "deprecate", "retire")]
 
     @display(
         description=_("Lifecycle"),

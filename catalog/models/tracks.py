@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext_lazy
 
 from catalog.models.offered import CatalogModel
-from catalog.working_hours import WorkingHours
 from core.ids import uuid7
 from core.names import NameField, one_line
 from core.stored_labels import StoredLabel, of_choices
+from core.working_hours import WorkingHours
 from tenants.models import Tenant
 
 MOST_QUORUM: Final = 9

@@ -16,8 +16,8 @@ from catalog.models import Review, ReviewScope, Track
 from catalog.pace import Pace, paces_of
 from catalog.review_scopes import DECIDE
 from catalog.waiting import waits_of
-from catalog.working_hours import WorkingHours
 from core.scope import tenant_scope
+from core.working_hours import WorkingHours
 from tests.factories import ReviewFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db

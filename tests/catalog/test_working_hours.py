@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.models import Track, WorkingCalendar
-from catalog.working_hours import WorkingHours
+from core.working_hours import WorkingHours
 
 OFFICE = WorkingHours("UTC", time(9), time(17), {1, 2, 3, 4, 5})
 FRIDAY = datetime(2026, 11, 20, tzinfo=UTC)
