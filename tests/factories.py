@@ -190,6 +190,15 @@ def routed(deployment, *urls, weight=1, priority=0):
     return deployment
 
 
+def now_wants(deployment, **fields):
+    """Make a deployment want a version that runs otherwise in these fields, which no cluster has been told yet."""
+    old = deployment.version
+    runs = {name: getattr(old, name) for name in ModelVersion.RUNS} | fields
+    number = old.model.versions.count() + 1
+    deployment.version = ModelVersionFactory(model=old.model, version=str(number), **runs)
+    deployment.save(update_fields=["version"])
+
+
 class ProviderFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = Provider

@@ -12,7 +12,7 @@ from deployments.cluster.memory import MemoryCluster
 from deployments.models import Deployment, Sharing
 from gateway.compile import compile_snapshot
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, ModelVersionFactory, routed
+from tests.factories import ClusterFactory, ModelVersionFactory, now_wants, routed
 
 pytestmark = pytest.mark.django_db
 VLLM = {"image": "vllm/vllm-openai:v0.11.0", "command": []}
@@ -33,13 +33,6 @@ def told(deployment):
     """By which fields the backends are separated that gateways are told of."""
     [route] = [one for one in compile_snapshot().routes if one.model == deployment.version.model.name]
     return [target.cache_key_field for target in route.targets]
-
-
-def now_runs(deployment, **version):
-    """Change the program that is wanted, which no cluster has been told yet."""
-    for name, value in version.items():
-        setattr(deployment.version, name, value)
-    deployment.version.save()
 
 
 @pytest.mark.parametrize("stored", [{"cache_key_field": "cache_salt"}, {"is_prefix_cache_off": True}])
@@ -91,14 +84,14 @@ def test_what_a_new_release_has_learned_opens_a_target_too(monkeypatch):
 )
 def test_while_one_program_replaces_another_only_what_is_known_of_both_counts(first, then):
     deployment = running(**first)
-    now_runs(deployment, **then)
+    now_wants(deployment, **then)
     judgment.judge_all()
     assert told(deployment) == []
 
 
 def test_another_program_counts_once_nothing_else_runs():
     deployment = running(**LATEST)
-    now_runs(deployment, **VLLM)
+    now_wants(deployment, **VLLM)
     cluster = MemoryCluster()
     observation.record(Deployment.objects.with_names().get(pk=deployment.pk), None)
     assert told(deployment) == [], "a look at the cluster applies nothing"
@@ -109,7 +102,7 @@ def test_another_program_counts_once_nothing_else_runs():
 
 def test_a_program_that_is_still_being_replaced_is_not_taken_for_the_one_that_runs():
     deployment = running(**LATEST)
-    now_runs(deployment, **VLLM)
+    now_wants(deployment, **VLLM)
     wanted = Deployment.objects.with_names().get(pk=deployment.pk)
     observation.record(wanted, None, is_applied=True)
     wanted.refresh_from_db()

@@ -164,9 +164,8 @@ def test_a_refusal_is_said_in_words_and_not_tried_again_soon(deployment, cluster
     assert watch_engines(cluster=cluster) == 0
 
 
-def test_what_no_cluster_would_take_is_refused_in_the_same_way(deployment, cluster):
-    deployment.version.memory = "a lot"
-    deployment.version.save()
+def test_what_no_cluster_would_take_is_refused_in_the_same_way(db, cluster):
+    deployment = DeploymentFactory(version=ModelVersionFactory(memory="a lot"))
     reconcile(deployment.pk, cluster=cluster)
     assert seen(deployment).state == State.DOWN
     assert "a lot" in deployment.conditions[0]["message"]

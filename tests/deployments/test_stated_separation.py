@@ -18,7 +18,7 @@ from gateway.compile import compile_snapshot
 from gateway.contract import ConfigSnapshot, decode, encode
 from gateway.proxy import controls
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, ModelVersionFactory, routed, staff
+from tests.factories import ClusterFactory, ModelVersionFactory, now_wants, routed, staff
 
 pytestmark = pytest.mark.django_db
 MIRROR = {"image": "mirror.example.com/vllm/vllm-openai:v0.11.0", "command": ["vllm", "serve", "{model}"]}
@@ -41,12 +41,6 @@ def told(deployment):
     snapshot = decode(ConfigSnapshot, encode(compile_snapshot()))
     [route] = [one for one in snapshot.routes if one.model == deployment.version.model.name]
     return [target.cache_key_field for target in route.targets]
-
-
-def now_runs(deployment, **version):
-    for name, value in version.items():
-        setattr(deployment.version, name, value)
-    deployment.version.save()
 
 
 def entries(verb):
@@ -136,7 +130,7 @@ def test_a_statement_lapses_with_the_image_and_the_command_it_was_about(operator
     deployment = running(**MIRROR)
     before = {name: getattr(deployment.version, name) for name in then}
     statements.state_separation(deployment.pk, "cache_salt", REASON, by=operator)
-    now_runs(deployment, **then)
+    now_wants(deployment, **then)
     assert told(deployment) == [], "also before anything has noted the change"
     revision = current_revision()
     assert judgment.judge_all() == 1
@@ -147,7 +141,7 @@ def test_a_statement_lapses_with_the_image_and_the_command_it_was_about(operator
     page = client.get(reverse("admin:deployments_deployment_change", args=[deployment.pk])).content.decode()
     assert "lapsed: the image or the command has changed since" in page
     assert "Serves nobody" in page
-    now_runs(deployment, **before)
+    now_wants(deployment, **before)
     assert told(deployment) == [], "what has lapsed comes back by nobody's doing"
     statements.state_separation(deployment.pk, "cache_salt", REASON, by=operator)
     assert told(deployment) == ["cache_salt"]
@@ -156,7 +150,7 @@ def test_a_statement_lapses_with_the_image_and_the_command_it_was_about(operator
 def test_a_statement_lapses_when_another_program_is_applied(operator):
     deployment = running(**MIRROR)
     statements.state_separation(deployment.pk, "cache_salt", REASON, by=operator)
-    now_runs(deployment, image="mirror.example.com/own:2")
+    now_wants(deployment, image="mirror.example.com/own:2")
     reconcile(deployment.pk, cluster=MemoryCluster())
     deployment.refresh_from_db()
     assert deployment.statement_lapsed_at is not None
@@ -177,7 +171,7 @@ def test_what_cannot_be_true_is_not_stated(operator):
     old = running(image="vllm/vllm-openai:v0.8.5", command=[])
     with pytest.raises(ValidationError, match=r"before 0\.9"):
         statements.state_separation(old.pk, "cache_salt", REASON, by=operator)
-    now_runs(old, **MIRROR)
+    now_wants(old, **MIRROR)
     with pytest.raises(Conflict, match="is changing"):
         statements.state_separation(old.pk, "cache_salt", REASON, by=operator)
 

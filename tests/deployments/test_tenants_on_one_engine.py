@@ -16,7 +16,14 @@ from gateway.actions import set_media_hosts
 from gateway.compile import compile_snapshot
 from gateway.targets import separation_key
 from tenants.revision import current_revision
-from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, TenantFactory, routed
+from tests.factories import (
+    ClusterFactory,
+    DeploymentFactory,
+    ModelVersionFactory,
+    TenantFactory,
+    now_wants,
+    routed,
+)
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = {"image": "somebody/engine:1", "command": ["serve", "{model}"]}
@@ -112,8 +119,7 @@ def test_creating_a_deployment_notes_what_its_program_does(operator):
 
 def test_another_program_is_noticed_when_it_is_applied_and_gateways_hear_of_it():
     deployment = running()
-    deployment.version.command = ["serve"]
-    deployment.version.save()
+    now_wants(deployment, command=["serve"])
     before = current_revision()
     reconcile(deployment.pk, cluster=MemoryCluster())
     assert current_revision() > before

@@ -299,16 +299,13 @@ def test_a_provider_without_the_models_endpoint_serves_nobody(gateway, lab, dial
     ],
 )
 def test_an_engine_serves_only_models_of_the_modes_that_its_program_has(
-    gateway, model, deployment, lab, mode, image, stated, is_there
+    gateway, lab, mode, image, stated, is_there
 ):
-    model.mode = mode
-    model.save()
-    version = deployment.version
-    version.image, version.command, version.endpoints = image, [], stated
-    version.save()
+    model = CatalogModelFactory(mode=mode)
+    version = ModelVersionFactory(model=model, image=image, command=[], endpoints=stated)
     # Whether tenants may share it is another matter.
-    Deployment.objects.update(sharing_accepted_at=now(), sharing_reason="Tested elsewhere.")
-    routed(deployment, URL)
+    accepted = {"sharing_accepted_at": now(), "sharing_reason": "Tested elsewhere."}
+    routed(DeploymentFactory(version=version, **accepted), URL)
     ack(gateway)
     assert is_served(model, lab) is is_there
     routes = compile_snapshot().routes
