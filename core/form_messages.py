@@ -48,6 +48,7 @@ _OF_FIELDS: Final[dict[type[forms.Field], dict[str, Any]]] = {
         "invalid": _("The file did not arrive. Choose it again."),
         "missing": _("Choose a file."),
         "empty": _("The file is empty."),
+        "contradiction": _("Either choose a file or check the box that removes the present one, not both."),
     },
 }
 _OF_MODELS: Final[dict[str, Any]] = {

@@ -24,11 +24,12 @@ def reads_chinese(text, *names):
     return not re.search("[A-Za-z]{2}", said)
 
 
-# Of products, commands and files.
+# Of products, commands and files, values of files, and words that Chinese keeps.
 NAMES = [
     "Deployment", "Service", "Quartermaster", "UTC", "Pod", "HTTP", "API", "YAML", "kubeconfig",
     "kubectl logs --previous", "kubectl config view --raw --flatten --minify", "kubectl create namespace",
     "kubectl -n", "docs/deployments.md", "python -m deployments.engine_host", "make demo",
+    "true", "false", "Token", "Webhook",
 ]  # fmt: skip
 
 
