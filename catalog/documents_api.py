@@ -23,6 +23,7 @@ class DocumentSerializer(StrictModelSerializer[ModelDocument]):
     html = serializers.SerializerMethodField(
         help_text="The text rendered, without anything that runs or loads."
     )
+    at = serializers.DateTimeField(read_only=True, allow_null=True)
     digest = serializers.CharField(read_only=True, help_text="Send it as `seen` when you edit the text.")
 
     class Meta:

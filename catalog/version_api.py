@@ -27,6 +27,7 @@ class ModelVersionSerializer(StrictModelSerializer[ModelVersion]):
 
     name = serializers.CharField(source="full_name", read_only=True, help_text="`org/model/version`")
     model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
+    format = serializers.ChoiceField(ModelVersion.Format.choices, allow_blank=True, read_only=True)
     base = serializers.SerializerMethodField(
         help_text="Id of the version whose weights this LoRA adapter changes."
     )

@@ -532,6 +532,7 @@ OPAQUE_PARAMETERS = {
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
     "deployments.tasks.try_cluster": "a cluster is the platform's, and asks no row",
+    "catalog.price_map.tasks.carry_out_import": "the catalog is the platform's; whoever accepted is in its row",
     "privacy.tasks.erase_person": "a person belongs to no tenant; its order is signed, and says who ordered",
     "directory.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
     "directory.oidc.tasks.apply_group_mapping": "the rule itself says which tenant it gives a role in",

@@ -35,6 +35,7 @@ class WebhookSerializer(StrictModelSerializer[Webhook]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     events = serializers.ListField(child=serializers.ChoiceField(EVENTS), read_only=True)
     state = serializers.ChoiceField(["active", "failing", "disabled"], read_only=True)
+    disabled_by = serializers.ChoiceField(Webhook.Off.choices, allow_blank=True, read_only=True)
     secret_ends_with = serializers.CharField(source="hint", read_only=True)
 
     class Meta:

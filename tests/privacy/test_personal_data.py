@@ -191,7 +191,8 @@ def test_the_export_tells_everything_but_secrets(dana, tmp_path):
     assert told["invitations"][0]["role"] == "viewer"
     assert {line["verb"] for line in told["audit"]} >= {"thing.done", "thing.said", "membership.added"}
     text = out.read_text()
-    assert "digest" not in text
+    # No field of this name or ending in it; `digest_hour` is when somebody wants their summary.
+    assert 'digest"' not in text
     assert '"password"' not in text
     assert "s" * 32 not in text
 
