@@ -216,22 +216,24 @@ def test_python_and_the_database_agree_on_every_delegation(giver, nobody_by_role
     for who, days, (track, tenant) in itertools.product(
         PEOPLE, (-3, 0, 3), (("security", None), ("security", TenantFactory()), ("cost", None))
     ):
-        receives = PEOPLE[who]()
-        begins = now() + timedelta(days=days)
-        scope = scope_of(gives, track, tenant)
-        ReviewDelegation.objects.create(
-            track_id=track,
-            giver=gives,
-            receiver=receives,
-            begins_at=begins,
-            ends_at=begins + timedelta(days=1),
-        )
-        in_sql = may_decide_in_sql(receives, review)
-        assert may_decide(fresh(receives), review) is in_sql, (who, days, track)
-        is_mine = tracks_decided_by(fresh(receives)).filter(code=track).exists()
-        assert in_sql <= is_mine, (who, days, track)
-        answers[who, days, track, tenant] = in_sql
-        remove_perm(DECIDE, gives, scope)
+        # Taken back each time: a reviewer has one delegation of a track at a time.
+        with transaction.atomic():
+            receives = PEOPLE[who]()
+            begins = now() + timedelta(days=days)
+            scope_of(gives, track, tenant)
+            ReviewDelegation.objects.create(
+                track_id=track,
+                giver=gives,
+                receiver=receives,
+                begins_at=begins,
+                ends_at=begins + timedelta(days=1),
+            )
+            in_sql = may_decide_in_sql(receives, review)
+            assert may_decide(fresh(receives), review) is in_sql, (who, days, track)
+            is_mine = tracks_decided_by(fresh(receives)).filter(code=track).exists()
+            assert in_sql <= is_mine, (who, days, track)
+            answers[who, days, track, tenant] = in_sql
+            transaction.set_rollback(True)
     yes = {key[0] for key, answer in answers.items() if answer}
     receivers = {"reviewer", "reviewer of another track", "with the permission alone"}
     assert yes == {"superuser"} | (receivers if giver in receivers else set())
