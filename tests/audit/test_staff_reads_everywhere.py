@@ -23,6 +23,8 @@ def test_whatever_shows_rows_of_a_tenant_is_noted(client, lab, developer, noted,
     person = UserFactory(is_staff=True, is_superuser=True) if role == "superuser" else staff(role)
     client.force_login(person)
     markers = full_lab.markers() - {person.email}
+    # A version is the platform's, also one that only the lab may use.
+    version = full_lab.row("catalog.modelversion").version
     shown, missed = set(), []
     for route in ROUTES:
         if route.is_internal or route.is_directory or "logout" in route.name:
@@ -32,7 +34,7 @@ def test_whatever_shows_rows_of_a_tenant_is_noted(client, lab, developer, noted,
         answer = client.get(url)
         if answer.status_code != 200:
             continue
-        text = text_of(answer)
+        text = text_of(answer).replace(version, "")
         seen = sorted(marker for marker in markers if marker in text and marker not in url)
         if seen:
             shown.add(route.name)
