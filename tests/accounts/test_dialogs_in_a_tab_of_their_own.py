@@ -57,7 +57,8 @@ def assert_whole_page(answer, dialog, of):
     page = text_of(answer)
     assert page.lstrip().startswith("<!DOCTYPE html>")
     assert re.search(rf"<h[12][^>]*>\s*{re.escape(str(escape(dialog.title)))}\s*</h[12]>", page)
-    form = page[page.index('<form method="post" novalidate class="qm-page-form') :].partition("</form>")[0]
+    start = re.search(r'<form method="post"\s+novalidate\s+class="qm-page-form', page).start()
+    form = page[start:].partition("</form>")[0]
     assert "hx-" not in form, "without JavaScript nothing of htmx's is needed"
     assert SUBMITTED in form
     back = re.search(r'href="([^"]+)">Cancel<', form)[1]
