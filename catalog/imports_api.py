@@ -17,7 +17,7 @@ from accounts.entry_points import SubjectMixin
 from accounts.idempotency import idempotent
 from accounts.permissions import signed_in
 from catalog.actions import accept_entries, import_entries, reject_entries, start_import, undo_import
-from catalog.import_forms import CORRECTED, PRICES
+from catalog.import_forms import CORRECTED
 from catalog.import_words import changes_of
 from catalog.models import CatalogImport, ImportEntry
 from catalog.price_map.formats import FORMATS
@@ -96,22 +96,31 @@ class AcceptSerializer(ChosenSerializer):
     )
 
 
+def _price() -> serializers.DecimalField:
+    return serializers.DecimalField(
+        max_digits=18, decimal_places=8, min_value=0, allow_null=True, required=False
+    )
+
+
+class CorrectedPricesSerializer(StrictSerializer):
+    """The kinds of `catalog.import_forms.PRICES`."""
+
+    input, output, cache_read = _price(), _price(), _price()
+
+
 class CorrectSerializer(StrictSerializer):
     """What an entry should say. What is left out stays."""
 
-    prices = serializers.DictField(
-        child=serializers.DecimalField(max_digits=18, decimal_places=8, min_value=0, allow_null=True),
-        required=False,
-        help_text=f"US dollars per million of {', '.join(PRICES)}; null: no price.",
+    prices = CorrectedPricesSerializer(
+        required=False, help_text="US dollars per million; null: no price of this kind."
     )
     facts = serializers.DictField(
         child=serializers.JSONField(allow_null=True), required=False, help_text=f"Of {', '.join(CORRECTED)}."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        for name, known in (("prices", PRICES), ("facts", CORRECTED)):
-            if unknown := sorted(set(attrs.get(name, {})) - set(known)):
-                raise serializers.ValidationError({name: [f"{unknown[0][:80]}?"]})
+        if unknown := sorted(set(attrs.get("facts", {})) - set(CORRECTED)):
+            raise serializers.ValidationError({"facts": [f"{unknown[0][:80]}?"]})
         return attrs
 
 
